@@ -1,0 +1,137 @@
+"""Every error that a user or an operator may meet, each with a stable code.
+
+The docstring's first line is the message and `code` is the contract; both are published in the docs.
+HTTP numbers live in `api/problems.py` and exit codes in `api/cli.py`, never here.
+
+Invariant: a code, once released, keeps its meaning.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class AtelierError(Exception):
+    """Something went wrong inside Atelier."""
+
+    code: ClassVar[str] = "internal"
+    #: Whether the same request or job may succeed later without being changed.
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, detail: str = "", **fields: Any) -> None:
+        """Keep `detail` for people and `fields` (bounds, ids, sizes) for programs; both reach the client."""
+        self.message = (type(self).__doc__ or "").strip().splitlines()[0]
+        self.detail = detail or self.message
+        self.fields = fields
+        super().__init__(self.detail)
+
+
+class InvalidRequest(AtelierError):
+    """The request cannot be read."""
+
+    code = "invalid_request"
+
+
+class InvalidParams(AtelierError):
+    """A parameter is unknown, out of bounds or of the wrong type."""
+
+    code = "invalid_params"
+
+
+class NotFound(AtelierError):
+    """There is nothing of that id."""
+
+    code = "not_found"
+
+
+class UnknownImage(AtelierError):
+    """No image of that id has been uploaded."""
+
+    code = "unknown_image"
+
+
+class NotFinished(AtelierError):
+    """The job has no result yet."""
+
+    code = "not_finished"
+    retryable = True
+
+
+class NoResult(AtelierError):
+    """The job ended without a result."""
+
+    code = "no_result"
+
+
+class IllegalTransition(AtelierError):
+    """The job's state does not allow that."""
+
+    code = "illegal_transition"
+
+
+class UnsupportedImage(AtelierError):
+    """This is not a JPEG, PNG, WebP or TIFF image."""
+
+    code = "unsupported_image"
+
+
+class CorruptImage(AtelierError):
+    """The image is damaged or incomplete."""
+
+    code = "corrupt_image"
+
+
+class ImageTooLarge(AtelierError):
+    """The image has more bytes or pixels than allowed."""
+
+    code = "image_too_large"
+
+
+class WeightsUnavailable(AtelierError):
+    """The VGG19 weights that were asked for cannot be had here."""
+
+    code = "weights_unavailable"
+
+
+class Diverged(AtelierError):
+    """The optimisation left the finite numbers."""
+
+    code = "diverged"
+
+
+class OutOfMemory(AtelierError):
+    """The picture needs more memory than the device has."""
+
+    code = "out_of_memory"
+
+
+class StorageFull(AtelierError):
+    """The storage has no room left."""
+
+    code = "storage_full"
+    retryable = True
+
+
+class StorageUnavailable(AtelierError):
+    """The storage cannot be reached."""
+
+    code = "storage_unavailable"
+    retryable = True
+
+
+class DatabaseUnavailable(AtelierError):
+    """The database cannot be reached."""
+
+    code = "database_unavailable"
+    retryable = True
+
+
+class Misconfigured(AtelierError):
+    """The installation or its settings keep Atelier from starting."""
+
+    code = "misconfigured"
+
+
+def subclasses(root: type[AtelierError] = AtelierError) -> list[type[AtelierError]]:
+    """List every error class, the root first: the published catalogue of codes."""
+    return [root, *(c for child in root.__subclasses__() for c in subclasses(child))]

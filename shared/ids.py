@@ -1,0 +1,36 @@
+"""Ids: UUIDv7 for rows, so that they sort by the time they were made; sha256 for images.
+
+Invariant: an image's id is the hash of its bytes as uploaded, so equal uploads are one image.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import time
+import uuid
+
+IMAGE_ID = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+def new_id() -> str:
+    """Make a UUIDv7: 48 bits of milliseconds, then 74 random bits. Source: RFC 9562, section 5.7."""
+    milliseconds = time.time_ns() // 1_000_000
+    value = milliseconds << 80 | int.from_bytes(os.urandom(10))
+    value = value & ~(0xF << 76) | 0x7 << 76
+    value = value & ~(0x3 << 62) | 0x2 << 62
+    return str(uuid.UUID(int=value))
+
+
+def image_id(data: bytes) -> str:
+    """Name an image by its bytes: `sha256:` and 64 hexadecimal digits."""
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def is_uuid(text: str) -> bool:
+    """Say whether `text` is a UUID in its canonical lower-case form."""
+    try:
+        return str(uuid.UUID(text)) == text
+    except ValueError:
+        return False

@@ -1,0 +1,109 @@
+"""Everything that decides how a picture is painted, declared once.
+
+`StyleParams` holds each parameter's default, bounds, unit and help; the API's schema and errors, the CLI's
+options and the docs derive from it. The defaults are the published recipe; a preset is a named set of
+departures from them. What the numbers do is the engine's business.
+
+Invariant: a `StyleParams` is complete and valid; nothing downstream fills in or checks again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+#: The convolutions of VGG19 in order: (block, how many).
+_BLOCKS = ((1, 2), (2, 2), (3, 4), (4, 4), (5, 4))
+LAYERS: tuple[str, ...] = tuple(f"block{b}_conv{i}" for b, n in _BLOCKS for i in range(1, n + 1))
+WEIGHTS_NAMES = ("auto", "imagenet", "patch")
+
+LayerWeight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+LayerWeights = dict[str, LayerWeight]
+
+
+def _parameter(default: Any, text: str, *, unit: str = "", **bounds: Any) -> Any:
+    """Declare one parameter: its default, its help, its unit and its bounds."""
+    extra = {"unit": unit} if unit else None
+    make = {"default_factory": lambda: dict(default)} if isinstance(default, dict) else {"default": default}
+    return Field(description=text, json_schema_extra=extra, **make, **bounds)
+
+
+class StyleParams(BaseModel):
+    """How one picture is painted. The defaults are the published recipe of Gatys et al. as `classic`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    size: int = _parameter(512, "Long side of the painted picture.", unit="px", ge=16, le=4096)
+    start_size: int = _parameter(
+        0, "Long side of the first, smallest scale; 0 paints at one scale only.", unit="px", ge=0, le=4096
+    )
+    scale_factor: float = _parameter(2**0.5, "Growth of the long side from one scale to the next.", ge=1.1, le=4)
+    steps: int = _parameter(15, "Optimiser updates at each scale.", unit="steps", ge=1, le=10_000)
+    learning_rate: float = _parameter(0.02, "Adam's step, in units of the picture's range.", gt=0, le=1)
+    final_learning_rate: float | None = _parameter(
+        None, "Where the learning rate falls to, geometrically, by the last step of a scale; null keeps it.", gt=0, le=1
+    )
+    beta_1: float = _parameter(0.99, "Decay of Adam's mean of gradients.", ge=0, lt=1)
+    beta_2: float = _parameter(0.999, "Decay of Adam's mean of squared gradients.", ge=0, lt=1)
+    epsilon: float = _parameter(1e-1, "Adam's guard against division by zero.", gt=0, le=10)
+    content_weight: float = _parameter(1e4, "Weight of the content loss.", ge=0, le=1e12)
+    style_weight: float = _parameter(1e-2, "Weight of the style loss.", ge=0, le=1e12)
+    tv_weight: float = _parameter(0.0, "Weight of the total variation loss.", ge=0, le=1e12)
+    content_layers: LayerWeights = _parameter(
+        {"block5_conv2": 1.0}, "VGG19 layers compared for content, with the weight of each.", min_length=1
+    )
+    style_layers: LayerWeights = _parameter(
+        {f"block{b}_conv1": 1.0 for b in range(1, 6)},
+        "VGG19 layers whose Gram matrices are compared, with the weight of each.",
+        min_length=1,
+    )
+    gram_normalization: Literal["positions", "paper"] = _parameter(
+        "positions", "Gram matrices divided by their positions, or the paper's 1 / (4·N²·M²) of plain sums."
+    )
+    loss_scaling: Literal["none", "target"] = _parameter(
+        "none", "`target` divides each layer's loss by its target's mean square, so weights mean the same at any size."
+    )
+    pooling: Literal["max", "average"] = _parameter("max", "How VGG19 shrinks its feature maps.")
+    padding: int = _parameter(
+        0, "Border reflected around the picture before VGG19 sees it; hides edge artefacts.", unit="px", ge=0, le=128
+    )
+
+    @model_validator(mode="after")
+    def _known_layers(self) -> StyleParams:
+        for name in (*self.content_layers, *self.style_layers):
+            if name not in LAYERS:
+                raise ValueError(f"{name!r} is not a VGG19 convolution; choose from {LAYERS[0]} to {LAYERS[-1]}")
+        return self
+
+
+#: What each preset is for, and what it sets apart from the defaults.
+PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
+    "classic": ("The published recipe, number for number: for comparison with other programs.", {}),
+    "painterly": (
+        "Coarse to fine with scale-free losses: a painted look with any weights, the default.",
+        {
+            "start_size": 128,
+            "steps": 80,
+            "final_learning_rate": 0.002,
+            "epsilon": 1e-8,
+            "beta_1": 0.9,
+            "content_weight": 0.15,
+            "style_weight": 1.0,
+            "tv_weight": 10.0,
+            "content_layers": {"block4_conv2": 1.0},
+            "loss_scaling": "target",
+            "pooling": "average",
+        },
+    ),
+}
+DEFAULT_PRESET = "painterly"
+
+
+def resolve(preset: str, overrides: Mapping[str, Any] | None = None) -> StyleParams:
+    """Fill `overrides` up from `preset` and the defaults.
+
+    Raises `KeyError` for an unknown preset and pydantic's `ValidationError` for a bad parameter.
+    """
+    return StyleParams.model_validate({**PRESETS[preset][1], **(overrides or {})})

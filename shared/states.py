@@ -1,0 +1,37 @@
+"""The states of a job and the legal moves between them. Standard library only.
+
+Invariant: a terminal state is never left; every writer in `shared.db.jobs` asks this table first.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """Where a job is in its life."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    EXPIRED = "expired"
+
+
+#: From each state, the states it may move to. `running → queued` is a claim handed back or lost.
+TRANSITIONS: dict[State, frozenset[State]] = {
+    State.QUEUED: frozenset({State.RUNNING, State.CANCELED, State.EXPIRED, State.FAILED}),
+    State.RUNNING: frozenset({State.SUCCEEDED, State.FAILED, State.CANCELED, State.QUEUED}),
+    State.SUCCEEDED: frozenset(),
+    State.FAILED: frozenset(),
+    State.CANCELED: frozenset(),
+    State.EXPIRED: frozenset(),
+}
+
+TERMINAL: frozenset[State] = frozenset(state for state, targets in TRANSITIONS.items() if not targets)
+
+
+def sources_of(target: State) -> frozenset[State]:
+    """Return the states from which a job may move to `target`."""
+    return frozenset(state for state, targets in TRANSITIONS.items() if target in targets)
