@@ -1,0 +1,105 @@
+"""Engines and sessions: SQLite by default, any SQLAlchemy URL by setting.
+
+Two ways in, `reading()` and `writing()`: one short transaction each, committed or rolled back as a whole.
+A database that is away becomes `DatabaseUnavailable`, so that callers need not know drivers.
+
+Invariant: no transaction outlives its `with` block, and no block does slow work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import JSON, DateTime, Dialect, Engine, MetaData, create_engine, make_url, text
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.types import TypeDecorator
+
+from shared.db import sqlite
+from shared.errors import DatabaseUnavailable
+
+_NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware moment in UTC, also on SQLite, which forgets time zones."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Store UTC; a naive moment is a mistake."""
+        if value is not None and value.tzinfo is None:
+            raise ValueError("naive datetime")
+        return value.astimezone(UTC) if value else None
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return an aware moment."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Table(DeclarativeBase):
+    """The root of the mapped tables."""
+
+    metadata = MetaData(naming_convention=_NAMES)
+    type_annotation_map = {dict[str, Any]: JSON(none_as_null=True), datetime: UtcDateTime}
+
+
+class Database:
+    """One engine and the two kinds of transaction on it."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Wrap an engine made by `connect`."""
+        self.engine = engine
+        self._writer = engine.execution_options(**{sqlite.WRITING: True})
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """Open a read-only transaction on one consistent snapshot."""
+        with _translated(), Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """Open a transaction that writes; commit at the end, roll back on an error."""
+        with _translated(), Session(self._writer, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def check(self) -> None:
+        """Raise `DatabaseUnavailable` unless a statement comes back."""
+        with self.reading() as session:
+            session.execute(text("SELECT 1"))
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        raise DatabaseUnavailable() from error
+
+
+def connect(url: str) -> Database:
+    """Open the database at a SQLAlchemy `url`; SQLite's folder is made if it is missing."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        if parsed.database and parsed.database != ":memory:":
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        engine = create_engine(parsed, module=sqlite.driver())
+        sqlite.prepare(engine)
+        return Database(engine)
+    if parsed.drivername == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    return Database(create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": 5}))

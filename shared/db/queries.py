@@ -1,0 +1,63 @@
+"""Read-only questions to the database: one job, pages of jobs, the queue.
+
+Listings are newest first and paged by key: ids sort by time, so a page starts below the last id seen and
+costs the same however deep it lies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import Session
+
+from shared.db.models import Image, Job, JobEvent
+from shared.errors import NotFound
+from shared.states import State
+
+
+def job(session: Session, job_id: str) -> Job:
+    """Return one job; raise `NotFound`."""
+    found = session.get(Job, job_id)
+    if found is None:
+        raise NotFound(f"There is no job {job_id}.")
+    return found
+
+
+def jobs(
+    session: Session, *, states: Sequence[State] = (), label: str | None = None, before: str | None = None, limit: int
+) -> list[Job]:
+    """Return up to `limit` jobs, newest first, those older than the id `before`."""
+    query = select(Job).order_by(Job.id.desc()).limit(limit)
+    if states:
+        query = query.where(Job.state.in_(states))
+    if label is not None:
+        query = query.where(Job.label == label)
+    if before is not None:
+        query = query.where(Job.id < before)
+    return list(session.scalars(query))
+
+
+def job_events(session: Session, job_id: str) -> list[JobEvent]:
+    """Return what happened to a job, oldest first."""
+    return list(session.scalars(select(JobEvent).where(JobEvent.job_id == job_id).order_by(JobEvent.id)))
+
+
+def image(session: Session, image_id: str) -> Image:
+    """Return one image; raise `NotFound`."""
+    found = session.get(Image, image_id)
+    if found is None:
+        raise NotFound(f"There is no image {image_id}.")
+    return found
+
+
+def known_images(session: Session, image_ids: Sequence[str]) -> set[str]:
+    """Return those of `image_ids` that have been uploaded."""
+    return set(session.scalars(select(Image.id).where(Image.id.in_(image_ids))))
+
+
+def queue_position(session: Session, waiting: Job) -> int:
+    """Return a queued job's place in line, counted from 1."""
+    ahead = or_(Job.priority > waiting.priority, (Job.priority == waiting.priority) & (Job.id < waiting.id))
+    query = select(func.count()).select_from(Job).where(Job.state == State.QUEUED, ahead)
+    return (session.scalar(query) or 0) + 1

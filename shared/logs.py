@@ -1,0 +1,64 @@
+"""Structured logs: fixed verbs with fields, JSON in production, readable on a terminal.
+
+Bind `job_id` and `attempt` with `structlog.contextvars` and every line below carries them. Records of
+the standard library (Celery, gunicorn, SQLAlchemy) are rendered the same way.
+
+Invariant: a value whose name smells of a secret never reaches the output.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+from structlog.typing import EventDict, Processor
+
+_SECRET_NAMES = ("password", "secret", "token", "authorization", "cookie", "api_key")
+
+
+def redact(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """Replace the value of every field named like a secret."""
+    for name in event:
+        if any(secret in name.lower() for secret in _SECRET_NAMES):
+            event[name] = "[redacted]"
+    return event
+
+
+def configure(log_format: str = "auto", level: str = "INFO") -> None:
+    """Send every log record of this process to stderr in one shape."""
+    as_text = log_format == "text" or (log_format == "auto" and sys.stderr.isatty())
+    common: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        redact,
+    ]
+    structlog.configure(
+        processors=[*common, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=common, processors=_last_steps(as_text=as_text))
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+
+
+def _last_steps(*, as_text: bool) -> list[Processor]:
+    drop_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    if as_text:
+        return [drop_meta, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    return [drop_meta, structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+
+
+def get(name: str) -> structlog.stdlib.BoundLogger:
+    """Return the logger of a module: `log = logs.get(__name__)`."""
+    logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
+    return logger

@@ -1,0 +1,166 @@
+"""Progress over Redis: every step of every running job, its newest preview, and quick cancel wishes.
+
+One stream per job. The worker writes the steps of one compiled call in one round trip, which also brings
+back whether a cancel is wished. All of it may vanish at any moment and only history is lost: the database
+has the last state and every wish.
+
+Invariant: no call waits longer than its timeout, and every key has a time to live.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from redis import Redis, RedisError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from shared import logs
+
+log = logs.get(__name__)
+
+#: How long a job's history outlives its last step, in seconds.
+HISTORY_S = 24 * 3600
+#: Steps kept per job; beyond it the oldest are trimmed.
+HISTORY_STEPS = 20_000
+#: Longest wait of one ordinary call, in seconds.
+_TIMEOUT_S = 1.0
+
+
+class Event(NamedTuple):
+    """One entry of a job's stream: `step`, `preview`, `state` or `end`, with its Redis stream id."""
+
+    id: str
+    name: str
+    data: dict[str, Any]
+
+
+class ProgressWriter(Protocol):
+    """What a running job tells; implementations never raise for a store that is away."""
+
+    def started(self, job_id: str, attempt: int) -> None:
+        """Begin a fresh history for this attempt."""
+
+    def steps(self, job_id: str, steps: Sequence[Mapping[str, Any]], preview: bytes | None) -> bool:
+        """Add the steps of one call, and the picture after them if given; say whether a cancel is wished."""
+
+    def ended(self, job_id: str, state: str) -> None:
+        """Close the history with the state the job ended in."""
+
+
+def connect(redis_url: str, *, timeout_s: float = _TIMEOUT_S) -> Redis:
+    """Open a Redis client whose calls fail within `timeout_s` and are not repeated."""
+    retry = Retry(NoBackoff(), 0)
+    return Redis.from_url(redis_url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=retry)
+
+
+class RedisProgress:
+    """Writes and reads the progress of jobs in Redis."""
+
+    def __init__(self, redis: Redis) -> None:
+        """Use `redis`, made by `connect`."""
+        self._redis = redis
+        self._away = False
+
+    # -- the worker's side: losing Redis is logged once and never stops the painting
+
+    def started(self, job_id: str, attempt: int) -> None:
+        """Begin a fresh history for this attempt."""
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.delete(_stream(job_id), _preview(job_id))
+        self._add(pipe, job_id, "state", {"state": "running", "attempt": attempt})
+        self._run(pipe)
+
+    def steps(self, job_id: str, steps: Sequence[Mapping[str, Any]], preview: bytes | None) -> bool:
+        """Add the steps of one call, and the picture after them if given; say whether a cancel is wished."""
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.exists(_cancel(job_id))
+        for step in steps:
+            self._add(pipe, job_id, "step", step)
+        if preview is not None:
+            pipe.set(_preview(job_id), preview, ex=HISTORY_S)
+            self._add(pipe, job_id, "preview", {"step": steps[-1]["step"], "bytes": len(preview)})
+        pipe.expire(_stream(job_id), HISTORY_S)
+        answers = self._run(pipe)
+        return bool(answers and answers[0])
+
+    def ended(self, job_id: str, state: str) -> None:
+        """Close the history with the state the job ended in."""
+        pipe = self._redis.pipeline(transaction=False)
+        self._add(pipe, job_id, "end", {"state": state})
+        pipe.expire(_stream(job_id), HISTORY_S)
+        pipe.delete(_cancel(job_id))
+        self._run(pipe)
+
+    def _add(self, pipe: Any, job_id: str, name: str, data: Mapping[str, Any]) -> None:
+        fields = {"name": name, "data": json.dumps(data, separators=(",", ":"))}
+        pipe.xadd(_stream(job_id), fields, maxlen=HISTORY_STEPS, approximate=True)
+
+    def _run(self, pipe: Any) -> list[Any]:
+        try:
+            answers: list[Any] = pipe.execute()
+        except RedisError as error:
+            if not self._away:
+                log.warning("progress_unavailable", reason=str(error))
+            self._away = True
+            return []
+        if self._away:
+            log.info("progress_returned")
+        self._away = False
+        return answers
+
+    # -- the API's side: these raise RedisError, and the caller falls back on the database
+
+    def wish_cancel(self, job_id: str) -> None:
+        """Tell a running job quickly that its cancel is wished; the wish itself is in the database."""
+        self._redis.set(_cancel(job_id), 1, ex=HISTORY_S)
+
+    def latest_step(self, job_id: str) -> dict[str, Any] | None:
+        """Return the newest step of a job, or None."""
+        for _id, fields in self._redis.xrevrange(_stream(job_id), count=4):
+            if fields[b"name"] == b"step":
+                return dict(json.loads(fields[b"data"]))
+        return None
+
+    def all_steps(self, job_id: str) -> list[dict[str, Any]]:
+        """Return every step still kept, oldest first."""
+        return [event.data for event in self.events(job_id) if event.name == "step"]
+
+    def events(self, job_id: str) -> Iterator[Event]:
+        """Yield every entry still kept, oldest first."""
+        return _parsed(self._redis.xrange(_stream(job_id)))
+
+    def wait_events(self, job_id: str, after: str, *, block_ms: int) -> list[Event]:
+        """Return the entries after stream id `after`, waiting up to `block_ms` for the first of them."""
+        answer = self._redis.xread({_stream(job_id): after}, count=500, block=block_ms)
+        streams = answer.values() if isinstance(answer, dict) else (entries for _key, entries in answer or ())
+        return [event for entries in streams for event in _parsed(_flat(entries))]
+
+    def preview(self, job_id: str) -> bytes | None:
+        """Return the newest preview, an encoded JPEG, or None."""
+        data = self._redis.get(_preview(job_id))
+        return data if isinstance(data, bytes) else None
+
+
+def _parsed(entries: Any) -> Iterator[Event]:
+    for entry_id, fields in entries:
+        yield Event(entry_id.decode(), fields[b"name"].decode(), json.loads(fields[b"data"]))
+
+
+def _flat(entries: Any) -> Any:
+    """Undo the extra list that redis-py's newer protocol puts around one stream's entries."""
+    return entries[0] if entries and isinstance(entries[0], list) else entries
+
+
+def _stream(job_id: str) -> str:
+    return f"atelier:job:{job_id}:progress"
+
+
+def _preview(job_id: str) -> str:
+    return f"atelier:job:{job_id}:preview"
+
+
+def _cancel(job_id: str) -> str:
+    return f"atelier:job:{job_id}:cancel"

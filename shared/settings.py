@@ -1,0 +1,68 @@
+"""Settings from `ATELIER_*`, read once at start, frozen, with every problem listed at once.
+
+Each setting's default, bounds and help are declared here and nowhere else; the README's table is tested
+against this class. Everything that depends on the home folder follows it unless set by itself.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.errors import Misconfigured
+
+
+def _default_home() -> Path:
+    return Path.home() / ".atelier"
+
+
+def _in_home(pattern: str) -> Any:
+    """Make a default that follows the home folder chosen."""
+    return lambda values: pattern.format(home=values["home"])
+
+
+class Settings(BaseSettings):
+    """What an operator may set, each as `ATELIER_` and the name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix="ATELIER_", frozen=True, extra="ignore", env_ignore_empty=True)
+
+    home: Path = Field(default_factory=_default_home, description="Data folder of the embedded stack.")
+    host: str = Field("127.0.0.1", description="Address the API listens on.")
+    port: int = Field(8765, ge=0, le=65535, description="Port the API listens on; 0 takes a free one.")
+    database_url: str = Field(
+        default_factory=_in_home("sqlite:///{home}/atelier.db"), description="SQLAlchemy URL of the database."
+    )
+    redis_url: str = Field(
+        default_factory=_in_home("unix://{home}/redis.sock"), description="Redis: `redis://`, `rediss://` or `unix://`."
+    )
+    storage_url: str = Field(
+        default_factory=_in_home("{home}/storage"), description="Where image bytes live: a folder or `file://`."
+    )
+    weights: str = Field("auto", description="VGG19 weights: `auto`, `imagenet`, `patch` or the path of a file.")
+    weights_dir: Path = Field(
+        default_factory=lambda values: Path(values["home"]) / "weights", description="Cache of VGG19 weights."
+    )
+    engine: Literal["vgg19", "null"] = Field("vgg19", description="What paints; `null` draws nothing, for trials.")
+    max_upload_bytes: int = Field(64 * 2**20, ge=1, description="Largest upload, in bytes.")
+    max_upload_px: int = Field(50_000_000, ge=1, description="Largest image, in pixels.")
+    preview_px: int = Field(512, ge=16, le=2048, description="Long side of a preview, in pixels.")
+    preview_interval_s: float = Field(1.0, ge=0, description="Least time between two previews of a job, in seconds.")
+    dispatch_window: int = Field(4, ge=1, description="Most jobs waiting in the broker at once.")
+    redispatch_after_s: float = Field(30.0, gt=0, description="When a sent but unclaimed job is sent again, in seconds.")
+    stream_limit: int = Field(64, ge=1, description="Most event streams open at once in one API process.")
+    stream_life_s: float = Field(600.0, gt=0, description="When an event stream asks to be reopened, in seconds.")
+    api_threads: int = Field(96, ge=2, description="Threads of one API process; more than its event streams.")
+    log_format: Literal["auto", "json", "text"] = Field("auto", description="`auto` writes text to a terminal only.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level logged.")
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Self:
+        """Read the environment; raise `Misconfigured` that lists every problem."""
+        try:
+            return cls(**overrides)
+        except ValidationError as error:
+            problems = [f"ATELIER_{str(e['loc'][0]).upper()}: {e['msg']} (got {e['input']!r})" for e in error.errors()]
+            raise Misconfigured("Settings that cannot be used:\n  " + "\n  ".join(problems)) from None
