@@ -10,9 +10,9 @@ lost or sent twice does no harm: the claim decides.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import Update, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from shared import clock, logs
@@ -57,5 +57,5 @@ def _choose(session: Session, window: int, redispatch_after_s: float) -> list[st
     return chosen
 
 
-def _stamp(job_ids: Sequence[str], moment: object) -> object:
+def _stamp(job_ids: Sequence[str], moment: datetime | None) -> Update:
     return update(Job).where(Job.id.in_(job_ids), Job.state == State.QUEUED).values(dispatched_at=moment)

@@ -119,10 +119,8 @@ class RedisProgress:
 
     def latest_step(self, job_id: str) -> dict[str, Any] | None:
         """Return the newest step of a job, or None."""
-        for _id, fields in self._redis.xrevrange(_stream(job_id), count=4):
-            if fields[b"name"] == b"step":
-                return dict(json.loads(fields[b"data"]))
-        return None
+        newest = _parsed(self._redis.xrevrange(_stream(job_id), count=4))
+        return next((event.data for event in newest if event.name == "step"), None)
 
     def all_steps(self, job_id: str) -> list[dict[str, Any]]:
         """Return every step still kept, oldest first."""

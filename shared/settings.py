@@ -51,7 +51,9 @@ class Settings(BaseSettings):
     preview_px: int = Field(512, ge=16, le=2048, description="Long side of a preview, in pixels.")
     preview_interval_s: float = Field(1.0, ge=0, description="Least time between two previews of a job, in seconds.")
     dispatch_window: int = Field(4, ge=1, description="Most jobs waiting in the broker at once.")
-    redispatch_after_s: float = Field(30.0, gt=0, description="When a sent but unclaimed job is sent again, in seconds.")
+    redispatch_after_s: float = Field(
+        30.0, gt=0, description="When a sent but unclaimed job is sent again, in seconds."
+    )
     stream_limit: int = Field(64, ge=1, description="Most event streams open at once in one API process.")
     stream_life_s: float = Field(600.0, gt=0, description="When an event stream asks to be reopened, in seconds.")
     api_threads: int = Field(96, ge=2, description="Threads of one API process; more than its event streams.")

@@ -43,13 +43,11 @@ def create(session: Session, job: Job) -> None:
 
 
 def claim(session: Session, job_id: str, *, worker: str, weights: dict[str, Any]) -> Claim | None:
-    """Take a job: queued → running, raising its attempt. None if it was taken, canceled or is unknown."""
+    """Take a job: queued → running, raising its attempt. None if it is not queued any more."""
     statement = (
         update(Job)
-        .where(Job.id == job_id, Job.state.in_(sources_of(State.RUNNING)), Job.cancel_requested_at.is_(None))
-        .values(
-            state=State.RUNNING, attempt=Job.attempt + 1, worker=worker, weights=weights, started_at=clock.now()
-        )
+        .where(Job.id == job_id, Job.state.in_(sources_of(State.RUNNING)))
+        .values(state=State.RUNNING, attempt=Job.attempt + 1, worker=worker, weights=weights, started_at=clock.now())
         .returning(Job.attempt)
     )
     attempt = session.scalar(statement)

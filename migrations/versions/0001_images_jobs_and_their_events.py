@@ -1,0 +1,95 @@
+"""Images, jobs and their events.
+
+Revision: 0001, the first.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+
+def _moment(name: str, *, nullable: bool = True) -> sa.Column[object]:
+    return sa.Column(name, sa.DateTime(timezone=True), nullable=nullable)
+
+
+def _json(name: str, *, nullable: bool = True) -> sa.Column[object]:
+    return sa.Column(name, sa.JSON(none_as_null=True), nullable=nullable)
+
+
+def upgrade() -> None:
+    """Make the three tables."""
+    op.create_table(
+        "images",
+        sa.Column("id", sa.String(71), nullable=False),
+        sa.Column("width", sa.Integer, nullable=False),
+        sa.Column("height", sa.Integer, nullable=False),
+        sa.Column("format", sa.String(8), nullable=False),
+        sa.Column("size_bytes", sa.Integer, nullable=False),
+        _moment("created_at", nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_images"),
+    )
+    op.create_table(
+        "jobs",
+        sa.Column("id", sa.String(36), nullable=False),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("preset", sa.String(32), nullable=False),
+        _json("params", nullable=False),
+        sa.Column("weights_wanted", sa.String(32)),
+        _json("weights"),
+        sa.Column("content_id", sa.String(71), nullable=False),
+        sa.Column("styles", sa.JSON, nullable=False),
+        sa.Column("priority", sa.Integer, nullable=False),
+        sa.Column("label", sa.String(200)),
+        _json("metadata", nullable=False),
+        sa.Column("attempt", sa.Integer, nullable=False),
+        sa.Column("worker", sa.String(200)),
+        _moment("cancel_requested_at"),
+        _moment("dispatched_at"),
+        _json("progress"),
+        _json("result"),
+        sa.Column("error_code", sa.String(64)),
+        sa.Column("error_message", sa.String(2000)),
+        sa.Column("error_retryable", sa.Boolean),
+        _moment("created_at", nullable=False),
+        _moment("started_at"),
+        _moment("ended_at"),
+        sa.PrimaryKeyConstraint("id", name="pk_jobs"),
+        sa.ForeignKeyConstraint(["content_id"], ["images.id"], name="fk_jobs_content_id"),
+        sa.CheckConstraint(
+            "state IN ('queued', 'running', 'succeeded', 'failed', 'canceled', 'expired')", name="ck_jobs_state"
+        ),
+        sa.CheckConstraint("attempt >= 0", name="ck_jobs_attempt"),
+        sa.CheckConstraint("(state = 'failed') = (error_code IS NOT NULL)", name="ck_jobs_error"),
+        sa.CheckConstraint("state <> 'succeeded' OR result IS NOT NULL", name="ck_jobs_result"),
+    )
+    waiting = sa.text("state = 'queued'")
+    op.create_index(
+        "ix_jobs_waiting", "jobs", [sa.text("priority DESC"), "id"], sqlite_where=waiting, postgresql_where=waiting
+    )
+    op.create_index("ix_jobs_state_id", "jobs", ["state", "id"])
+    op.create_index("ix_jobs_label_id", "jobs", ["label", "id"])
+    op.create_table(
+        "job_events",
+        sa.Column("id", sa.Integer, nullable=False),
+        sa.Column("job_id", sa.String(36), nullable=False),
+        sa.Column("name", sa.String(32), nullable=False),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("attempt", sa.Integer, nullable=False),
+        sa.Column("worker", sa.String(200)),
+        _json("details"),
+        _moment("at", nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_job_events"),
+        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name="fk_job_events_job_id", ondelete="CASCADE"),
+    )
+    op.create_index("ix_job_events_job_id_id", "job_events", ["job_id", "id"])
+
+
+def downgrade() -> None:
+    """Drop them, the dependent first."""
+    op.drop_table("job_events")
+    op.drop_table("jobs")
+    op.drop_table("images")

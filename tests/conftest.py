@@ -1,0 +1,73 @@
+"""What every test may ask for: settings in a fresh home, a migrated database, storage, a real Redis."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import migrations
+import pytest
+from api import redis_server
+from redis import Redis
+from shared import progress
+from shared.db.base import Database, connect
+from shared.settings import Settings
+from shared.storage import ImageStore, open_store
+from tests.waiting import wait_until
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    for name in [name for name in os.environ if name.startswith("ATELIER_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """A real Redis server on a private Unix socket, one for the whole run."""
+    folder = Path(tempfile.mkdtemp(prefix="atelier-redis-"))
+    socket = folder / "redis.sock"
+    server = subprocess.Popen(redis_server.command(socket, folder), stdout=subprocess.DEVNULL)
+    try:
+        wait_until(socket.exists, "Redis opens its socket")
+        yield f"unix://{socket}"
+    finally:
+        server.terminate()
+        server.wait(10)
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def redis(redis_url: str) -> Iterator[Redis]:
+    """A client of that server, which is emptied first."""
+    client = progress.connect(redis_url)
+    client.flushall()
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def settings(tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
+    """Settings of a fresh home, with the real Redis if the test uses it, else one that is away."""
+    url = request.getfixturevalue("redis_url") if "redis" in request.fixturenames else f"unix://{tmp_path}/away.sock"
+    return Settings.load(home=tmp_path, redis_url=url, weights="patch")
+
+
+@pytest.fixture
+def database(settings: Settings) -> Iterator[Database]:
+    """A fresh database with the newest schema."""
+    migrations.upgrade(settings.database_url)
+    opened = connect(settings.database_url)
+    yield opened
+    opened.engine.dispose()
+
+
+@pytest.fixture
+def store(settings: Settings) -> ImageStore:
+    """A fresh storage."""
+    return open_store(settings.storage_url)
