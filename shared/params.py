@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 #: The convolutions of VGG19 in order: (block, how many).
 _BLOCKS = ((1, 2), (2, 2), (3, 4), (4, 4), (5, 4))
@@ -25,7 +25,7 @@ LayerWeights = dict[str, LayerWeight]
 
 def _parameter(default: Any, text: str, *, unit: str = "", **bounds: Any) -> Any:
     """Declare one parameter: its default, its help, its unit and its bounds."""
-    extra = {"unit": unit} if unit else None
+    extra: dict[str, JsonValue] | None = {"unit": unit} if unit else None
     make = {"default_factory": lambda: dict(default)} if isinstance(default, dict) else {"default": default}
     return Field(description=text, json_schema_extra=extra, **make, **bounds)
 
@@ -66,8 +66,11 @@ class StyleParams(BaseModel):
         "none", "`target` divides each layer's loss by its target's mean square, so weights mean the same at any size."
     )
     pooling: Literal["max", "average"] = _parameter("max", "How VGG19 shrinks its feature maps.")
-    padding: int = _parameter(
-        0, "Border reflected around the picture before VGG19 sees it; hides edge artefacts.", unit="px", ge=0, le=128
+    padding: Literal["zeros", "mirror"] = _parameter(
+        "zeros", "What VGG19 sees beyond the border of a feature map; `mirror` keeps frames off the picture."
+    )
+    antialias: bool = _parameter(
+        False, "Average over all pixels when a picture is scaled down, instead of sampling some of them."
     )
 
     @model_validator(mode="after")
@@ -75,6 +78,8 @@ class StyleParams(BaseModel):
         for name in (*self.content_layers, *self.style_layers):
             if name not in LAYERS:
                 raise ValueError(f"{name!r} is not a VGG19 convolution; choose from {LAYERS[0]} to {LAYERS[-1]}")
+        if not (any(self.content_layers.values()) and any(self.style_layers.values())):
+            raise ValueError("at least one content layer and one style layer must have a weight above 0")
         return self
 
 
@@ -95,6 +100,8 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
             "content_layers": {"block4_conv2": 1.0},
             "loss_scaling": "target",
             "pooling": "average",
+            "padding": "mirror",
+            "antialias": True,
         },
     ),
 }

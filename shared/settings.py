@@ -46,6 +46,7 @@ class Settings(BaseSettings):
         default_factory=lambda values: Path(values["home"]) / "weights", description="Cache of VGG19 weights."
     )
     engine: Literal["vgg19", "null"] = Field("vgg19", description="What paints; `null` draws nothing, for trials.")
+    null_step_s: float = Field(0.05, ge=0, description="Time of a step of the `null` engine, in seconds.")
     max_upload_bytes: int = Field(64 * 2**20, ge=1, description="Largest upload, in bytes.")
     max_upload_px: int = Field(50_000_000, ge=1, description="Largest image, in pixels.")
     preview_px: int = Field(512, ge=16, le=2048, description="Long side of a preview, in pixels.")

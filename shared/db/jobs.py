@@ -69,7 +69,7 @@ def record_progress(session: Session, held: Claim, progress: dict[str, Any]) -> 
     return row.cancel_requested_at is not None
 
 
-def succeed(session: Session, held: Claim, *, result: dict[str, Any], progress: dict[str, Any]) -> None:
+def succeed(session: Session, held: Claim, *, result: dict[str, Any] | None, progress: dict[str, Any] | None) -> None:
     """Finish a painted job: running → succeeded. Raises `LostRace` if the claim no longer holds."""
     _finish(session, held, State.SUCCEEDED, "job_succeeded", result=result, progress=progress)
 

@@ -1,0 +1,56 @@
+# Every target sets up what it needs by itself: no root, no Docker, no uv on the machine.
+# A second call installs nothing. `make PYTHON=python3.12 …` picks the interpreter of a fresh .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo up test lint bench lock clean
+.DEFAULT_GOAL := demo
+
+## Paint one picture through the whole system: make demo [CONTENT=photo.jpg STYLE=painting.jpg]
+demo: $(READY)
+	@$(BIN)/atelier demo $(if $(CONTENT),"$(CONTENT)" "$(STYLE)")
+
+## Start the whole system on this machine, until Ctrl-C
+up: $(READY)
+	@$(BIN)/atelier up
+
+## Run every test; make test ARGS="-k images" runs some
+test: $(READY)
+	$(BIN)/coverage run -m pytest $(ARGS)
+	$(BIN)/coverage report --skip-covered --show-missing
+
+## Check format, style, types and who imports whom
+lint: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+## Measure every speed that is promised
+bench: $(READY)
+	$(BIN)/python -m tests.benchmarks
+
+## Write the locks anew from pyproject.toml
+COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-emit-index-url \
+	--python-version 3.11 --custom-compile-command "make lock" --output-file
+lock: $(READY)
+	$(COMPILE) requirements/dev.txt --extra cpu --group dev
+	$(COMPILE) requirements/cpu.txt --extra cpu --constraint requirements/dev.txt
+	$(COMPILE) requirements/gpu.txt --extra gpu --constraint requirements/dev.txt
+	$(COMPILE) requirements/api.txt --constraint requirements/dev.txt
+
+clean:
+	rm -rf $(VENV) demo build *.egg-info
+
+$(READY): pyproject.toml requirements/dev.txt requirements/uv.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+		{ echo "Atelier needs Python 3.11 to 3.13: say make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@echo "Setting up $(VENV); this happens once …"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@

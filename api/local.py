@@ -1,0 +1,215 @@
+"""The embedded stack: Redis, API, workers and maintenance as supervised children of one command.
+
+No root, no Docker, no system service: SQLite, a private Redis socket and a storage folder below one home.
+Everything that can be wrong with the machine is found before the first child starts and said in a sentence.
+
+Invariant: one stack per home; leaving the `with` block ends every child, whatever happened inside.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from redis import RedisError
+
+import migrations
+from api import redis_server
+from api.processes import Child
+from shared import logs
+from shared.errors import Misconfigured
+from shared.progress import connect
+from shared.settings import Settings
+
+#: Longest wait for Redis and the API to answer at start, in seconds.
+_START_S = 60.0
+
+log = logs.get(__name__)
+
+
+class Stack:
+    """All processes of one home: `with Stack(settings) as stack: ... stack.url`."""
+
+    def __init__(self, settings: Settings, *, workers: int = 1) -> None:
+        """Plan a stack with that many painting workers; nothing is started yet."""
+        self.settings = settings
+        self.url = ""
+        self._workers = workers
+        self._children: list[Child] = []
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Start everything and return once the API answers; raise `Misconfigured` if it cannot be."""
+        try:
+            self._start()
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(self, *_: TracebackType | type[BaseException] | BaseException | None) -> None:
+        """End every child."""
+        self._stop()
+
+    def check(self) -> list[Child]:
+        """Start dead children again; return those just found dead."""
+        dead = [child for child in self._children if child.revive()]
+        for child in dead:
+            log.error("process_died", process=child.name, exit_code=child.exit_code, log=str(child.log))
+        return dead
+
+    def _start(self) -> None:
+        home = self.settings.home
+        _prepare_home(home)
+        self._open.enter_context(_Lock(home / "up.lock"))
+        listener = self._open.enter_context(_listen(self.settings.host, self.settings.port))
+        port = listener.getsockname()[1]
+        self.url = f"http://{self.settings.host}:{port}"
+        if self.settings.redis_url == f"unix://{home}/redis.sock":
+            self._start_redis(home)
+        _explained(lambda: migrations.upgrade(self.settings.database_url), home)
+        self._launch("api", [sys.executable, "-m", "api.wsgi", "--fd", str(listener.fileno())], listener.fileno())
+        self._launch("maintenance", [sys.executable, "-m", "worker", "maintenance"])
+        for number in range(1, self._workers + 1):
+            self._launch(f"worker-{number}", [sys.executable, "-m", "worker", "paint"])
+        self._await("api", self._answers)
+        address = home / "address"
+        address.write_text(self.url + "\n", encoding="utf-8")
+        self._open.callback(address.unlink, missing_ok=True)
+
+    def _start_redis(self, home: Path) -> None:
+        path, folder = home / "redis.sock", home / "redis"
+        folder.mkdir(exist_ok=True)
+        path.unlink(missing_ok=True)
+        self._launch("redis", redis_server.command(path, folder))
+        client = connect(self.settings.redis_url)
+
+        def answers() -> bool:
+            try:
+                return bool(client.ping())
+            except RedisError:
+                return False
+
+        self._await("redis", answers)
+        client.close()
+
+    def _launch(self, name: str, command: list[str], *pass_fds: int) -> None:
+        env = {**os.environ, **_as_environment(self.settings)}
+        log_file = self.settings.home / "logs" / f"{name}.log"
+        child = Child(name, command, log=log_file, env=env, pass_fds=pass_fds)
+        child.start()
+        self._children.append(child)
+
+    def _await(self, name: str, ready: Callable[[], bool]) -> None:
+        child = next(child for child in self._children if child.name == name)
+        deadline = time.monotonic() + _START_S
+        while not ready():
+            if not child.alive or time.monotonic() > deadline:
+                raise Misconfigured(f"The {name} process did not start. The end of {child.log}:\n{child.last_words()}")
+            time.sleep(0.05)
+
+    def _answers(self) -> bool:
+        try:
+            with urlopen(f"{self.url}/healthz", timeout=1) as answer:  # noqa: S310 - our own loopback address
+                return bool(answer.status == 200)
+        except (URLError, OSError):
+            return False
+
+    def _stop(self) -> None:
+        """End the children, Redis last, since the others still tell it things as they end."""
+        redis = [child for child in self._children if child.name == "redis"]
+        for group in ([child for child in self._children if child not in redis], redis):
+            for child in group:
+                child.ask_to_end()
+            for child in group:
+                child.end()
+        self._children = []
+        self._open.close()
+
+
+def run(settings: Settings, *, workers: int = 1, announce: Callable[[str], None] = print) -> None:
+    """Run the stack until Ctrl-C or SIGTERM, starting again whatever dies."""
+    ending = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ending.set())
+    with Stack(settings, workers=workers) as stack:
+        announce(f"Atelier is at {stack.url} · data in {settings.home} · Ctrl-C ends it")
+        while not ending.wait(0.5):
+            for child in stack.check():
+                announce(f"{child.name} died (exit code {child.exit_code}) and is started again; see {child.log}")
+        announce("Ending …")
+
+
+class _Lock:
+    """A lock on a home, held as long as this process lives."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        self._file = self._path.open("w")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._file.close()
+            raise Misconfigured(
+                f"Another Atelier is running in {self._path.parent}: end it, or set ATELIER_HOME to another folder."
+            ) from None
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+def _explained(act: Callable[[], object], home: Path) -> None:
+    """Run `act` and turn what the machine refuses into a sentence with the mend."""
+    try:
+        act()
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise Misconfigured(f"The disk of {home} is full: free some room, or set ATELIER_HOME elsewhere.") from None
+        reason = error.strerror or error
+        raise Misconfigured(
+            f"{home} cannot be used ({reason}): set ATELIER_HOME to a folder you may write to."
+        ) from None
+
+
+def _prepare_home(home: Path) -> None:
+    def prepare() -> None:
+        for folder in (home, home / "logs"):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        probe = home / ".probe"
+        probe.write_bytes(bytes(2**20))  # enough to meet a full disk
+        probe.unlink()
+
+    _explained(prepare, home)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Bind the API's socket here, so that a taken port is known at once and a new API process keeps the address."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        mend = "end what listens there, or choose another with --port or ATELIER_PORT"
+        raise Misconfigured(f"Port {port} of {host} cannot be had ({error.strerror}): {mend}.") from None
+    listener.listen(1024)
+    return listener
+
+
+def _as_environment(settings: Settings) -> dict[str, str]:
+    return {f"ATELIER_{name.upper()}": str(value) for name, value in settings.model_dump().items()}

@@ -1,0 +1,105 @@
+"""One child process of the embedded stack: started with its log, ended for certain.
+
+A child runs in a session of its own, so that Ctrl-C reaches only the supervisor, and on Linux the kernel ends
+it when the supervisor dies without a word.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
+#: How long a child has to end by itself before it is killed, in seconds.
+_GRACE_S = 15.0
+#: Longest pause before a child that keeps dying is started again, in seconds.
+_LONGEST_PAUSE_S = 30.0
+#: A child that lived this long is healthy: its next death counts as the first, in seconds.
+_HEALTHY_AFTER_S = 60.0
+
+
+class Child:
+    """A command that is kept running."""
+
+    def __init__(
+        self, name: str, command: Sequence[str], *, log: Path, env: Mapping[str, str], pass_fds: Sequence[int] = ()
+    ) -> None:
+        """Describe the child; `start` runs it. Its output is appended to `log`."""
+        self.name = name
+        self.log = log
+        self.deaths = 0
+        self._command = list(command)
+        self._env = dict(env)
+        self._pass_fds = tuple(pass_fds)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started_at = 0.0
+        self._start_again_at = 0.0
+
+    def start(self) -> None:
+        """Run the command."""
+        with self.log.open("ab") as output:
+            self._process = subprocess.Popen(  # noqa: S603 - our own commands
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=self._env,
+                pass_fds=self._pass_fds,
+                start_new_session=True,
+                preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - one thread here
+            )
+        self._started_at = time.monotonic()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def revive(self) -> bool:
+        """Start a dead child again, after a pause that doubles with each death; say whether one was found dead."""
+        now = time.monotonic()
+        if self.alive or now < self._start_again_at:
+            return False
+        if self._start_again_at:
+            self._start_again_at = 0.0
+            self.start()
+            return False
+        self.deaths = 1 if now - self._started_at > _HEALTHY_AFTER_S else self.deaths + 1
+        self._start_again_at = now + min(_LONGEST_PAUSE_S, 0.5 * 2**self.deaths)
+        return True
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code of a dead child; negative if a signal ended it."""
+        return self._process.poll() if self._process else None
+
+    def ask_to_end(self) -> None:
+        """Send SIGTERM."""
+        if self._process is not None and self.alive:
+            self._process.terminate()
+
+    def end(self, grace_s: float = _GRACE_S) -> None:
+        """Wait for the end that was asked for; kill the whole session if it does not come."""
+        if self._process is None:
+            return
+        try:
+            self._process.wait(grace_s)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+    def last_words(self, lines: int = 5) -> str:
+        """Return the end of its log, for a person to read."""
+        with self.log.open(encoding="utf-8", errors="replace") as text:
+            return "".join(deque(text, maxlen=lines)).strip()
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

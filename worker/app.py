@@ -1,0 +1,74 @@
+"""The Celery app of the workers, and what each process opens once.
+
+Two kinds of process share it: `paint` (prefork with one spawned child, which alone imports TensorFlow) and
+`maintenance` (beat and the queue of small chores). The child announces itself in the log when it is ready.
+
+Invariant: nothing here runs at import but reading settings; connections are opened by the process using them.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from functools import cache
+from typing import Any
+
+from celery.signals import setup_logging, worker_process_init
+
+from shared import logs, progress
+from shared.broker import DISPATCH, Broker, create_celery
+from shared.db.base import Database, connect
+from shared.settings import Settings
+from shared.storage import open_store
+from worker.painter import open_painter
+from worker.runner import Studio
+
+#: How often beat dispatches, whatever nudges are lost, in seconds.
+DISPATCH_EVERY_S = 1.0
+
+log = logs.get(__name__)
+app = create_celery(Settings.load())
+app.conf.update(
+    include=["worker.tasks"],
+    beat_scheduler="celery.beat:Scheduler",  # keeps its times in memory: every chore may run at any time
+    beat_schedule={"dispatch": {"task": DISPATCH, "schedule": DISPATCH_EVERY_S, "options": {"expires": 5}}},
+    beat_max_loop_interval=DISPATCH_EVERY_S,
+)
+
+
+@setup_logging.connect(weak=False)
+def _configure_logs(**_: Any) -> None:
+    settings = Settings.load()
+    logs.configure(settings.log_format, settings.log_level)
+
+
+@worker_process_init.connect(weak=False)
+def _open_studio(**_: Any) -> None:
+    studio()
+    log.info("worker_ready", worker=studio().name, weights=studio().painter.weights["name"])
+
+
+@cache
+def database() -> Database:
+    """Return this process's database."""
+    return connect(Settings.load().database_url)
+
+
+@cache
+def broker() -> Broker:
+    """Return this process's publisher."""
+    return Broker(Settings.load())
+
+
+@cache
+def studio() -> Studio:
+    """Return everything this process needs to paint; the first call loads TensorFlow and the weights."""
+    settings = Settings.load()
+    return Studio(
+        name=f"{socket.gethostname()}:{os.getpid()}",
+        settings=settings,
+        database=database(),
+        store=open_store(settings.storage_url),
+        progress=progress.RedisProgress(progress.connect(settings.redis_url)),
+        painter=open_painter(settings),
+    )

@@ -1,0 +1,18 @@
+"""How one run of a job ended, as one value; the runner turns it into one write to the database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from shared.errors import AtelierError
+from shared.states import State
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A terminal state; what lies in storage, if a picture does; the error, if it failed."""
+
+    state: State
+    result: dict[str, Any] | None = None
+    error: AtelierError | None = None

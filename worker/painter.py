@@ -1,0 +1,69 @@
+"""The engine as the runner sees it: a callable that yields chunks, and the weights it paints with.
+
+`open_painter` is called once per process and does all the slow work: it imports TensorFlow, loads or builds
+the weights, and touches the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+from shared.params import StyleParams
+from shared.settings import Settings
+from worker.engine.steps import Chunk, Picture, Style
+
+
+class Painter(Protocol):
+    """Something that paints."""
+
+    @property
+    def weights(self) -> dict[str, Any]:
+        """Name and sha256 of the VGG19 weights in use."""
+
+    @property
+    def device(self) -> dict[str, Any]:
+        """What it paints on, and with which versions; kept as provenance."""
+
+    def paint(self, content: Picture, styles: Sequence[Style], params: StyleParams) -> Iterator[Chunk]:
+        """Paint `content` like `styles`, chunk by chunk."""
+
+
+class Vgg19Painter:
+    """Paints with VGG19 on this machine's best device."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Load TensorFlow and the weights; raise `WeightsUnavailable` if they cannot be had."""
+        from worker.engine import device, weights
+
+        device.prepare()
+        self._network = weights.load(settings.weights, settings.weights_dir)
+        self.weights = {"name": self._network.name, "sha256": self._network.sha256}
+        self.device = device.describe()
+
+    def paint(self, content: Picture, styles: Sequence[Style], params: StyleParams) -> Iterator[Chunk]:
+        """Paint `content` like `styles`, chunk by chunk."""
+        from worker.engine.stylize import stylize
+
+        return stylize(content, styles, params, self._network)
+
+
+class NullPainter:
+    """Paints nothing, at a set speed, without TensorFlow: for trials of everything around the engine."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Take the time of a step from the settings."""
+        self._step_s = settings.null_step_s
+        self.weights = {"name": "null", "sha256": ""}
+        self.device = {"kind": "null"}
+
+    def paint(self, content: Picture, styles: Sequence[Style], params: StyleParams) -> Iterator[Chunk]:
+        """Hand out the content, shrunk, as every step's picture."""
+        from worker.engine.null import stylize
+
+        return stylize(content, styles, params, step_s=self._step_s)
+
+
+def open_painter(settings: Settings) -> Painter:
+    """Make the painter that `ATELIER_ENGINE` names."""
+    return NullPainter(settings) if settings.engine == "null" else Vgg19Painter(settings)

@@ -1,0 +1,25 @@
+"""The bodies of the Celery tasks, a few lines each. A task is Celery's word; the work is a job.
+
+`shared=False` keeps each task off every other Celery app in the process. Messages carry job ids only.
+"""
+
+from __future__ import annotations
+
+from shared.broker import DISPATCH, PAINT
+from worker import app as process
+from worker import maintenance
+from worker.runner import run
+
+
+@process.app.task(name=PAINT, shared=False)
+def paint(job_ids: list[str]) -> None:
+    """Run each job, then make room for the next."""
+    for job_id in job_ids:
+        run(job_id, process.studio())
+    process.broker().nudge_dispatch()
+
+
+@process.app.task(name=DISPATCH, shared=False)
+def dispatch() -> None:
+    """Fill the broker's window from the backlog."""
+    maintenance.dispatch_due(process.database(), process.broker())
