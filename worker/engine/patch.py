@@ -1,0 +1,121 @@
+"""Weights for VGG19 learned from drawn images in seconds: for a machine that cannot fetch the trained ones.
+
+Layer by layer and without labels: take patches of the layer's input, whiten them, find directions by spherical
+k-means, give each a random sign. Each channel is then shifted and scaled so that half of its activations pass and
+their mean is 1, which keeps the signal alive through 16 layers. Source: Coates and Ng 2012, Learning Feature
+Representations with K-means.
+
+Invariant: the same weights, bit for bit, every time on one machine; any change to the recipe raises `VERSION`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from shared.params import LAYERS
+from worker.engine import leaves
+from worker.engine.network import Kernel, Network, block, kernel_shapes
+from worker.engine.vgg import preprocess
+
+Array = NDArray[np.float32]
+
+#: Counts the recipes, so that a cache never serves the weights of an older one.
+VERSION = 1
+_SEED = 20160627
+_IMAGES = (("dead_leaves", 9), ("strokes", 3))
+_IMAGE_PX = 160
+#: Patches drawn per layer.
+_PATCHES = 30_000
+#: Components kept of a layer's channels, and of its patches.
+_CHANNELS = 64
+_COMPONENTS = 256
+#: Added to every eigenvalue, as a share of the largest: less sharpens noise, more leaves only smooth shapes.
+_REGULARISATION = 1e-3
+_ROUNDS = 8
+
+
+def build() -> Network:
+    """Draw the images and learn all layers; takes about half a minute on two cores."""
+    rng = np.random.default_rng(_SEED)
+    images = [getattr(leaves, kind)(rng, _IMAGE_PX) for kind, count in _IMAGES for _ in range(count)]
+    features = preprocess(tf.constant(np.stack(images))).numpy()
+    return Network.of("patch", dict(_layers(features, rng)))
+
+
+def _layers(features: Array, rng: Generator) -> Iterator[tuple[str, Kernel]]:
+    depth = 1
+    for layer in LAYERS:
+        if block(layer) > depth:
+            depth = block(layer)
+            features = tf.nn.avg_pool2d(features, 2, 2, "SAME").numpy()
+        weights = _directions(features, kernel_shapes()[layer][-1], rng)
+        kernel, features = _balanced(features, weights)
+        yield layer, kernel
+
+
+def _directions(features: Array, count: int, rng: Generator) -> Array:
+    """Find `count` directions among whitened 3×3 patches, as kernels `[3, 3, channels, count]`."""
+    channels = features.shape[-1]
+    # whole channels first: 9 · 512 dimensions at once would take minutes
+    reduce = _principal(features.reshape(-1, channels), _CHANNELS, 0.0)[0]
+    patches = _patches(features @ reduce, rng)
+    basis, scales = _principal(patches, _COMPONENTS, _REGULARISATION)
+    whiten = basis * scales
+    white = (patches - patches.mean(axis=0)) @ whiten
+    centres = _spherical_means(white, count, rng)
+    kernels = (whiten @ centres.T).reshape(3, 3, reduce.shape[1], count) * rng.choice([-1, 1], count)
+    weights: Array = np.einsum("yxrk,cr->yxck", kernels, reduce).astype(np.float32)
+    return weights
+
+
+def _principal(rows: Array, most: int, regularisation: float) -> tuple[Array, Array]:
+    """Give the leading principal axes of `rows` as columns, and what scales each to unit variance."""
+    centred = rows - rows.mean(axis=0)
+    values, vectors = np.linalg.eigh(centred.T @ centred / len(rows))
+    values, vectors = values[::-1][:most], vectors[:, ::-1][:, :most]
+    # the sign of an eigenvector is the library's whim: fix it
+    vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(vectors.shape[1])])
+    return vectors, 1 / np.sqrt(np.maximum(values, 0) + regularisation * values[0] + 1e-12)
+
+
+def _patches(features: Array, rng: Generator) -> Array:
+    """Cut 3×3 patches at random places, each flattened to `[9 · channels]`."""
+    count, height, width, channels = features.shape
+    places = rng.integers([count, height - 2, width - 2], size=(_PATCHES, 3))
+    rows = np.arange(3)[:, np.newaxis]
+    image, y, x = (places[:, i, np.newaxis, np.newaxis] for i in range(3))
+    patches: Array = features[image, y + rows, x + rows.T].reshape(_PATCHES, 9 * channels)
+    return patches
+
+
+def _spherical_means(rows: Array, count: int, rng: Generator) -> Array:
+    """Cluster the directions of `rows`, opposite ones together, into `count` unit vectors."""
+    rows = rows / (np.linalg.norm(rows, axis=1, keepdims=True) + 1e-8)
+    centres = rows[rng.choice(len(rows), count, replace=False)]
+    every = np.arange(len(rows))
+    for _ in range(_ROUNDS):
+        likeness = rows @ centres.T
+        nearest = np.abs(likeness).argmax(axis=1)
+        members = np.zeros_like(likeness)
+        members[every, nearest] = np.sign(likeness[every, nearest])
+        sums = members.T @ rows
+        lengths = np.linalg.norm(sums, axis=1, keepdims=True)
+        # an empty cluster keeps its centre
+        centres = np.where(lengths > 1e-6, sums / (lengths + 1e-8), centres)
+    return centres
+
+
+def _balanced(features: Array, weights: Array) -> tuple[Kernel, Array]:
+    """Give each channel zero median and a mean activation of 1; return the kernel and its activations."""
+    padded = tf.pad(features, [[0, 0], [1, 1], [1, 1], [0, 0]], "SYMMETRIC")
+    responses = tf.nn.conv2d(padded, weights, 1, "VALID").numpy()
+    rows = responses.reshape(-1, responses.shape[-1])
+    median = np.median(rows[:: max(1, len(rows) // 20_000)], axis=0)
+    active = np.maximum(responses - median, 0)
+    scale = 1 / (active.mean(axis=(0, 1, 2)) + 1e-8)
+    return Kernel(weights * scale, (-median * scale).astype(np.float32)), active * scale

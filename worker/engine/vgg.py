@@ -1,0 +1,64 @@
+"""VGG19's forward pass over fixed kernels, cut at the last layer asked for.
+
+Plain operations over constants instead of a Keras model: the optimisation loop asks for the gradient of the
+picture only, and nothing here has weights that could be trained. Source: Simonyan and Zisserman 2015; the
+numbers are those of `keras.applications.VGG19(include_top=False)` after its `preprocess_input`.
+
+Differs from the source: pooling may average (Gatys et al. 2016, section 2), and the border may be mirrored
+instead of filled with zeros, which otherwise shows as a frame around the picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from functools import lru_cache
+from typing import Any
+
+import tensorflow as tf
+
+from shared.params import LAYERS
+from worker.engine.network import Network, block
+
+#: ImageNet's mean colour, blue green red, in 0 to 255: what `vgg19.preprocess_input` subtracts.
+_MEAN_BGR = (103.939, 116.779, 123.68)
+
+#: Maps pictures `[batch, height, width, 3]`, RGB in 0 to 1, to the activations of each layer.
+Forward = Callable[[Any], dict[str, Any]]
+
+
+def preprocess(pictures: Any) -> Any:
+    """Turn RGB in 0 to 1 into what VGG19 was trained on: BGR in 0 to 255 less ImageNet's mean colour."""
+    return tf.reverse(pictures * 255.0, axis=[-1]) - tf.constant(_MEAN_BGR)
+
+
+def forward(network: Network, layers: Collection[str], *, pooling: str, padding: str) -> Forward:
+    """Build the pass that yields the activations of `layers`, each `[batch, height, width, channels]`."""
+    last = max(map(LAYERS.index, layers))
+    convolutions = [(layer, *_constants(network)[layer]) for layer in LAYERS[: last + 1]]
+    # Keras pools only whole windows; with mirrored borders the odd last row counts too
+    pool = {"max": tf.nn.max_pool2d, "average": tf.nn.avg_pool2d}[pooling]
+    mirrored = padding == "mirror"
+
+    def run(pictures: Any) -> dict[str, Any]:
+        features: dict[str, Any] = {}
+        x = preprocess(pictures)
+        depth = 1
+        for layer, weights, bias in convolutions:
+            if block(layer) > depth:
+                depth = block(layer)
+                x = pool(x, 2, 2, "SAME" if mirrored else "VALID")
+            if mirrored:
+                x = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], "SYMMETRIC")
+            x = tf.nn.conv2d(x, weights, 1, "VALID" if mirrored else "SAME")
+            x = tf.nn.relu(tf.nn.bias_add(x, bias))
+            if layer in layers:
+                features[layer] = x
+        return features
+
+    return run
+
+
+@lru_cache(maxsize=2)
+def _constants(network: Network) -> dict[str, tuple[Any, Any]]:
+    """Put the kernels on the device, once per process and network."""
+    return {layer: (tf.constant(k.weights), tf.constant(k.bias)) for layer, k in network.kernels.items()}
