@@ -8,14 +8,14 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import migrations
 import pytest
-from api import redis_server
 from redis import Redis
+
+import migrations
+from api import redis_server
 from shared import progress
 from shared.db.base import Database, connect
 from shared.settings import Settings
-from shared.storage import ImageStore, open_store
 from tests.waiting import wait_until
 
 
@@ -68,6 +68,8 @@ def database(settings: Settings) -> Iterator[Database]:
 
 
 @pytest.fixture
-def store(settings: Settings) -> ImageStore:
+def store(settings: Settings):
     """A fresh storage."""
+    from shared.storage import open_store
+
     return open_store(settings.storage_url)

@@ -1,0 +1,88 @@
+"""Progress over a real Redis, and without one."""
+
+from __future__ import annotations
+
+import pytest
+from redis import Redis, RedisError
+
+from shared import progress
+from shared.progress import RedisProgress
+
+
+def step(number: int) -> dict:
+    return {"step": number, "losses": {"total": 1 / number}}
+
+
+@pytest.fixture
+def channel(redis: Redis) -> RedisProgress:
+    return RedisProgress(redis)
+
+
+def test_every_step_is_kept_in_order_with_rising_ids(channel) -> None:
+    channel.started("j", 1)
+    channel.steps("j", [step(1), step(2)], None)
+    channel.steps("j", [step(3)], b"jpeg")
+    channel.ended("j", "succeeded")
+    events = list(channel.events("j"))
+    assert [event.name for event in events] == ["state", "step", "step", "step", "preview", "end"]
+    assert [data["step"] for data in channel.all_steps("j")] == [1, 2, 3]
+    assert channel.latest_step("j") == step(3)
+    assert channel.preview("j") == b"jpeg"
+    assert events[-1].data == {"state": "succeeded"}
+    keys = [tuple(int(part) for part in event.id.split("-")) for event in events]
+    assert keys == sorted(set(keys))
+
+
+def test_a_reader_resumes_where_it_was(channel) -> None:
+    channel.started("j", 1)
+    channel.steps("j", [step(1), step(2), step(3)], None)
+    seen = channel.wait_events("j", "0", block_ms=10)
+    assert [event.data.get("step") for event in channel.wait_events("j", seen[1].id, block_ms=10)] == [2, 3]
+    assert channel.wait_events("j", seen[-1].id, block_ms=10) == []
+
+
+def test_a_new_attempt_begins_a_fresh_history(channel) -> None:
+    channel.started("j", 1)
+    channel.steps("j", [step(9)], b"old")
+    channel.started("j", 2)
+    assert channel.all_steps("j") == []
+    assert channel.preview("j") is None
+
+
+def test_a_wish_to_cancel_comes_back_with_the_steps(channel) -> None:
+    assert channel.steps("j", [step(1)], None) is False
+    channel.wish_cancel("j")
+    assert channel.steps("j", [step(2)], None) is True
+    channel.ended("j", "canceled")
+    assert channel.steps("j", [step(3)], None) is False
+
+
+def test_every_key_has_a_time_to_live(channel, redis) -> None:
+    channel.started("j", 1)
+    channel.wish_cancel("j")
+    channel.steps("j", [step(1)], b"jpeg")
+    channel.ended("k", "succeeded")
+    assert redis.keys()
+    assert all(redis.ttl(key) > 0 for key in redis.keys())
+
+
+def test_the_history_is_bounded(channel, redis, monkeypatch) -> None:
+    monkeypatch.setattr(progress, "HISTORY_STEPS", 100)
+    for chunk in range(50):
+        channel.steps("j", [step(chunk * 10 + n + 1) for n in range(10)], None)
+    assert redis.xlen("atelier:job:j:progress") < 250
+    assert channel.latest_step("j") == step(500)
+
+
+def test_a_worker_goes_on_while_redis_is_away_and_says_so_once(tmp_path, capsys) -> None:
+    channel = RedisProgress(progress.connect(f"unix://{tmp_path}/nobody.sock"))
+    channel.started("j", 1)
+    assert channel.steps("j", [step(1)], None) is False
+    channel.ended("j", "succeeded")
+    assert capsys.readouterr().out.count("progress_unavailable") == 1
+
+
+def test_a_reader_is_told_that_redis_is_away(tmp_path) -> None:
+    channel = RedisProgress(progress.connect(f"unix://{tmp_path}/nobody.sock"))
+    with pytest.raises(RedisError):
+        channel.latest_step("j")

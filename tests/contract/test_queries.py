@@ -1,0 +1,48 @@
+"""Listings and counts."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.db import jobs, queries
+from shared.errors import NotFound
+from shared.states import State
+from tests.factories import add_image, add_job
+
+
+def test_pages_are_newest_first_and_meet_without_gap_or_overlap(database) -> None:
+    made = [add_job(database) for _ in range(7)]
+    seen, before = [], None
+    with database.reading() as session:
+        while page := queries.jobs(session, before=before, limit=3):
+            seen += [job.id for job in page]
+            before = page[-1].id
+    assert seen == sorted(made, reverse=True)
+
+
+def test_a_listing_is_filtered_by_state_and_label(database) -> None:
+    wanted = add_job(database, label="sea")
+    add_job(database, label="land")
+    ended = add_job(database, label="sea")
+    with database.writing() as session:
+        jobs.request_cancel(session, ended)
+    with database.reading() as session:
+        found = queries.jobs(session, states=[State.QUEUED], label="sea", limit=10)
+    assert [job.id for job in found] == [wanted]
+
+
+def test_the_queue_goes_by_priority_and_then_by_age(database) -> None:
+    first, second, urgent = add_job(database), add_job(database), add_job(database, priority=5)
+    with database.reading() as session:
+        places = [queries.queue_position(session, queries.job(session, job_id)) for job_id in (first, second, urgent)]
+    assert places == [2, 3, 1]
+
+
+def test_known_images_are_told_from_unknown_ones(database) -> None:
+    known = add_image(database)
+    with database.reading() as session:
+        assert queries.known_images(session, [known, "sha256:0"]) == {known}
+        with pytest.raises(NotFound):
+            queries.image(session, "sha256:0")
+        with pytest.raises(NotFound):
+            queries.job(session, "0")

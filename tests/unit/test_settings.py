@@ -1,0 +1,28 @@
+"""Settings come from the environment and fail at start, all at once."""
+
+import pytest
+
+from shared.errors import Misconfigured
+from shared.settings import Settings
+
+
+def test_everything_follows_the_home_folder_unless_set_by_itself(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("ATELIER_HOME", str(tmp_path))
+    monkeypatch.setenv("ATELIER_STORAGE_URL", "/elsewhere")
+    settings = Settings.load()
+    assert settings.database_url == f"sqlite:///{tmp_path}/atelier.db"
+    assert settings.redis_url == f"unix://{tmp_path}/redis.sock"
+    assert settings.storage_url == "/elsewhere"
+    assert settings.weights_dir == tmp_path / "weights"
+
+
+def test_every_problem_is_listed_at_once(monkeypatch) -> None:
+    monkeypatch.setenv("ATELIER_PORT", "ninety")
+    monkeypatch.setenv("ATELIER_ENGINE", "steam")
+    with pytest.raises(Misconfigured, match=r"(?s)ATELIER_PORT.*ninety.*ATELIER_ENGINE.*steam"):
+        Settings.load()
+
+
+def test_every_setting_says_what_it_does() -> None:
+    for name, field in Settings.model_fields.items():
+        assert (field.description or "").endswith("."), name
