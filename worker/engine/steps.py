@@ -37,8 +37,8 @@ class Chunk:
     """The steps of one compiled call, in order.
 
     `first` counts from 1 over all scales, `total` is the whole run's number of steps; `scale` counts from 1
-    to `scales`; `size` is the (width, height) painted at this scale; `step_ms` is the mean time of a step; `eta_s` estimates
-    the time to the end of the run, larger scales to come included.
+    to `scales`; `size` is the (width, height) painted at this scale; `step_ms` is the mean time of a step.
+    `eta_s` estimates the time to the end of the run, the larger scales to come included.
     `image()` copies the picture after the last of these steps from the device; call it before the next chunk.
     """
 

@@ -1,0 +1,143 @@
+"""Where image bytes live: keys in, bytes out. A local folder today, an object store by the same protocol.
+
+Keys are ours (`images/ab/…`, `jobs/<id>/<attempt>/…`) and never come from users; a key that could leave the
+root is a programming error. Rows in the database say what exists; this room only holds bytes.
+
+Invariant: a key that can be read is whole. Writing goes to a temporary name, is flushed to disk, then renamed.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import unquote, urlparse
+
+from shared.errors import Misconfigured, NotFound, StorageFull, StorageUnavailable
+
+_KEY = re.compile(r"[a-z0-9_-]+(\.[a-z0-9]+)?(/[a-z0-9_-]+(\.[a-z0-9]+)?)*")
+#: Begins the name of a file that is still being written; no key begins so.
+_UNFINISHED = ".tmp-"
+
+
+class ImageStore(Protocol):
+    """Bytes by key."""
+
+    def put(self, key: str, data: bytes) -> None:
+        """Store `data` whole or not at all; raise `StorageFull` or `StorageUnavailable`."""
+
+    def get(self, key: str) -> bytes:
+        """Return the bytes of `key`; raise `NotFound` or `StorageUnavailable`."""
+
+    def exists(self, key: str) -> bool:
+        """Say whether `key` can be read."""
+
+    def delete(self, key: str) -> None:
+        """Remove `key`; removing what is not there is no error."""
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """Yield the keys that begin with `prefix`, in order."""
+
+    def check(self) -> None:
+        """Raise unless a small file can be written and removed."""
+
+
+class LocalImageStore:
+    """Keys as files below one folder."""
+
+    def __init__(self, root: Path) -> None:
+        """Use the folder `root`, which is made when first written to."""
+        self._root = root
+
+    def put(self, key: str, data: bytes) -> None:
+        """Store `data` whole or not at all; raise `StorageFull` or `StorageUnavailable`."""
+        path = self._path(key)
+        unfinished = path.with_name(f"{_UNFINISHED}{secrets.token_hex(8)}")
+        with _translated():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with unfinished.open("xb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                unfinished.replace(path)
+            finally:
+                unfinished.unlink(missing_ok=True)
+            _flush_folder(path.parent)
+
+    def get(self, key: str) -> bytes:
+        """Return the bytes of `key`; raise `NotFound` or `StorageUnavailable`."""
+        with _translated():
+            return self._path(key).read_bytes()
+
+    def exists(self, key: str) -> bool:
+        """Say whether `key` can be read."""
+        return self._path(key).is_file()
+
+    def delete(self, key: str) -> None:
+        """Remove `key`; removing what is not there is no error."""
+        with _translated():
+            self._path(key).unlink(missing_ok=True)
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """Yield the keys that begin with `prefix`, in order."""
+        files = (path for path in self._root.rglob("*") if path.is_file() and not path.name.startswith(_UNFINISHED))
+        yield from sorted(key for path in files if (key := path.relative_to(self._root).as_posix()).startswith(prefix))
+
+    def check(self) -> None:
+        """Raise unless a small file can be written and removed."""
+        key = f"probe/{secrets.token_hex(8)}"
+        self.put(key, b"probe")
+        self.delete(key)
+
+    def _path(self, key: str) -> Path:
+        if not _KEY.fullmatch(key):
+            raise ValueError(f"not a storage key: {key!r}")
+        return self._root / key
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise NotFound("There is nothing of that key in storage.") from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise StorageFull() from error
+        raise StorageUnavailable() from error
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make the rename itself survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def open_store(url: str) -> ImageStore:
+    """Open the store at `url`: a folder's path or a `file://` address."""
+    parsed = urlparse(url)
+    if parsed.scheme == "file":
+        return LocalImageStore(Path(unquote(parsed.path)))
+    if parsed.scheme:
+        raise Misconfigured(f"ATELIER_STORAGE_URL: {parsed.scheme}:// is not supported; give a folder or file://.")
+    return LocalImageStore(Path(url).expanduser())
+
+
+def image_key(image_id: str) -> str:
+    """Name the bytes of an uploaded image."""
+    digest = image_id.removeprefix("sha256:")
+    return f"images/{digest[:2]}/{digest}"
+
+
+def attempt_key(job_id: str, attempt: int, name: str) -> str:
+    """Name a file of one attempt at a job; a late attempt never writes over a newer one."""
+    return f"jobs/{job_id}/{attempt}/{name}"
