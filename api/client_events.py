@@ -1,0 +1,87 @@
+"""Following a job's Server-Sent Events through lost connections.
+
+A stream that breaks or is closed by the server is opened again with `Last-Event-ID`, so that no event is
+missed or given twice. Only attempts that bring nothing at all are counted: a stream may live for days, and
+a server that is gone is noticed after a few attempts.
+
+Invariant: the iterator ends after `end` or raises; it never ends early without saying so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import httpx
+
+from api.client_models import Event, Unreachable
+
+#: First wait before opening the stream again, doubled after each fruitless attempt, in seconds.
+_FIRST_DELAY_S = 0.25
+
+#: Opens the stream after the event of that id, or raises.
+Open = Callable[[str | None], AbstractContextManager[httpx.Response]]
+
+
+def parse(lines: Iterable[str], heard: Callable[[], None] = lambda: None) -> Iterator[Event]:
+    """Read events from the lines of a stream; call `heard` for each line, comments included.
+
+    An event that the connection's end cut short is dropped, as the standard says. Source: HTML, section 9.2.6.
+    """
+    name, last_id, data = "message", "", list[str]()
+    for line in lines:
+        heard()
+        field, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if not line:
+            if data:
+                yield Event(last_id, name, _object("\n".join(data)))
+            name, data = "message", []
+        elif field == "event":
+            name = value
+        elif field == "data":
+            data.append(value)
+        elif field == "id":
+            last_id = value
+
+
+def _object(text: str) -> dict[str, Any]:
+    value = json.loads(text)
+    return value if isinstance(value, dict) else {"value": value}
+
+
+class Follower:
+    """Iterates over one job's events, opening the stream as often as it takes."""
+
+    def __init__(self, open_stream: Open, *, attempts: int, sleep: Callable[[float], None]) -> None:
+        """Give up after `attempts` in a row that bring nothing."""
+        self._open, self._attempts, self._sleep = open_stream, attempts, sleep
+        self._fruitless = 0
+        self._last_id: str | None = None
+
+    def __iter__(self) -> Iterator[Event]:
+        """Yield each event once, up to and including `end`."""
+        while True:
+            self._fruitless += 1
+            try:
+                for event in self._events_of_one_stream():
+                    yield event
+                    if event.name == "end":
+                        return
+                cause: Exception | None = None
+            except (httpx.TransportError, Unreachable) as error:
+                cause = error
+            if self._fruitless >= self._attempts:
+                raise Unreachable(f"The event stream broke and {self._attempts} attempts brought nothing.") from cause
+            self._sleep(_FIRST_DELAY_S * 2**self._fruitless)
+
+    def _events_of_one_stream(self) -> Iterator[Event]:
+        with self._open(self._last_id) as response:
+            for event in parse(response.iter_lines(), self._heard):
+                self._last_id = event.id or self._last_id
+                yield event
+
+    def _heard(self) -> None:
+        self._fruitless = 0

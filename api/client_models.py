@@ -1,0 +1,112 @@
+"""What the Python client hands out and raises: images, jobs, events, and two kinds of failure.
+
+The models name what this client uses and keep whatever else the server sends (`model_extra`), so that an
+older client works with a newer server. `raw()` gives the answer back as plain JSON.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+
+from shared.states import TERMINAL, State
+
+
+class _Answer(BaseModel):
+    """A resource as the server sent it, unknown fields included."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    def raw(self) -> dict[str, Any]:
+        """Return the resource as it came, as plain JSON."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+
+class Image(_Answer):
+    """An uploaded picture; its id is the hash of its bytes."""
+
+    id: str
+    width: int
+    height: int
+
+
+class Progress(_Answer):
+    """How far a job is: `step` of `total` over all scales, with the losses of that step by part."""
+
+    step: int
+    total: int
+    scale: int | None = None
+    scales: int | None = None
+    losses: dict[str, float] = {}
+    step_ms: float | None = None
+    eta_s: float | None = None
+
+
+class Queue(_Answer):
+    """Why a job does not run yet; `position` counts from 1."""
+
+    position: int | None = None
+    waiting_for: str | None = None
+
+
+class Failure(_Answer):
+    """Why a job failed: a stable code and a sentence."""
+
+    code: str
+    message: str
+    retryable: bool | None = None
+
+
+class Job(_Answer):
+    """One content image, its styles, one set of parameters, one result."""
+
+    id: str
+    state: State
+    preset: str | None = None
+    params: dict[str, Any] = {}
+    weights: Any = None
+    label: str | None = None
+    worker: str | None = None
+    progress: Progress | None = None
+    queue: Queue | None = None
+    error: Failure | None = None
+    result: dict[str, Any] | None = None
+    created_at: str | None = None
+    started_at: str | None = None
+    ended_at: str | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the job has reached a state that it never leaves."""
+        return self.state in TERMINAL
+
+
+class Event(NamedTuple):
+    """One entry of a job's event stream: `state`, `step`, `preview`, `gap` or `end`."""
+
+    id: str
+    name: str
+    data: dict[str, Any]
+
+
+class ClientError(Exception):
+    """What every failure of the client descends from."""
+
+
+class Unreachable(ClientError):
+    """Nothing answers at the server's address, or it stopped answering."""
+
+
+class ApiProblem(ClientError):
+    """The server refused, with a stable `code`, a sentence and, for bad input, a list of `errors`."""
+
+    def __init__(self, status: int, code: str, detail: str, errors: list[dict[str, Any]] | None = None) -> None:
+        """Keep what the problem document said; `errors` point into the request."""
+        super().__init__(detail)
+        self.status, self.code, self.detail, self.errors = status, code, detail, errors or []
+
+    def __str__(self) -> str:
+        """Write the sentence, and below it what is wrong with each part of the request."""
+        lines = [f"  {error.get('pointer', '')}: {error.get('detail', error)}" for error in self.errors]
+        return "\n".join([self.detail, *lines])

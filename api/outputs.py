@@ -1,0 +1,60 @@
+"""Writing a result to a file: its format from its suffix, whole or not at all.
+
+A picture takes minutes to paint, so whether it can be written is asked before it is submitted.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+_FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
+
+
+class UnwritableOutput(Exception):
+    """The file that was asked for cannot be written."""
+
+
+def format_of(path: Path) -> str:
+    """Name the format that a file's suffix asks for; raise `UnwritableOutput` for any other suffix."""
+    try:
+        return _FORMATS[path.suffix.lower()]
+    except KeyError:
+        ending = f"ends in {path.suffix}" if path.suffix else "has no ending"
+        raise UnwritableOutput(f"{path} {ending}; choose one of {' '.join(_FORMATS)}.") from None
+
+
+def check_writable(path: Path) -> None:
+    """Raise `UnwritableOutput` unless a picture can be written to `path`; its folder is made if missing."""
+    format_of(path)
+    if path.is_dir():
+        raise UnwritableOutput(f"{path} is a folder; name a file in it.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, probe = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(descriptor)
+        Path(probe).unlink()
+    except OSError as error:
+        raise UnwritableOutput(f"{path} cannot be written: {error.strerror}.") from error
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write `data` to `path` by way of a neighbouring file, so that nobody sees half of it."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    partial = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as out:
+            out.write(data)
+        partial.chmod(0o666 & ~_umask())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    """Return the process's umask, which can only be read by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
