@@ -1,6 +1,6 @@
 """Start a worker process: `python -m worker paint` or `python -m worker maintenance`.
 
-Each runs until SIGTERM and exits 0 after the job in hand.
+Each runs until SIGTERM, hands back the job it has, and exits 0.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> int:
     from worker.app import app
 
     kind = arguments[0]
-    app.worker_main(["worker", "-n", f"{kind}-{os.getpid()}@%h", *_ARGUMENTS[kind], *_COMMON])
+    app.worker_main(["--quiet", "worker", "-n", f"{kind}-{os.getpid()}@%h", *_ARGUMENTS[kind], *_COMMON])
     return 0
 
 

@@ -3,17 +3,23 @@
 Two kinds of process share it: `paint` (prefork with one spawned child, which alone imports TensorFlow) and
 `maintenance` (beat and the queue of small chores). The child announces itself in the log when it is ready.
 
+SIGTERM drains: the parent passes it on, and the child hands its job back between two chunks of steps.
+
 Invariant: nothing here runs at import but reading settings; connections are opened by the process using them.
 """
 
 from __future__ import annotations
 
+import logging
 import os
+import signal
 import socket
+import threading
 from functools import cache
 from typing import Any
 
-from celery.signals import setup_logging, worker_process_init
+from billiard import active_children
+from celery.signals import setup_logging, worker_process_init, worker_shutting_down
 
 from shared import logs, progress
 from shared.broker import DISPATCH, Broker, create_celery
@@ -25,8 +31,11 @@ from worker.runner import Studio
 
 #: How often beat dispatches, whatever nudges are lost, in seconds.
 DISPATCH_EVERY_S = 1.0
+#: How the parent tells its child to drain; Celery's pool keeps SIGTERM and SIGUSR1 for itself.
+_DRAIN_SIGNAL = signal.SIGUSR2
 
 log = logs.get(__name__)
+_drain = threading.Event()
 app = create_celery(Settings.load())
 app.conf.update(
     include=["worker.tasks"],
@@ -40,12 +49,21 @@ app.conf.update(
 def _configure_logs(**_: Any) -> None:
     settings = Settings.load()
     logs.configure(settings.log_format, settings.log_level)
+    for chatty in ("celery.worker.strategy", "celery.app.trace", "celery.beat"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)  # lines for every message, dispatch's each second
 
 
 @worker_process_init.connect(weak=False)
 def _open_studio(**_: Any) -> None:
+    signal.signal(_DRAIN_SIGNAL, lambda *_: _drain.set())
     studio()
     log.info("worker_ready", worker=studio().name, weights=studio().painter.weights["name"])
+
+
+@worker_shutting_down.connect(weak=False)
+def _pass_on_the_drain(**_: Any) -> None:
+    for child in active_children():
+        os.kill(child.pid, _DRAIN_SIGNAL)
 
 
 @cache
@@ -71,4 +89,5 @@ def studio() -> Studio:
         store=open_store(settings.storage_url),
         progress=progress.RedisProgress(progress.connect(settings.redis_url)),
         painter=open_painter(settings),
+        draining=_drain.is_set,
     )

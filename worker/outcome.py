@@ -11,7 +11,7 @@ from shared.states import State
 
 @dataclass(frozen=True)
 class Outcome:
-    """A terminal state; what lies in storage, if a picture does; the error, if it failed."""
+    """The state to move to; what lies in storage, if a picture does; the error, if it failed."""
 
     state: State
     result: dict[str, Any] | None = None

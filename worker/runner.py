@@ -9,7 +9,7 @@ of the project is here, so that no picture, however odd, takes its worker down.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,7 @@ from shared.errors import AtelierError, CorruptImage, NotFound, WeightsUnavailab
 from shared.params import StyleParams
 from shared.progress import ProgressWriter
 from shared.settings import Settings
-from shared.states import State
+from shared.states import TERMINAL, State
 from shared.storage import ImageStore, image_key
 from worker.engine.steps import Picture, Style
 from worker.outcome import Outcome
@@ -45,10 +45,14 @@ class Studio:
     store: ImageStore
     progress: ProgressWriter
     painter: Painter
+    #: Whether this process is asked to end: it hands its job back and takes no other.
+    draining: Callable[[], bool] = lambda: False
 
 
 def run(job_id: str, studio: Studio) -> State | None:
-    """Run one job to its end and return the state it ended in; None if it was not to be had or was lost."""
+    """Run one job and return the state it is left in; None if it was not to be had or its claim was lost."""
+    if studio.draining():
+        return None
     with studio.database.writing() as session:
         claim = jobs.claim(session, job_id, worker=studio.name, weights=studio.painter.weights)
     if claim is None:
@@ -63,8 +67,9 @@ def run(job_id: str, studio: Studio) -> State | None:
         except LostRace:
             log.warning("claim_lost")
             return None
-        studio.progress.ended(job_id, outcome.state)
-        log.info("job_ended", state=outcome.state)
+        if outcome.state in TERMINAL:
+            studio.progress.ended(job_id, outcome.state)
+        log.info("job_left", state=outcome.state)
         return outcome.state
 
 
@@ -75,6 +80,8 @@ def _attempt(claim: Claim, studio: Studio, reporter: Reporter) -> Outcome:
             job = queries.job(session, claim.job_id)
         _check_weights(job, studio.painter.weights)
         state, picture = _paint(job, studio, reporter)
+        if state not in TERMINAL:
+            return Outcome(state)
         result = store_result(job, picture, state, store=studio.store, painter=studio.painter, reporter=reporter)
         return Outcome(state, result)
     except LostRace:
@@ -106,7 +113,7 @@ def _load(studio: Studio, image_id: str) -> Picture:
 
 
 def _paint(job: Job, studio: Studio, reporter: Reporter) -> tuple[State, Picture]:
-    """Paint until the last step or the client's wish to cancel; return the end and the picture then."""
+    """Paint until the last step, the client's wish to cancel or a drain; return the state then and the picture."""
     content = _load(studio, job.content_id)
     styles = [Style(_load(studio, style["image"]), style["weight"]) for style in job.styles]
     for chunk in studio.painter.paint(content, styles, StyleParams.model_validate(job.params)):
@@ -115,15 +122,19 @@ def _paint(job: Job, studio: Studio, reporter: Reporter) -> tuple[State, Picture
             return State.SUCCEEDED, chunk.image()
         if canceled:
             return State.CANCELED, chunk.image()
+        if studio.draining():
+            return State.QUEUED, chunk.image()
     raise AtelierError("The engine stopped before its last step.")
 
 
 def _finish(claim: Claim, studio: Studio, reporter: Reporter, outcome: Outcome) -> None:
-    """Write the end: running → succeeded, canceled or failed. Raises `LostRace`."""
+    """Write the end: running → succeeded, canceled, failed or, drained, queued. Raises `LostRace`."""
     progress = reporter.latest
     with studio.database.writing() as session:
         if outcome.error is not None:
             jobs.fail(session, claim, outcome.error, progress=progress)
+        elif outcome.state == State.QUEUED:
+            jobs.give_back(session, claim, reason="drain")
         elif outcome.state == State.CANCELED:
             jobs.stop(session, claim, result=outcome.result, progress=progress)
         else:

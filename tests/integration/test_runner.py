@@ -193,3 +193,14 @@ def test_the_picture_is_what_was_painted(studio, database, store) -> None:
     run(job_id, studio)
     painted = images.decode(store.get(load(studio, job_id).result["key"]), max_px=10**6).rgb
     assert np.abs(painted - picture()).max() < 1 / 254
+
+
+def test_a_drained_worker_hands_its_job_back_and_takes_no_other(studio, database, store) -> None:
+    job_id, other = queue(database, store), queue(database, store)
+    drained = replace(studio, draining=iter([False, True, True]).__next__)
+    assert run(job_id, drained) == State.QUEUED
+    assert run(other, drained) is None
+    job = load(studio, job_id)
+    assert (job.state, job.attempt, job.worker, job.result) == ("queued", 1, None, None)
+    assert run(job_id, studio) == State.SUCCEEDED
+    assert load(studio, job_id).attempt == 2
