@@ -1,0 +1,23 @@
+"""The `atelier` command: one file for each kind of command.
+
+`jobs` talks to a server, `processes` starts one, `checks` looks at this machine. Failures become a sentence
+and an exit code in `exits`.
+"""
+
+from __future__ import annotations
+
+import click
+
+from api.cli.exits import Guarded
+from api.cli.jobs import cancel, list_jobs, show, submit, watch
+from api.cli.processes import api, db, demo, maintenance, up, worker
+
+
+@click.group(cls=Guarded, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="atelier")
+def main() -> None:
+    """Paint photographs in the style of a painting."""
+
+
+for _command in (up, demo, submit, watch, list_jobs, show, cancel, api, worker, maintenance, db):
+    main.add_command(_command)

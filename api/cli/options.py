@@ -1,0 +1,111 @@
+"""Command-line options made from `StyleParams`, so that each parameter stays declared once.
+
+`--start-size 128` and `--param start_size=128` mean the same. Layer weights are written
+`block1_conv1=1,block2_conv1=0.5`, or as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, TypeVar
+
+import click
+from click.core import ParameterSource
+from pydantic import TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from shared.params import StyleParams
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_FIELDS = StyleParams.model_fields
+
+
+class Parameter(click.ParamType[Any]):
+    """The value of one parameter, checked against its declaration."""
+
+    def __init__(self, name: str) -> None:
+        """Take type and bounds from the field of that name."""
+        self.name = name
+        self._kind = _kind(_FIELDS[name])
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read text; a value outside the bounds is a mistake in the command line."""
+        try:
+            return self._kind.validate_python(_read(value) if isinstance(value, str) else value)
+        except ValidationError as error:
+            self.fail(f"{value!r}: {error.errors()[0]['msg']}.", param, ctx)
+
+
+class Assignment(click.ParamType[tuple[str, Any]]):
+    """`name=value` for any parameter, checked against its declaration."""
+
+    name = "name=value"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Any]:
+        """Split at the first equals sign."""
+        if isinstance(value, tuple):
+            return value
+        name, equals, text = value.partition("=")
+        if not equals:
+            self.fail(f"{value!r} is not name=value.", param, ctx)
+        if name not in _FIELDS:
+            self.fail(f"there is no parameter {name!r}; choose from {', '.join(_FIELDS)}.", param, ctx)
+        return name, Parameter(name).convert(text, param, ctx)
+
+
+def params_options(command: Command) -> Command:
+    """Give a command one option for each parameter, and `--param` for all of them."""
+    for name, field in reversed(_FIELDS.items()):
+        flag = "--" + name.replace("_", "-")
+        metavar = _metavar(field)
+        command = click.option(flag, name, type=Parameter(name), metavar=metavar, help=_help(field))(command)
+    return click.option(
+        "--param", "assignments", type=Assignment(), multiple=True, help="Any parameter by its name; repeatable."
+    )(command)
+
+
+def chosen_params(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Collect the parameters that were given; an option wins over `--param`."""
+    source = click.get_current_context().get_parameter_source  # None may be a value, so it cannot mean "not given"
+    named = {name: options[name] for name in _FIELDS if source(name) is not ParameterSource.DEFAULT}
+    return {**dict(options["assignments"]), **named}
+
+
+def _read(text: str) -> Any:
+    """Read JSON, `layer=weight,…`, or plain text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        pairs = [part.partition("=") for part in text.split(",")]
+        return {name.strip(): weight for name, _, weight in pairs} if all(pair[1] for pair in pairs) else text
+
+
+def _metavar(field: FieldInfo) -> str:
+    schema = _schema(field)
+    if "enum" in schema:
+        return "|".join(schema["enum"])
+    names = {"integer": "N", "number": "X", "boolean": "true|false", "object": "LAYER=WEIGHT,..."}
+    return names[schema["type"]]
+
+
+def _help(field: FieldInfo) -> str:
+    schema = _schema(field)
+    low, high = schema.get("minimum", schema.get("exclusiveMinimum")), schema.get("maximum")
+    high = schema.get("exclusiveMaximum") if high is None else high
+    if low is None or high is None:
+        return str(field.description)
+    return f"{field.description} [{low:g} to {high:g} {schema.get('unit', '')}".rstrip() + "]"
+
+
+def _schema(field: FieldInfo) -> dict[str, Any]:
+    """Return the JSON schema of a field; of an optional one, that of its value."""
+    schema = _kind(field).json_schema()
+    return {**schema, **schema["anyOf"][0]} if "anyOf" in schema else schema
+
+
+def _kind(field: FieldInfo) -> TypeAdapter[Any]:
+    """Make what checks a single value of that field, bounds included."""
+    declared: Any = Annotated[field.annotation, field]
+    return TypeAdapter(declared)
