@@ -196,6 +196,16 @@ class Client:
         """Return the provenance of a result: params, hashes, versions, timings."""
         return self._get(_Document, "GET", f"/v1/jobs/{job_id}/manifest").root
 
+    # -- the server
+
+    def ready(self) -> bool:
+        """Say whether the server has all it needs; raise `Unreachable` if it does not answer at all."""
+        try:
+            answer = self._http.get("/readyz")
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from error
+        return answer.is_success
+
     # -- HTTP
 
     def _image_id(self, source: Source) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import click
 
+from api.cli.checks import doctor
 from api.cli.exits import Guarded
 from api.cli.jobs import cancel, list_jobs, show, submit, watch
 from api.cli.processes import api, db, demo, maintenance, up, worker
@@ -19,5 +20,5 @@ def main() -> None:
     """Paint photographs in the style of a painting."""
 
 
-for _command in (up, demo, submit, watch, list_jobs, show, cancel, api, worker, maintenance, db):
+for _command in (up, demo, submit, watch, list_jobs, show, cancel, doctor, api, worker, maintenance, db):
     main.add_command(_command)

@@ -1,0 +1,184 @@
+"""What `atelier doctor` looks at: one function for each thing that has to be right on this machine.
+
+Nothing is repaired, fetched or left behind. TensorFlow is looked at from another process, since this package
+never loads it.
+
+Invariant: every check that fails says its mend.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from redis import RedisError
+from sqlalchemy import make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from api import redis_server
+from api.client import Client
+from api.client_models import ClientError
+from shared.db import sqlite
+from shared.db.base import connect
+from shared.errors import AtelierError
+from shared.progress import connect as connect_redis
+from shared.settings import Settings
+
+#: Room for a run with its previews, results and weights, in bytes.
+_LEAST_ROOM_BYTES = 2**30
+#: TensorFlow takes 5 to 20 s to load from a cold disk.
+_PROBE_TIMEOUT_S = 120
+_TENSORFLOWS = ("tensorflow", "tensorflow-cpu")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at. `ok` is None for what is merely worth knowing; `mend` says what to do."""
+
+    name: str
+    ok: bool | None
+    found: str
+    mend: str = ""
+
+
+def examine(settings: Settings, url: str) -> Iterator[Check]:
+    """Look at everything that has to be right for a stack with these settings at `url`."""
+    yield _python()
+    yield from _tensorflow(settings)
+    yield _redis(settings)
+    yield _database(settings)
+    yield _home(settings.home)
+    yield _room(settings.home)
+    yield from _server(settings, url)
+
+
+def _python() -> Check:
+    version = sys.version_info[:2]
+    return Check("Python", (3, 11) <= version < (3, 14), platform.python_version(), "Use Python 3.11, 3.12 or 3.13.")
+
+
+def _tensorflow(settings: Settings) -> Iterator[Check]:
+    """Look at TensorFlow, the device and the weights; an installation that only serves HTTP needs none."""
+    found = [f"{name} {metadata.version(name)}" for name in _TENSORFLOWS if _installed(name)]
+    if not found:
+        yield Check("TensorFlow", False, "not installed", "Install the `cpu` or the `gpu` extra to paint here.")
+        return
+    yield Check("TensorFlow", True, ", ".join(found))
+    try:
+        probed = _probe(settings.weights_dir)
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        yield Check("device", False, f"cannot be asked: {error}", "Run `python -m worker.doctor .` to see why.")
+        return
+    device = probed["device"]
+    yield Check("device", True, f"{device['kind'].upper()}: {device['name']}")
+    yield _weights(settings.weights, probed["cached"])
+
+
+def _installed(name: str) -> bool:
+    return any(metadata.distributions(name=name))
+
+
+def _probe(weights_dir: Path) -> dict[str, Any]:
+    command = [sys.executable, "-m", "worker.doctor", str(weights_dir)]
+    env = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    answer = subprocess.run(command, capture_output=True, check=True, timeout=_PROBE_TIMEOUT_S, env=env)  # noqa: S603
+    probed: dict[str, Any] = json.loads(answer.stdout.splitlines()[-1])
+    return probed
+
+
+def _weights(wanted: str, cached: dict[str, str]) -> Check:
+    have = f"cached: {', '.join(cached)}" if cached else "none cached"
+    if wanted in ("auto", "patch"):
+        return Check("weights", True if cached else None, f"{wanted}, {have}", "The first job makes or fetches them.")
+    if wanted == "imagenet":
+        ok = True if "imagenet" in cached else None
+        return Check("weights", ok, f"imagenet, {have}", "The first job fetches them, which needs the internet.")
+    exists = Path(wanted).expanduser().is_file()
+    return Check("weights", exists, f"{wanted}{'' if exists else ': no such file'}", "Correct ATELIER_WEIGHTS.")
+
+
+def _redis(settings: Settings) -> Check:
+    """Look for the binary if the stack starts its own server, else for the server."""
+    if settings.redis_url == f"unix://{settings.home}/redis.sock":
+        try:
+            binary = redis_server.binary()
+            said = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True, timeout=10)  # noqa: S603
+        except (AtelierError, OSError, subprocess.SubprocessError) as error:
+            return Check("Redis", False, "no server to start", str(error))
+        version = next((word[2:] for word in said.stdout.split() if word.startswith("v=")), "unknown version")
+        return Check("Redis", True, f"{version}, {binary}")
+    try:
+        client = connect_redis(settings.redis_url)
+        version = str(client.info("server")["redis_version"])
+        client.close()
+    except (RedisError, ValueError) as error:
+        return Check("Redis", False, f"no answer: {error}", "Start that server, or correct ATELIER_REDIS_URL.")
+    return Check("Redis", True, f"{version}, {settings.redis_url.rpartition('@')[2]}")
+
+
+def _database(settings: Settings) -> Check:
+    try:
+        url = make_url(settings.database_url)
+        if url.get_backend_name() == "sqlite":
+            return Check("database", True, f"SQLite {sqlite.driver().sqlite_version}, {url.database}")
+        connect(settings.database_url).check()
+    except (AtelierError, SQLAlchemyError, ImportError, ValueError) as error:
+        return Check("database", False, str(error), "Start that server, or correct ATELIER_DATABASE_URL.")
+    return Check("database", True, url.render_as_string(hide_password=True))
+
+
+def _home(home: Path) -> Check:
+    existing = _nearest(home)
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        mend = "Set ATELIER_HOME to a folder you may write to."
+        return Check("home", False, f"{home} cannot be written: {error.strerror}", mend)
+    return Check("home", True, str(home) if home.exists() else f"{home}, not made yet")
+
+
+def _room(home: Path) -> Check:
+    free_bytes = shutil.disk_usage(_nearest(home)).free
+    mend = "Free at least 1 GB, or set ATELIER_HOME to another disk."
+    return Check("disk", free_bytes >= _LEAST_ROOM_BYTES, f"{free_bytes / 1e9:.1f} GB free", mend)
+
+
+def _nearest(folder: Path) -> Path:
+    """Return the folder, or the nearest one above it that exists."""
+    return next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+
+
+def _server(settings: Settings, url: str) -> Iterator[Check]:
+    """Ask the server; only where none answers does it matter whether its port is free."""
+    try:
+        with Client(url, timeout_s=5) as client:
+            ready = client.ready()
+    except ClientError as error:
+        yield Check("server", None, f"none at {url}", f"Start one with `atelier up`. ({error})")
+        yield _port(settings)
+        return
+    mend = f"See {url}/readyz and the logs in {settings.home / 'logs'}."
+    yield Check("server", ready, f"{'ready' if ready else 'not ready'} at {url}", mend)
+
+
+def _port(settings: Settings) -> Check:
+    address = f"port {settings.port} of {settings.host}"
+    try:
+        with socket.create_server((settings.host, settings.port)):
+            pass
+    except OSError as error:
+        mend = "End what listens there, or choose another with --port or ATELIER_PORT."
+        return Check("port", False, f"{address} cannot be had: {error.strerror}", mend)
+    return Check("port", True, f"{address} is free")
