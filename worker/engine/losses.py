@@ -22,9 +22,8 @@ _GRAM_FACTORS = {"positions": 1.0, "paper": 0.25}
 def gram(features: Any) -> Any:
     """Correlate the channels: G[c, d] = Σ_ij F[i, j, c] · F[i, j, d] / (height · width)."""
     shape = tf.shape(features)
-    positions = shape[1] * shape[2]
-    flat = tf.reshape(features, [shape[0], positions, features.shape[-1]])
-    return tf.matmul(flat, flat, transpose_a=True) / tf.cast(positions, features.dtype)
+    sums = tf.linalg.einsum("bijc,bijd->bcd", features, features)
+    return sums / tf.cast(shape[1] * shape[2], features.dtype)
 
 
 def content_loss(features: dict[str, Any], targets: dict[str, Any], weights: dict[str, Any], *, scaling: str) -> Any:

@@ -144,7 +144,7 @@ def _signature(recipe: Recipe) -> list[Any]:
             {layer: tf.TensorSpec([1, channels[layer], channels[layer]]) for layer in recipe.style_layers},
         ),
         Weights(dict.fromkeys(recipe.content_layers, _SCALAR), dict.fromkeys(recipe.style_layers, _SCALAR), _SCALAR),
-        Adam(_SCALAR, _SCALAR, _SCALAR),
+        Adam(*[_SCALAR] * len(Adam._fields)),
         tf.TensorSpec([None]),
         tf.TensorSpec([], tf.int32),
         tf.TensorSpec([], tf.int32),

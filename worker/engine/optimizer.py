@@ -17,16 +17,22 @@ from shared.params import StyleParams
 
 
 class Adam(NamedTuple):
-    """Adam's settings, as scalar tensors, so that changing one compiles nothing anew."""
+    """Adam's settings, as scalar tensors, so that changing one compiles nothing anew.
+
+    The shares of a new gradient, 1 - β, come along because Keras takes them in double precision, and so do we.
+    """
 
     beta_1: Any
     beta_2: Any
+    share_1: Any
+    share_2: Any
     epsilon: Any
 
     @classmethod
     def of(cls, params: StyleParams) -> Adam:
         """Take the settings from `params`."""
-        return cls(*(tf.constant(x, tf.float32) for x in (params.beta_1, params.beta_2, params.epsilon)))
+        values = params.beta_1, params.beta_2, 1 - params.beta_1, 1 - params.beta_2, params.epsilon
+        return cls(*(tf.constant(value, tf.float32) for value in values))
 
 
 class State(NamedTuple):
@@ -44,8 +50,8 @@ class State(NamedTuple):
 
 def update(adam: Adam, state: State, gradient: Any, step: Any, learning_rate: Any) -> State:
     """Make update number `step`, which counts from 1 and sets the bias correction."""
-    mean = state.mean + (gradient - state.mean) * (1.0 - adam.beta_1)
-    square = state.square + (tf.square(gradient) - state.square) * (1.0 - adam.beta_2)
+    mean = state.mean + (gradient - state.mean) * adam.share_1
+    square = state.square + (tf.square(gradient) - state.square) * adam.share_2
     number = tf.cast(step, tf.float32)
     rate = learning_rate * tf.sqrt(1.0 - tf.pow(adam.beta_2, number)) / (1.0 - tf.pow(adam.beta_1, number))
     picture = state.picture - mean * rate / (tf.sqrt(square) + adam.epsilon)
