@@ -10,12 +10,14 @@ sends again whatever the database still shows as queued.
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-from celery import Celery
-from kombu.exceptions import OperationalError
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from shared import logs
 from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from celery import Celery
 
 PAINT_QUEUE = "atelier.paint"
 MAINTENANCE_QUEUE = "atelier.maintenance"
@@ -34,6 +36,8 @@ def celery_url(redis_url: str) -> str:
 
 def create_celery(settings: Settings) -> Celery:
     """Make the Celery client that both sides use."""
+    from celery import Celery  # costs half a second, which the API saves until it first publishes
+
     app = Celery("atelier", broker=celery_url(settings.redis_url), set_as_current=False)
     app.conf.update(
         task_routes=_ROUTES,
@@ -64,11 +68,17 @@ class Broker:
     """Publishes to the queues; each call returns within about a second whatever Redis does."""
 
     def __init__(self, settings: Settings) -> None:
-        """Prepare a client whose connections give up early; nothing is connected yet."""
-        self._app = create_celery(settings)
-        self._app.conf.broker_transport_options.update(
+        """Prepare to publish; nothing is connected yet."""
+        self._settings = settings
+
+    @cached_property
+    def _app(self) -> Celery:
+        """The client, with connections that give up early."""
+        app = create_celery(self._settings)
+        app.conf.broker_transport_options.update(
             socket_timeout=0.5, socket_connect_timeout=0.5, health_check_interval=0
         )
+        return app
 
     def send_paint(self, job_ids: Sequence[str]) -> bool:
         """Send jobs to be painted in one message; say whether the broker took it."""
@@ -79,6 +89,8 @@ class Broker:
         return self._send(DISPATCH, [])
 
     def _send(self, task_name: str, arguments: list[list[str]]) -> bool:
+        from kombu.exceptions import OperationalError
+
         try:
             self._app.send_task(task_name, arguments, retry=False)
         except (OperationalError, OSError) as error:

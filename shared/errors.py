@@ -32,6 +32,25 @@ class InvalidRequest(AtelierError):
     code = "invalid_request"
 
 
+class UnsupportedMediaType(AtelierError):
+    """The request's media type is not one that this path takes."""
+
+    code = "unsupported_media_type"
+
+
+class MethodNotAllowed(AtelierError):
+    """This path does not take that method."""
+
+    code = "method_not_allowed"
+
+
+class TooManyStreams(AtelierError):
+    """Too many event streams are open."""
+
+    code = "too_many_streams"
+    retryable = True
+
+
 class InvalidParams(AtelierError):
     """A parameter is unknown, out of bounds or of the wrong type."""
 

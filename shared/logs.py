@@ -54,8 +54,10 @@ def configure(log_format: str = "auto", level: str = "INFO") -> None:
 def _last_steps(*, as_text: bool) -> list[Processor]:
     drop_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     if as_text:
-        return [drop_meta, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
-    return [drop_meta, structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        plain = structlog.dev.plain_traceback
+        return [drop_meta, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
+    # tracebacks as text: structured ones would carry the values of local variables
+    return [drop_meta, structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
 
 
 def get(name: str) -> structlog.stdlib.BoundLogger:

@@ -113,6 +113,10 @@ class RedisProgress:
 
     # -- the API's side: these raise RedisError, and the caller falls back on the database
 
+    def check(self) -> None:
+        """Raise `RedisError` unless Redis answers."""
+        self._redis.ping()
+
     def wish_cancel(self, job_id: str) -> None:
         """Tell a running job quickly that its cancel is wished; the wish itself is in the database."""
         self._redis.set(_cancel(job_id), 1, ex=HISTORY_S)

@@ -1,0 +1,59 @@
+"""The Flask app, made by a factory. Starts in about a second and loads neither TensorFlow nor the workers.
+
+Every answer has a request id, which the log lines of that request carry too, and the headers that keep a
+browser from guessing types or running what strangers uploaded.
+"""
+
+from __future__ import annotations
+
+import re
+
+import structlog
+from flask import Flask, Response, g, request
+
+from api import problems
+from api.routes import images, jobs, outputs, system
+from api.services import open_services
+from shared import ids
+from shared.settings import Settings
+
+#: What multipart adds around the files, in bytes, with room for the JSON part.
+_MULTIPART_OVERHEAD_BYTES = 2**20
+_MAX_PARTS = 64
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+#: Styles come from our own files; scripts, frames and everything else are refused.
+_CONTENT_POLICY = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """Make the app for `settings`, by default those of the environment."""
+    settings = settings or Settings.load()
+    app = Flask("api")
+    app.config.update(
+        # a job brings its content and its styles in one body
+        MAX_CONTENT_LENGTH=4 * settings.max_upload_bytes + _MULTIPART_OVERHEAD_BYTES,
+        MAX_FORM_MEMORY_SIZE=_MULTIPART_OVERHEAD_BYTES,
+        MAX_FORM_PARTS=_MAX_PARTS,
+    )
+    app.extensions["atelier"] = open_services(settings)
+    problems.register(app)
+    for resource in (images, jobs, outputs, system):
+        app.register_blueprint(resource.blueprint)
+    app.before_request(_begin)
+    app.after_request(_finish)
+    return app
+
+
+def _begin() -> None:
+    given = request.headers.get("X-Request-ID", "")
+    g.request_id = given if _REQUEST_ID.fullmatch(given) else ids.new_id()
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(request_id=g.request_id)
+
+
+def _finish(response: Response) -> Response:
+    response.headers["X-Request-ID"] = g.get("request_id", "")
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers.setdefault("Content-Security-Policy", _CONTENT_POLICY)
+    return response

@@ -1,0 +1,132 @@
+"""OpenAPI 3.1, generated from what each view declares above itself and from the models that validate.
+
+Invariant: every route of `/v1` and every probe is described; a test walks the route table.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from flask import Flask
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from api import problems, schemas
+from shared.errors import AtelierError
+from shared.params import PRESETS, StyleParams
+
+View = TypeVar("View", bound=Callable[..., Any])
+_REF = "#/components/schemas/{model}"
+
+
+@dataclass(frozen=True)
+class Operation:
+    """The contract of one view. `returns` and `takes` map a media type to a model, or to a plain schema."""
+
+    summary: str
+    status: int
+    returns: dict[str, Any]
+    takes: dict[str, Any] = field(default_factory=dict)
+    query: dict[str, str] = field(default_factory=dict)
+    errors: tuple[type[AtelierError], ...] = ()
+
+
+BINARY = {"type": "string", "format": "binary"}
+
+
+def operation(
+    summary: str,
+    *,
+    returns: Any,
+    status: int = 200,
+    takes: dict[str, Any] | None = None,
+    query: dict[str, str] | None = None,
+    errors: tuple[type[AtelierError], ...] = (),
+) -> Callable[[View], View]:
+    """Declare the contract of a view; a model in `returns` stands for JSON of that model."""
+    returned = returns if isinstance(returns, dict) else {"application/json": returns}
+
+    def declare(view: View) -> View:
+        view.operation = Operation(summary, status, returned, takes or {}, query or {}, errors)  # type: ignore[attr-defined]
+        return view
+
+    return declare
+
+
+def document(app: Flask) -> dict[str, Any]:
+    """Describe every declared view of `app`."""
+    paths: dict[str, dict[str, Any]] = {}
+    for rule in app.url_map.iter_rules():
+        declared = getattr(app.view_functions[rule.endpoint], "operation", None)
+        if declared is None:
+            continue
+        path = re.sub(r"<(?:[^:>]*:)?([^>]+)>", r"{\1}", rule.rule)
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+            paths.setdefault(path, {})[method.lower()] = _describe(declared, rule.endpoint, sorted(rule.arguments))
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Atelier",
+            "version": "1",
+            "summary": "Neural style transfer as a service.",
+            "description": "Upload a photograph and a painting, submit a job, follow it, fetch the picture.",
+        },
+        "paths": dict(sorted(paths.items())),
+        "components": {"schemas": _models()},
+    }
+
+
+def presets() -> dict[str, str]:
+    """Return what each preset is for."""
+    return {name: text for name, (text, _values) in PRESETS.items()}
+
+
+def _describe(declared: Operation, endpoint: str, arguments: list[str]) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "operationId": endpoint.replace(".", "_"),
+        "summary": declared.summary,
+        "parameters": [
+            *({"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in arguments),
+            *(
+                {"name": name, "in": "query", "description": text, "schema": {"type": "string"}}
+                for name, text in declared.query.items()
+            ),
+        ],
+        "responses": {str(declared.status): {"description": declared.summary, "content": _content(declared.returns)}},
+    }
+    if declared.takes:
+        described["requestBody"] = {"required": True, "content": _content(declared.takes)}
+    by_status: dict[int, list[str]] = {}
+    for kind in declared.errors:
+        by_status.setdefault(problems.status_of(kind).value, []).append(f"`{kind.code}`: {kind().message}")
+    for status, texts in by_status.items():
+        content = _content({problems.MEDIA_TYPE: schemas.ProblemView})
+        described["responses"][str(status)] = {"description": " ".join(texts), "content": content}
+    return described
+
+
+def _content(by_media_type: dict[str, Any]) -> dict[str, Any]:
+    return {media_type: {"schema": _schema(shape)} for media_type, shape in by_media_type.items()}
+
+
+def _schema(shape: Any) -> dict[str, Any]:
+    if isinstance(shape, type) and issubclass(shape, BaseModel):
+        return {"$ref": _REF.format(model=shape.__name__)}
+    return dict(shape)
+
+
+def _models() -> dict[str, Any]:
+    views = [
+        m for m in vars(schemas).values() if isinstance(m, type) and issubclass(m, BaseModel) and m is not BaseModel
+    ]
+    incoming = (schemas.JobRequest, schemas.StyleChoice, StyleParams)
+    _, definitions = models_json_schema(
+        [(m, "validation" if m in incoming else "serialization") for m in {*views, *incoming}], ref_template=_REF
+    )
+    models: dict[str, Any] = definitions["$defs"]
+    # any object to the request's own model, since they are checked only once the preset is known
+    models["JobRequest"]["properties"]["params"] = {"$ref": _REF.format(model="StyleParams")}
+    return dict(sorted(models.items()))

@@ -1,0 +1,67 @@
+"""Images: upload once, name by hash."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, request
+
+from api import uploads, usecases
+from api.openapi import BINARY, operation
+from api.schemas import ImageView
+from api.services import services
+from api.views import image_view
+from shared import errors
+from shared.db import queries
+from shared.db.models import Image
+from shared.images import MEDIA_TYPES
+from shared.storage import image_key
+
+blueprint = Blueprint("images", __name__, url_prefix="/v1/images")
+
+_FILE = {"type": "object", "properties": {"file": BINARY}, "required": ["file"]}
+
+
+@blueprint.post("")
+@operation(
+    "Upload an image; 200 if its bytes are known already",
+    status=201,
+    returns=ImageView,
+    takes={"image/*": BINARY, uploads.MULTIPART: _FILE},
+    errors=(
+        errors.InvalidRequest,
+        errors.UnsupportedImage,
+        errors.UnsupportedMediaType,
+        errors.CorruptImage,
+        errors.ImageTooLarge,
+        errors.StorageFull,
+    ),
+)
+def upload() -> tuple[Response, int]:
+    """Keep an uploaded image."""
+    image, is_new = usecases.upload(services(), uploads.image_bytes(request))
+    response = Response(image_view(image).model_dump_json(), content_type="application/json")
+    response.headers["Location"] = f"/v1/images/{image.id}"
+    return response, 201 if is_new else 200
+
+
+@blueprint.get("/<image_id>")
+@operation("Describe an image", returns=ImageView, errors=(errors.NotFound,))
+def show(image_id: str) -> Response:
+    """Describe an image."""
+    return Response(image_view(_image(image_id)).model_dump_json(), content_type="application/json")
+
+
+@blueprint.get("/<image_id>/content")
+@operation("Fetch an image's bytes as they were uploaded", returns={"image/*": BINARY}, errors=(errors.NotFound,))
+def content(image_id: str) -> Response:
+    """Send the bytes, never to be shown inline: they are a stranger's."""
+    image = _image(image_id)
+    response = Response(services().store.get(image_key(image.id)), content_type=MEDIA_TYPES[image.format])
+    name = image.id.removeprefix("sha256:")[:16]
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}.{image.format}"'
+    response.headers["Content-Security-Policy"] = "sandbox; default-src 'none'"
+    return response
+
+
+def _image(image_id: str) -> Image:
+    with services().database.reading() as session:
+        return queries.image(session, image_id)

@@ -1,0 +1,115 @@
+"""Jobs: submit, list, show, cancel."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, request, url_for
+
+from api import pagination, uploads, usecases
+from api.openapi import BINARY, operation
+from api.schemas import JobPage, JobRequest, JobView
+from api.services import services
+from api.views import current_job, job_view, retry_after_s
+from shared import errors
+from shared.db import queries
+from shared.states import TERMINAL, State
+
+blueprint = Blueprint("jobs", __name__, url_prefix="/v1/jobs")
+
+_MULTIPART = {
+    "type": "object",
+    "properties": {
+        "content": BINARY,
+        "style": {"type": "array", "items": BINARY},
+        "request": {"$ref": "#/components/schemas/JobRequest"},
+    },
+}
+
+
+@blueprint.post("")
+@operation(
+    "Submit a job",
+    status=202,
+    returns=JobView,
+    takes={"application/json": JobRequest, uploads.MULTIPART: _MULTIPART},
+    errors=(
+        errors.InvalidRequest,
+        errors.UnsupportedMediaType,
+        errors.UnsupportedImage,
+        errors.CorruptImage,
+        errors.ImageTooLarge,
+        errors.InvalidParams,
+        errors.UnknownImage,
+        errors.StorageFull,
+        errors.DatabaseUnavailable,
+    ),
+)
+def submit() -> tuple[Response, int]:
+    """Queue a job."""
+    wanted, params = uploads.job_request(request, services())
+    job = usecases.submit(services(), wanted, params)
+    return _shown(job_view(job)), 202
+
+
+@blueprint.get("")
+@operation(
+    "List jobs, newest first",
+    returns=JobPage,
+    query={
+        "state": "Only those in this state; may be repeated.",
+        "label": "Only those with this label.",
+        "cursor": "Where the page before ended.",
+        "limit": f"Rows of a page, 1 to {pagination.MAX_LIMIT}.",
+    },
+    errors=(errors.InvalidParams,),
+)
+def listing() -> Response:
+    """List jobs."""
+    limit = pagination.limit(request.args.get("limit"))
+    before = pagination.decode(request.args.get("cursor"))
+    with services().database.reading() as session:
+        found = queries.jobs(session, states=_states(), label=request.args.get("label"), before=before, limit=limit + 1)
+    page = found[:limit]
+    cursor = pagination.encode(page[-1].id) if len(found) > limit else None
+    body = JobPage(jobs=[job_view(job) for job in page], next_cursor=cursor)
+    response = Response(body.model_dump_json(), content_type="application/json")
+    if cursor:
+        arguments = {**request.args.to_dict(flat=False), "cursor": [cursor]}
+        response.headers["Link"] = f'<{url_for("jobs.listing", **arguments)}>; rel="next"'  # type: ignore[arg-type]
+    return response
+
+
+@blueprint.get("/<job_id>")
+@operation("Show a job with its live progress", returns=JobView, errors=(errors.NotFound,))
+def show(job_id: str) -> Response:
+    """Show a job."""
+    return _shown(current_job(services(), job_id))
+
+
+@blueprint.post("/<job_id>/cancel")
+@operation(
+    "Cancel a queued job at once, a running one at its next steps; what was painted is kept",
+    status=202,
+    returns=JobView,
+    errors=(errors.NotFound, errors.IllegalTransition),
+)
+def cancel(job_id: str) -> tuple[Response, int]:
+    """Cancel a job."""
+    usecases.cancel(services(), job_id)
+    return _shown(current_job(services(), job_id)), 202
+
+
+def _shown(view: JobView) -> Response:
+    response = Response(view.model_dump_json(), content_type="application/json")
+    response.headers["Location"] = view.links["self"]
+    if view.state not in TERMINAL:
+        response.headers["Retry-After"] = str(retry_after_s(view))
+    return response
+
+
+def _states() -> list[State]:
+    wanted = request.args.getlist("state")
+    try:
+        return [State(name) for name in wanted]
+    except ValueError:
+        mistake = {"pointer": "state", "detail": f"one of {', '.join(State)}"}
+        raise errors.InvalidParams(f"state is one of {', '.join(State)}.", errors=[mistake]) from None

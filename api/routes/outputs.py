@@ -1,0 +1,143 @@
+"""What a job gives while it runs and when it has ended: events, previews, losses, the picture, its manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from io import BytesIO
+
+from flask import Blueprint, Response, json, request, send_file
+from redis import RedisError
+
+from api import events
+from api.openapi import BINARY, operation
+from api.schemas import LossColumns
+from api.services import Services, services
+from shared import errors, images
+from shared.db import queries
+from shared.db.models import Job
+from shared.states import TERMINAL, State
+
+blueprint = Blueprint("outputs", __name__, url_prefix="/v1/jobs/<job_id>")
+
+_FORMATS = ("png", "jpeg", "webp")
+
+
+@blueprint.get("/events")
+@operation(
+    "Follow a job as Server-Sent Events; `Last-Event-ID` resumes",
+    returns={"text/event-stream": {"type": "string"}},
+    query={"last_event_id": "For clients that cannot send the header."},
+    errors=(errors.NotFound, errors.TooManyStreams),
+)
+def follow(job_id: str) -> Response:
+    """Stream a job's events."""
+    found = services()
+    _job(job_id)
+    if not found.streams.acquire(blocking=False):
+        raise errors.TooManyStreams
+    last_id = request.headers.get("Last-Event-ID") or request.args.get("last_event_id")
+    response = Response(_guarded(found, job_id, last_id), content_type="text/event-stream")
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Accel-Buffering"] = "no"
+    response.call_on_close(found.streams.release)
+    return response
+
+
+@blueprint.get("/preview")
+@operation("Fetch the newest frame", returns={"image/jpeg": BINARY}, errors=(errors.NotFound,))
+def preview(job_id: str) -> Response:
+    """Send the newest frame: live while the job runs, the picture made small after."""
+    job = _job(job_id)
+    try:
+        data = services().progress.preview(job_id)
+    except RedisError:
+        data = None
+    if job.result:
+        rgb = images.decode(_stored(job, "key"), max_px=services().settings.max_upload_px).rgb
+        data = images.encode(images.thumbnail(rgb, services().settings.preview_px), format="jpeg", quality=85)
+    if data is None:
+        raise errors.NotFound("There is no frame of this job yet.")
+    response = Response(data, content_type="image/jpeg")
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+@blueprint.get("/losses")
+@operation("Fetch every step's losses as columns", returns=LossColumns, errors=(errors.NotFound,))
+def losses(job_id: str) -> Response:
+    """Send the losses: from storage if the job left a picture, from Redis otherwise."""
+    job = _job(job_id)
+    if job.result:
+        return Response(_stored(job, "losses_key"), content_type="application/json")
+    try:
+        steps = [{**step, **step["losses"]} for step in services().progress.all_steps(job_id)]
+    except RedisError:
+        steps = [{**job.progress, **job.progress["losses"]}] if job.progress else []
+    columns = {name: [step[name] for step in steps] for name in LossColumns.model_fields}
+    return Response(json.dumps(columns), content_type="application/json")
+
+
+@blueprint.get("/result")
+@operation(
+    "Fetch the picture",
+    returns={f"image/{name}": BINARY for name in _FORMATS},
+    query={"format": "png (as painted), jpeg or webp."},
+    errors=(errors.NotFound, errors.NotFinished, errors.NoResult, errors.InvalidParams),
+)
+def result(job_id: str) -> Response:
+    """Send the picture, whole or a range of it."""
+    format_name = request.args.get("format", "png")
+    if format_name not in _FORMATS:
+        mistake = {"pointer": "format", "detail": f"one of {', '.join(_FORMATS)}"}
+        raise errors.InvalidParams(f"format is one of {', '.join(_FORMATS)}.", errors=[mistake])
+    job = _finished(job_id)
+    etag = f"{job.id}-{job.attempt}-{format_name}"
+    if etag in request.if_none_match:
+        return Response(status=304, headers={"ETag": f'"{etag}"'})
+    data = _stored(job, "key")
+    if format_name != "png":
+        data = images.encode(*images.decode(data, max_px=10**9), format=format_name)
+    name = f"atelier-{job.id}.{'jpg' if format_name == 'jpeg' else format_name}"
+    return send_file(
+        BytesIO(data), mimetype=images.MEDIA_TYPES[format_name], download_name=name, etag=etag, conditional=True
+    )
+
+
+@blueprint.get("/manifest")
+@operation(
+    "Fetch the provenance: everything that decided the picture",
+    returns={"application/json": {"type": "object"}},
+    errors=(errors.NotFound, errors.NotFinished, errors.NoResult),
+)
+def manifest(job_id: str) -> Response:
+    """Send the manifest."""
+    return Response(_stored(_finished(job_id), "manifest_key"), content_type="application/json")
+
+
+def _job(job_id: str) -> Job:
+    with services().database.reading() as session:
+        return queries.job(session, job_id)
+
+
+def _finished(job_id: str) -> Job:
+    """Return a job that has left a picture; raise `NotFinished` before, `NoResult` if it never will."""
+    job = _job(job_id)
+    if job.state not in TERMINAL:
+        raise errors.NotFinished(f"The job is {job.state}; its result comes when it has ended.", state=job.state)
+    if not job.result:
+        reason = f": {job.error_code}" if job.state == State.FAILED else ""
+        raise errors.NoResult(f"The job has {job.state} without a picture{reason}.", state=job.state)
+    return job
+
+
+def _stored(job: Job, key: str) -> bytes:
+    assert job.result is not None
+    return services().store.get(job.result[key])
+
+
+def _guarded(found: Services, job_id: str, last_id: str | None) -> Iterator[str]:
+    """Stream events; a database that goes away ends the stream, and the client comes back."""
+    try:
+        yield from events.event_stream(found, job_id, last_id)
+    except errors.DatabaseUnavailable:
+        return

@@ -1,0 +1,83 @@
+"""The service itself: is it alive, is it ready, and what it can do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from flask import Blueprint, Response, current_app, json, redirect, render_template
+from redis import RedisError
+from werkzeug.wrappers import Response as AnyResponse
+
+from api import openapi, problems
+from api.openapi import operation
+from api.schemas import HealthView, PartView, ReadinessView
+from api.services import services
+from shared import errors
+from shared.errors import AtelierError
+from shared.params import StyleParams
+
+blueprint = Blueprint("system", __name__)
+
+
+@blueprint.get("/healthz")
+@operation("Say whether the process lives", returns=HealthView)
+def alive() -> Response:
+    """Answer at all."""
+    return Response(HealthView(state="alive").model_dump_json(), content_type="application/json")
+
+
+@blueprint.get("/readyz")
+@operation(
+    "Say whether requests can be served, part by part; 503 if not",
+    returns=ReadinessView,
+    errors=(errors.DatabaseUnavailable,),
+)
+def ready() -> tuple[Response, int]:
+    """Try the database, the storage and Redis."""
+    found = services()
+    parts = {
+        "database": _tried(found.database.check),
+        "storage": _tried(found.store.check),
+        "redis": _tried(found.progress.check),
+    }
+    needed = parts["database"].ok and parts["storage"].ok
+    view = ReadinessView(
+        state="unavailable" if not needed else "ready" if parts["redis"].ok else "degraded", parts=parts
+    )
+    return Response(view.model_dump_json(), content_type="application/json"), 200 if needed else 503
+
+
+@blueprint.get("/openapi.json")
+def specification() -> Response:
+    """Send the OpenAPI document."""
+    return Response(json.dumps(openapi.document(current_app)), content_type="application/json")
+
+
+@blueprint.get("/docs")
+def docs() -> str:
+    """Show the documentation, made from the same declarations."""
+    kinds = [(problems.status_of(kind).value, kind) for kind in errors.subclasses()]
+    return render_template(
+        "docs.html",
+        document=openapi.document(current_app),
+        params=StyleParams.model_json_schema()["properties"],
+        presets=openapi.presets(),
+        errors=sorted(kinds, key=lambda pair: (pair[0], pair[1].code)),
+    )
+
+
+@blueprint.get("/")
+def home() -> AnyResponse:
+    """Send a first-time visitor to the documentation."""
+    return redirect("/docs")
+
+
+def _tried(check: Callable[[], object]) -> PartView:
+    started = time.perf_counter()
+    try:
+        check()
+        ok = True
+    except (AtelierError, RedisError):
+        ok = False
+    return PartView(ok=ok, latency_ms=round((time.perf_counter() - started) * 1000, 2))

@@ -1,0 +1,198 @@
+"""What comes in and what goes out, as pydantic models: they validate, and OpenAPI is generated from them.
+
+Ids are checked in form here; whether they name something is the use case's business.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+
+from shared.ids import IMAGE_ID
+from shared.params import DEFAULT_PRESET, PRESETS
+from shared.states import State
+
+Preset = StrEnum("Preset", {name: name for name in PRESETS})  # type: ignore[misc]
+ImageId = Annotated[str, Field(pattern=f"^{IMAGE_ID.pattern}$", description="An image, named by its bytes.")]
+
+class StyleChoice(BaseModel):
+    """One style image and its share in the blend."""
+
+    model_config = ConfigDict(extra="forbid")
+    image: ImageId
+    weight: float = Field(1.0, gt=0, le=1000, allow_inf_nan=False, description="Share, relative to the others.")
+
+
+class JobRequest(BaseModel):
+    """What to paint."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"content": f"sha256:{'0' * 64}", "style": f"sha256:{'1' * 64}", "preset": DEFAULT_PRESET},
+            ]
+        },
+    )
+    content: ImageId
+    style: ImageId | None = Field(None, description="The one style image; or use `styles`.")
+    styles: list[StyleChoice] | None = Field(None, min_length=1, max_length=16, description="Several, blended.")
+    preset: Preset = Field(Preset(DEFAULT_PRESET), description="The named set of parameters to start from.")
+    params: dict[str, JsonValue] = Field(default_factory=dict, description="What departs from the preset.")
+    weights: Literal["auto", "imagenet", "patch"] | None = Field(
+        None, description="VGG19 weights to insist on; `auto` and null take the worker's."
+    )
+    priority: int = Field(0, ge=-100, le=100, description="Higher goes first.")
+    label: str | None = Field(None, max_length=200, description="For finding it again.")
+    metadata: dict[str, JsonValue] = Field(default_factory=dict, max_length=64, description="Kept as it is.")
+
+    @model_validator(mode="after")
+    def _one_way_to_name_styles(self) -> Self:
+        if (self.style is None) == (self.styles is None):
+            raise ValueError("give either style or styles")
+        return self
+
+    def style_choices(self) -> list[StyleChoice]:
+        """Return the styles, however they were named."""
+        return self.styles or [StyleChoice(image=str(self.style))]
+
+
+class ImageView(BaseModel):
+    """An uploaded image; width and height are those seen upright."""
+
+    id: str
+    width: int
+    height: int
+    format: Literal["jpeg", "png", "webp", "tiff"]
+    bytes: int
+    created_at: str
+    links: dict[str, str]
+
+
+class LossesView(BaseModel):
+    """The weighted losses of a step, by part."""
+
+    total: float
+    content: float
+    style: float
+    tv: float
+
+
+class ProgressView(BaseModel):
+    """The latest step of a job."""
+
+    step: int
+    total: int
+    fraction: float = Field(description="Steps made, of all, 0 to 1.")
+    scale: int
+    scales: int
+    losses: LossesView
+    step_ms: float
+    eta_s: float
+
+
+class QueueView(BaseModel):
+    """Where a job stands in line and why it waits."""
+
+    position: int
+    eta_s: float | None
+    waiting_for: Literal["turn", "paused", "no_worker", "no_worker_with_memory", "quota"]
+
+
+class ErrorView(BaseModel):
+    """Why a job failed."""
+
+    code: str
+    message: str
+    retryable: bool
+
+
+class ResultView(BaseModel):
+    """The picture that came out; `partial` if the job was stopped before its last step."""
+
+    width: int
+    height: int
+    bytes: int
+    format: str
+    partial: bool
+
+
+class JobView(BaseModel):
+    """A job."""
+
+    id: str
+    state: State
+    preset: str
+    params: dict[str, Any]
+    weights: dict[str, Any] | None
+    content: str
+    styles: list[StyleChoice]
+    priority: int
+    label: str | None
+    metadata: dict[str, Any]
+    batch_id: str | None
+    retry_of: str | None
+    attempt: int
+    worker: str | None
+    progress: ProgressView | None
+    queue: QueueView | None
+    error: ErrorView | None
+    result: ResultView | None
+    created_at: str
+    started_at: str | None
+    ended_at: str | None
+    expires_at: str | None
+    links: dict[str, str]
+
+
+class JobPage(BaseModel):
+    """A page of jobs, newest first."""
+
+    jobs: list[JobView]
+    next_cursor: str | None
+
+
+class LossColumns(BaseModel):
+    """Every step's losses, as columns of one length."""
+
+    step: list[int]
+    scale: list[int]
+    total: list[float]
+    content: list[float]
+    style: list[float]
+    tv: list[float]
+    step_ms: list[float]
+
+
+class HealthView(BaseModel):
+    """Alive."""
+
+    state: Literal["alive"]
+
+
+class PartView(BaseModel):
+    """One part's health."""
+
+    ok: bool
+    latency_ms: float
+
+
+class ReadinessView(BaseModel):
+    """Whether requests can be served: `degraded` without Redis, `unavailable` without database or storage."""
+
+    state: Literal["ready", "degraded", "unavailable"]
+    parts: dict[str, PartView]
+
+
+class ProblemView(BaseModel):
+    """RFC 9457, with a stable `code`; `errors` point at each mistake."""
+
+    model_config = ConfigDict(extra="allow")
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: list[dict[str, Any]] | None = None

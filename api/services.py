@@ -1,0 +1,55 @@
+"""Everything a request may need, opened once per process and handed to the views."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from threading import BoundedSemaphore
+
+from flask import current_app
+
+from shared import progress
+from shared.broker import Broker
+from shared.db.base import Database, connect
+from shared.progress import RedisProgress
+from shared.settings import Settings
+from shared.storage import ImageStore, open_store
+
+#: Longest wait for Redis inside a request, in seconds.
+_REQUEST_REDIS_S = 0.5
+#: The same for an event stream, which blocks for up to a second on purpose.
+_STREAM_REDIS_S = 3.0
+
+
+@dataclass(frozen=True)
+class Services:
+    """The dependencies of the API."""
+
+    settings: Settings
+    database: Database
+    store: ImageStore
+    broker: Broker
+    #: For requests, which never wait for Redis.
+    progress: RedisProgress
+    #: For event streams.
+    live: RedisProgress
+    #: One permit per event stream, so that streams never take every thread.
+    streams: BoundedSemaphore = field(repr=False)
+
+
+def open_services(settings: Settings) -> Services:
+    """Open what `settings` names; nothing is connected before it is used."""
+    return Services(
+        settings=settings,
+        database=connect(settings.database_url),
+        store=open_store(settings.storage_url),
+        broker=Broker(settings),
+        progress=RedisProgress(progress.connect(settings.redis_url, timeout_s=_REQUEST_REDIS_S)),
+        live=RedisProgress(progress.connect(settings.redis_url, timeout_s=_STREAM_REDIS_S)),
+        streams=BoundedSemaphore(min(settings.stream_limit, settings.api_threads - 1)),
+    )
+
+
+def services() -> Services:
+    """Return the services of the app that handles this request."""
+    found: Services = current_app.extensions["atelier"]
+    return found

@@ -1,0 +1,108 @@
+"""What a client can do: upload, submit, cancel. No HTTP here.
+
+Invariant: a job's row is committed before anybody is told of it, and no request waits for Redis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import ValidationError
+from redis import RedisError
+from sqlalchemy.exc import IntegrityError
+
+from api.problems import invalid
+from api.schemas import JobRequest
+from api.services import Services
+from shared import clock, ids, images, logs
+from shared.db import jobs, queries
+from shared.db.models import Image, Job
+from shared.errors import UnknownImage
+from shared.images import ImageInfo
+from shared.params import StyleParams, resolve
+from shared.states import State
+from shared.storage import image_key
+
+log = logs.get(__name__)
+
+
+def inspect(services: Services, data: bytes) -> ImageInfo:
+    """Prove an upload whole and within bounds."""
+    settings = services.settings
+    return images.inspect(data, max_bytes=settings.max_upload_bytes, max_px=settings.max_upload_px)
+
+
+def upload(services: Services, data: bytes) -> tuple[Image, bool]:
+    """Keep an image, bytes first; return it and whether it is new. Equal bytes are one image."""
+    info = inspect(services, data)
+    image = Image(
+        id=ids.image_id(data),
+        width=info.width,
+        height=info.height,
+        format=info.format,
+        size_bytes=info.size_bytes,
+        created_at=clock.now(),
+    )
+    with services.database.reading() as session:
+        known = session.get(Image, image.id)
+    if known is not None and services.store.exists(image_key(image.id)):
+        return known, False
+    services.store.put(image_key(image.id), data)
+    if known is not None:
+        return known, False
+    try:
+        with services.database.writing() as session:
+            session.add(image)
+    except IntegrityError:  # another upload of the same bytes was first
+        return image, False
+    return image, True
+
+
+def parse(body: Mapping[str, object]) -> tuple[JobRequest, StyleParams]:
+    """Check a request's form and fill up its parameters; raise `InvalidParams`."""
+    try:
+        request = JobRequest.model_validate(body)
+    except ValidationError as error:
+        raise invalid(error) from None
+    try:
+        return request, resolve(request.preset, request.params)
+    except ValidationError as error:
+        raise invalid(error, at="/params") from None
+
+
+def submit(services: Services, request: JobRequest, params: StyleParams) -> Job:
+    """Queue a job: nothing → queued. Raises `UnknownImage` for images that were never uploaded."""
+    styles = request.style_choices()
+    wanted = {request.content, *(style.image for style in styles)}
+    job = Job(
+        id=ids.new_id(),
+        preset=request.preset.value,
+        params=params.model_dump(mode="json"),
+        weights_wanted=None if request.weights == "auto" else request.weights,
+        content_id=request.content,
+        styles=[style.model_dump() for style in styles],
+        priority=request.priority,
+        label=request.label,
+        annotations=request.metadata,
+    )
+    with services.database.writing() as session:
+        unknown = sorted(wanted - queries.known_images(session, list(wanted)))
+        if unknown:
+            raise UnknownImage(f"No image {unknown[0]} has been uploaded.", images=unknown)
+        jobs.create(session, job)
+    log.info("job_queued", job_id=job.id, preset=job.preset)
+    services.broker.nudge_dispatch()
+    return job
+
+
+def cancel(services: Services, job_id: str) -> State:
+    """Cancel a queued job at once, ask a running one to stop; return its state now."""
+    with services.database.writing() as session:
+        state = jobs.request_cancel(session, job_id)
+    log.info("cancel_requested", job_id=job_id, state=state)
+    if state == State.RUNNING:
+        try:
+            services.progress.wish_cancel(job_id)
+        except RedisError as error:
+            log.warning("cancel_not_hurried", job_id=job_id, reason=str(error))  # the row holds the wish
+    return state

@@ -1,0 +1,104 @@
+"""Rows as resources: what a client sees of an image and a job."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from redis import RedisError
+
+from api import schemas
+from api.services import Services
+from shared.clock import rfc3339
+from shared.db import queries
+from shared.db.models import Image, Job
+from shared.states import TERMINAL, State
+
+#: The shortest and the longest time between two polls that a client is asked for, in seconds.
+_POLL_S = (1, 30)
+
+
+def image_view(image: Image) -> schemas.ImageView:
+    """Show an image."""
+    path = f"/v1/images/{image.id}"
+    return schemas.ImageView(
+        id=image.id,
+        width=image.width,
+        height=image.height,
+        format=image.format,  # type: ignore[arg-type]  # the column holds nothing else
+        bytes=image.size_bytes,
+        created_at=str(rfc3339(image.created_at)),
+        links={"self": path, "content": f"{path}/content"},
+    )
+
+
+def job_view(job: Job, *, live: dict[str, Any] | None = None, position: int | None = None) -> schemas.JobView:
+    """Show a job, with its live progress if it runs and its place in line if it waits."""
+    return schemas.JobView(
+        id=job.id,
+        state=State(job.state),
+        preset=job.preset,
+        params=job.params,
+        weights=job.weights or ({"name": job.weights_wanted} if job.weights_wanted else None),
+        content=job.content_id,
+        styles=[schemas.StyleChoice(**style) for style in job.styles],
+        priority=job.priority,
+        label=job.label,
+        metadata=job.annotations,
+        batch_id=None,
+        retry_of=None,
+        attempt=job.attempt,
+        worker=job.worker,
+        progress=_progress(live or job.progress),
+        queue=schemas.QueueView(position=position, eta_s=None, waiting_for="turn") if position else None,
+        error=_error(job),
+        result=schemas.ResultView.model_validate(job.result) if job.result else None,
+        created_at=str(rfc3339(job.created_at)),
+        started_at=rfc3339(job.started_at),
+        ended_at=rfc3339(job.ended_at),
+        expires_at=None,
+        links=_links(job),
+    )
+
+
+def current_job(services: Services, job_id: str) -> schemas.JobView:
+    """Show a job as it is now: from Redis while it runs, from the database otherwise."""
+    with services.database.reading() as session:
+        job = queries.job(session, job_id)
+        position = queries.queue_position(session, job) if job.state == State.QUEUED else None
+    live = _live_step(services, job_id) if job.state == State.RUNNING else None
+    return job_view(job, live=live, position=position)
+
+
+def retry_after_s(view: schemas.JobView) -> int:
+    """Say when to look again: about when a running job ends, within reason."""
+    eta_s = view.progress.eta_s if view.progress else 0
+    shortest, longest = _POLL_S
+    return max(shortest, min(longest, math.ceil(eta_s)))
+
+
+def _live_step(services: Services, job_id: str) -> dict[str, Any] | None:
+    try:
+        return services.progress.latest_step(job_id)
+    except RedisError:
+        return None  # the database's last progress, a second old, is shown instead
+
+
+def _progress(step: dict[str, Any] | None) -> schemas.ProgressView | None:
+    return schemas.ProgressView(**step, fraction=step["step"] / step["total"]) if step else None
+
+
+def _error(job: Job) -> schemas.ErrorView | None:
+    if job.error_code is None:
+        return None
+    return schemas.ErrorView(code=job.error_code, message=job.error_message or "", retryable=bool(job.error_retryable))
+
+
+def _links(job: Job) -> dict[str, str]:
+    path = f"/v1/jobs/{job.id}"
+    links = {"self": path, **{name: f"{path}/{name}" for name in ("events", "preview", "losses")}}
+    if job.result:
+        links |= {name: f"{path}/{name}" for name in ("result", "manifest")}
+    if job.state not in TERMINAL:
+        links["cancel"] = f"{path}/cancel"
+    return links

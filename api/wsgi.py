@@ -1,0 +1,59 @@
+"""Serve the API with gunicorn: one process, many threads.
+
+Threads suit it: requests wait for the database or a stream, and pictures are decoded outside Python's lock.
+Each event stream holds a thread, so there are more threads than streams. The process may be given a socket
+that is bound already, which keeps the address while the process is replaced.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from flask import Flask
+from gunicorn.app.base import BaseApplication
+
+from api.app import create_app
+from shared import logs
+from shared.settings import Settings
+
+
+class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
+    def __init__(self, settings: Settings, bind: str) -> None:
+        self._settings = settings
+        self._bind = bind
+        super().__init__()
+
+    def load_config(self) -> None:
+        options: dict[str, Any] = {
+            "bind": self._bind,
+            "worker_class": "gthread",
+            "threads": self._settings.api_threads,
+            "timeout": 60,
+            "graceful_timeout": 3,  # an open event stream is resumed elsewhere and need not be waited for
+            "control_socket_disable": True,
+        }
+        for name, value in options.items():
+            if name in self.cfg.settings:
+                self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        logs.configure(self._settings.log_format, self._settings.log_level)
+        return create_app(self._settings)
+
+
+def serve(settings: Settings, *, listener_fd: int | None = None) -> None:
+    """Serve until SIGTERM, on the settings' address or on a socket that is bound already."""
+    bind = f"{settings.host}:{settings.port}" if listener_fd is None else f"fd://{listener_fd}"
+    _Server(settings, bind).run()
+
+
+def main() -> None:
+    """Serve what the environment says: `python -m api.wsgi [--fd N]`."""
+    parser = argparse.ArgumentParser(prog="python -m api.wsgi")
+    parser.add_argument("--fd", type=int, help="a bound, listening socket to take over")
+    serve(Settings.load(), listener_fd=parser.parse_args().fd)
+
+
+if __name__ == "__main__":
+    main()
