@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import mimetypes
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,10 +23,10 @@ import httpx
 from pydantic import BaseModel, RootModel
 
 from api.client_events import Follower
-from api.client_models import ApiProblem, ClientError, Event, Image, Job, Unreachable
+from api.client_models import ApiProblem, ClientError, Event, Image, Job, Readiness, Unreachable
 from api.outputs import format_of, write_whole
 
-__all__ = ["ApiProblem", "Client", "ClientError", "Event", "Image", "Job", "Unreachable"]
+__all__ = ["ApiProblem", "Client", "ClientError", "Event", "Image", "Job", "Readiness", "Unreachable"]
 
 #: An image: the id of an uploaded one, a file, or encoded bytes.
 Source = str | Path | bytes
@@ -97,10 +96,9 @@ class Client:
 
     def upload(self, image: Path | bytes) -> Image:
         """Upload an encoded picture; the same bytes always get the same id."""
-        name = image.name if isinstance(image, Path) else ""
         data = image.read_bytes() if isinstance(image, Path) else image
-        kind = mimetypes.guess_type(name)[0] or "image/*"
-        return self._get(Image, "POST", "/v1/images", content=data, headers={"Content-Type": kind})
+        headers = {"Content-Type": "application/octet-stream"}  # the server looks at the bytes, not at the name
+        return self._get(Image, "POST", "/v1/images", content=data, headers=headers)
 
     # -- jobs
 
@@ -139,7 +137,7 @@ class Client:
 
     def jobs(self, *, states: Sequence[str] = (), label: str | None = None, limit: int | None = None) -> Iterator[Job]:
         """Yield jobs, newest first, page by page as they are asked for; at most `limit` of them."""
-        query = {"state": ",".join(states), "label": label, "limit": min(limit or _PAGE, _PAGE)}
+        query = {"state": list(states), "label": label, "limit": min(limit or _PAGE, _PAGE)}
         pages = self._pages("/v1/jobs", {name: value for name, value in query.items() if value})
         yield from itertools.islice(itertools.chain.from_iterable(pages), limit)
 
@@ -165,13 +163,11 @@ class Client:
 
     def wait(self, job_id: str, on_event: Callable[[Event], None] = lambda _event: None) -> Job:
         """Return the job once it has ended; `on_event` hears what happens meanwhile."""
-        while True:
-            for event in self.events(job_id):
-                on_event(event)
-            job = self.job(job_id)
-            if job.ended:
-                return job
-            self._sleep(0.5)
+        for event in self.events(job_id):
+            on_event(event)
+        while not (job := self.job(job_id)).ended:  # the last event may overtake the database by a moment
+            self._sleep(0.2)
+        return job
 
     # -- what came out
 
@@ -198,13 +194,13 @@ class Client:
 
     # -- the server
 
-    def ready(self) -> bool:
-        """Say whether the server has all it needs; raise `Unreachable` if it does not answer at all."""
+    def readiness(self) -> Readiness:
+        """Ask how the server is; raise `Unreachable` if it does not answer at all."""
         try:
             answer = self._http.get("/readyz")
         except httpx.TransportError as error:
             raise self._unreachable(error) from error
-        return answer.is_success
+        return self._read(Readiness, answer)  # 503 has the same body
 
     # -- HTTP
 

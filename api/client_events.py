@@ -26,19 +26,21 @@ Open = Callable[[str | None], AbstractContextManager[httpx.Response]]
 
 
 def parse(lines: Iterable[str], heard: Callable[[], None] = lambda: None) -> Iterator[Event]:
-    """Read events from the lines of a stream; call `heard` for each line, comments included.
+    """Read events from the lines of a stream; call `heard` for each event and for each heartbeat comment.
 
     An event that the connection's end cut short is dropped, as the standard says. Source: HTML, section 9.2.6.
     """
     name, last_id, data = "message", "", list[str]()
     for line in lines:
-        heard()
         field, _, value = line.partition(":")
         value = value.removeprefix(" ")
         if not line:
             if data:
+                heard()
                 yield Event(last_id, name, _object("\n".join(data)))
             name, data = "message", []
+        elif not field:
+            heard()
         elif field == "event":
             name = value
         elif field == "data":

@@ -82,6 +82,13 @@ class Job(_Answer):
         return self.state in TERMINAL
 
 
+class Readiness(_Answer):
+    """How the server is: `ready`, `degraded` or `unavailable`, and each of its parts."""
+
+    state: str
+    parts: dict[str, dict[str, Any]] = {}
+
+
 class Event(NamedTuple):
     """One entry of a job's event stream: `state`, `step`, `preview`, `gap` or `end`."""
 
@@ -107,6 +114,6 @@ class ApiProblem(ClientError):
         self.status, self.code, self.detail, self.errors = status, code, detail, errors or []
 
     def __str__(self) -> str:
-        """Write the sentence, and below it what is wrong with each part of the request."""
-        lines = [f"  {error.get('pointer', '')}: {error.get('detail', error)}" for error in self.errors]
+        """Write the sentence, which tells the first mistake, and the others below it."""
+        lines = [f"  {error.get('detail', error)}" for error in self.errors[1:]]
         return "\n".join([self.detail, *lines])

@@ -164,13 +164,15 @@ def _server(settings: Settings, url: str) -> Iterator[Check]:
     """Ask the server; only where none answers does it matter whether its port is free."""
     try:
         with Client(url, timeout_s=5) as client:
-            ready = client.ready()
+            readiness = client.readiness()
     except ClientError as error:
         yield Check("server", None, f"none at {url}", f"Start one with `atelier up`. ({error})")
         yield _port(settings)
         return
+    away = [name for name, part in readiness.parts.items() if not part.get("ok")]
+    found = f"{readiness.state} at {url}" + (f", without {', '.join(away)}" if away else "")
     mend = f"See {url}/readyz and the logs in {settings.home / 'logs'}."
-    yield Check("server", ready, f"{'ready' if ready else 'not ready'} at {url}", mend)
+    yield Check("server", readiness.state == "ready", found, mend)
 
 
 def _port(settings: Settings) -> Check:

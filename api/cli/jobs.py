@@ -17,7 +17,7 @@ from api.cli.tables import print_job, print_jobs
 from api.client import Client
 from api.client_models import Job
 from api.outputs import check_writable
-from shared.params import DEFAULT_PRESET, PRESETS
+from shared.params import DEFAULT_PRESET, PRESETS, WEIGHTS_NAMES
 from shared.states import State
 
 _PICTURE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
@@ -32,7 +32,7 @@ _out_option = click.option("-o", "--out", type=_OUTPUT, metavar="FILE", help="Wh
 @click.argument("styles", type=_PICTURE, nargs=-1, required=True, metavar="STYLE...")
 @_out_option
 @click.option("--preset", type=click.Choice(list(PRESETS)), help=f"A named set of parameters [{DEFAULT_PRESET}].")
-@click.option("--weights", metavar="NAME", help="Fail rather than paint with other VGG19 weights than these.")
+@click.option("--weights", type=click.Choice(WEIGHTS_NAMES), help="Fail rather than paint with other VGG19 weights.")
 @click.option("--label", help="A name of yours, to find the job again.")
 @click.option("--priority", type=int, help="Higher goes first.")
 @click.option("--no-wait", is_flag=True, help="Print the job's id and return at once.")
