@@ -56,7 +56,8 @@ def _collect(groups: dict[str, dict[int, NDArray[Any]]], where: str, item: Any) 
 def read_npz(path: Path, name: str) -> Network:
     """Read what `write_npz` wrote, as the network `name`; the hash inside must be that of the numbers."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # opened here, because NumPy leaves the file open when it is not an archive
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             network = Network.of(name, {k: Kernel(file[f"{k}/weights"], file[f"{k}/bias"]) for k in LAYERS})
             expected = str(file["sha256"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:

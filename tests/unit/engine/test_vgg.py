@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from shared.params import LAYERS
 from tests.unit.engine.conftest import smooth_picture
+from tests.unit.engine.plain_loop import keras_vgg19
 from worker.engine.network import Network
 from worker.engine.vgg import forward, preprocess
 
@@ -12,9 +13,7 @@ PICTURES = smooth_picture(50, 39, seed=3)[np.newaxis]
 
 
 def test_every_layer_equals_that_of_keras(network: Network) -> None:
-    model = keras.applications.VGG19(include_top=False, weights=None)
-    for layer, kernel in network.kernels.items():
-        model.get_layer(layer).set_weights(list(kernel))
+    model = keras_vgg19(network)
     outputs = keras.Model(model.inputs, [model.get_layer(name).output for name in LAYERS])
     expected = outputs(keras.applications.vgg19.preprocess_input(tf.constant(PICTURES) * 255.0))
 

@@ -1,0 +1,43 @@
+"""The patch weights: built twice here, the second time from nothing."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from shared.params import LAYERS
+from tests.unit.engine.conftest import smooth_picture
+from worker.engine import leaves, patch
+from worker.engine.network import Network
+from worker.engine.vgg import forward
+
+
+@pytest.fixture(scope="module")
+def learned() -> Network:
+    return patch.build()
+
+
+@pytest.mark.slow
+def test_the_same_weights_are_learned_every_time(learned: Network) -> None:
+    assert learned.name == "patch"
+    assert patch.build().sha256 == learned.sha256
+
+
+@pytest.mark.slow
+def test_the_signal_lives_through_every_layer_for_images_never_seen(learned: Network) -> None:
+    unseen = np.stack([leaves.dead_leaves(np.random.default_rng(5), 96), smooth_picture(96, 96, seed=9)])
+
+    features = forward(learned, LAYERS, pooling="average", padding="mirror")(tf.constant(unseen))
+
+    for layer in LAYERS:
+        assert 0.2 < np.mean(features[layer]) < 5, layer
+        assert 0.1 < np.mean(features[layer] > 0) < 0.9, layer
+
+
+@pytest.mark.slow
+def test_first_layer_kernels_differ_from_each_other(learned: Network) -> None:
+    kernels = learned.kernels["block1_conv1"].weights.reshape(27, 64)
+    kernels = kernels / np.linalg.norm(kernels, axis=0)
+
+    likeness = np.abs(kernels.T @ kernels) - np.eye(64)
+
+    assert likeness.max() < 0.999
