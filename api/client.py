@@ -71,6 +71,8 @@ class Client:
             url = httpx.URL(base_url)
         except httpx.InvalidURL as error:
             raise ClientError(f"{base_url} is not an address: {error}.") from error
+        if url.scheme not in ("http", "https"):
+            raise ClientError(f"{base_url} is not an address: write http://HOST:PORT.")
         self.base_url = base_url.rstrip("/")
         self._sleep, self._stream_attempts = sleep, stream_attempts
         self._http = httpx.Client(
@@ -205,7 +207,13 @@ class Client:
     # -- HTTP
 
     def _image_id(self, source: Source) -> str:
-        return source if isinstance(source, str) else self.upload(source).id
+        if isinstance(source, str):
+            return source
+        try:
+            return self.upload(source).id
+        except ApiProblem as problem:
+            name = f"{source}: " if isinstance(source, Path) else ""  # say which of the pictures it was
+            raise ApiProblem(problem.status, problem.code, name + problem.detail, problem.errors) from problem
 
     def _get(self, kind: type[Resource], method: str, url: str, **request: Any) -> Resource:
         return self._read(kind, self._request(method, url, **request))
@@ -244,7 +252,7 @@ class Client:
             yield _checked(answer)
 
     def _unreachable(self, reason: object) -> Unreachable:
-        return Unreachable(f"No answer from {self.base_url}: {reason}.")
+        return Unreachable(f"No answer from {self.base_url}: {str(reason).rstrip('.')}.")
 
 
 def _checked(answer: httpx.Response) -> httpx.Response:

@@ -37,7 +37,7 @@ class JobBar:
         self._bar = Progress(
             SpinnerColumn(finished_text="✓"),
             TextColumn("{task.description}"),
-            BarColumn(bar_width=30),
+            BarColumn(bar_width=30, complete_style="cyan", finished_style="green"),
             TextColumn("{task.fields[figures]}"),
             console=self._console,
             disable=not self._live,
@@ -103,7 +103,7 @@ def step_text(step: dict[str, Any]) -> str:
         parts.append(f"loss {losses['total']:.4g}")
     if step.get("step_ms") is not None:
         parts.append(f"{step['step_ms']:.0f} ms a step")
-    if step.get("eta_s"):
+    if (step.get("eta_s") or 0) >= 0.5:
         parts.append(f"{duration_text(step['eta_s'])} left")
     return " · ".join(parts)
 

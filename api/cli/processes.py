@@ -22,9 +22,9 @@ from shared.settings import Settings
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Painting workers.")
 def up(host: str | None, port: int | None, workers: int) -> None:
     """Start everything on this machine: Redis, API, worker, maintenance. Ctrl-C ends all of it."""
-    from api import local
+    from api.local import run
 
-    local.run(_settings(host=host, port=port), workers=workers)
+    run(_settings(host=host, port=port), workers=workers)
 
 
 @click.command()
@@ -32,9 +32,9 @@ def up(host: str | None, port: int | None, workers: int) -> None:
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on.")
 def api(host: str | None, port: int | None) -> None:
     """Start the HTTP server alone."""
-    from api import wsgi
+    from api.wsgi import serve
 
-    wsgi.serve(_settings(host=host, port=port))
+    serve(_settings(host=host, port=port))
 
 
 @click.command()
@@ -96,11 +96,11 @@ def demo(content: Path | None, style: Path | None, out: Path, size: int) -> None
 
     Without CONTENT and STYLE it draws its own.
     """
-    from api import demo as show
+    from api.demo import run
 
     if (content is None) != (style is None):
         raise click.UsageError("Give both CONTENT and STYLE, or neither.")
-    show.run(content, style, out, size=size, settings=_settings())
+    run(content, style, out, size=size, settings=_settings())
 
 
 def _settings(**given: object) -> Settings:

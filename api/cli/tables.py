@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from api.cli.bar import duration_text, step_text
+from api.cli.bar import step_text
 from api.client_models import Job
 from shared import clock
+
+#: Heading, least width and side of each column before the label, which takes what is left.
+_COLUMNS: tuple[tuple[str, int, Literal["left", "right"]], ...] = (
+    ("ID", 36, "left"),
+    ("STATE", 9, "left"),
+    ("STEP", 9, "right"),
+    ("AGE", 6, "right"),
+)
+#: Width of a line that a program reads.
+_PIPE_WIDTH = 400
 
 _COLOURS = {
     "queued": "yellow",
@@ -26,37 +36,33 @@ _COLOURS = {
 
 def print_jobs(jobs: Iterable[Job]) -> None:
     """Print a table, one line a job; ids are never cut, since the next command needs them."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("ID", "STATE", "PROGRESS", "LOSS", "SIZE", "PRESET", "AGE", "LABEL"):
-        right = heading in ("PROGRESS", "LOSS", "SIZE", "AGE")
-        table.add_column(
-            heading,
-            no_wrap=True,
-            overflow="ellipsis",
-            min_width=36 if heading == "ID" else None,
-            justify="right" if right else "left",
-        )
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for heading, least, side in _COLUMNS:
+        table.add_column(heading, no_wrap=True, min_width=least, justify=side)
+    table.add_column("LABEL", no_wrap=True, overflow="ellipsis")
     for job in jobs:
         table.add_row(*_cells(job))
     if table.row_count:
-        Console().print(table)
+        _console().print(table)
     else:
         Console(stderr=True).print("No jobs.")
 
 
-def _cells(job: Job) -> list[Text | str]:
+def _cells(job: Job) -> list[Text]:
     step = job.progress
-    loss = step.losses.get("total") if step else None
     return [
-        job.id,
+        Text(job.id),
         _state(job),
-        f"{step.step}/{step.total}" if step else "",
-        "" if loss is None else f"{loss:.4g}",
-        str(job.params.get("size", "")),
-        job.preset or "",
-        _age(job.created_at),
-        Text(job.label or ""),  # a label may look like markup
+        Text(f"{step.step}/{step.total}" if step else ""),
+        Text(_age(job.created_at)),
+        Text(job.label or ""),
     ]
+
+
+def _console() -> Console:
+    """Open stdout; where it is no terminal, lines are never cut to a terminal's width."""
+    console = Console()
+    return console if console.is_terminal else Console(width=_PIPE_WIDTH)
 
 
 def print_job(job: Job) -> None:
@@ -66,7 +72,7 @@ def print_job(job: Job) -> None:
     sheet.add_column(overflow="fold")
     for name, value in _facts(job):
         sheet.add_row(name, value if isinstance(value, Text) else Text(str(value)))
-    Console().print(sheet)
+    _console().print(sheet)
 
 
 def _facts(job: Job) -> Iterable[tuple[str, Any]]:
@@ -104,6 +110,11 @@ def _weights(weights: Any) -> str:
 
 
 def _age(created_at: str | None) -> str:
+    """Write how long ago that was, in its largest unit."""
     if not created_at:
         return ""
-    return duration_text((clock.now() - datetime.fromisoformat(created_at)).total_seconds())
+    seconds = max(0.0, (clock.now() - datetime.fromisoformat(created_at)).total_seconds())
+    for unit_s, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= unit_s:
+            return f"{seconds // unit_s:.0f} {unit}"
+    return f"{seconds:.0f} s"

@@ -1,0 +1,122 @@
+"""What `atelier demo` and `make demo` do: start everything, paint one picture, write it, stop everything.
+
+The stack is a real one in a home of its own, which is removed at the end; only the cache of weights is the
+user's, so that they are made once.
+
+Invariant: no process outlives `run`, however it ends.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from api import samples, sheet
+from api.cli.bar import JobBar, duration_text
+from api.cli.exits import ensure_succeeded
+from api.client import Client
+from api.client_models import Event, Job
+from api.local import Stack
+from api.outputs import check_writable, write_whole
+from shared import images
+from shared.errors import Misconfigured
+from shared.settings import Settings
+
+#: How often the job and the processes are looked at, in seconds.
+_LOOK_EVERY_S = 0.25
+#: Longest wait for the worker to begin: it loads TensorFlow and may have to make or fetch weights, in seconds.
+_BEGIN_WITHIN_S = 300.0
+
+
+def run(content: Path | None, style: Path | None, out: Path, *, size: int, settings: Settings) -> None:
+    """Paint `content` like `style`, or two drawn samples, into `result.png` and `sheet.png` of the folder `out`."""
+    for name in ("result.png", "sheet.png"):
+        check_writable(out / name)
+    _ensure_can_paint(settings)
+    pictures = _pictures(content, style)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # an exit that still cleans up
+    say = Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print
+    say("Starting Redis, API, maintenance and a worker …")
+    with (
+        tempfile.TemporaryDirectory(prefix="atelier-demo-") as home,
+        Stack(_own_settings(settings, Path(home)), workers=1) as stack,
+        Client(stack.url) as client,
+    ):
+        started_at = time.monotonic()
+        job = client.submit(pictures[0], [pictures[1]], params={"size": size}, label="demo")
+        job = _painted(stack, client, job)
+        ensure_succeeded(job)
+        result, losses = client.result(job.id), client.losses(job.id)
+        _write(out, pictures, result, losses["total"], settings)
+        _tell(say, job, losses["total"], out, time.monotonic() - started_at)
+
+
+def _ensure_can_paint(settings: Settings) -> None:
+    if settings.engine == "vgg19" and importlib.util.find_spec("tensorflow") is None:
+        raise Misconfigured("TensorFlow is not installed: install the `cpu` or the `gpu` extra of Atelier.")
+
+
+def _pictures(content: Path | None, style: Path | None) -> tuple[bytes, bytes]:
+    """Read the two files, or draw two samples, as encoded pictures."""
+    if content is None or style is None:
+        return images.encode(samples.scene(), format="png"), images.encode(samples.painting(), format="png")
+    return content.read_bytes(), style.read_bytes()
+
+
+def _own_settings(settings: Settings, home: Path) -> Settings:
+    """Set a stack apart from every other: own home, free port; weights and engine as the user has them."""
+    return settings.model_copy(
+        update={
+            "home": home,
+            "host": "127.0.0.1",
+            "port": 0,
+            "database_url": f"sqlite:///{home}/atelier.db",
+            "redis_url": f"unix://{home}/redis.sock",
+            "storage_url": f"{home}/storage",
+        }
+    )
+
+
+def _painted(stack: Stack, client: Client, job: Job) -> Job:
+    """Show the job until it has ended; raise `Misconfigured` if the stack falls down meanwhile.
+
+    It asks again and again instead of following events, since between two events a process may die.
+    """
+    deadline = time.monotonic() + _BEGIN_WITHIN_S
+    with JobBar(job) as bar:
+        while not (job := client.job(job.id)).ended:
+            for child in stack.check():
+                raise Misconfigured(f"The process {child.name} died. The end of its log:\n{child.last_words()}")
+            if job.progress:
+                bar.show(Event("", "step", job.progress.raw()))
+            elif time.monotonic() > deadline:
+                raise Misconfigured(f"No worker began within {_BEGIN_WITHIN_S:.0f} s: run `atelier doctor`.")
+            time.sleep(_LOOK_EVERY_S)
+        if job.progress:
+            bar.show(Event("", "step", job.progress.raw()))
+        bar.show(Event("", "end", {"state": job.state}))
+    return job
+
+
+def _write(out: Path, pictures: tuple[bytes, bytes], result: bytes, losses: list[float], settings: Settings) -> None:
+    content, style, painted = (images.decode(data, max_px=settings.max_upload_px).rgb for data in (*pictures, result))
+    write_whole(out / "result.png", result)
+    write_whole(out / "sheet.png", images.encode(sheet.compose(content, style, painted, losses), format="png"))
+
+
+def _tell(say: Callable[..., None], job: Job, losses: list[float], out: Path, took_s: float) -> None:
+    weights: dict[str, Any] = job.weights or {}
+    fingerprint = f" ({weights['sha256'][:12]})" if weights.get("sha256") else ""
+    say(f"loss     {losses[0]:.4g} at the first of {len(losses)} steps, {losses[-1]:.4g} at the last")
+    say(f"weights  {weights.get('name', 'unknown')}{fingerprint}")
+    say(f"took     {duration_text(took_s)} from the submission to the picture")
+    say(f"picture  {out / 'result.png'}")
+    say(f"sheet    {out / 'sheet.png'}: content, style, result, loss")
