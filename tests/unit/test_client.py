@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from api.client import ApiProblem, Client, ClientError, Unreachable
 from shared.states import State
-from tests.scripted_server import Answer, as_json, closed_url, events, serving
+from tests.scripted_server import Answer, ScriptedServer, as_json, closed_url, events, serving
 
 JOB = {"id": "j", "state": "queued", "new_in_a_later_version": 1}
 IMAGE = {"id": "sha256:ab", "width": 2, "height": 1}
@@ -22,6 +25,13 @@ class Naps(list[float]):
         self.append(seconds)
 
 
+@contextmanager
+def talking(*answers: Answer, **options: Any) -> Iterator[tuple[ScriptedServer, Client]]:
+    """A server that gives these answers, and a client of it."""
+    with serving(*answers) as server, Client(server.url, **options) as client:
+        yield server, client
+
+
 @pytest.fixture
 def naps() -> Naps:
     return Naps()
@@ -29,7 +39,7 @@ def naps() -> Naps:
 
 def test_it_uploads_files_and_bytes_but_not_ids(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"file")
-    with serving(as_json(IMAGE, 201), as_json(IMAGE), as_json(JOB, 202)) as server, Client(server.url) as client:
+    with talking(as_json(IMAGE, 201), as_json(IMAGE), as_json(JOB, 202)) as (server, client):
         job = client.submit(tmp_path / "a.jpg", [b"bytes", ("sha256:cd", 0.5)], params={"size": 64}, label="mine")
     assert job.state == State.QUEUED
     assert not job.ended
@@ -43,12 +53,12 @@ def test_it_uploads_files_and_bytes_but_not_ids(tmp_path: Path) -> None:
 
 
 def test_it_keeps_what_a_newer_server_says() -> None:
-    with serving(as_json(JOB)) as server, Client(server.url) as client:
+    with talking(as_json(JOB)) as (_server, client):
         assert client.job("j").raw() == JOB
 
 
 def test_it_sends_its_key() -> None:
-    with serving(as_json(JOB)) as server, Client(server.url, "secret") as client:
+    with talking(as_json(JOB), key="secret") as (server, client):
         client.job("j")
     assert server.asked[0].headers["authorization"] == "Bearer secret"
 
@@ -56,7 +66,7 @@ def test_it_sends_its_key() -> None:
 def test_it_says_which_picture_was_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_bytes(b"words")
     problem = {"code": "unsupported_image", "detail": "This is no image."}
-    with serving(as_json(problem, 415)) as server, Client(server.url) as client, pytest.raises(ApiProblem) as raised:
+    with talking(as_json(problem, 415)) as (_server, client), pytest.raises(ApiProblem) as raised:
         client.submit(tmp_path / "notes.txt", ["sha256:ab"])
     assert str(raised.value) == f"{tmp_path / 'notes.txt'}: This is no image."
     assert (raised.value.status, raised.value.code) == (415, "unsupported_image")
@@ -65,37 +75,37 @@ def test_it_says_which_picture_was_refused(tmp_path: Path) -> None:
 def test_a_problem_tells_every_mistake() -> None:
     mistakes = [{"pointer": f"/params/{name}", "detail": f"/params/{name}: bad."} for name in ("size", "steps")]
     problem = {"code": "invalid_params", "detail": "The request has 2 mistakes: /params/size: bad.", "errors": mistakes}
-    with serving(as_json(problem, 422)) as server, Client(server.url) as client, pytest.raises(ApiProblem) as raised:
+    with talking(as_json(problem, 422)) as (_server, client), pytest.raises(ApiProblem) as raised:
         client.submit("sha256:ab", ["sha256:ab"])
     assert str(raised.value).splitlines() == [problem["detail"], "  /params/steps: bad."]
     assert raised.value.errors == mistakes
 
 
 def test_a_refusal_in_no_form_of_ours_is_still_a_problem() -> None:
-    with serving(Answer(502, b"<h1>Bad gateway</h1>")) as server, Client(server.url) as client:
-        with pytest.raises(ApiProblem, match="answered 502") as raised:
-            client.job("j")
+    with (
+        talking(Answer(502, b"<h1>Bad gateway</h1>")) as (_server, client),
+        pytest.raises(ApiProblem, match="answered 502") as raised,
+    ):
+        client.job("j")
     assert raised.value.code == "http_502"
 
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_it_waits_as_long_as_the_server_asks_and_tries_again(status: int, naps: Naps) -> None:
-    with serving(Answer(status, headers={"Retry-After": "7"}), as_json(JOB)) as server:
-        with Client(server.url, sleep=naps) as client:
-            client.job("j")
+    with talking(Answer(status, headers={"Retry-After": "7"}), as_json(JOB), sleep=naps) as (_server, client):
+        client.job("j")
     assert naps == [7.0]
 
 
 def test_its_patience_ends(naps: Naps) -> None:
     busy = as_json({"code": "database_unavailable", "detail": "Away."}, 503, **{"Retry-After": "9999"})
-    with serving(*[busy] * 4) as server, Client(server.url, sleep=naps) as client:
-        with pytest.raises(ApiProblem, match="Away"):
-            client.job("j")
+    with talking(*[busy] * 4, sleep=naps) as (_server, client), pytest.raises(ApiProblem, match="Away"):
+        client.job("j")
     assert naps == [30.0] * 3
 
 
 def test_a_refusal_without_retry_after_is_final(naps: Naps) -> None:
-    with serving(Answer(503)) as server, Client(server.url, sleep=naps) as client, pytest.raises(ApiProblem):
+    with talking(Answer(503), sleep=naps) as (_server, client), pytest.raises(ApiProblem):
         client.job("j")
     assert naps == []
 
@@ -115,9 +125,11 @@ def test_what_is_no_address_is_said_at_once(url: str) -> None:
 
 
 def test_another_program_at_the_address_is_recognised() -> None:
-    with serving(Answer(200, b"<html>")) as server, Client(server.url) as client:
-        with pytest.raises(ClientError, match="is not an Atelier server"):
-            client.job("j")
+    with (
+        talking(Answer(200, b"<html>")) as (_server, client),
+        pytest.raises(ClientError, match="is not an Atelier server"),
+    ):
+        client.job("j")
 
 
 def test_a_listing_follows_its_pages_as_far_as_wanted() -> None:
@@ -125,7 +137,7 @@ def test_a_listing_follows_its_pages_as_far_as_wanted() -> None:
         as_json({"jobs": [JOB, JOB]}, Link='</v1/jobs?cursor=a>; rel="next"'),
         as_json({"jobs": [JOB, JOB]}, Link='</v1/jobs?cursor=b>; rel="next"'),
     ]
-    with serving(*pages) as server, Client(server.url) as client:
+    with talking(*pages) as (server, client):
         assert len(list(client.jobs(states=["queued", "running"], limit=3))) == 3
     assert [asked.path for asked in server.asked] == [
         "/v1/jobs?state=queued&state=running&limit=3",
@@ -138,7 +150,7 @@ def test_it_resumes_a_broken_stream_without_losing_or_repeating_an_event(naps: N
         "retry: 1000", "", "id: 1-0", "event: step", 'data: {"step":1}', "", "id: 2-0", "event: st", cut=True
     )
     second = events(": alive", "id: 2-0", "event: step", 'data: {"step":2}', "", "event: end", "data: {}", "")
-    with serving(first, second) as server, Client(server.url, sleep=naps) as client:
+    with talking(first, second, sleep=naps) as (server, client):
         seen = list(client.events("j"))
     assert [(event.id, event.name, event.data) for event in seen] == [
         ("1-0", "step", {"step": 1}),
@@ -151,42 +163,47 @@ def test_it_resumes_a_broken_stream_without_losing_or_repeating_an_event(naps: N
 
 def test_a_stream_that_the_server_closes_is_opened_again(naps: Naps) -> None:
     closed = events(": alive", "")
-    with serving(*[closed] * 20, events("event: end", "data: {}", "")) as server:
-        with Client(server.url, sleep=naps, stream_attempts=3) as client:
-            assert [event.name for event in client.events("j")] == ["end"]
+    with talking(*[closed] * 20, events("event: end", "data: {}", ""), sleep=naps, stream_attempts=3) as (
+        _server,
+        client,
+    ):
+        assert [event.name for event in client.events("j")] == ["end"]
 
 
 def test_it_gives_up_on_a_stream_that_brings_nothing(naps: Naps) -> None:
-    with serving(*[events(cut=True)] * 3) as server, Client(server.url, sleep=naps, stream_attempts=3) as client:
-        with pytest.raises(Unreachable, match="3 attempts"):
-            list(client.events("j"))
+    with (
+        talking(*[events(cut=True)] * 3, sleep=naps, stream_attempts=3) as (_server, client),
+        pytest.raises(Unreachable, match="3 attempts"),
+    ):
+        list(client.events("j"))
     assert naps == sorted(naps)
     assert len(naps) == 2
 
 
 def test_a_full_server_is_asked_for_a_stream_again_later(naps: Naps) -> None:
     full = as_json({"code": "too_many_streams", "detail": "Full."}, 503, **{"Retry-After": "5"})
-    with serving(full, events("event: end", "data: {}", "")) as server, Client(server.url, sleep=naps) as client:
+    with talking(full, events("event: end", "data: {}", ""), sleep=naps) as (_server, client):
         assert [event.name for event in client.events("j")] == ["end"]
     assert naps[0] == 5.0
 
 
 def test_events_of_an_unknown_job_are_a_problem() -> None:
-    with serving(as_json({"code": "not_found", "detail": "No job."}, 404)) as server, Client(server.url) as client:
-        with pytest.raises(ApiProblem, match="No job"):
-            list(client.events("j"))
+    with (
+        talking(as_json({"code": "not_found", "detail": "No job."}, 404)) as (_server, client),
+        pytest.raises(ApiProblem, match="No job"),
+    ):
+        list(client.events("j"))
 
 
 def test_waiting_ends_with_the_state_that_the_database_knows(naps: Naps) -> None:
     running, done = as_json({**JOB, "state": "running"}), as_json({**JOB, "state": "succeeded"})
-    with serving(events("event: end", "data: {}", ""), running, done) as server:
-        with Client(server.url, sleep=naps) as client:
-            assert client.wait("j").state == State.SUCCEEDED
+    with talking(events("event: end", "data: {}", ""), running, done, sleep=naps) as (_server, client):
+        assert client.wait("j").state == State.SUCCEEDED
 
 
 def test_a_download_is_whole_or_nothing(tmp_path: Path) -> None:
     broken, whole = Answer(body=b"half", cut=True), Answer(body=b"picture")
-    with serving(broken, whole) as server, Client(server.url) as client:
+    with talking(broken, whole) as (server, client):
         with pytest.raises(Unreachable):
             client.download("j", tmp_path / "a.jpg")
         assert list(tmp_path.iterdir()) == []
@@ -197,7 +214,7 @@ def test_a_download_is_whole_or_nothing(tmp_path: Path) -> None:
 
 def test_it_fetches_what_a_job_left() -> None:
     answers = (Answer(body=b"frame"), as_json({"total": [2.0, 1.0]}), as_json({"device": {}}))
-    with serving(*answers) as server, Client(server.url) as client:
+    with talking(*answers) as (_server, client):
         assert client.preview("j") == b"frame"
         assert client.losses("j")["total"] == [2.0, 1.0]
         assert client.manifest("j") == {"device": {}}
@@ -205,6 +222,6 @@ def test_it_fetches_what_a_job_left() -> None:
 
 def test_a_server_that_is_not_ready_says_what_is_away() -> None:
     body = {"state": "unavailable", "parts": {"database": {"ok": False, "latency_ms": 1}}}
-    with serving(as_json(body, 503)) as server, Client(server.url) as client:
+    with talking(as_json(body, 503)) as (_server, client):
         readiness = client.readiness()
     assert (readiness.state, readiness.parts["database"]["ok"]) == ("unavailable", False)
