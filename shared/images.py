@@ -2,6 +2,7 @@
 
 Only JPEG, PNG, WebP and TIFF; sizes are judged from the header, before anything is decoded; only the first
 frame counts. Pictures inside Atelier are float32 RGB in 0 to 1, upright, in sRGB; alpha goes beside them.
+How each kind of pixel becomes RGB is in `shared.pixels`.
 
 Invariant: whatever Pillow raises leaves here as one of our errors, and nothing of the input's metadata survives.
 """
@@ -9,30 +10,40 @@ Invariant: whatever Pillow raises leaves here as one of our errors, and nothing 
 from __future__ import annotations
 
 import io
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
-from shared import logs
+from shared import logs, pixels
 from shared.errors import AtelierError, CorruptImage, ImageTooLarge, UnsupportedImage
 
 log = logs.get(__name__)
 
 MEDIA_TYPES = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp", "tiff": "image/tiff"}
 _FORMATS = tuple(name.upper() for name in MEDIA_TYPES)
-#: The longest side that WebP, the narrowest of our formats to write, can hold is 16383; JPEG holds 65500.
+#: How our formats begin, so that a damaged one is told from something else altogether.
+_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+#: The longest side that JPEG can hold, in px; one longer could not be shown again.
 _MAX_SIDE_PX = 65_500
+#: TIFF's own tags for the width and height of a tile, and the rows of a strip.
+_TILE_WIDTH, _TILE_HEIGHT = 322, 323
 _ORIENTATION = 0x0112
-_SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
-# Our own bound is checked from the header for each call; Pillow's global one would only warn first.
-Image.MAX_IMAGE_PIXELS = None
+# Pillow's own bound is one number for the whole process, so ours is checked for each call instead. This one
+# stays as a second wall, since WebP's decoder reserves its canvas as soon as the file is opened.
+Image.MAX_IMAGE_PIXELS = 2**29
 
 
 @dataclass(frozen=True)
@@ -58,39 +69,46 @@ def inspect(data: bytes, *, max_bytes: int, max_px: int) -> ImageInfo:
     Raises `ImageTooLarge`, `UnsupportedImage` or `CorruptImage`.
     """
     if len(data) > max_bytes:
-        raise ImageTooLarge(f"The image has {len(data)} bytes; at most {max_bytes} are allowed.", max_bytes=max_bytes)
-    with _opened(data, max_px) as image:
-        width, height = image.size
-        if image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8):
-            width, height = height, width
-        return ImageInfo(width, height, str(image.format).lower(), len(data))
+        raise ImageTooLarge(
+            f"The image has {len(data)} bytes; at most {max_bytes} are allowed.",
+            size_bytes=len(data),
+            max_bytes=max_bytes,
+        )
+    image = _load(data, max_px)
+    width, height = image.size
+    if _orientation(image) in (5, 6, 7, 8):
+        width, height = height, width
+    # A phone's JPEG that carries a second picture calls itself MPO.
+    kind = str(image.format).lower().replace("mpo", "jpeg")
+    return ImageInfo(width, height, kind, len(data))
 
 
 def decode(data: bytes, *, max_px: int) -> Decoded:
     """Decode an image upright and in sRGB. Raises as `inspect` does."""
-    with _opened(data, max_px) as image:
-        upright = ImageOps.exif_transpose(image)
-        rgb, alpha = _channels(upright)
-        return Decoded(rgb, alpha)
+    image = _load(data, max_px)
+    turn = _UPRIGHT.get(_orientation(image))
+    upright = image if turn is None else image.transpose(turn)
+    return Decoded(pixels.rgb_of(upright), pixels.alpha_of(upright))
 
 
 def encode(
     rgb: NDArray[np.float32],
     alpha: NDArray[np.float32] | None = None,
     *,
-    format: str,
-    quality: int = 92,  # noqa: A002
+    format: str,  # noqa: A002 - what everyone calls it
+    quality: int = 92,
 ) -> bytes:
     """Encode a picture as `png`, `jpeg` or `webp`, without metadata; JPEG, which has no alpha, gets it on white."""
     if alpha is not None and format == "jpeg":
         rgb, alpha = rgb * alpha[..., None] + (1 - alpha[..., None]), None
     planes = rgb if alpha is None else np.dstack([rgb, alpha])
-    image = Image.fromarray(_bytes(planes))
-    options: dict[str, Any] = {"png": {"compress_level": 4}, "jpeg": {"quality": quality, "subsampling": 0}}.get(
-        format, {"quality": quality}
-    )
+    options: dict[str, dict[str, Any]] = {
+        "png": {"compress_level": 4},
+        "jpeg": {"quality": quality, "subsampling": 0},
+        "webp": {"quality": quality},
+    }
     buffer = io.BytesIO()
-    image.save(buffer, format=format.upper(), **options)
+    Image.fromarray(_bytes(planes)).save(buffer, format=format, **options[format])
     return buffer.getvalue()
 
 
@@ -101,68 +119,56 @@ def thumbnail(rgb: NDArray[np.float32], max_side: int) -> NDArray[np.float32]:
     if scale >= 1:
         return rgb
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = Image.fromarray(_bytes(rgb)).resize(size, Image.Resampling.BOX, reducing_gap=2)
-    return np.asarray(small, np.float32) / 255
+    small = Image.fromarray(_bytes(rgb)).resize(size, Image.Resampling.LANCZOS, reducing_gap=3)
+    return np.asarray(small, np.float32) / np.float32(255)
 
 
 def _bytes(planes: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.rint(np.clip(planes, 0, 1) * 255).astype(np.uint8)
 
 
-@contextmanager
-def _opened(data: bytes, max_px: int) -> Iterator[Image.Image]:
-    """Open and load the first frame within the bounds; turn everything Pillow raises into our errors."""
+def _load(data: bytes, max_px: int) -> Image.Image:
+    """Open and decode the first frame within the bounds; turn everything Pillow raises into our errors."""
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-            _check_bounds(image.size, max_px)
-            image.load()
-            yield image
+        image = Image.open(io.BytesIO(data), formats=_FORMATS)
+        _check_bounds(image, max_px)
+        image.load()
     except AtelierError:
         raise
+    except (Image.DecompressionBombError, MemoryError) as error:
+        raise ImageTooLarge("Decoding the image needs more memory than is allowed.", max_px=max_px) from error
     except UnidentifiedImageError:
-        raise UnsupportedImage() from None
+        raise (CorruptImage() if data.startswith(_SIGNATURES) else UnsupportedImage()) from None
     except Exception as error:  # Pillow's decoders leak almost any kind
         log.info("image_refused", reason=repr(error))
         raise CorruptImage() from error
+    return image
 
 
-def _check_bounds(size: tuple[int, int], max_px: int) -> None:
-    width, height = size
-    if width * height > max_px or max(size) > _MAX_SIDE_PX:
+def _check_bounds(image: Image.Image, max_px: int) -> None:
+    """Judge by the header what decoding would take."""
+    width, height = image.size
+    if width * height > max_px or max(width, height) > _MAX_SIDE_PX:
         raise ImageTooLarge(
-            f"The image has {width} × {height} pixels; at most {max_px} are allowed.",
+            f"The image has {width} × {height} pixels; at most {max_px} are allowed, and {_MAX_SIDE_PX} on a side.",
             width=width,
             height=height,
             max_px=max_px,
         )
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        # One tile is decoded whole, however little of it the picture shows; a small picture fills one of 256 px.
+        tile_px = int(image.tag_v2.get(_TILE_WIDTH, 0)) * int(image.tag_v2.get(_TILE_HEIGHT, 0))
+        if tile_px > max(4 * width * height, 2**20):
+            raise ImageTooLarge(f"The image's tiles have {tile_px} pixels each.", tile_px=tile_px, max_px=max_px)
 
 
-def _channels(image: Image.Image) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return _deep_grey(image), None
-    has_alpha = image.has_transparency_data
-    alpha = np.asarray(image.convert("RGBA").getchannel("A"), np.float32) / 255 if has_alpha else None
-    rgb = np.asarray(_in_srgb(image), np.float32) / 255
-    return rgb, alpha
+def _orientation(image: Image.Image) -> int:
+    """Read how the camera was held; 1, upright, if that cannot be read.
 
-
-def _deep_grey(image: Image.Image) -> NDArray[np.float32]:
-    """Scale 16-bit grey, and TIFF's float grey in 0 to 1, keeping their depth."""
-    grey = np.nan_to_num(np.asarray(image, np.float32))
-    scaled = np.clip(grey if image.mode == "F" and grey.max(initial=0) <= 1 else grey / 65535, 0, 1)
-    return np.repeat(scaled[..., None], 3, axis=2).astype(np.float32)
-
-
-def _in_srgb(image: Image.Image) -> Image.Image:
-    """Convert to RGB by the embedded profile; by Pillow's own rule if there is none or it is broken."""
-    profile = image.info.get("icc_profile")
-    plain = image.convert("RGB") if image.mode not in ("RGB", "CMYK", "L", "LAB") else image
-    if profile:
-        try:
-            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            converted = ImageCms.profileToProfile(plain, source, _SRGB, outputMode="RGB")
-            if converted is not None:
-                return converted
-        except (ImageCms.PyCMSError, OSError, ValueError) as error:
-            log.info("icc_profile_ignored", reason=str(error))
-    return plain.convert("RGB")
+    Pillow turns TIFF by itself while loading, and forgets the tag.
+    """
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception as error:  # a broken EXIF block leaks almost any kind, and says nothing of the pixels
+        log.info("exif_ignored", reason=repr(error))
+        return 1

@@ -12,6 +12,7 @@ import errno
 import os
 import re
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,15 @@ from shared.errors import Misconfigured, NotFound, StorageFull, StorageUnavailab
 _KEY = re.compile(r"[a-z0-9_-]+(\.[a-z0-9]+)?(/[a-z0-9_-]+(\.[a-z0-9]+)?)*")
 #: Begins the name of a file that is still being written; no key begins so.
 _UNFINISHED = ".tmp-"
+#: How a file system says that a key is not there; a key below another key's file counts as that too.
+_ABSENT = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
+
+
+def checked_key(key: str) -> str:
+    """Return `key`; raise `ValueError` if it is not one of ours."""
+    if not _KEY.fullmatch(key):
+        raise ValueError(f"not a storage key: {key!r}")
+    return key
 
 
 class ImageStore(Protocol):
@@ -59,7 +69,7 @@ class LocalImageStore:
         path = self._path(key)
         unfinished = path.with_name(f"{_UNFINISHED}{secrets.token_hex(8)}")
         with _translated():
-            path.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(path.parent)
             try:
                 with unfinished.open("xb") as file:
                     file.write(data)
@@ -72,21 +82,34 @@ class LocalImageStore:
 
     def get(self, key: str) -> bytes:
         """Return the bytes of `key`; raise `NotFound` or `StorageUnavailable`."""
+        path = self._path(key)
         with _translated():
-            return self._path(key).read_bytes()
+            try:
+                return path.read_bytes()
+            except _ABSENT as error:
+                raise NotFound("There is nothing of that key in storage.", key=key) from error
 
     def exists(self, key: str) -> bool:
-        """Say whether `key` can be read."""
-        return self._path(key).is_file()
+        """Say whether `key` can be read; raise `StorageUnavailable` if nobody knows."""
+        path = self._path(key)
+        with _translated():
+            try:
+                return stat.S_ISREG(path.stat().st_mode)
+            except _ABSENT:
+                return False
 
     def delete(self, key: str) -> None:
         """Remove `key`; removing what is not there is no error."""
+        path = self._path(key)
         with _translated():
-            self._path(key).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
 
     def list(self, prefix: str) -> Iterator[str]:
         """Yield the keys that begin with `prefix`, in order."""
-        files = (path for path in self._root.rglob("*") if path.is_file() and not path.name.startswith(_UNFINISHED))
+        folder = prefix.rpartition("/")[0]
+        start = self._path(folder) if folder else self._root
+        with _translated():
+            files = [path for path in start.rglob("*") if path.is_file() and not path.name.startswith(_UNFINISHED)]
         yield from sorted(key for path in files if (key := path.relative_to(self._root).as_posix()).startswith(prefix))
 
     def check(self) -> None:
@@ -96,21 +119,27 @@ class LocalImageStore:
         self.delete(key)
 
     def _path(self, key: str) -> Path:
-        if not _KEY.fullmatch(key):
-            raise ValueError(f"not a storage key: {key!r}")
-        return self._root / key
+        return self._root / checked_key(key)
 
 
 @contextmanager
 def _translated() -> Iterator[None]:
+    """Say what the operating system says in our own errors."""
     try:
         yield
-    except FileNotFoundError as error:
-        raise NotFound("There is nothing of that key in storage.") from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise StorageFull() from error
         raise StorageUnavailable() from error
+
+
+def _make_folder(folder: Path) -> None:
+    """Make `folder` and those above it, each flushed into the one that holds it."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _flush_folder(folder.parent)
 
 
 def _flush_folder(folder: Path) -> None:
@@ -126,9 +155,13 @@ def open_store(url: str) -> ImageStore:
     """Open the store at `url`: a folder's path or a `file://` address."""
     parsed = urlparse(url)
     if parsed.scheme == "file":
+        if parsed.netloc not in ("", "localhost"):
+            raise Misconfigured(f"ATELIER_STORAGE_URL: {url} names another machine; write file:///path, three slashes.")
         return LocalImageStore(Path(unquote(parsed.path)))
     if parsed.scheme:
-        raise Misconfigured(f"ATELIER_STORAGE_URL: {parsed.scheme}:// is not supported; give a folder or file://.")
+        raise Misconfigured(
+            f"ATELIER_STORAGE_URL: storage by {parsed.scheme}:// is not built yet; give a folder or file:///path."
+        )
     return LocalImageStore(Path(url).expanduser())
 
 

@@ -1,0 +1,77 @@
+"""Every kind of pixel that our formats hold, as float32 RGB in sRGB, 0 to 1, and alpha.
+
+Deep grey (16 bit, 32 bit, float) keeps its depth; everything else has eight bits a channel. An embedded ICC
+profile is obeyed; one that is broken, or made for other pixels than these, is ignored and logged.
+
+Invariant: every mode in which Pillow may open our four formats is accepted here; none raises.
+"""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageCms
+
+from shared import logs
+
+log = logs.get(__name__)
+
+_SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+_LAB = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
+#: The modes that a profile is applied to as they are; others become the nearest of them first.
+_PROFILED = {"RGB": "RGB", "CMYK": "CMYK", "LAB": "LAB", "L": "L", "LA": "L", "1": "L"}
+
+
+def rgb_of(image: Image.Image) -> NDArray[np.float32]:
+    """Convert an image's colours to RGB, shape `[height, width, 3]`."""
+    if _is_deep(image):
+        grey = _deep_grey(image)
+        return np.repeat(grey[..., None], 3, axis=2)
+    return np.asarray(_in_srgb(image), np.float32) / np.float32(255)
+
+
+def alpha_of(image: Image.Image) -> NDArray[np.float32] | None:
+    """Return the opacity, shape `[height, width]`; None if the image has no transparency."""
+    if not image.has_transparency_data:
+        return None
+    if _is_deep(image):
+        return np.asarray(np.asarray(image) != image.info["transparency"], np.float32)
+    return np.asarray(image.convert("RGBA").getchannel("A"), np.float32) / np.float32(255)
+
+
+def _is_deep(image: Image.Image) -> bool:
+    return image.mode in ("I", "F") or image.mode.startswith("I;16")
+
+
+def _deep_grey(image: Image.Image) -> NDArray[np.float32]:
+    """Scale so that white is 1.
+
+    White is 65535, or 1.0 in float; where a pixel is brighter, as in 32-bit data, the brightest one is white.
+    """
+    grey = np.asarray(image, np.float64)
+    grey = np.where(np.isfinite(grey), grey, 0)
+    white = max(1.0 if image.mode == "F" else 65535.0, grey.max(initial=0))
+    return np.asarray(np.clip(grey / white, 0, 1), np.float32)
+
+
+def _in_srgb(image: Image.Image) -> Image.Image:
+    plain = image.convert(_PROFILED.get(image.mode, "RGB"))
+    profile = image.info.get("icc_profile")
+    if profile:
+        try:
+            return _converted(plain, ImageCms.ImageCmsProfile(io.BytesIO(profile)))
+        except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as error:
+            log.info("icc_profile_ignored", mode=image.mode, reason=str(error))
+    if plain.mode == "LAB":  # Pillow has no rule of its own for it
+        return _converted(plain, _LAB)
+    return plain.convert("RGB")
+
+
+def _converted(image: Image.Image, profile: ImageCms.ImageCmsProfile) -> Image.Image:
+    transform = ImageCms.buildTransform(profile, _SRGB, image.mode, "RGB")
+    converted = ImageCms.applyTransform(image, transform)
+    if converted is None:
+        raise ValueError("the profile gave no picture")
+    return converted

@@ -1,0 +1,36 @@
+"""Stand-ins that keep the same contract as the real thing, which `tests/contract` proves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from shared.errors import NotFound
+from shared.storage import checked_key
+
+
+class MemoryImageStore:
+    """An `ImageStore` in a dictionary."""
+
+    def __init__(self) -> None:
+        self._bytes: dict[str, bytes] = {}
+
+    def put(self, key: str, data: bytes) -> None:
+        self._bytes[checked_key(key)] = bytes(data)
+
+    def get(self, key: str) -> bytes:
+        try:
+            return self._bytes[checked_key(key)]
+        except KeyError:
+            raise NotFound(key=key) from None
+
+    def exists(self, key: str) -> bool:
+        return checked_key(key) in self._bytes
+
+    def delete(self, key: str) -> None:
+        self._bytes.pop(checked_key(key), None)
+
+    def list(self, prefix: str) -> Iterator[str]:
+        yield from sorted(key for key in self._bytes if key.startswith(prefix))
+
+    def check(self) -> None:
+        """Memory can always be written."""
