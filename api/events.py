@@ -46,6 +46,8 @@ def event_stream(services: Services, job_id: str, last_id: str | None) -> Iterat
         for event in events:
             after = event.id or after
             heard_at = time.monotonic()
+            if event.name == "state":
+                told["state"] = event.data
             yield format_event(event)
             if event.name == "end":
                 return
@@ -80,9 +82,9 @@ def _read(services: Services, job_id: str, after: str) -> tuple[list[Event], boo
 
 def _from_database(job: Job, told: dict[str, Any], *, away: bool) -> Iterator[Event]:
     """Tell the state when it is new, and, while Redis is away, the last step that the database knows."""
-    if told.get("state") != (job.state, job.attempt):
-        told["state"] = job.state, job.attempt
-        yield Event("", "state", {"state": job.state, "attempt": job.attempt})
+    state = {"state": job.state, "attempt": job.attempt}
+    if told.get("state") != state and job.state not in TERMINAL:
+        yield Event("", "state", state)
     if away and job.progress and told.get("step") != job.progress["step"]:
         told["step"] = job.progress["step"]
         yield Event("", "step", job.progress)

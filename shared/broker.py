@@ -3,12 +3,13 @@
 Holds the names of queues and tasks and the client's configuration; the bodies are in `worker.tasks`. There
 is no result backend: what became of a job is in the database.
 
-Invariant: publishing never waits longer than a second, and its failure never loses a job, since dispatch
+Invariant: a request never waits for the broker, and a message that fails never loses a job, since dispatch
 sends again whatever the database still shows as queued.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -65,11 +66,14 @@ def create_celery(settings: Settings) -> Celery:
 
 
 class Broker:
-    """Publishes to the queues; each call returns within about a second whatever Redis does."""
+    """Publishes to the queues."""
 
     def __init__(self, settings: Settings) -> None:
         """Prepare to publish; nothing is connected yet."""
         self._settings = settings
+        self._nudged = threading.Event()
+        self._lock = threading.Lock()
+        self._nudger: threading.Thread | None = None
 
     @cached_property
     def _app(self) -> Celery:
@@ -84,9 +88,22 @@ class Broker:
         """Send jobs to be painted in one message; say whether the broker took it."""
         return self._send(PAINT, [list(job_ids)])
 
-    def nudge_dispatch(self) -> bool:
-        """Ask the maintenance process to dispatch now; say whether the broker took it."""
-        return self._send(DISPATCH, [])
+    def nudge_dispatch(self) -> None:
+        """Have the maintenance process asked to dispatch now; return at once, whatever Redis does.
+
+        A thread does the asking, since the Redis client tries for several seconds before it gives up. Many
+        nudges at a time are one, and one that is lost is made good by beat within a second.
+        """
+        self._nudged.set()
+        with self._lock:
+            if self._nudger is None:
+                self._nudger = threading.Thread(target=self._nudge, name="nudger", daemon=True)
+                self._nudger.start()
+
+    def _nudge(self) -> None:
+        while self._nudged.wait():
+            self._nudged.clear()
+            self._send(DISPATCH, [])
 
     def _send(self, task_name: str, arguments: list[list[str]]) -> bool:
         from kombu.exceptions import OperationalError

@@ -1,0 +1,41 @@
+"""The API as its tests meet it: a Flask client over a real database, storage and Redis."""
+
+from __future__ import annotations
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from api.app import create_app
+from shared import images
+from tests.factories import picture
+
+
+@pytest.fixture
+def app(settings, database) -> Flask:
+    """The app in a fresh home with a migrated database."""
+    return create_app(settings)
+
+
+@pytest.fixture
+def client(app) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture
+def png() -> bytes:
+    return images.encode(picture(), format="png")
+
+
+@pytest.fixture
+def image_id(client, png) -> str:
+    """An image that has been uploaded."""
+    return client.post("/v1/images", data=png, content_type="image/png").json["id"]
+
+
+@pytest.fixture
+def job_id(client, image_id) -> str:
+    """A job that has been submitted."""
+    return client.post(
+        "/v1/jobs", json={"content": image_id, "style": image_id, "params": {"size": 32, "steps": 8}}
+    ).json["id"]

@@ -1,0 +1,211 @@
+"""Submitting, listing, showing and canceling jobs."""
+
+from __future__ import annotations
+
+import json
+from io import BytesIO
+
+import pytest
+
+from shared.db import jobs, queries
+from shared.progress import RedisProgress
+from tests.integration.test_api_images import BAD, stored
+
+FIELDS = {
+    "id", "state", "preset", "params", "weights", "content", "styles", "priority", "label", "metadata", "batch_id",
+    "retry_of", "attempt", "worker", "progress", "queue", "error", "result", "created_at", "started_at", "ended_at",
+    "expires_at", "links",
+}  # fmt: skip
+
+
+def step(number: int, total: int = 10) -> dict:
+    losses = {"total": 3.0, "content": 1.0, "style": 2.0, "tv": 0.0}
+    return {"step": number, "total": total, "scale": 1, "scales": 1, "losses": losses, "step_ms": 5.0, "eta_s": 7.2}
+
+
+def claim(database, job_id: str) -> jobs.Claim:
+    with database.writing() as session:
+        held = jobs.claim(session, job_id, worker="w1", weights={"name": "patch", "sha256": "0"})
+    assert held is not None
+    return held
+
+
+def test_a_submitted_job_is_accepted_with_every_default_filled_in(client, image_id) -> None:
+    answer = client.post(
+        "/v1/jobs", json={"content": image_id, "style": image_id, "label": "sea", "metadata": {"a": 1}}
+    )
+    job = answer.json
+    assert answer.status_code == 202
+    assert set(job) == FIELDS
+    assert answer.headers["Location"] == f"/v1/jobs/{job['id']}"
+    assert int(answer.headers["Retry-After"]) >= 1
+    assert (job["state"], job["preset"], job["label"], job["metadata"]) == ("queued", "painterly", "sea", {"a": 1})
+    assert job["params"]["learning_rate"] > 0
+    assert job["styles"] == [{"image": image_id, "weight": 1.0}]
+    shown = client.get(answer.headers["Location"]).json
+    assert shown["queue"] == {"position": 1, "eta_s": None, "waiting_for": "turn"}
+
+
+def test_one_multipart_request_uploads_and_submits(client, png) -> None:
+    body = {
+        "content": (BytesIO(png), "a.png"),
+        "style": [(BytesIO(png), "b.png"), (BytesIO(png), "c.png")],
+        "request": json.dumps({"preset": "classic", "params": {"size": 64}}),
+    }
+    answer = client.post("/v1/jobs", data=body)
+    assert answer.status_code == 202
+    assert (answer.json["preset"], answer.json["params"]["size"]) == ("classic", 64)
+    assert len(answer.json["styles"]) == 2
+
+
+@pytest.mark.parametrize("kind", BAD)
+@pytest.mark.parametrize("part", ["content", "style"])
+def test_a_bad_picture_in_a_multipart_job_keeps_nothing(client, settings, png, kind, part) -> None:
+    data, status, code = BAD[kind]
+    body = {name: (BytesIO(data if name == part else png), "x.png") for name in ("content", "style")}
+    answer = client.post("/v1/jobs", data=body)
+    assert (answer.status_code, answer.json["code"]) == (status, code)
+    assert stored(settings) == []
+    assert client.get("/v1/jobs").json["jobs"] == []
+
+
+def test_bad_params_in_a_multipart_job_keep_nothing(client, settings, png) -> None:
+    body = {"content": (BytesIO(png), "x"), "style": (BytesIO(png), "x"), "request": '{"params": {"size": 1}}'}
+    assert client.post("/v1/jobs", data=body).status_code == 422
+    assert stored(settings) == []
+
+
+def test_an_unknown_image_is_named(client, image_id) -> None:
+    unknown = "sha256:" + "0" * 64
+    answer = client.post("/v1/jobs", json={"content": image_id, "style": unknown})
+    assert (answer.status_code, answer.json["code"], answer.json["images"]) == (422, "unknown_image", [unknown])
+
+
+@pytest.mark.parametrize(
+    ("change", "pointer", "bounds"),
+    [
+        ({"params": {"sise": 1}}, "/params/sise", {}),
+        ({"params": {"size": 5}}, "/params/size", {"ge": 16, "unit": "px"}),
+        ({"params": {"size": 99999}}, "/params/size", {"le": 4096, "unit": "px"}),
+        ({"params": {"steps": "many"}}, "/params/steps", {"unit": "steps"}),
+        ({"params": {"style_layers": {"block1_conv1": -1}}}, "/params/style_layers/block1_conv1", {"ge": 0}),
+        ({"preset": "baroque"}, "/preset", {}),
+        ({"priority": 1000}, "/priority", {"le": 100}),
+        ({"content": "mona-lisa.jpg"}, "/content", {}),
+        ({"weights": "/etc/passwd"}, "/weights", {}),
+        ({"colour": "red"}, "/colour", {}),
+        ({"label": "x" * 201}, "/label", {}),
+        ({"style": None}, "", {}),
+    ],
+)
+def test_a_mistake_is_pointed_at_with_its_bounds_and_unit(client, image_id, change, pointer, bounds) -> None:
+    answer = client.post("/v1/jobs", json={"content": image_id, "style": image_id, **change})
+    assert (answer.status_code, answer.json["code"]) == (422, "invalid_params")
+    mistake = answer.json["errors"][0]
+    assert mistake["pointer"] == pointer
+    assert bounds.items() <= mistake.items()
+
+
+@pytest.mark.parametrize(
+    ("data", "media_type", "status"),
+    [
+        (b"{", "application/json", 400),
+        (b"[]", "application/json", 400),
+        (b"\xff\xfe", "application/json", 400),
+        (b"[" * 100_000, "application/json", 400),
+        (b"{}", "text/plain", 415),
+        (b"", "application/json", 400),
+        (b"--x\r\nbroken", "multipart/form-data; boundary=x", 422),
+        (b"nothing", "multipart/form-data", 422),
+    ],
+)
+def test_a_body_that_cannot_be_read_is_refused(client, data, media_type, status) -> None:
+    answer = client.post("/v1/jobs", data=data, content_type=media_type)
+    assert answer.status_code == status
+    assert answer.content_type == "application/problem+json"
+
+
+def test_pages_link_to_the_next_until_there_is_none(client, image_id) -> None:
+    request = {"content": image_id, "style": image_id, "label": "a b"}
+    made = [client.post("/v1/jobs", json=request).json["id"] for _ in range(5)]
+    seen, url = [], "/v1/jobs?limit=2&label=a+b&state=queued"
+    while url:
+        page = client.get(url)
+        seen += [job["id"] for job in page.json["jobs"]]
+        url = page.headers["Link"].split(">")[0][1:] if "Link" in page.headers else None
+    assert seen == made[::-1]
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=x", "cursor=nonsense", "cursor=4pyT", "state=lost"])
+def test_a_bad_question_for_a_listing_is_refused(client, query) -> None:
+    answer = client.get(f"/v1/jobs?{query}")
+    assert (answer.status_code, answer.json["code"]) == (422, "invalid_params")
+
+
+def test_a_running_job_shows_its_live_progress(client, database, redis, job_id) -> None:
+    claim(database, job_id)
+    RedisProgress(redis).steps(job_id, [step(4), step(5)], None)
+    answer = client.get(f"/v1/jobs/{job_id}")
+    assert answer.json["progress"]["step"] == 5
+    assert answer.json["progress"]["fraction"] == 0.5
+    assert answer.headers["Retry-After"] == "8"
+    assert answer.json["weights"]["name"] == "patch"
+
+
+def test_a_running_job_shows_the_databases_progress_while_redis_is_away(client, database, job_id) -> None:
+    held = claim(database, job_id)
+    with database.writing() as session:
+        jobs.record_progress(session, held, step(3))
+    assert client.get(f"/v1/jobs/{job_id}").json["progress"]["step"] == 3
+
+
+def test_jobs_are_accepted_while_redis_is_away(client, job_id) -> None:
+    assert client.get(f"/v1/jobs/{job_id}").json["state"] == "queued"
+    assert client.get("/readyz").json["state"] == "degraded"
+
+
+def test_a_queued_job_is_canceled_at_once_and_an_ended_one_is_not(client, database, job_id) -> None:
+    answer = client.post(f"/v1/jobs/{job_id}/cancel")
+    assert (answer.status_code, answer.json["state"]) == (202, "canceled")
+    assert "Retry-After" not in answer.headers
+    assert client.post(f"/v1/jobs/{job_id}/cancel").status_code == 202
+
+
+def test_canceling_a_running_job_leaves_a_wish_in_both_places(client, database, redis, job_id) -> None:
+    claim(database, job_id)
+    assert client.post(f"/v1/jobs/{job_id}/cancel").json["state"] == "running"
+    assert RedisProgress(redis).steps(job_id, [step(1)], None) is True
+    with database.reading() as session:
+        assert queries.job(session, job_id).cancel_requested_at is not None
+
+
+def test_canceling_a_finished_job_is_refused(client, database, job_id) -> None:
+    held = claim(database, job_id)
+    with database.writing() as session:
+        jobs.succeed(
+            session,
+            held,
+            result={"key": "k"} | {"width": 1, "height": 1, "bytes": 1, "format": "png", "partial": False},
+            progress=None,
+        )
+    answer = client.post(f"/v1/jobs/{job_id}/cancel")
+    assert (answer.status_code, answer.json["code"]) == (409, "illegal_transition")
+
+
+@pytest.mark.parametrize("path", ["", "/events", "/preview", "/losses", "/result", "/manifest"])
+@pytest.mark.parametrize("job", ["x", "01a20750-e506-729a-9bdf-2a44836107f2"])
+def test_an_unknown_job_is_not_found(client, job, path) -> None:
+    answer = client.get(f"/v1/jobs/{job}{path}")
+    assert (answer.status_code, answer.json["code"]) == (404, "not_found")
+
+
+def test_a_failed_job_says_why(client, database, job_id) -> None:
+    from shared.errors import Diverged
+
+    held = claim(database, job_id)
+    with database.writing() as session:
+        jobs.fail(session, held, Diverged("at step 3"))
+    job = client.get(f"/v1/jobs/{job_id}").json
+    assert (job["state"], job["error"]["code"], job["error"]["message"]) == ("failed", "diverged", "at step 3")
+    answer = client.get(f"/v1/jobs/{job_id}/result")
+    assert (answer.status_code, answer.json["code"]) == (409, "no_result")
