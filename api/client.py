@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
+from urllib.parse import quote
 
 import httpx
 from pydantic import BaseModel, RootModel
@@ -135,7 +136,7 @@ class Client:
 
     def job(self, job_id: str) -> Job:
         """Return a job as it is now."""
-        return self._get(Job, "GET", f"/v1/jobs/{job_id}")
+        return self._get(Job, "GET", _job_path(job_id))
 
     def jobs(self, *, states: Sequence[str] = (), label: str | None = None, limit: int | None = None) -> Iterator[Job]:
         """Yield jobs, newest first, page by page as they are asked for; at most `limit` of them."""
@@ -151,7 +152,7 @@ class Client:
 
     def cancel(self, job_id: str) -> Job:
         """Cancel a queued job at once, a running one at its next step."""
-        return self._get(Job, "POST", f"/v1/jobs/{job_id}/cancel")
+        return self._get(Job, "POST", _job_path(job_id, "cancel"))
 
     def events(self, job_id: str) -> Iterator[Event]:
         """Yield everything that happened and happens to a job until it ends, through lost connections."""
@@ -159,7 +160,7 @@ class Client:
         def open_stream(after: str | None) -> contextlib.AbstractContextManager[httpx.Response]:
             headers = {"Accept": "text/event-stream", **({"Last-Event-ID": after} if after else {})}
             timeout = httpx.Timeout(self._http.timeout.connect, read=_STREAM_SILENCE_S)
-            return self._stream(f"/v1/jobs/{job_id}/events", headers=headers, timeout=timeout)
+            return self._stream(_job_path(job_id, "events"), headers=headers, timeout=timeout)
 
         return iter(Follower(open_stream, attempts=self._stream_attempts, sleep=self._sleep))
 
@@ -175,7 +176,7 @@ class Client:
 
     def result(self, job_id: str, format: str = "png") -> bytes:  # noqa: A002 - the parameter's name in the API
         """Return the encoded picture as `png`, `jpeg` or `webp`."""
-        return self._request("GET", f"/v1/jobs/{job_id}/result", params={"format": format}).content
+        return self._request("GET", _job_path(job_id, "result"), params={"format": format}).content
 
     def download(self, job_id: str, path: Path, format: str | None = None) -> None:  # noqa: A002 - as in the API
         """Write the picture to `path`, in the format of its suffix unless one is given; whole or not at all."""
@@ -184,15 +185,15 @@ class Client:
 
     def preview(self, job_id: str) -> bytes:
         """Return the newest frame of a running job, an encoded picture."""
-        return self._request("GET", f"/v1/jobs/{job_id}/preview").content
+        return self._request("GET", _job_path(job_id, "preview")).content
 
     def losses(self, job_id: str) -> dict[str, Any]:
         """Return the losses of all steps as columns."""
-        return self._get(_Document, "GET", f"/v1/jobs/{job_id}/losses").root
+        return self._get(_Document, "GET", _job_path(job_id, "losses")).root
 
     def manifest(self, job_id: str) -> dict[str, Any]:
         """Return the provenance of a result: params, hashes, versions, timings."""
-        return self._get(_Document, "GET", f"/v1/jobs/{job_id}/manifest").root
+        return self._get(_Document, "GET", _job_path(job_id, "manifest")).root
 
     # -- the server
 
@@ -253,6 +254,11 @@ class Client:
 
     def _unreachable(self, reason: object) -> Unreachable:
         return Unreachable(f"No answer from {self.base_url}: {str(reason).rstrip('.')}.")
+
+
+def _job_path(job_id: str, part: str = "") -> str:
+    """Return the path of a job or of a part of it, whatever was given as its id."""
+    return "/".join(filter(None, ("/v1/jobs", quote(job_id, safe=""), part)))
 
 
 def _checked(answer: httpx.Response) -> httpx.Response:
