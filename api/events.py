@@ -12,6 +12,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from redis import RedisError
@@ -20,7 +21,7 @@ from api.services import Services
 from shared.db import queries
 from shared.db.models import Job
 from shared.progress import Event
-from shared.states import TERMINAL
+from shared.states import TERMINAL, State
 
 #: How long one read of the stream waits, in milliseconds; also how often the database is asked meanwhile.
 _BLOCK_MS = 1000
@@ -31,34 +32,30 @@ _RETRY_MS = 1000
 _STREAM_ID = re.compile(r"\d{1,20}-\d{1,20}")
 
 
+@dataclass
+class _Place:
+    """How far a client is: the last stream id, state and step it was told."""
+
+    after: str
+    state: dict[str, Any] | None = None
+    step: int | None = None
+
+
 def event_stream(services: Services, job_id: str, last_id: str | None) -> Iterator[str]:
     """Yield a job's events after `last_id` as text, until it has ended or the stream's life is over."""
-    after = last_id if last_id and _STREAM_ID.fullmatch(last_id) else "0"
+    place = _Place(last_id if last_id and _STREAM_ID.fullmatch(last_id) else "0")
     deadline = time.monotonic() + services.settings.stream_life_s
     heard_at = time.monotonic()
-    told: dict[str, Any] = {}
     yield f"retry: {_RETRY_MS}\n\n"
     while time.monotonic() < deadline:
-        job = _load(services, job_id)
-        events, away = _read(services, job_id, after)
-        if not any(event.name == "end" for event in events):
-            events = [*_from_database(job, told, away=away), *events]
-        for event in events:
-            after = event.id or after
+        for event in _next_events(services, job_id, place):
             heard_at = time.monotonic()
-            if event.name == "state":
-                told["state"] = event.data
             yield format_event(event)
             if event.name == "end":
                 return
-        if not events and job.state in TERMINAL:
-            yield format_event(Event("", "end", {"state": job.state}))
-            return
         if time.monotonic() - heard_at > _HEARTBEAT_S:
             heard_at = time.monotonic()
             yield ": alive\n\n"
-        if away:
-            time.sleep(_BLOCK_MS / 1000)
 
 
 def format_event(event: Event) -> str:
@@ -67,24 +64,34 @@ def format_event(event: Event) -> str:
     return "\n".join([f"id: {event.id}", *lines] if event.id else lines) + "\n\n"
 
 
-def _load(services: Services, job_id: str) -> Job:
+def _next_events(services: Services, job_id: str, place: _Place) -> list[Event]:
+    """Wait for what is new, up to `_BLOCK_MS`, and move `place` behind it."""
     with services.database.reading() as session:
-        return queries.job(session, job_id)
-
-
-def _read(services: Services, job_id: str, after: str) -> tuple[list[Event], bool]:
-    """Wait for the next entries; say whether Redis is away."""
+        job = queries.job(session, job_id)
     try:
-        return services.live.wait_events(job_id, after, block_ms=_BLOCK_MS), False
+        events = services.live.wait_events(job_id, place.after, block_ms=_BLOCK_MS)
     except RedisError:
-        return [], True
+        events = list(_last_step(job, place))
+        time.sleep(0 if events or job.state in TERMINAL else _BLOCK_MS / 1000)
+    for event in events:
+        place.after = event.id or place.after
+        if event.name == "state":
+            place.state = event.data
+    if job.state in TERMINAL:
+        return events or [Event("", "end", {"state": job.state})]
+    return [*_new_state(job, place), *events]
 
 
-def _from_database(job: Job, told: dict[str, Any], *, away: bool) -> Iterator[Event]:
-    """Tell the state when it is new, and, while Redis is away, the last step that the database knows."""
+def _new_state(job: Job, place: _Place) -> Iterator[Event]:
+    """Tell the state as the database has it, if it is new."""
     state = {"state": job.state, "attempt": job.attempt}
-    if told.get("state") != state and job.state not in TERMINAL:
+    if place.state is None or (place.state != state and job.state != State.RUNNING):
+        place.state = state
         yield Event("", "state", state)
-    if away and job.progress and told.get("step") != job.progress["step"]:
-        told["step"] = job.progress["step"]
+
+
+def _last_step(job: Job, place: _Place) -> Iterator[Event]:
+    """Tell the last step that the database knows, while Redis is away."""
+    if job.progress and job.progress["step"] != place.step:
+        place.step = job.progress["step"]
         yield Event("", "step", job.progress)

@@ -17,6 +17,7 @@ from shared.states import State
 Preset = StrEnum("Preset", {name: name for name in PRESETS})  # type: ignore[misc]
 ImageId = Annotated[str, Field(pattern=f"^{IMAGE_ID.pattern}$", description="An image, named by its bytes.")]
 
+
 class StyleChoice(BaseModel):
     """One style image and its share in the blend."""
 

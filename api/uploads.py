@@ -25,7 +25,7 @@ def image_bytes(request: Request) -> bytes:
         file = request.files.get("file")
         if file is None:
             raise InvalidRequest("The multipart body has no file called `file`.")
-        return file.read()
+        return bytes(file.read())
     if not request.mimetype.startswith("image/") and request.mimetype != "application/octet-stream":
         raise UnsupportedMediaType("Send the image raw as image/*, or as the multipart file `file`.")
     data = request.get_data(cache=False)

@@ -25,7 +25,7 @@ def image_view(image: Image) -> schemas.ImageView:
         id=image.id,
         width=image.width,
         height=image.height,
-        format=image.format,  # type: ignore[arg-type]  # the column holds nothing else
+        format=image.format,
         bytes=image.size_bytes,
         created_at=str(rfc3339(image.created_at)),
         links={"self": path, "content": f"{path}/content"},

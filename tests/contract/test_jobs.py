@@ -55,7 +55,13 @@ WORKER_WRITES = {
     "give_back": lambda session, claim: jobs.give_back(session, claim, reason="drain"),
     "record_progress": lambda session, claim: jobs.record_progress(session, claim, {"step": 2}),
 }
-ENDS = {"succeed": "succeeded", "fail": "failed", "stop": "canceled", "give_back": "queued", "record_progress": "running"}
+ENDS = {
+    "succeed": "succeeded",
+    "fail": "failed",
+    "stop": "canceled",
+    "give_back": "queued",
+    "record_progress": "running",
+}
 
 
 def test_a_new_job_is_queued_and_says_so(database) -> None:
@@ -176,9 +182,14 @@ def test_the_wish_outlives_a_claim_given_back(database) -> None:
 
 def test_an_error_in_the_transaction_leaves_nothing_behind(database) -> None:
     job_id = add_job(database)
-    with pytest.raises(RuntimeError), database.writing() as session:
-        jobs.request_cancel(session, job_id)
-        raise RuntimeError
+
+    def break_off() -> None:
+        with database.writing() as session:
+            jobs.request_cancel(session, job_id)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        break_off()
     assert load(database, job_id).state == "queued"
     with database.reading() as session:
         assert len(session.scalars(select(JobEvent)).all()) == 1

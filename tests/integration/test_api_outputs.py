@@ -51,7 +51,7 @@ def test_a_follower_resumes_where_it_was(client, painted, way) -> None:
         rest = read_events(client.get(url, headers={"Last-Event-ID": third.id}))
     else:
         rest = read_events(client.get(f"{url}?last_event_id={third.id}"))
-    assert [event.data["step"] for event in rest if event.name == "step"][0] == 4
+    assert next(event.data["step"] for event in rest if event.name == "step") == 4
 
 
 def test_a_nonsense_place_to_resume_starts_from_the_beginning(client, painted) -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from io import BytesIO
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -30,8 +31,8 @@ class FakePainter:
     """Paints by the null engine and calls `between` after each chunk with that chunk's number."""
 
     between: Callable[[int], None] = lambda number: None
-    weights = {"name": "patch", "sha256": "f00d"}
-    device = {"kind": "fake"}
+    weights: ClassVar = {"name": "patch", "sha256": "f00d"}
+    device: ClassVar = {"kind": "fake"}
 
     def paint(self, content, styles, params) -> Iterator[Chunk]:
         for number, chunk in enumerate(stylize(content, styles, params, step_s=0.05), start=1):
