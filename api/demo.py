@@ -15,8 +15,10 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 
 from api import samples, sheet
@@ -27,9 +29,11 @@ from api.client_models import Event, Job
 from api.local import Stack
 from api.outputs import check_writable, write_whole
 from shared import images
-from shared.errors import Misconfigured
+from shared.errors import AtelierError, Misconfigured
 from shared.settings import Settings
 
+#: The largest size that parameters allow, squared.
+_LARGEST_RESULT_PX = 4096**2
 #: How often the job and the processes are looked at, in seconds.
 _LOOK_EVERY_S = 0.25
 #: Longest wait for the worker to begin: it loads TensorFlow and may have to make or fetch weights, in seconds.
@@ -41,21 +45,23 @@ def run(content: Path | None, style: Path | None, out: Path, *, size: int, setti
     for name in ("result.png", "sheet.png"):
         check_writable(out / name)
     _ensure_can_paint(settings)
-    pictures = _pictures(content, style)
+    photo, painting = _given(content, samples.scene, settings), _given(style, samples.painting, settings)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # an exit that still cleans up
     say = Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print
     say("Starting Redis, API, maintenance and a worker …")
+    if not settings.weights_dir.is_dir():
+        say("The first run also fetches or makes the VGG19 weights, which takes up to a minute.")
     with (
         tempfile.TemporaryDirectory(prefix="atelier-demo-") as home,
         Stack(_own_settings(settings, Path(home)), workers=1) as stack,
         Client(stack.url) as client,
     ):
         started_at = time.monotonic()
-        job = client.submit(pictures[0], [pictures[1]], params={"size": size}, label="demo")
+        job = client.submit(photo.data, [painting.data], params={"size": size}, label="demo")
         job = _painted(stack, client, job)
         ensure_succeeded(job)
         result, losses = client.result(job.id), client.losses(job.id)
-        _write(out, pictures, result, losses["total"], settings)
+        _write(out, photo, painting, result, losses["total"])
         _tell(say, job, losses["total"], out, time.monotonic() - started_at)
 
 
@@ -64,11 +70,23 @@ def _ensure_can_paint(settings: Settings) -> None:
         raise Misconfigured("TensorFlow is not installed: install the `cpu` or the `gpu` extra of Atelier.")
 
 
-def _pictures(content: Path | None, style: Path | None) -> tuple[bytes, bytes]:
-    """Read the two files, or draw two samples, as encoded pictures."""
-    if content is None or style is None:
-        return images.encode(samples.scene(), format="png"), images.encode(samples.painting(), format="png")
-    return content.read_bytes(), style.read_bytes()
+class _Given(NamedTuple):
+    """A picture to submit: as encoded bytes, and as numbers for the sheet."""
+
+    data: bytes
+    rgb: NDArray[np.float32]
+
+
+def _given(path: Path | None, draw: Callable[[], NDArray[np.float32]], settings: Settings) -> _Given:
+    """Read a file, or draw a sample; a file that is no picture is found before anything starts."""
+    if path is None:
+        drawn = draw()
+        return _Given(images.encode(drawn, format="png"), drawn)
+    data = path.read_bytes()
+    try:
+        return _Given(data, images.decode(data, max_px=settings.max_upload_px).rgb)
+    except AtelierError as error:
+        raise type(error)(f"{path}: {error.detail}", **error.fields) from error
 
 
 def _own_settings(settings: Settings, home: Path) -> Settings:
@@ -106,10 +124,11 @@ def _painted(stack: Stack, client: Client, job: Job) -> Job:
     return job
 
 
-def _write(out: Path, pictures: tuple[bytes, bytes], result: bytes, losses: list[float], settings: Settings) -> None:
-    content, style, painted = (images.decode(data, max_px=settings.max_upload_px).rgb for data in (*pictures, result))
+def _write(out: Path, content: _Given, style: _Given, result: bytes, losses: list[float]) -> None:
+    """Write the picture as it came, and the sheet."""
+    painted = images.decode(result, max_px=_LARGEST_RESULT_PX).rgb
     write_whole(out / "result.png", result)
-    write_whole(out / "sheet.png", images.encode(sheet.compose(content, style, painted, losses), format="png"))
+    write_whole(out / "sheet.png", images.encode(sheet.compose(content.rgb, style.rgb, painted, losses), format="png"))
 
 
 def _tell(say: Callable[..., None], job: Job, losses: list[float], out: Path, took_s: float) -> None:

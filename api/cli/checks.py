@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -12,8 +13,10 @@ from rich.text import Text
 
 from api.cli.connection import address, url_option
 from api.cli.exits import Failure
-from api.doctor import Check, examine
 from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from api.doctor import Check
 
 _MARKS = {True: ("✓", "green"), False: ("✗", "red"), None: ("-", "yellow")}
 
@@ -23,6 +26,8 @@ _MARKS = {True: ("✓", "green"), False: ("✗", "red"), None: ("-", "yellow")}
 @url_option
 def doctor(url: str | None, as_json: bool) -> None:
     """Look at what is installed, what fails, and how to mend it."""
+    from api.doctor import examine  # with it comes SQLAlchemy, which no other command about jobs needs
+
     settings = Settings.load()
     checks = examine(settings, url or address(settings))
     seen = list(checks) if as_json else _printed(checks)

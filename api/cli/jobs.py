@@ -81,7 +81,13 @@ def watch(job_id: str, out: Path | None, url: str | None, as_json: bool) -> None
 
 
 @click.command("list")
-@click.option("--state", "states", type=click.Choice([state.value for state in State]), multiple=True, help="Only jobs in this state.")
+@click.option(
+    "--state",
+    "states",
+    type=click.Choice([state.value for state in State]),
+    multiple=True,
+    help="Only jobs in this state.",
+)
 @click.option("--label", help="Only jobs with this label.")
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Most jobs shown.")
 @_json_option

@@ -24,7 +24,7 @@ def up(host: str | None, port: int | None, workers: int) -> None:
     """Start everything on this machine: Redis, API, worker, maintenance. Ctrl-C ends all of it."""
     from api.local import run
 
-    run(_settings(host=host, port=port), workers=workers)
+    run(_settings(quiet=True, host=host, port=port), workers=workers)
 
 
 @click.command()
@@ -100,12 +100,13 @@ def demo(content: Path | None, style: Path | None, out: Path, size: int) -> None
 
     if (content is None) != (style is None):
         raise click.UsageError("Give both CONTENT and STYLE, or neither.")
-    run(content, style, out, size=size, settings=_settings())
+    run(content, style, out, size=size, settings=_settings(quiet=True))
 
 
-def _settings(**given: object) -> Settings:
+def _settings(*, quiet: bool = False, **given: object) -> Settings:
+    """Read the settings and set up the log; `quiet` where the terminal is for people and children log to files."""
     settings = Settings.load(**{name: value for name, value in given.items() if value is not None})
-    logs.configure(settings.log_format, settings.log_level)
+    logs.configure(settings.log_format, "WARNING" if quiet else settings.log_level)
     return settings
 
 
