@@ -119,13 +119,10 @@ def _schema(shape: Any) -> dict[str, Any]:
 
 
 def _models() -> dict[str, Any]:
-    views = [
-        m for m in vars(schemas).values() if isinstance(m, type) and issubclass(m, BaseModel) and m is not BaseModel
-    ]
-    incoming = (schemas.JobRequest, schemas.StyleChoice, StyleParams)
-    _, definitions = models_json_schema(
-        [(m, "validation" if m in incoming else "serialization") for m in {*views, *incoming}], ref_template=_REF
-    )
+    outgoing = [model for name, model in vars(schemas).items() if name.endswith(("View", "Page", "Columns"))]
+    wanted: Any = [(model, "serialization") for model in outgoing]
+    wanted += [(model, "validation") for model in (schemas.JobRequest, StyleParams)]
+    _, definitions = models_json_schema(wanted, ref_template=_REF)
     models: dict[str, Any] = definitions["$defs"]
     # any object to the request's own model, since they are checked only once the preset is known
     models["JobRequest"]["properties"]["params"] = {"$ref": _REF.format(model="StyleParams")}
