@@ -42,12 +42,15 @@ class JobBar:
             console=self._console,
             disable=not self._live,
         )
-        self._row = self._bar.add_task(waiting_text(job), total=None, figures="")
+        self._beginning = waiting_text(job)
+        self._row = self._bar.add_task(self._beginning, total=None, figures="")
         self._line_at = float("-inf")
         self._scale: object = None
 
     def __enter__(self) -> Self:
         self._bar.start()
+        if not self._live:
+            self._console.print(self._beginning, highlight=False)
         return self
 
     def __exit__(
