@@ -15,19 +15,20 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from api import samples, sheet
+from api import samples
 from api.cli.bar import JobBar, duration_text
 from api.cli.exits import ensure_succeeded
 from api.client import Client
 from api.client_models import Event, Job
 from api.local import Stack
 from api.outputs import check_writable, write_whole
+from api.sheet import contact_sheet
 from shared import images
 from shared.errors import AtelierError, Misconfigured
 from shared.settings import Settings
@@ -61,7 +62,7 @@ def run(content: Path | None, style: Path | None, out: Path, *, size: int, setti
         job = _painted(stack, client, job)
         ensure_succeeded(job)
         result, losses = client.result(job.id), client.losses(job.id)
-        _write(out, photo, painting, result, losses["total"])
+        _write(out, photo, painting, result, losses, job)
         _tell(say, job, losses["total"], out, time.monotonic() - started_at)
 
 
@@ -124,18 +125,26 @@ def _painted(stack: Stack, client: Client, job: Job) -> Job:
     return job
 
 
-def _write(out: Path, content: _Given, style: _Given, result: bytes, losses: list[float]) -> None:
+def _write(out: Path, content: _Given, style: _Given, result: bytes, losses: dict[str, list[float]], job: Job) -> None:
     """Write the picture as it came, and the sheet."""
     painted = images.decode(result, max_px=_LARGEST_RESULT_PX).rgb
+    curves = {name: losses[name] for name in ("total", "content", "style", "tv")}
+    height, width = painted.shape[:2]
+    facts = (job.preset, f"{_weights_name(job)} weights", f"{width} × {height} px", f"{len(losses['total'])} steps")
     write_whole(out / "result.png", result)
-    write_whole(out / "sheet.png", images.encode(sheet.compose(content.rgb, style.rgb, painted, losses), format="png"))
+    sheet = contact_sheet(content.rgb, [style.rgb], painted, curves, caption=" · ".join(map(str, facts)))
+    write_whole(out / "sheet.png", sheet)
+
+
+def _weights_name(job: Job) -> str:
+    return str((job.weights or {}).get("name", "unknown"))
 
 
 def _tell(say: Callable[..., None], job: Job, losses: list[float], out: Path, took_s: float) -> None:
-    weights: dict[str, Any] = job.weights or {}
-    fingerprint = f" ({weights['sha256'][:12]})" if weights.get("sha256") else ""
+    sha256 = str((job.weights or {}).get("sha256", ""))
+    fingerprint = f" ({sha256[:12]})" if sha256 else ""
     say(f"loss     {losses[0]:.4g} at the first of {len(losses)} steps, {losses[-1]:.4g} at the last")
-    say(f"weights  {weights.get('name', 'unknown')}{fingerprint}")
+    say(f"weights  {_weights_name(job)}{fingerprint}")
     say(f"took     {duration_text(took_s)} from the submission to the picture")
     say(f"picture  {out / 'result.png'}")
     say(f"sheet    {out / 'sheet.png'}: content, style, result, loss")
