@@ -135,7 +135,7 @@ def _load(data: bytes, max_px: int) -> Image.Image:
         image.load()
     except AtelierError:
         raise
-    except (Image.DecompressionBombError, MemoryError) as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError) as error:
         raise ImageTooLarge("Decoding the image needs more memory than is allowed.", max_px=max_px) from error
     except UnidentifiedImageError:
         raise (CorruptImage() if data.startswith(_SIGNATURES) else UnsupportedImage()) from None
