@@ -70,7 +70,7 @@ def _directions(features: Array, count: int, rng: Generator) -> Array:
     whiten = basis * scales
     white = (patches - patches.mean(axis=0)) @ whiten
     centres = _spherical_means(white, count, rng)
-    kernels = (whiten @ centres.T).reshape(3, 3, reduce.shape[1], count) * rng.choice([-1, 1], count)
+    kernels = (whiten @ centres.T).reshape(3, 3, reduce.shape[1], count) * rng.choice([-1, 1], count).astype(np.float32)
     weights: Array = np.einsum("yxrk,cr->yxck", kernels, reduce).astype(np.float32)
     return weights
 
@@ -78,7 +78,9 @@ def _directions(features: Array, count: int, rng: Generator) -> Array:
 def _principal(rows: Array, most: int, regularisation: float) -> tuple[Array, Array]:
     """Give the leading principal axes of `rows` as columns, and what scales each to unit variance."""
     centred = rows - rows.mean(axis=0)
-    values, vectors = np.linalg.eigh(centred.T @ centred / len(rows))
+    # TensorFlow's, since the threads of NumPy's own spin, and starve on a machine that is busy
+    covariance = tf.matmul(centred, centred, transpose_a=True) / len(rows)
+    values, vectors = (part.numpy() for part in tf.linalg.eigh(covariance))
     values, vectors = values[::-1][:most], vectors[:, ::-1][:, :most]
     # the sign of an eigenvector is the library's whim: fix it
     vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(vectors.shape[1])])
@@ -98,18 +100,20 @@ def _patches(features: Array, rng: Generator) -> Array:
 def _spherical_means(rows: Array, count: int, rng: Generator) -> Array:
     """Cluster the directions of `rows`, opposite ones together, into `count` unit vectors."""
     rows = rows / (np.linalg.norm(rows, axis=1, keepdims=True) + 1e-8)
-    centres = rows[rng.choice(len(rows), count, replace=False)]
-    every = np.arange(len(rows))
+    centres = tf.constant(rows[rng.choice(len(rows), count, replace=False)])
+    fixed = tf.constant(rows)
     for _ in range(_ROUNDS):
-        likeness = rows @ centres.T
-        nearest = np.abs(likeness).argmax(axis=1)
-        members = np.zeros_like(likeness)
-        members[every, nearest] = np.sign(likeness[every, nearest])
-        sums = members.T @ rows
-        lengths = np.linalg.norm(sums, axis=1, keepdims=True)
+        likeness = tf.matmul(fixed, centres, transpose_b=True)
+        nearest = tf.argmax(tf.abs(likeness), axis=1)
+        signs = tf.sign(tf.gather(likeness, nearest, axis=1, batch_dims=1))
+        # a product, not a scatter: that would add in the order in which threads arrive
+        members = tf.one_hot(nearest, count) * signs[:, tf.newaxis]
+        sums = tf.matmul(members, fixed, transpose_a=True)
+        lengths = tf.norm(sums, axis=1, keepdims=True)
         # an empty cluster keeps its centre
-        centres = np.where(lengths > 1e-6, sums / (lengths + 1e-8), centres)
-    return centres
+        centres = tf.where(lengths > 1e-6, sums / (lengths + 1e-8), centres)
+    means: Array = centres.numpy()
+    return means
 
 
 def _balanced(features: Array, weights: Array) -> tuple[Kernel, Array]:
