@@ -19,7 +19,6 @@ from shared import logs
 log = logs.get(__name__)
 
 _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-_LAB = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
 #: The modes that a profile is applied to as they are; others become the nearest of them first.
 _PROFILED = {"RGB": "RGB", "CMYK": "CMYK", "LAB": "LAB", "L": "L", "LA": "L", "1": "L"}
 
@@ -64,8 +63,6 @@ def _in_srgb(image: Image.Image) -> Image.Image:
             return _converted(plain, ImageCms.ImageCmsProfile(io.BytesIO(profile)))
         except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as error:
             log.info("icc_profile_ignored", mode=image.mode, reason=str(error))
-    if plain.mode == "LAB":  # Pillow has no rule of its own for it
-        return _converted(plain, _LAB)
     return plain.convert("RGB")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
@@ -154,6 +156,28 @@ def test_a_broken_profile_is_ignored(profile, mode) -> None:
     image = Image.fromarray(QUARTERS).convert(mode)
     rgb = decode(saved(image, "TIFF", icc_profile=profile)).rgb
     np.testing.assert_allclose(rgb, np.asarray(image.convert("RGB")) / 255, atol=1e-6)
+
+
+def linear_grey_profile() -> bytes:
+    """The smallest profile for grey whose levels are proportional to light."""
+    white = b"XYZ " + struct.pack(">4x3i", 63190, 65536, 54061)
+    curve = b"curv" + struct.pack(">4xI", 0)
+    head = struct.pack(">I4sI4s4s4s12s4s28x3i48x", 128 + 28 + 32, b"", 0x02400000, b"mntr", b"GRAY", b"XYZ ", bytes(12),
+                       b"acsp", 63190, 65536, 54061)  # fmt: skip
+    tags = struct.pack(">I4sII4sII", 2, b"wtpt", 156, 20, b"kTRC", 176, 12)
+    return head + tags + white + curve
+
+
+@pytest.mark.parametrize("mode", ["L", "LA"])
+def test_a_profile_for_grey_is_obeyed(mode) -> None:
+    image = Image.new("L", (8, 8), 128).convert(mode)
+    rgb = decode(saved(image, "PNG", icc_profile=linear_grey_profile())).rgb
+    np.testing.assert_allclose(rgb * 255, 188, atol=2)
+
+
+def test_lab_shows_its_colours() -> None:
+    rgb = decode(saved(_in_lab(Image.fromarray(QUARTERS)), "TIFF")).rgb
+    np.testing.assert_allclose(rgb, QUARTERS / 255, atol=0.1)  # eight bits of LAB hold no more
 
 
 def test_a_profile_for_other_pixels_is_ignored() -> None:
