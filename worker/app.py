@@ -19,6 +19,7 @@ from functools import cache
 from typing import Any
 
 from billiard import active_children
+from celery.beat import EmbeddedService
 from celery.signals import setup_logging, worker_process_init, worker_shutting_down
 
 from shared import logs, progress
@@ -41,7 +42,6 @@ app.conf.update(
     include=["worker.tasks"],
     beat_scheduler="celery.beat:Scheduler",  # keeps its times in memory: every chore may run at any time
     beat_schedule={"dispatch": {"task": DISPATCH, "schedule": DISPATCH_EVERY_S, "options": {"expires": 5}}},
-    beat_max_loop_interval=DISPATCH_EVERY_S,
 )
 
 
@@ -64,6 +64,11 @@ def _open_studio(**_: Any) -> None:
 def _pass_on_the_drain(**_: Any) -> None:
     for child in active_children():
         os.kill(child.pid, _DRAIN_SIGNAL)
+
+
+def start_beat() -> None:
+    """Run beat in a thread of this process; Celery's `-B` forks it, and a killed parent leaves it behind."""
+    EmbeddedService(app, thread=True).start()
 
 
 @cache

@@ -30,6 +30,19 @@ def own_settings(home: Path, **values) -> Settings:
     return Settings.load(**{"home": home, "port": 0, "engine": "null", **values})
 
 
+def running_in(home: Path, kind: str) -> list[int]:
+    """Return the worker processes of that kind which have `home` in their environment."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command, environment = ((folder / name).read_bytes() for name in ("cmdline", "environ"))
+        except OSError:  # it has ended meanwhile
+            continue
+        if kind.encode() in command.split(b"\0") and f"ATELIER_HOME={home}\0".encode() in environment:
+            found.append(int(folder.name))
+    return found
+
+
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory) -> Iterator[Stack]:
     with Stack(own_settings(tmp_path_factory.mktemp("home"), null_step_s=0.02)) as running:
@@ -80,6 +93,7 @@ def test_a_process_that_dies_is_started_again(stack, client) -> None:
     maintenance = next(child for child in stack._children if child.name == "maintenance")
     os.kill(maintenance._process.pid, signal.SIGKILL)
     wait_until(lambda: not maintenance.alive, "the process is dead")
+    assert running_in(maintenance.log.parent.parent, "maintenance") == []
     assert [child.name for child in stack.check()] == ["maintenance"]
     wait_until(lambda: stack.check() or maintenance.alive, "the process is back")
     job = client.submit(PNG, [PNG], preset="classic", params={"steps": 2})
@@ -136,8 +150,7 @@ def test_up_ends_everything_on_ctrl_c_and_hands_the_running_job_back(tmp_path) -
         up.kill()
         up.communicate()
     assert not address.exists()
-    own = subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True, text=True, check=False)
-    assert own.stdout == ""
+    assert running_in(tmp_path, "maintenance") == running_in(tmp_path, "paint") == []
     from shared.db import queries
     from shared.db.base import connect
 
