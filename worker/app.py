@@ -19,7 +19,7 @@ from functools import cache
 from typing import Any
 
 from billiard import active_children
-from celery.beat import EmbeddedService
+from celery.beat import EmbeddedService, Scheduler
 from celery.signals import setup_logging, worker_process_init, worker_shutting_down
 
 from shared import logs, progress
@@ -40,7 +40,6 @@ _drain = threading.Event()
 app = create_celery(Settings.load())
 app.conf.update(
     include=["worker.tasks"],
-    beat_scheduler="celery.beat:Scheduler",  # keeps its times in memory: every chore may run at any time
     beat_schedule={"dispatch": {"task": DISPATCH, "schedule": DISPATCH_EVERY_S, "options": {"expires": 5}}},
 )
 
@@ -67,8 +66,11 @@ def _pass_on_the_drain(**_: Any) -> None:
 
 
 def start_beat() -> None:
-    """Run beat in a thread of this process; Celery's `-B` forks it, and a killed parent leaves it behind."""
-    EmbeddedService(app, thread=True).start()
+    """Run beat in a thread of this process; Celery's `-B` forks it, and a killed parent leaves it behind.
+
+    It keeps its times in memory, since every chore may run at any time.
+    """
+    EmbeddedService(app, thread=True, scheduler_cls=Scheduler).start()
 
 
 @cache
