@@ -10,6 +10,7 @@ from flask import current_app
 from shared import progress
 from shared.broker import Broker
 from shared.db.base import Database, connect
+from shared.dispatch import Dispatcher
 from shared.progress import RedisProgress
 from shared.settings import Settings
 from shared.storage import ImageStore, open_store
@@ -27,7 +28,7 @@ class Services:
     settings: Settings
     database: Database
     store: ImageStore
-    broker: Broker
+    dispatcher: Dispatcher
     #: For requests, which never wait for Redis.
     progress: RedisProgress
     #: For event streams.
@@ -38,11 +39,12 @@ class Services:
 
 def open_services(settings: Settings) -> Services:
     """Open what `settings` names; nothing is connected before it is used."""
+    database = connect(settings.database_url)
     return Services(
         settings=settings,
-        database=connect(settings.database_url),
+        database=database,
         store=open_store(settings.storage_url),
-        broker=Broker(settings),
+        dispatcher=Dispatcher(database, Broker(settings), settings),
         progress=RedisProgress(progress.connect(settings.redis_url, timeout_s=_REQUEST_REDIS_S)),
         live=RedisProgress(progress.connect(settings.redis_url, timeout_s=_STREAM_REDIS_S)),
         streams=BoundedSemaphore(min(settings.stream_limit, settings.api_threads - 1)),

@@ -51,10 +51,12 @@ def upload(services: Services, data: bytes) -> tuple[Image, bool]:
     if known is not None:
         return known, False
     try:
-        with services.database.writing() as session:
+        with services.database.writing("upload") as session:
             session.add(image)
     except IntegrityError:  # another upload of the same bytes was first
         return image, False
+    if not services.store.exists(image_key(image.id)):  # swept as an orphan between the bytes and the row
+        services.store.put(image_key(image.id), data)
     return image, True
 
 
@@ -85,19 +87,19 @@ def submit(services: Services, request: JobRequest, params: StyleParams) -> Job:
         label=request.label,
         annotations=request.metadata,
     )
-    with services.database.writing() as session:
+    with services.database.writing("submit") as session:
         unknown = sorted(wanted - queries.known_images(session, list(wanted)))
         if unknown:
             raise UnknownImage(f"No image {unknown[0]} has been uploaded.", images=unknown)
         jobs.create(session, job)
     log.info("job_queued", job_id=job.id, preset=job.preset)
-    services.broker.nudge_dispatch()
+    services.dispatcher.nudge()
     return job
 
 
 def cancel(services: Services, job_id: str) -> State:
     """Cancel a queued job at once, ask a running one to stop; return its state now."""
-    with services.database.writing() as session:
+    with services.database.writing("cancel") as session:
         state = jobs.request_cancel(session, job_id)
     log.info("cancel_requested", job_id=job_id, state=state)
     if state == State.RUNNING:

@@ -124,6 +124,18 @@ class OutOfMemory(AtelierError):
     code = "out_of_memory"
 
 
+class TimedOut(AtelierError):
+    """The job ran longer than it may."""
+
+    code = "timed_out"
+
+
+class WorkerLost(AtelierError):
+    """The job's workers were lost again and again while they painted it."""
+
+    code = "worker_lost"
+
+
 class StorageFull(AtelierError):
     """The storage has no room left."""
 
@@ -142,6 +154,13 @@ class DatabaseUnavailable(AtelierError):
     """The database cannot be reached."""
 
     code = "database_unavailable"
+    retryable = True
+
+
+class BrokerUnavailable(AtelierError):
+    """The message broker cannot be reached."""
+
+    code = "broker_unavailable"
     retryable = True
 
 

@@ -40,8 +40,8 @@ class Event(NamedTuple):
 class ProgressWriter(Protocol):
     """What a running job tells; implementations never raise for a store that is away."""
 
-    def started(self, job_id: str, attempt: int) -> None:
-        """Begin a fresh history for this attempt."""
+    def started(self, job_id: str, attempt: int, *, after_step: int = 0) -> None:
+        """Begin the history of this attempt, which goes on after that step of an earlier one."""
 
     def steps(self, job_id: str, steps: Sequence[Mapping[str, Any]], preview: bytes | None) -> bool:
         """Add the steps of one call, and the picture after them if given; say whether a cancel is wished."""
@@ -66,11 +66,13 @@ class RedisProgress:
 
     # -- the worker's side: losing Redis is logged once and never stops the painting
 
-    def started(self, job_id: str, attempt: int) -> None:
-        """Begin a fresh history for this attempt."""
+    def started(self, job_id: str, attempt: int, *, after_step: int = 0) -> None:
+        """Begin the history of this attempt, which goes on after that step of an earlier one."""
         pipe = self._redis.pipeline(transaction=False)
-        pipe.delete(_stream(job_id), _preview(job_id))
-        self._add(pipe, job_id, "state", {"state": "running", "attempt": attempt})
+        if not after_step:
+            pipe.delete(_stream(job_id), _preview(job_id))
+        self._add(pipe, job_id, "state", {"state": "running", "attempt": attempt, "after_step": after_step})
+        pipe.expire(_stream(job_id), HISTORY_S)
         self._run(pipe)
 
     def steps(self, job_id: str, steps: Sequence[Mapping[str, Any]], preview: bytes | None) -> bool:
@@ -127,8 +129,15 @@ class RedisProgress:
         return next((event.data for event in newest if event.name == "step"), None)
 
     def all_steps(self, job_id: str) -> list[dict[str, Any]]:
-        """Return every step still kept, oldest first."""
-        return [event.data for event in self.events(job_id) if event.name == "step"]
+        """Return every step still kept, oldest first; those that a later attempt made again, once."""
+        found: list[dict[str, Any]] = []
+        for event in self.events(job_id):
+            if event.name == "state":
+                after_step = event.data.get("after_step", 0)
+                found = [step for step in found if step["step"] <= after_step]
+            elif event.name == "step":
+                found.append(event.data)
+        return found
 
     def events(self, job_id: str) -> Iterator[Event]:
         """Yield every entry still kept, oldest first."""

@@ -51,10 +51,23 @@ class Settings(BaseSettings):
     max_upload_px: int = Field(50_000_000, ge=1, description="Largest image, in pixels.")
     preview_px: int = Field(512, ge=16, le=2048, description="Long side of a preview, in pixels.")
     preview_interval_s: float = Field(1.0, ge=0, description="Least time between two previews of a job, in seconds.")
-    dispatch_window: int = Field(4, ge=1, description="Most jobs waiting in the broker at once.")
+    messages_per_worker: int = Field(2, ge=1, description="Messages that may wait in the broker for each worker.")
     redispatch_after_s: float = Field(
-        30.0, gt=0, description="When a sent but unclaimed job is sent again, in seconds."
+        10.0, gt=0, description="When a sent but unclaimed job may be sent again, in seconds."
     )
+    worker_name: str = Field("", max_length=200, description="Name of a painting worker; by default host and process.")
+    lease_s: float = Field(20.0, ge=2, description="How long a claim holds unless renewed, in seconds.")
+    checkpoint_s: float = Field(15.0, ge=0, description="Least time between two checkpoints of a job, in seconds.")
+    time_limit_s: float = Field(
+        21_600.0, gt=0, description="Longest time a job may run, all attempts together, in seconds."
+    )
+    stall_s: float = Field(300.0, gt=0, description="When a job without a further step has hung, in seconds.")
+    starve_s: float = Field(
+        20.0, gt=0, description="When an idle worker that leaves waiting messages alone replaces itself, in seconds."
+    )
+    retention_s: float = Field(30 * 86_400.0, gt=0, description="When ended jobs and their files go, in seconds.")
+    orphan_age_s: float = Field(3600.0, ge=0, description="Age from which a file without a row is removed, in seconds.")
+    orphan_sweep_s: float = Field(600.0, gt=0, description="Time between two searches for such files, in seconds.")
     stream_limit: int = Field(64, ge=1, description="Most event streams open at once in one API process.")
     stream_life_s: float = Field(600.0, gt=0, description="When an event stream asks to be reopened, in seconds.")
     api_threads: int = Field(96, ge=2, description="Threads of one API process; more than its event streams.")

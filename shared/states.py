@@ -1,4 +1,4 @@
-"""The states of a job and the legal moves between them. Standard library only.
+"""The states of a job, the legal moves between them, and what a worker may be told. Standard library only.
 
 Invariant: a terminal state is never left; every writer in `shared.db.jobs` asks this table first.
 """
@@ -17,6 +17,14 @@ class State(StrEnum):
     FAILED = "failed"
     CANCELED = "canceled"
     EXPIRED = "expired"
+
+
+class Wish(StrEnum):
+    """What an operator wants of a worker: to take jobs, to take no more, or to hand back the one it has too."""
+
+    WORK = "work"
+    PAUSE = "pause"
+    DRAIN = "drain"
 
 
 #: From each state, the states it may move to. `running → queued` is a claim handed back or lost.

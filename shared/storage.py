@@ -16,9 +16,10 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 from urllib.parse import unquote, urlparse
 
+from shared import failpoints
 from shared.errors import Misconfigured, NotFound, StorageFull, StorageUnavailable
 
 _KEY = re.compile(r"[a-z0-9_-]+(\.[a-z0-9]+)?(/[a-z0-9_-]+(\.[a-z0-9]+)?)*")
@@ -53,8 +54,14 @@ class ImageStore(Protocol):
     def list(self, prefix: str) -> Iterator[str]:
         """Yield the keys that begin with `prefix`, in order."""
 
-    def check(self) -> None:
-        """Raise unless a small file can be written and removed."""
+    def old(self, older_than_s: float) -> Iterator[str]:
+        """Yield the keys last written longer ago than that, in any order."""
+
+    def discard_unfinished(self, older_than_s: float) -> int:
+        """Remove what writers that died have left half-written that long ago; return how many."""
+
+    def check(self, size_bytes: int = 5) -> None:
+        """Raise unless a file of that size can be written and removed."""
 
 
 class LocalImageStore:
@@ -68,14 +75,17 @@ class LocalImageStore:
         """Store `data` whole or not at all; raise `StorageFull` or `StorageUnavailable`."""
         path = self._path(key)
         unfinished = path.with_name(f"{_UNFINISHED}{secrets.token_hex(8)}")
+        point = path.stem if key.startswith("jobs/") else key.partition("/")[0]
         with _translated():
-            _make_folder(path.parent)
             try:
-                with unfinished.open("xb") as file:
+                failpoints.reach(f"before_write_{point}")
+                with _created(unfinished) as file:
                     file.write(data)
                     file.flush()
                     os.fsync(file.fileno())
+                failpoints.reach(f"before_rename_{point}")
                 unfinished.replace(path)
+                failpoints.reach(f"after_rename_{point}")
             finally:
                 unfinished.unlink(missing_ok=True)
             _flush_folder(path.parent)
@@ -99,10 +109,15 @@ class LocalImageStore:
                 return False
 
     def delete(self, key: str) -> None:
-        """Remove `key`; removing what is not there is no error."""
+        """Remove `key`, and the folders it leaves empty; removing what is not there is no error."""
         path = self._path(key)
         with _translated():
             path.unlink(missing_ok=True)
+        for folder in path.relative_to(self._root).parents[:-1]:
+            try:
+                (self._root / folder).rmdir()
+            except OSError:  # not empty, or gone already
+                break
 
     def list(self, prefix: str) -> Iterator[str]:
         """Yield the keys that begin with `prefix`, in order."""
@@ -112,11 +127,47 @@ class LocalImageStore:
             files = [path for path in start.rglob("*") if path.is_file() and not path.name.startswith(_UNFINISHED)]
         yield from sorted(key for path in files if (key := path.relative_to(self._root).as_posix()).startswith(prefix))
 
-    def check(self) -> None:
-        """Raise unless a small file can be written and removed."""
+    def old(self, older_than_s: float) -> Iterator[str]:
+        """Yield the keys last written longer ago than that, in any order."""
+        for path in self._files(older_than_s):
+            if not path.name.startswith(_UNFINISHED):
+                yield path.relative_to(self._root).as_posix()
+
+    def discard_unfinished(self, older_than_s: float) -> int:
+        """Remove what writers that died have left half-written that long ago; return how many."""
+        left = [path for path in self._files(older_than_s) if path.name.startswith(_UNFINISHED)]
+        with _translated():
+            for path in left:
+                path.unlink(missing_ok=True)
+        return len(left)
+
+    def check(self, size_bytes: int = 5) -> None:
+        """Raise unless a file of that size can be written and removed."""
         key = f"probe/{secrets.token_hex(8)}"
-        self.put(key, b"probe")
+        self.put(key, bytes(size_bytes))
         self.delete(key)
+
+    def _files(self, older_than_s: float) -> Iterator[Path]:
+        """Yield the files last written longer ago than that, by the file system's clock."""
+        with _translated():
+            now = self._now()
+            for path in self._root.rglob("*"):
+                try:
+                    found = path.stat()
+                except _ABSENT:  # removed meanwhile
+                    continue
+                if stat.S_ISREG(found.st_mode) and found.st_mtime <= now - older_than_s:
+                    yield path
+
+    def _now(self) -> float:
+        """Ask the file system for its time: a network's may differ from this machine's."""
+        _make_folder(self._root)
+        probe = self._root / f"{_UNFINISHED}{secrets.token_hex(8)}"
+        probe.touch()
+        try:
+            return probe.stat().st_mtime
+        finally:
+            probe.unlink()
 
     def _path(self, key: str) -> Path:
         return self._root / checked_key(key)
@@ -131,6 +182,16 @@ def _translated() -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise StorageFull() from error
         raise StorageUnavailable() from error
+
+
+def _created(path: Path) -> BinaryIO:
+    """Open a new file, its folders made; once more if a deletion nearby took an empty folder away meanwhile."""
+    _make_folder(path.parent)
+    try:
+        return path.open("xb")
+    except FileNotFoundError:
+        _make_folder(path.parent)
+        return path.open("xb")
 
 
 def _make_folder(folder: Path) -> None:

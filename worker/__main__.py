@@ -6,28 +6,50 @@ Each runs until SIGTERM, hands back the job it has, and exits 0.
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import sys
+import threading
 
-from shared.broker import MAINTENANCE_QUEUE, PAINT_QUEUE
+from shared import logs
+from shared.broker import PAINT_QUEUE
+from shared.settings import Settings
 
-_COMMON = ("--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "INFO")
-_ARGUMENTS = {
-    "paint": ("-Q", PAINT_QUEUE, "-P", "prefork", "-c", "1"),
-    "maintenance": ("-Q", MAINTENANCE_QUEUE, "-P", "threads", "-c", "1"),
-}
+_CELERY = (
+    *("--quiet", "worker", "-Q", PAINT_QUEUE, "-P", "prefork", "-c", "1", "--loglevel", "INFO"),
+    *("--without-gossip", "--without-mingle", "--without-heartbeat"),
+)
+
+
+def paint() -> None:
+    """Take jobs and paint them."""
+    os.environ.setdefault("ATELIER_WORKER_NAME", f"{socket.gethostname()}-{os.getpid()}")
+    from worker.app import app
+
+    app.worker_main([*_CELERY, "-n", f"paint-{os.getpid()}@%h"])
+
+
+def maintenance() -> None:
+    """Dispatch jobs and put right what crashes leave."""
+    from worker import maintenance as chores
+
+    settings = Settings.load()
+    logs.configure(settings.log_format, settings.log_level)
+    ending = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ending.set())
+    chores.run(settings, ending)
+
+
+_KINDS = {"paint": paint, "maintenance": maintenance}
 
 
 def main(arguments: list[str]) -> int:
     """Run the kind of worker that `arguments` names; 2 if it is none."""
-    if len(arguments) != 1 or arguments[0] not in _ARGUMENTS:
-        sys.stderr.write(f"usage: python -m worker {'|'.join(_ARGUMENTS)}\n")
+    if len(arguments) != 1 or arguments[0] not in _KINDS:
+        sys.stderr.write(f"usage: python -m worker {'|'.join(_KINDS)}\n")
         return 2
-    from worker.app import app, start_beat
-
-    kind = arguments[0]
-    if kind == "maintenance":
-        start_beat()
-    app.worker_main(["--quiet", "worker", "-n", f"{kind}-{os.getpid()}@%h", *_ARGUMENTS[kind], *_COMMON])
+    _KINDS[arguments[0]]()
     return 0
 
 

@@ -1,9 +1,10 @@
-"""The Celery app of the workers, and what each process opens once.
+"""The Celery app of the painting workers, and what each process opens once.
 
-Two kinds of process share it: `paint` (prefork with one spawned child, which alone imports TensorFlow) and
-`maintenance` (beat and the queue of small chores). The child announces itself in the log when it is ready.
+The parent consumes messages and watches (`worker.overseer`); its one spawned child alone imports TensorFlow and
+paints. The child announces itself in the log, and in the worker's row, when it is ready.
 
-SIGTERM drains: the parent passes it on, and the child hands its job back between two chunks of steps.
+SIGTERM drains: the parent passes it on, and the child hands its job back between two chunks of steps. A child
+whose parent has died does the same, and ends.
 
 Invariant: nothing here runs at import but reading settings; connections are opened by the process using them.
 """
@@ -19,58 +20,140 @@ from functools import cache
 from typing import Any
 
 from billiard import active_children
-from celery.beat import EmbeddedService, Scheduler
-from celery.signals import setup_logging, worker_process_init, worker_shutting_down
+from celery.app.amqp import AMQP
+from celery.signals import (
+    setup_logging,
+    task_received,
+    worker_process_init,
+    worker_ready,
+    worker_shutdown,
+    worker_shutting_down,
+)
+from kombu.connection import Connection
 
 from shared import logs, progress
-from shared.broker import DISPATCH, Broker, create_celery
+from shared.broker import PAINT_QUEUE, Broker, create_celery
+from shared.db import workers
 from shared.db.base import Database, connect
+from shared.dispatch import Dispatcher
+from shared.errors import DatabaseUnavailable
 from shared.settings import Settings
 from shared.storage import open_store
+from worker.overseer import Overseer
 from worker.painter import open_painter
 from worker.runner import Studio
 
-#: How often beat dispatches, whatever nudges are lost, in seconds.
-DISPATCH_EVERY_S = 1.0
 #: How the parent tells its child to drain; Celery's pool keeps SIGTERM and SIGUSR1 for itself.
 _DRAIN_SIGNAL = signal.SIGUSR2
+#: Longest pause before a lost broker is tried again, in seconds; kombu's own grows to half a minute.
+_RECONNECT_S = 2
 
 log = logs.get(__name__)
 _drain = threading.Event()
-app = create_celery(Settings.load())
-app.conf.update(
-    include=["worker.tasks"],
-    beat_schedule={"dispatch": {"task": DISPATCH, "schedule": DISPATCH_EVERY_S, "options": {"expires": 5}}},
-)
+_spoilt = threading.Event()
+
+
+class _EagerConnection(Connection):
+    def ensure_connection(self, *args: Any, **options: Any) -> Any:
+        return super().ensure_connection(*args, **{"interval_max": _RECONNECT_S, **options})  # type: ignore[no-untyped-call]
+
+
+class _EagerAMQP(AMQP):  # type: ignore[misc]  # Celery has no types
+    Connection = _EagerConnection
+
+
+app = create_celery(Settings.load(), amqp=_EagerAMQP, include=["worker.tasks"])
 
 
 @setup_logging.connect(weak=False)
 def _configure_logs(**_: Any) -> None:
     settings = Settings.load()
     logs.configure(settings.log_format, settings.log_level)
-    for chatty in ("celery.worker.strategy", "celery.app.trace", "celery.beat"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)  # lines for every message, dispatch's each second
+    for chatty in ("celery.worker.strategy", "celery.app.trace"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)  # lines for every message
+
+
+# -- the child
 
 
 @worker_process_init.connect(weak=False)
 def _open_studio(**_: Any) -> None:
     signal.signal(_DRAIN_SIGNAL, lambda *_: _drain.set())
-    studio()
-    log.info("worker_ready", worker=studio().name, weights=studio().painter.weights["name"])
+    threading.Thread(target=_drain_when_orphaned, args=(os.getppid(),), name="orphan", daemon=True).start()
+    painter = studio().painter
+    with database().writing("beat") as session:
+        workers.beat(session, name(), {"weights": dict(painter.weights), "device": dict(painter.device)})
+    log.info("worker_ready", worker=name(), weights=painter.weights["name"])
 
 
-@worker_shutting_down.connect(weak=False)
-def _pass_on_the_drain(**_: Any) -> None:
-    for child in active_children():
-        os.kill(child.pid, _DRAIN_SIGNAL)
+def _drain_when_orphaned(parent: int) -> None:
+    ended = threading.Event()
+    while os.getppid() == parent:
+        ended.wait(1.0)
+    log.error("parent_died", parent=parent)
+    _drain.set()
 
 
-def start_beat() -> None:
-    """Run beat in a thread of this process; Celery's `-B` forks it, and a killed parent leaves it behind.
+def end_if_spoilt() -> None:
+    """End this child after its job if the process may be broken; Celery's pool makes a fresh one."""
+    if _spoilt.is_set():
+        log.warning("child_replaced")
+        logging.shutdown()
+        os._exit(0)
 
-    It keeps its times in memory, since every chore may run at any time.
-    """
-    EmbeddedService(app, thread=True, scheduler_cls=Scheduler).start()
+
+# -- the parent
+
+
+class _Tap:
+    """Opens and closes the consumer's queue, from the consumer's own thread."""
+
+    def __init__(self, consumer: Any) -> None:
+        self._consumer = consumer
+
+    def open(self) -> None:
+        self._consumer.call_soon(self._consumer.add_task_queue, PAINT_QUEUE)
+
+    def close(self) -> None:
+        self._consumer.call_soon(self._consumer.cancel_task_queue, PAINT_QUEUE)
+
+
+@worker_ready.connect(weak=False)
+def _oversee(sender: Any, **_: Any) -> None:
+    overseer = Overseer(name(), Settings.load(), database(), Broker(Settings.load()), _Tap(sender), _children)
+
+    def _end(**_: Any) -> None:
+        overseer.end()
+        for child in _children():
+            os.kill(child, _DRAIN_SIGNAL)
+
+    def _taken(**_: Any) -> None:
+        overseer.message_taken()
+
+    worker_shutting_down.connect(_end, weak=False)
+    task_received.connect(_taken, weak=False)
+    overseer.start()
+
+
+def _children() -> list[int]:
+    return [child.pid for child in active_children()]
+
+
+@worker_shutdown.connect(weak=False)
+def _leave(**_: Any) -> None:
+    try:
+        with database().writing("leave") as session:
+            workers.leave(session, name())
+    except DatabaseUnavailable:
+        log.warning("worker_not_forgotten", worker=name())  # the sweeper forgets it in an hour
+
+
+# -- what each process opens once
+
+
+def name() -> str:
+    """Return the worker's name, which parent and child share: the parent puts it into the environment."""
+    return Settings.load().worker_name or f"{socket.gethostname()}-{os.getpid()}"
 
 
 @cache
@@ -80,9 +163,10 @@ def database() -> Database:
 
 
 @cache
-def broker() -> Broker:
-    """Return this process's publisher."""
-    return Broker(Settings.load())
+def dispatcher() -> Dispatcher:
+    """Return this process's dispatcher."""
+    settings = Settings.load()
+    return Dispatcher(database(), Broker(settings), settings)
 
 
 @cache
@@ -90,11 +174,12 @@ def studio() -> Studio:
     """Return everything this process needs to paint; the first call loads TensorFlow and the weights."""
     settings = Settings.load()
     return Studio(
-        name=f"{socket.gethostname()}:{os.getpid()}",
+        name=name(),
         settings=settings,
         database=database(),
         store=open_store(settings.storage_url),
         progress=progress.RedisProgress(progress.connect(settings.redis_url)),
         painter=open_painter(settings),
         draining=_drain.is_set,
+        spoil=_spoilt.set,
     )

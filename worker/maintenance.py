@@ -1,19 +1,132 @@
-"""The chores that keep the queue moving; each may run at any time, any number at once."""
+"""The chores that keep the queue moving and put right what crashes leave; any number of processes may do them.
+
+A loop in this process, a thread for each chore, rather than tasks of Celery's: leases end and files are orphaned
+while Redis is away too, and a chore that hangs must not hold up the others.
+"""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+from typing import NamedTuple
+
+from shared import logs
 from shared.broker import Broker
-from shared.db.base import Database
-from shared.dispatch import dispatch
+from shared.db import sweeps, workers
+from shared.db.base import Database, connect
+from shared.dispatch import Dispatcher
+from shared.errors import AtelierError
+from shared.progress import RedisProgress
+from shared.progress import connect as connect_redis
 from shared.settings import Settings
+from shared.states import TERMINAL
+from shared.storage import ImageStore, open_store
+from worker.orphans import remove_orphans
+
+#: Room that full storage must have again before jobs are sent, in bytes.
+_ROOM_BYTES = 4 * 2**20
+#: A worker unheard of for this long is forgotten, in seconds.
+_FORGET_WORKERS_S = 3600.0
+
+log = logs.get(__name__)
 
 
-def dispatch_due(database: Database, broker: Broker) -> int:
-    """Send the next jobs to the workers; return how many."""
-    settings = Settings.load()
-    return dispatch(
-        database,
-        broker.send_paint,
-        window=settings.dispatch_window,
-        redispatch_after_s=settings.redispatch_after_s,
-    )
+class Chore(NamedTuple):
+    """Something done again and again; what it raises is logged, and the next time may go better."""
+
+    name: str
+    every_s: float
+    act: Callable[[], object]
+
+    def repeat(self, ending: threading.Event) -> None:
+        """Do it until the end; a trouble that lasts is logged once."""
+        trouble = ""
+        while not ending.is_set():
+            try:
+                self.act()
+            except AtelierError as error:
+                if error.code != trouble:
+                    log.warning("chore_failed", chore=self.name, code=error.code, reason=str(error))
+                trouble = error.code
+            else:
+                trouble = ""
+            ending.wait(self.every_s)
+
+
+class Keeper:
+    """What the chores need, and the chores."""
+
+    def __init__(self, settings: Settings, database: Database, store: ImageStore) -> None:
+        """Open nothing yet."""
+        self._settings = settings
+        self._database = database
+        self._store = store
+        self._dispatcher = Dispatcher(database, Broker(settings), settings)
+        self._progress = RedisProgress(connect_redis(settings.redis_url))
+
+    def chores(self) -> list[Chore]:
+        """List the chores and how often each is due."""
+        return [
+            Chore("dispatch", 1.0, self._dispatcher.run),
+            Chore("end_leases", 1.0, self.end_leases),
+            Chore("expire", 1.0, self.expire),
+            Chore("unhold", 2.0, self.unhold),
+            Chore("forget", 60.0, self.forget),
+            Chore("orphans", self._settings.orphan_sweep_s, self.remove_orphans),
+        ]
+
+    def end_leases(self) -> None:
+        """Take jobs from workers that no longer renew."""
+        with self._database.writing("end_leases") as session:
+            moved = sweeps.end_leases(session)
+        for job_id, state in moved:
+            log.warning("lease_ended", job_id=job_id, state=state)
+            if state in TERMINAL:
+                self._progress.ended(job_id, state)
+        if moved:
+            self._dispatcher.run()
+
+    def expire(self) -> None:
+        """End jobs that missed their deadline."""
+        with self._database.writing("expire") as session:
+            expired = sweeps.expire(session)
+        for job_id in expired:
+            log.info("job_expired", job_id=job_id)
+            self._progress.ended(job_id, "expired")
+
+    def unhold(self) -> None:
+        """Send jobs again once storage that was full takes a file."""
+        with self._database.reading() as session:
+            held_for = workers.queue(session).held_for
+        if held_for is None:
+            return
+        self._store.check(_ROOM_BYTES)
+        with self._database.writing("unhold") as session:
+            workers.hold_queue(session, None)
+        log.info("queue_released", held_for=held_for)
+
+    def forget(self) -> None:
+        """Delete jobs past their retention and workers long gone."""
+        with self._database.writing("forget") as session:
+            forgotten = sweeps.forget_jobs(session, retention_s=self._settings.retention_s)
+            sweeps.forget_workers(session, unseen_s=_FORGET_WORKERS_S)
+        if forgotten:
+            log.info("jobs_forgotten", count=len(forgotten))
+
+    def remove_orphans(self) -> None:
+        """Remove files that no row names."""
+        removed = remove_orphans(self._database, self._store, older_than_s=self._settings.orphan_age_s)
+        if removed:
+            log.info("orphans_removed", count=removed)
+
+
+def run(settings: Settings, ending: threading.Event) -> None:
+    """Do the chores until `ending` is set."""
+    keeper = Keeper(settings, connect(settings.database_url), open_store(settings.storage_url))
+    threads = [
+        threading.Thread(target=chore.repeat, args=(ending,), name=chore.name, daemon=True) for chore in keeper.chores()
+    ]
+    for thread in threads:
+        thread.start()
+    log.info("maintenance_ready")
+    ending.wait()

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from shared.params import StyleParams
 from shared.settings import Settings
-from worker.engine.steps import Chunk, Picture, Style
+from worker.engine.steps import Chunk, Picture, Snapshot, Style
 
 
 class Painter(Protocol):
@@ -25,8 +25,10 @@ class Painter(Protocol):
     def device(self) -> dict[str, Any]:
         """What it paints on, and with which versions; kept as provenance."""
 
-    def paint(self, content: Picture, styles: Sequence[Style], params: StyleParams) -> Iterator[Chunk]:
-        """Paint `content` like `styles`, chunk by chunk."""
+    def paint(
+        self, content: Picture, styles: Sequence[Style], params: StyleParams, resume: Snapshot | None = None
+    ) -> Iterator[Chunk]:
+        """Paint `content` like `styles`, chunk by chunk, going on from `resume` if given."""
 
 
 class Vgg19Painter:
@@ -41,11 +43,13 @@ class Vgg19Painter:
         self.weights = {"name": self._network.name, "sha256": self._network.sha256}
         self.device = device.describe()
 
-    def paint(self, content: Picture, styles: Sequence[Style], params: StyleParams) -> Iterator[Chunk]:
+    def paint(
+        self, content: Picture, styles: Sequence[Style], params: StyleParams, resume: Snapshot | None = None
+    ) -> Iterator[Chunk]:
         """Paint `content` like `styles`, chunk by chunk."""
         from worker.engine.stylize import stylize
 
-        return stylize(content, styles, params, self._network)
+        return stylize(content, styles, params, self._network, resume=resume)
 
 
 class NullPainter:
@@ -57,11 +61,13 @@ class NullPainter:
         self.weights = {"name": "null", "sha256": ""}
         self.device = {"kind": "null"}
 
-    def paint(self, content: Picture, styles: Sequence[Style], params: StyleParams) -> Iterator[Chunk]:
+    def paint(
+        self, content: Picture, styles: Sequence[Style], params: StyleParams, resume: Snapshot | None = None
+    ) -> Iterator[Chunk]:
         """Hand out the content, shrunk, as every step's picture."""
         from worker.engine.null import stylize
 
-        return stylize(content, styles, params, step_s=self._step_s)
+        return stylize(content, styles, params, step_s=self._step_s, resume=resume)
 
 
 def open_painter(settings: Settings) -> Painter:

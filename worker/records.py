@@ -17,7 +17,6 @@ from typing import Any
 
 from shared import clock, images
 from shared.db.models import Job
-from shared.states import State
 from shared.storage import ImageStore, attempt_key
 from worker.engine.steps import Picture
 from worker.painter import Painter
@@ -28,7 +27,7 @@ _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
 def store_result(
-    job: Job, picture: Picture, state: State, *, store: ImageStore, painter: Painter, reporter: Reporter
+    job: Job, picture: Picture, *, partial: bool, store: ImageStore, painter: Painter, reporter: Reporter
 ) -> dict[str, Any]:
     """Store the files of a painted or half-painted job; return what the database keeps of them.
 
@@ -42,7 +41,7 @@ def store_result(
 
     png = images.encode(picture, format="png")
     height, width = picture.shape[:2]
-    result = {"width": width, "height": height, "bytes": len(png), "format": "png", "partial": state != State.SUCCEEDED}
+    result = {"width": width, "height": height, "bytes": len(png), "format": "png", "partial": partial}
     manifest = _manifest(job, result, painter, reporter)
     return {
         **result,
@@ -61,6 +60,7 @@ def _manifest(job: Job, result: dict[str, Any], painter: Painter, reporter: Repo
         "atelier": version("atelier"),
         "preset": job.preset,
         "params": job.params,
+        "size_limit": job.size_limit,
         "content": job.content_id,
         "styles": job.styles,
         "weights": painter.weights,

@@ -1,9 +1,9 @@
 """Tells the world how one job gets on: every step to Redis, the last one to the database, previews on time.
 
-Called once per chunk. It also brings back the client's wish: quickly from Redis, surely from the database.
+Called once per chunk. It also brings back what is wished of the job: quickly from Redis, surely from the
+database, through the heartbeat.
 
-Invariant: Redis being away costs history and speed of cancel, never the painting; a claim that no longer
-holds raises `LostRace` within `_DATABASE_EVERY_S`.
+Invariant: Redis being away costs history and speed of cancel, never the painting.
 """
 
 from __future__ import annotations
@@ -12,15 +12,11 @@ import time
 from typing import Any
 
 from shared import images
-from shared.db import jobs
-from shared.db.base import Database
-from shared.db.jobs import Claim
+from shared.db.jobs import Claim, Wishes
 from shared.progress import ProgressWriter
 from shared.settings import Settings
 from worker.engine.steps import Chunk, Losses
-
-#: Least time between two writes of progress to the database, in seconds.
-_DATABASE_EVERY_S = 1.0
+from worker.heartbeat import Heartbeat
 
 #: The columns of `losses.json` and of the API's `/losses`.
 COLUMNS = ("step", "scale", *Losses._fields, "step_ms")
@@ -29,30 +25,35 @@ COLUMNS = ("step", "scale", *Losses._fields, "step_ms")
 class Reporter:
     """The progress of one attempt at one job."""
 
-    def __init__(self, claim: Claim, database: Database, progress: ProgressWriter, settings: Settings) -> None:
-        """Begin a fresh history."""
+    def __init__(self, claim: Claim, heartbeat: Heartbeat, progress: ProgressWriter, settings: Settings) -> None:
+        """Begin with no step; `resume` brings those of earlier attempts."""
         self._claim = claim
-        self._database = database
+        self._heartbeat = heartbeat
         self._progress = progress
         self._preview_px = settings.preview_px
         self._preview_every_s = settings.preview_interval_s
         self._preview_at = 0.0
-        self._written_at = 0.0
         self.began_at = time.monotonic()
         self.latest: dict[str, Any] | None = None
         self.columns: dict[str, list[float]] = {name: [] for name in COLUMNS}
-        progress.started(claim.job_id, claim.attempt)
 
-    def chunk_done(self, chunk: Chunk) -> bool:
-        """Report a chunk; say whether the job is wished canceled. Raises `LostRace`."""
+    def start(self, columns: dict[str, list[float]] | None = None) -> None:
+        """Begin the history of this attempt, after the steps of earlier ones that it goes on from."""
+        if columns is not None:
+            self.columns = columns
+        self._progress.started(self._claim.job_id, self._claim.attempt, after_step=len(self.columns["step"]))
+
+    def chunk_done(self, chunk: Chunk) -> Wishes:
+        """Report a chunk; return what is wished of the job. Raises `LostRace`."""
         steps = [_step(chunk, number, losses) for number, losses in enumerate(chunk.losses, start=chunk.first)]
         for step in steps:
             flat = {**step, **step["losses"]}
             for name, column in self.columns.items():
                 column.append(flat[name])
-        self.latest = steps[-1]
-        wished = self._progress.steps(self._claim.job_id, steps, self._preview(chunk))
-        return self._write() or wished
+        self.latest = self._heartbeat.progress = steps[-1]
+        hurried = self._progress.steps(self._claim.job_id, steps, self._preview(chunk))
+        wishes = self._heartbeat.check()
+        return wishes._replace(cancel=wishes.cancel or hurried)
 
     def _preview(self, chunk: Chunk) -> bytes | None:
         now = time.monotonic()
@@ -60,14 +61,6 @@ class Reporter:
             return None
         self._preview_at = now
         return images.encode(images.thumbnail(chunk.image(), self._preview_px), format="jpeg", quality=85)
-
-    def _write(self) -> bool:
-        now = time.monotonic()
-        if self.latest is None or now - self._written_at < _DATABASE_EVERY_S:
-            return False
-        self._written_at = now
-        with self._database.writing() as session:
-            return jobs.record_progress(session, self._claim, self.latest)
 
 
 def _step(chunk: Chunk, number: int, losses: Losses) -> dict[str, Any]:

@@ -5,9 +5,8 @@
 
 from __future__ import annotations
 
-from shared.broker import DISPATCH, PAINT
+from shared.broker import PAINT
 from worker import app as process
-from worker import maintenance
 from worker.runner import run
 
 
@@ -16,10 +15,5 @@ def paint(job_ids: list[str]) -> None:
     """Run each job, then make room for the next."""
     for job_id in job_ids:
         run(job_id, process.studio())
-    process.broker().nudge_dispatch()
-
-
-@process.app.task(name=DISPATCH, shared=False)
-def dispatch() -> None:
-    """Fill the broker's window from the backlog."""
-    maintenance.dispatch_due(process.database(), process.broker())
+    process.dispatcher().nudge()
+    process.end_if_spoilt()

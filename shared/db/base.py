@@ -19,6 +19,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 
+from shared import failpoints
 from shared.db import sqlite
 from shared.errors import DatabaseUnavailable
 
@@ -72,10 +73,13 @@ class Database:
             yield session
 
     @contextmanager
-    def writing(self) -> Iterator[Session]:
-        """Open a transaction that writes; commit at the end, roll back on an error."""
-        with _translated(), Session(self._writer, expire_on_commit=False) as session, session.begin():
-            yield session
+    def writing(self, name: str = "write") -> Iterator[Session]:
+        """Open a transaction that writes; commit at the end, roll back on an error. Its `name` is for failpoints."""
+        with _translated(), Session(self._writer, expire_on_commit=False) as session:
+            with session.begin():
+                yield session
+                failpoints.reach(f"before_commit_{name}")
+            failpoints.reach(f"after_commit_{name}")
 
     def check(self) -> None:
         """Raise `DatabaseUnavailable` unless a statement comes back."""

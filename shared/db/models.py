@@ -12,9 +12,13 @@ from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.db.base import Table
-from shared.states import State
+from shared.states import State, Wish
 
 _STATES = ", ".join(f"'{state}'" for state in State)
+_WISHES = ", ".join(f"'{wish}'" for wish in Wish)
+_QUEUED = text("state = 'queued'")
+_SENT = text("dispatched_at IS NOT NULL")
+_RUNNING = text("state = 'running'")
 
 
 class Image(Table):
@@ -39,19 +43,23 @@ class Job(Table):
         CheckConstraint("attempt >= 0", name="attempt"),
         CheckConstraint("(state = 'failed') = (error_code IS NOT NULL)", name="error"),
         CheckConstraint("state <> 'succeeded' OR result IS NOT NULL", name="result"),
-        # What dispatch reads: the waiting jobs in the order in which they go.
-        Index(
-            "ix_jobs_waiting",
-            text("priority DESC"),
-            "id",
-            sqlite_where=text("state = 'queued'"),
-            postgresql_where=text("state = 'queued'"),
-        ),
+        CheckConstraint("(state = 'running') = (lease_expires_at IS NOT NULL)", name="lease"),
+        CheckConstraint("dispatched_at IS NULL OR state = 'queued'", name="sent"),
+        # What dispatch reads: each owner's waiting jobs in the order in which they go, and those sent. Not for
+        # waiting jobs alone: SQLite would pass a partial index over for any other that begins with the state.
+        Index("ix_jobs_turn", "state", "owner", text("priority DESC"), "id"),
+        Index("ix_jobs_sent", "dispatched_at", sqlite_where=_SENT, postgresql_where=_SENT),
+        # What the sweeper and the watchdogs read.
+        Index("ix_jobs_lease", "lease_expires_at", sqlite_where=_RUNNING, postgresql_where=_RUNNING),
+        Index("ix_jobs_start_by", "start_by", sqlite_where=_QUEUED, postgresql_where=_QUEUED),
+        Index("ix_jobs_ended_at", "ended_at"),
         Index("ix_jobs_state_id", "state", "id"),
         Index("ix_jobs_label_id", "label", "id"),
     )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    #: Whose job it is; owners take turns.
+    owner: Mapped[str] = mapped_column(String(64), default="local")
     state: Mapped[str] = mapped_column(String(16))
     preset: Mapped[str] = mapped_column(String(32))
     params: Mapped[dict[str, Any]]
@@ -65,9 +73,26 @@ class Job(Table):
     label: Mapped[str | None] = mapped_column(String(200))
     annotations: Mapped[dict[str, Any]] = mapped_column("metadata")
     attempt: Mapped[int] = mapped_column(default=0)
+    #: Attempts lost in a row without a further checkpoint: workers that died or froze over this job.
+    lost_attempts: Mapped[int] = mapped_column(default=0)
+    #: Attempts given up for an error that may pass.
+    retries: Mapped[int] = mapped_column(default=0)
     worker: Mapped[str | None] = mapped_column(String(200))
+    #: Until when the running attempt holds the job unless it renews.
+    lease_expires_at: Mapped[datetime | None]
     cancel_requested_at: Mapped[datetime | None]
     dispatched_at: Mapped[datetime | None]
+    #: Before this moment a retried job is not sent again.
+    retry_at: Mapped[datetime | None]
+    #: From this moment on a job that has not begun expires.
+    start_by: Mapped[datetime | None]
+    #: Longest time it may run, and how long it has run, all attempts together, in seconds.
+    time_limit_s: Mapped[float | None]
+    ran_s: Mapped[float] = mapped_column(default=0.0)
+    #: Long side it is painted at, in pixels, once the device's memory did not hold the size asked for.
+    size_limit: Mapped[int | None]
+    #: Where the next attempt goes on: key and step.
+    checkpoint: Mapped[dict[str, Any] | None]
     progress: Mapped[dict[str, Any] | None]
     result: Mapped[dict[str, Any] | None]
     error_code: Mapped[str | None] = mapped_column(String(64))
@@ -92,3 +117,30 @@ class JobEvent(Table):
     worker: Mapped[str | None] = mapped_column(String(200))
     details: Mapped[dict[str, Any] | None]
     at: Mapped[datetime]
+
+
+class Worker(Table):
+    """A process that paints, as it last said of itself, and what the operator wishes it to do."""
+
+    __tablename__ = "workers"
+    __table_args__ = (CheckConstraint(f"wish IN ({_WISHES})", name="wish"),)
+
+    name: Mapped[str] = mapped_column(String(200), primary_key=True)
+    wish: Mapped[str] = mapped_column(String(8), default=Wish.WORK)
+    #: Weights and device; null until its painter is ready.
+    about: Mapped[dict[str, Any] | None]
+    started_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+
+
+class Queue(Table):
+    """The one row that says whether jobs are handed out at all."""
+
+    __tablename__ = "queue"
+    __table_args__ = (CheckConstraint("id = 1", name="single"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    #: Since when an operator has it paused.
+    paused_at: Mapped[datetime | None]
+    #: Why it holds by itself until that is mended: the code of an error, such as `storage_full`.
+    held_for: Mapped[str | None] = mapped_column(String(64))

@@ -38,6 +38,12 @@ def jobs(
     return list(session.scalars(query))
 
 
+def running_of(session: Session, worker: str) -> Job | None:
+    """Return the job that a worker runs, if any."""
+    query = select(Job).where(Job.state == State.RUNNING, Job.worker == worker).order_by(Job.started_at.desc())
+    return session.scalars(query.limit(1)).first()
+
+
 def job_events(session: Session, job_id: str) -> list[JobEvent]:
     """Return what happened to a job, oldest first."""
     return list(session.scalars(select(JobEvent).where(JobEvent.job_id == job_id).order_by(JobEvent.id)))

@@ -7,6 +7,7 @@ change from scale to scale; a Keras optimizer keeps variables of a fixed shape.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,6 +47,15 @@ class State(NamedTuple):
     def start(cls, picture: Any) -> State:
         """Begin at `picture` with no momentum."""
         return cls(picture, tf.zeros_like(picture), tf.zeros_like(picture))
+
+    @classmethod
+    def restored(cls, arrays: Mapping[str, NDArray[Any]]) -> State:
+        """Go on from the arrays of a snapshot."""
+        return cls(*(tf.constant(arrays[name], tf.float32) for name in cls._fields))
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Copy the state from the device, for a snapshot."""
+        return {name: tensor.numpy() for name, tensor in self._asdict().items()}
 
 
 def update(adam: Adam, state: State, gradient: Any, step: Any, learning_rate: Any) -> State:

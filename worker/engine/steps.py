@@ -5,9 +5,9 @@ Plain numpy, so that the runner and other engines can use it without TensorFlow.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,18 @@ class Style(NamedTuple):
 
     picture: Picture
     weight: float = 1.0
+
+
+class Snapshot(NamedTuple):
+    """All that a run needs to go on: where it is, and the arrays of its state by name.
+
+    `scale` counts from 1, `done` is the number of steps made at it. Going on from a snapshot computes what an
+    undisturbed run computes; on a CPU in float32, bit for bit.
+    """
+
+    scale: int
+    done: int
+    state: Mapping[str, NDArray[Any]]
 
 
 class Losses(NamedTuple):
@@ -39,7 +51,8 @@ class Chunk:
     `first` counts from 1 over all scales, `total` is the whole run's number of steps; `scale` counts from 1
     to `scales`; `size` is the (width, height) painted at this scale; `step_ms` is the mean time of a step.
     `eta_s` estimates the time to the end of the run, the larger scales to come included.
-    `image()` copies the picture after the last of these steps from the device; call it before the next chunk.
+    `image()` and `snapshot()` copy the picture, or the whole state, after the last of these steps from the
+    device; call them before the next chunk.
     """
 
     first: int
@@ -51,6 +64,7 @@ class Chunk:
     step_ms: float
     eta_s: float
     image: Callable[[], Picture]
+    snapshot: Callable[[], Snapshot]
 
     @property
     def last(self) -> int:

@@ -24,7 +24,7 @@ from worker.engine.network import Network
 from worker.engine.objective import Objective, Recipe, Targets, Weights, objective
 from worker.engine.optimizer import Adam, State, learning_rates
 from worker.engine.pyramid import fitted, long_sides, resized
-from worker.engine.steps import Chunk, Losses, Picture, Style
+from worker.engine.steps import Chunk, Losses, Picture, Snapshot, Style
 
 #: What one compiled call is meant to take, in seconds: long enough to hide the cost of a call, short enough for
 #: a person who cancels or watches.
@@ -46,23 +46,30 @@ def stylize(
     params: StyleParams,
     network: Network,
     *,
+    resume: Snapshot | None = None,
     steps_per_call: int | None = None,
 ) -> Iterator[Chunk]:
     """Paint `content` like `styles`, from the coarsest scale to `params.size`, and yield every step.
 
-    Pictures come at their original size. `steps_per_call` fixes the length of a chunk; by default a chunk takes
-    about 0.17 s, or one step where that takes longer. Raises `InvalidParams` for a picture too narrow for the
+    Pictures come at their original size. `resume` goes on where a run of the same arguments was.
+    `steps_per_call` fixes the length of a chunk; by default a chunk takes about 0.17 s, or one step where that
+    takes longer. Raises `InvalidParams` for a picture too narrow for the
     size, `Diverged` when a loss is not finite, `OutOfMemory` when the device cannot hold a scale.
     """
     sides = long_sides(params, [content.shape, *(style.picture.shape for style in styles)])
     model = objective(network, Recipe.of(params))
     painting: Any = content
     for scale, side in enumerate(sides, start=1):
+        if resume is not None and scale < resume.scale:
+            continue
         height, width = fitted(content.shape, side)
         with _memory_errors(side):
-            state = State.start(resized(painting, (height, width), antialias=params.antialias))
+            if resume is not None and scale == resume.scale:
+                state, done = State.restored(resume.state), resume.done
+            else:
+                state, done = State.start(resized(painting, (height, width), antialias=params.antialias)), 0
             targets = _targets(model, content, styles, side, antialias=params.antialias)
-        for call in _calls(model, targets, state, params, steps_per_call):
+        for call in _calls(model, targets, state, params, done, steps_per_call):
             state = call.state
             first = (scale - 1) * params.steps + call.done + 1
             _check_finite(call.losses, first)
@@ -76,16 +83,17 @@ def stylize(
                 step_ms=call.step_s * 1000,
                 eta_s=call.step_s * _steps_left(sides[scale - 1 :], params.steps, call.done + len(call.losses)),
                 image=partial(_on_host, state.picture),
+                snapshot=partial(_snapshot, scale, call.done + len(call.losses), state),
             )
         painting = state.picture[0]
 
 
 def _calls(
-    model: Objective, targets: Targets, state: State, params: StyleParams, steps_per_call: int | None
+    model: Objective, targets: Targets, state: State, params: StyleParams, done: int, steps_per_call: int | None
 ) -> Iterator[_Call]:
-    """Make the steps of one scale, timing each call to choose the length of the next."""
+    """Make the steps of one scale that are still to do, timing each call to choose the length of the next."""
     settings = Weights.of(params), Adam.of(params), learning_rates(params)
-    done, count = 0, steps_per_call or 1
+    count = steps_per_call or 1
     while done < params.steps:
         count = min(count, params.steps - done)
         started = time.perf_counter()
@@ -120,6 +128,10 @@ def _check_finite(losses: tuple[Losses, ...], first: int) -> None:
     for number, step in enumerate(losses, start=first):
         if not np.isfinite(step).all():
             raise Diverged(f"The losses of step {number} are not finite; lower the learning rate.", step=number)
+
+
+def _snapshot(scale: int, done: int, state: State) -> Snapshot:
+    return Snapshot(scale, done, state.arrays())
 
 
 def _on_host(pictures: Any) -> Picture:

@@ -1,0 +1,95 @@
+"""Leases, checkpoints, retries, deadlines and owners of jobs; workers; the state of the queue.
+
+Revision: 0002. A job that runs as this is applied gets a lease that has ended, so that the sweeper takes it up.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+_QUEUED = sa.text("state = 'queued'")
+_SENT = sa.text("dispatched_at IS NOT NULL")
+_RUNNING = sa.text("state = 'running'")
+_INDEXES: dict[str, tuple[list[Any], Any]] = {
+    "ix_jobs_turn": (["state", "owner", sa.text("priority DESC"), "id"], None),
+    "ix_jobs_sent": (["dispatched_at"], _SENT),
+    "ix_jobs_lease": (["lease_expires_at"], _RUNNING),
+    "ix_jobs_start_by": (["start_by"], _QUEUED),
+    "ix_jobs_ended_at": (["ended_at"], None),
+}
+
+
+def _moment(name: str, *, nullable: bool = True) -> sa.Column[object]:
+    return sa.Column(name, sa.DateTime(timezone=True), nullable=nullable)
+
+
+def _columns() -> list[sa.Column[object]]:
+    return [
+        sa.Column("owner", sa.String(64), nullable=False, server_default="local"),
+        sa.Column("lost_attempts", sa.Integer, nullable=False, server_default="0"),
+        sa.Column("retries", sa.Integer, nullable=False, server_default="0"),
+        _moment("lease_expires_at"),
+        _moment("retry_at"),
+        _moment("start_by"),
+        sa.Column("time_limit_s", sa.Double),
+        sa.Column("ran_s", sa.Double, nullable=False, server_default="0"),
+        sa.Column("size_limit", sa.Integer),
+        sa.Column("checkpoint", sa.JSON(none_as_null=True)),
+    ]
+
+
+def upgrade() -> None:
+    """Widen `jobs` and make the two tables."""
+    op.drop_index("ix_jobs_waiting", "jobs")
+    for column in _columns():
+        op.add_column("jobs", column)
+    op.execute("UPDATE jobs SET lease_expires_at = started_at WHERE state = 'running'")
+    op.execute("UPDATE jobs SET dispatched_at = NULL WHERE state <> 'queued'")
+    with op.batch_alter_table("jobs") as jobs:
+        jobs.create_check_constraint(op.f("ck_jobs_lease"), "(state = 'running') = (lease_expires_at IS NOT NULL)")
+        jobs.create_check_constraint(op.f("ck_jobs_sent"), "dispatched_at IS NULL OR state = 'queued'")
+        for name in ("owner", "lost_attempts", "retries", "ran_s"):
+            jobs.alter_column(name, server_default=None)
+    for name, (columns, where) in _INDEXES.items():
+        op.create_index(name, "jobs", columns, sqlite_where=where, postgresql_where=where)
+    op.create_table(
+        "workers",
+        sa.Column("name", sa.String(200), nullable=False),
+        sa.Column("wish", sa.String(8), nullable=False),
+        sa.Column("about", sa.JSON(none_as_null=True)),
+        _moment("started_at", nullable=False),
+        _moment("seen_at", nullable=False),
+        sa.PrimaryKeyConstraint("name", name="pk_workers"),
+        sa.CheckConstraint("wish IN ('work', 'pause', 'drain')", name=op.f("ck_workers_wish")),
+    )
+    queue = op.create_table(
+        "queue",
+        sa.Column("id", sa.Integer, nullable=False),
+        _moment("paused_at"),
+        sa.Column("held_for", sa.String(64)),
+        sa.PrimaryKeyConstraint("id", name="pk_queue"),
+        sa.CheckConstraint("id = 1", name=op.f("ck_queue_single")),
+    )
+    op.bulk_insert(queue, [{"id": 1}])
+
+
+def downgrade() -> None:
+    """Narrow `jobs` again and drop the two tables."""
+    op.drop_table("queue")
+    op.drop_table("workers")
+    for name in _INDEXES:
+        op.drop_index(name, "jobs")
+    with op.batch_alter_table("jobs") as jobs:
+        for name in ("ck_jobs_lease", "ck_jobs_sent"):
+            jobs.drop_constraint(op.f(name), type_="check")
+        for column in _columns():
+            jobs.drop_column(column.name)
+    op.create_index(
+        "ix_jobs_waiting", "jobs", [sa.text("priority DESC"), "id"], sqlite_where=_QUEUED, postgresql_where=_QUEUED
+    )

@@ -1,0 +1,78 @@
+"""Every write to a worker's row and to the queue's: what they say of themselves, and what operators wish of them.
+
+The wishes are columns, so they outlive a wiped Redis and restarted workers; a claim asks them first.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session
+
+from shared import clock
+from shared.db import moments
+from shared.db.models import Job, Queue, Worker
+from shared.errors import NotFound
+from shared.states import Wish
+
+#: A worker that has said nothing for this long counts as gone, in seconds.
+ALIVE_S = 15.0
+
+
+def beat(session: Session, name: str, about: dict[str, Any] | None = None) -> Wish:
+    """Say that a worker lives, adding its row if there is none; return what is wished of it."""
+    values: dict[str, Any] = {"seen_at": moments.now()}
+    if about is not None:
+        values["about"] = about
+    statement = update(Worker).where(Worker.name == name).values(**values).returning(Worker.wish)
+    wish = session.scalar(statement.execution_options(synchronize_session=False))
+    if wish is None:
+        now = clock.now()
+        session.add(Worker(name=name, wish=Wish.WORK, about=about, started_at=now, seen_at=now))
+    return Wish(wish or Wish.WORK)
+
+
+def leave(session: Session, name: str) -> None:
+    """Forget a worker that ends."""
+    session.execute(delete(Worker).where(Worker.name == name))
+
+
+def instruct(session: Session, name: str, wish: Wish) -> None:
+    """Wish something of a worker; raise `NotFound`."""
+    statement = update(Worker).where(Worker.name == name).values(wish=wish).returning(Worker.name)
+    if session.scalar(statement) is None:
+        raise NotFound(f"There is no worker {name}.")
+
+
+def alive(session: Session) -> list[Worker]:
+    """Return the workers that were heard of lately, by name."""
+    return list(session.scalars(select(Worker).where(Worker.seen_at > moments.after(-ALIVE_S)).order_by(Worker.name)))
+
+
+def willing_count(session: Session) -> int:
+    """Count the workers that live and take jobs."""
+    living = select(func.count()).select_from(Worker)
+    return session.scalar(living.where(Worker.seen_at > moments.after(-ALIVE_S), Worker.wish == Wish.WORK)) or 0
+
+
+def queue(session: Session) -> Queue:
+    """Return the queue's row."""
+    return session.scalars(select(Queue)).one()
+
+
+def pause_queue(session: Session) -> None:
+    """Hand out no more jobs; those that run go on."""
+    session.execute(update(Queue).where(Queue.paused_at.is_(None)).values(paused_at=clock.now()))
+
+
+def resume_queue(session: Session) -> None:
+    """Hand out jobs again, those first whose messages workers refused meanwhile."""
+    session.execute(update(Queue).values(paused_at=None))
+    sent = update(Job).where(Job.dispatched_at.is_not(None))
+    session.execute(sent.values(dispatched_at=None).execution_options(synchronize_session=False))
+
+
+def hold_queue(session: Session, code: str | None) -> None:
+    """Send nothing until the trouble of that code is mended; None says that it is."""
+    session.execute(update(Queue).values(held_for=code))

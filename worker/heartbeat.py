@@ -1,0 +1,105 @@
+"""Keeps a claim alive, and knows when it is not.
+
+A thread renews the lease every second, since one step may take longer than a lease; with it go the latest step
+to the database and the wishes back. The painting loop asks `check` between two chunks: it never paints on a
+lease that may have ended, nor depends on the thread, which may have died.
+
+Invariant: the lease this side believes in ends no later than the database's, since it counts from before the
+renewal was sent. While the database is away nobody can take the job, and the loop waits for an answer.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+from shared import logs
+from shared.db import jobs
+from shared.db.base import Database
+from shared.db.jobs import Claim, LostRace, Wishes
+from shared.errors import DatabaseUnavailable
+
+#: Time between two renewals, in seconds: also how soon a wish is heard without Redis.
+_EVERY_S = 1.0
+
+log = logs.get(__name__)
+
+
+class Heartbeat:
+    """One claim's lease: `with Heartbeat(...) as heartbeat: ... heartbeat.check()`."""
+
+    def __init__(
+        self, claim: Claim, database: Database, *, lease_s: float, claimed_at: float, leaving: Callable[[], bool]
+    ) -> None:
+        """Hold `claim`, asked for at the monotonic time `claimed_at`; `leaving`: is this process asked to end?"""
+        self._claim = claim
+        self._database = database
+        self._lease_s = lease_s
+        self._leaving = leaving
+        self._began_at = claimed_at
+        self._holds_until = claimed_at + lease_s
+        self._wishes = Wishes()
+        self._lost = False
+        self._away = False
+        self._ended = threading.Event()
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+        #: How long the job ran in earlier attempts, in seconds.
+        self.ran_before_s = 0.0
+        #: The latest step, which the next renewal takes along.
+        self.progress: dict[str, Any] | None = None
+
+    def __enter__(self) -> Self:
+        """Begin to renew."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: TracebackType | type[BaseException] | BaseException | None) -> None:
+        """Renew no more."""
+        self._ended.set()
+        self._thread.join()
+
+    @property
+    def ran_s(self) -> float:
+        """How long the job has run, all attempts together, in seconds."""
+        return self.ran_before_s + time.monotonic() - self._began_at
+
+    def check(self) -> Wishes:
+        """Return what is wished; raise `LostRace` once the claim is void, or if nobody knows and we are leaving."""
+        if time.monotonic() >= self._holds_until - self._lease_s / 2:  # the thread is late, or dead
+            self._beat()
+        while not self._lost and time.monotonic() >= self._holds_until:
+            if self._leaving():
+                self._lost = True
+            elif not self._ended.wait(_EVERY_S):
+                self._beat()
+        if self._lost:
+            raise LostRace(self._claim)
+        return self._wishes
+
+    def _run(self) -> None:
+        while not self._lost and not self._ended.wait(_EVERY_S):
+            self._beat()
+
+    def _beat(self) -> None:
+        """Renew once; a lost claim and a database that is away are remembered, not raised."""
+        with self._lock:
+            asked_at = time.monotonic()
+            try:
+                with self._database.writing("renew") as session:
+                    self._wishes = jobs.renew(
+                        session, self._claim, lease_s=self._lease_s, ran_s=self.ran_s, progress=self.progress
+                    )
+            except LostRace:
+                self._lost = True
+                return
+            except DatabaseUnavailable as error:
+                if not self._away:
+                    log.warning("lease_not_renewed", code=error.code)
+                self._away = True
+                return
+            self._away = False
+            self._holds_until = asked_at + self._lease_s

@@ -1,0 +1,63 @@
+"""Files that no row names: half-written ones, results of attempts that lost their claim, jobs deleted since.
+
+A file is removed only when it is old and the rows, read after its name, do not know it: whoever stores a file
+writes its row next, well within that age.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from shared.db.base import Database
+from shared.db.models import Image, Job
+from shared.states import State
+from shared.storage import ImageStore
+
+#: Files judged with one question to the database.
+_AT_ONCE = 200
+
+
+def remove_orphans(database: Database, store: ImageStore, *, older_than_s: float) -> int:
+    """Remove what nobody needs and is older than that; return how many files."""
+    removed = store.discard_unfinished(older_than_s)
+    for keys in _in_groups(store.old(older_than_s)):
+        with database.reading() as session:
+            orphans = _orphans(session, keys)
+        for key in orphans:
+            store.delete(key)
+        removed += len(orphans)
+    return removed
+
+
+def _orphans(session: Session, keys: list[str]) -> list[str]:
+    """Return those of `keys` that no image and no job needs."""
+    images = {f"sha256:{key.rpartition('/')[2]}": key for key in keys if key.startswith("images/")}
+    known = set(session.scalars(select(Image.id).where(Image.id.in_(images))))
+    orphans = [key for image_id, key in images.items() if image_id not in known]
+    files = [key for key in keys if key.startswith("jobs/")]
+    jobs = {job.id: job for job in session.scalars(select(Job).where(Job.id.in_({_job_of(key) for key in files})))}
+    orphans += [key for key in files if not _needed(key, jobs.get(_job_of(key)))]
+    return orphans + [key for key in keys if key.startswith("probe/")]
+
+
+def _needed(key: str, job: Job | None) -> bool:
+    """Say whether a job's row names the file, or its running attempt may still do so."""
+    if job is None:
+        return False
+    named = {*(job.result or {}).values(), *(job.checkpoint or {}).values()}
+    running = job.state == State.RUNNING and key.startswith(f"jobs/{job.id}/{job.attempt}/")
+    return key in named or running
+
+
+def _job_of(key: str) -> str:
+    return key.split("/")[1]
+
+
+def _in_groups(keys: Iterable[str]) -> Iterator[list[str]]:
+    remaining = iter(keys)
+    while group := list(islice(remaining, _AT_ONCE)):
+        yield group
