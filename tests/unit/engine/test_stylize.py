@@ -136,3 +136,22 @@ def test_the_gradient_is_that_of_finite_differences(
     slope = (total(at + reach * direction) - total(at - reach * direction)) / (2 * reach)
 
     assert float(slope) == pytest.approx(float(tf.norm(gradient)), rel=1e-2)
+
+
+@pytest.mark.parametrize("at", range(4))
+def test_going_on_from_a_snapshot_is_bit_equal_to_an_undisturbed_run(
+    content: Picture, style: Picture, network: Network, at: int
+) -> None:
+    whole = list(stylize(content, [Style(style)], SMALL, network, steps_per_call=3))
+    halted = stylize(content, [Style(style)], SMALL, network, steps_per_call=3)
+    snapshot = next(itertools.islice(halted, at, None)).snapshot()
+
+    rest = list(stylize(content, [Style(style)], SMALL, network, resume=snapshot, steps_per_call=1))
+
+    made = whole[at].last
+    if made < whole[-1].total:
+        assert rest[0].first == made + 1
+        np.testing.assert_array_equal(every_loss(rest), every_loss(whole)[made:])
+        np.testing.assert_array_equal(rest[-1].image(), whole[-1].image())
+    else:
+        assert rest == []
