@@ -60,6 +60,11 @@ class _Sight(NamedTuple):
     child: int | None
 
 
+def replace_process() -> None:
+    """Start this process anew in its place."""
+    os.execv(sys.executable, [sys.executable, "-m", "worker", "paint"])  # noqa: S606 - ourselves again
+
+
 class Overseer:
     """Watches one worker from its parent process."""
 
@@ -71,17 +76,22 @@ class Overseer:
         messages: Messages,
         intake: Intake,
         children: Callable[[], list[int]],
+        *,
+        replace: Callable[[], None] = replace_process,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Watch the worker `name`, whose child processes `children` lists."""
+        """Watch the worker `name`, whose child processes `children` lists; `replace` starts this process anew."""
         self._name = name
         self._settings = settings
         self._database = database
         self._messages = messages
         self._intake = intake
         self._children = children
+        self._replace = replace
+        self._clock = clock
         self._wish = Wish.WORK
         self._sight: _Sight | None = None
-        self._busy_at = time.monotonic()
+        self._busy_at = clock()
         self._ending_since: float | None = None
         self._away = False
 
@@ -91,23 +101,27 @@ class Overseer:
 
     def end(self) -> None:
         """Remember that the worker is asked to end: its child has a while to hand its job back."""
-        self._ending_since = time.monotonic()
+        self._ending_since = self._clock()
 
     def message_taken(self) -> None:
         """Remember that the worker does take messages."""
-        self._busy_at = time.monotonic()
+        self._busy_at = self._clock()
 
     def _watch(self) -> None:
         while True:
-            try:
-                self.look()
-                self._away = False
-            except (DatabaseUnavailable, BrokerUnavailable) as error:
-                if not self._away:
-                    log.warning("overseer_blind", code=error.code)
-                self._away = True
-                self._busy_at = time.monotonic()
+            self.look_patiently()
             time.sleep(_EVERY_S)
+
+    def look_patiently(self) -> None:
+        """Look once; a database or a broker that is away is logged once, and not the worker's fault."""
+        try:
+            self.look()
+            self._away = False
+        except (DatabaseUnavailable, BrokerUnavailable) as error:
+            if not self._away:
+                log.warning("overseer_blind", code=error.code)
+            self._away = True
+            self._busy_at = self._clock()
 
     def look(self) -> None:
         """Look once; raise `DatabaseUnavailable` or `BrokerUnavailable`."""
@@ -116,7 +130,7 @@ class Overseer:
             job = queries.running_of(session, self._name)
         self._obey(wish)
         if job is not None:
-            self._busy_at = time.monotonic()
+            self._busy_at = self._clock()
             self._look_at(job)
         elif self._wish == Wish.WORK and self._ending_since is None:
             self._check_intake()
@@ -130,16 +144,16 @@ class Overseer:
         else:
             self._intake.close()
         self._wish = wish
-        self._busy_at = time.monotonic()
+        self._busy_at = self._clock()
 
     def _look_at(self, job: Job) -> None:
         """Take the job from its child if that has died, hangs, is over the job's limit, or keeps an ending worker."""
         sight = self._see(job)
-        still_s = time.monotonic() - sight.since
+        still_s = self._clock() - sight.since
         limit_s = job.time_limit_s or self._settings.time_limit_s
         if self._child() != sight.child:
             self._take(job, "child_died", jobs.lose)
-        elif self._ending_since is not None and time.monotonic() - self._ending_since > _DRAIN_GRACE_S:
+        elif self._ending_since is not None and self._clock() - self._ending_since > _DRAIN_GRACE_S:
             self._kill()
             self._take(
                 job, "child_kept_the_worker", lambda session, held: jobs.give_back(session, held, reason="drain")
@@ -155,9 +169,9 @@ class Overseer:
     def _see(self, job: Job) -> _Sight:
         step = (job.progress or {}).get("step", 0)
         if self._sight is None or self._sight[:2] != (job.id, job.attempt):
-            self._sight = _Sight(job.id, job.attempt, step, time.monotonic(), self._child())
+            self._sight = _Sight(job.id, job.attempt, step, self._clock(), self._child())
         elif self._sight.step != step:
-            self._sight = self._sight._replace(step=step, since=time.monotonic())
+            self._sight = self._sight._replace(step=step, since=self._clock())
         return self._sight
 
     def _child(self) -> int | None:
@@ -179,10 +193,10 @@ class Overseer:
 
     def _check_intake(self) -> None:
         """Replace this process if messages wait, it is idle, and still it takes none."""
-        now = time.monotonic()
+        now = self._clock()
         if self._messages.waiting() == 0:
             self._busy_at = now
         elif now - self._busy_at > self._settings.starve_s:
             log.error("worker_starved", seconds=round(now - self._busy_at, 1))
             self._kill()
-            os.execv(sys.executable, [sys.executable, "-m", "worker", "paint"])  # noqa: S606 - ourselves again
+            self._replace()
