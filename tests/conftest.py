@@ -1,4 +1,4 @@
-"""What every test may ask for: settings in a fresh home, a migrated database, storage, a real Redis."""
+"""What every test may ask for: settings in a fresh home, a migrated database, storage, a real Redis and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from api import redis_server
 from shared import progress
 from shared.db.base import Database, connect
 from shared.settings import Settings
+from tests.postgres import PostgresServer
 from tests.waiting import wait_until
 
 
@@ -51,11 +52,30 @@ def redis(redis_url: str) -> Iterator[Redis]:
     client.close()
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A real PostgreSQL server on a private Unix socket, one for the whole run; leave it as it is."""
+    with PostgresServer() as server:
+        migrations.upgrade(server.create_database("template_of_tests"))
+        yield server
+
+
 @pytest.fixture
-def settings(tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of the test's own database: SQLite, or what the test or its folder is parametrised with."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        yield f"sqlite:///{tmp_path}/atelier.db"
+    else:
+        server = request.getfixturevalue("postgres")
+        yield server.create_database("of_a_test", template="template_of_tests")
+        server.drop_database("of_a_test")
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database_url: str, request: pytest.FixtureRequest) -> Settings:
     """Settings of a fresh home, with the real Redis if the test uses it, else one that is away."""
     url = request.getfixturevalue("redis_url") if "redis" in request.fixturenames else f"unix://{tmp_path}/away.sock"
-    return Settings.load(home=tmp_path, redis_url=url, weights="patch")
+    return Settings.load(home=tmp_path, database_url=database_url, redis_url=url, weights="patch")
 
 
 @pytest.fixture

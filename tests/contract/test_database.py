@@ -1,39 +1,48 @@
-"""SQLite as several processes need it."""
+"""The database under many writers, away, and back again."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Column, Integer, MetaData, Table, insert, select, update
 
-from shared.db import sqlite
 from shared.db.base import connect
-from shared.errors import DatabaseUnavailable, Misconfigured
+from shared.errors import DatabaseUnavailable
+from tests.postgres import PostgresServer
+
+counter = Table("counter", MetaData(), Column("n", Integer))
 
 
-def pragma(database, name: str):
-    with database.reading() as session:
-        return session.scalar(text(f"PRAGMA {name}"))
+@pytest.fixture(scope="module")
+def own_server():
+    """A PostgreSQL server that the tests of this file may kill."""
+    with PostgresServer() as server:
+        yield server
 
 
-def test_each_connection_has_the_pragmas(database) -> None:
-    found = {name: pragma(database, name) for name in ("journal_mode", "busy_timeout", "synchronous", "foreign_keys")}
-    assert found == {"journal_mode": "wal", "busy_timeout": 30_000, "synchronous": 2, "foreign_keys": 1}
+@pytest.fixture
+def own_database(own_server):
+    """A fresh database of that server, which runs again afterwards, whatever the test did to it."""
+    opened = connect(own_server.create_database("own"))
+    yield opened
+    opened.engine.dispose()
+    own_server.kill()
+    own_server.start()
+    own_server.drop_database("own")
 
 
 def test_writers_that_read_first_never_meet_a_lock_error(database) -> None:
     with database.writing() as session:
-        session.execute(text("CREATE TABLE counter (n INTEGER)"))
-        session.execute(text("INSERT INTO counter VALUES (0)"))
+        counter.create(session.connection())
+        session.execute(insert(counter).values(n=0))
 
     def count() -> None:
         for _ in range(50):
             with database.writing() as session:
-                n = session.scalar(text("SELECT n FROM counter"))
-                session.execute(text("UPDATE counter SET n = :n"), {"n": n + 1})
+                # SQLite's writers are alone anyway; PostgreSQL's must say which row they are about to write
+                n = session.scalar(select(counter.c.n).with_for_update())
+                session.execute(update(counter).values(n=n + 1))
 
     threads = [threading.Thread(target=count) for _ in range(4)]
     for thread in threads:
@@ -41,30 +50,68 @@ def test_writers_that_read_first_never_meet_a_lock_error(database) -> None:
     for thread in threads:
         thread.join(60)
     with database.reading() as session:
-        assert session.scalar(text("SELECT n FROM counter")) == 200
+        assert session.scalar(select(counter.c.n)) == 200
 
 
-def test_a_database_that_is_away_is_said_to_be(tmp_path) -> None:
-    url = f"postgresql://nobody@127.0.0.1:1/{tmp_path.name}"
+@pytest.mark.parametrize(
+    "pattern", ["sqlite:///{folder}", "postgresql://x@127.0.0.1:1/x", "postgresql:///x?host={folder}"]
+)
+def test_a_database_that_is_away_is_said_to_be(tmp_path, pattern) -> None:
     with pytest.raises(DatabaseUnavailable):
-        connect(url).check()
+        connect(pattern.format(folder=tmp_path)).check()
 
 
-def test_a_sqlite_that_corrupts_is_refused(monkeypatch) -> None:
-    monkeypatch.setattr(sqlite, "_LEAST_VERSION", (99, 0, 0))
-    with pytest.raises(Misconfigured, match="pysqlite3"):
-        sqlite.driver()
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_a_server_that_comes_back_is_found_at_once(own_server, own_database, end) -> None:
+    own_database.check()
+    getattr(own_server, end)()
+    with pytest.raises(DatabaseUnavailable):
+        own_database.check()
+    own_server.start()
+    own_database.check()
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="the wheel and the hazard are Linux'")
-@pytest.mark.parametrize("order", ["tensorflow, sqlite", "sqlite, tensorflow"])
-def test_tensorflow_does_not_swap_the_sqlite_library(order: str) -> None:
-    steps = {"tensorflow": "import tensorflow", "sqlite": "d = sqlite.driver()"}
-    code = ["from shared.db import sqlite", *(steps[name] for name in order.split(", "))]
-    code.append("print('found', d.connect(':memory:').execute('select sqlite_version()').fetchone()[0])")
-    run = subprocess.run(
-        [sys.executable, "-c", "\n".join(code)], capture_output=True, text=True, check=False, timeout=120
-    )
-    found = run.stdout.split("found ")[1].split(".")
-    assert tuple(int(part) for part in found) >= (3, 51, 3), run.stderr
+def test_a_pool_that_slept_through_a_restart_still_works(own_server, own_database) -> None:
+    own_database.check()
+    own_server.kill()
+    own_server.start()
+    own_database.check()
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_a_server_that_ends_within_a_transaction_is_said_to_be_away(own_server, own_database, end) -> None:
+    with own_database.writing() as session:
+        counter.create(session.connection())
+
+    def write_to_the_end() -> None:
+        with own_database.writing() as session:
+            session.execute(insert(counter).values(n=1))
+            getattr(own_server, end)()
+
+    with pytest.raises(DatabaseUnavailable):
+        write_to_the_end()
+    own_server.start()
+    with own_database.reading() as session:
+        assert session.scalars(select(counter.c.n)).all() == []
+
+
+def test_what_was_committed_outlives_a_kill(own_server, own_database) -> None:
+    with own_database.writing() as session:
+        counter.create(session.connection())
+        session.execute(insert(counter).values(n=1))
+    own_server.kill()
+    own_server.start()
+    with own_database.reading() as session:
+        assert session.scalar(select(counter.c.n)) == 1
+
+
+def test_a_frozen_server_goes_on_where_it_was(own_server, own_database) -> None:
+    own_database.check()
+    own_server.freeze()
+    waiting = threading.Thread(target=own_database.check)
+    waiting.start()
+    waiting.join(0.2)
+    assert waiting.is_alive()
+    own_server.thaw()
+    waiting.join(10)
+    assert not waiting.is_alive()
