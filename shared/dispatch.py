@@ -131,7 +131,7 @@ def _heads(session: Session, room: int, redispatch_after_s: float) -> Sequence[t
         .correlate(owners)
     )
     heads = select(Job.id, Job.owner, Job.priority).join(owners, Job.id.in_(own))
-    return [row.tuple() for row in session.execute(heads.order_by(Job.priority.desc(), Job.id))]
+    return list(session.execute(heads.order_by(Job.priority.desc(), Job.id)))
 
 
 def _in_flight(session: Session, redispatch_after_s: float) -> Sequence[tuple[str, int]]:
@@ -139,7 +139,7 @@ def _in_flight(session: Session, redispatch_after_s: float) -> Sequence[tuple[st
     sent = Job.dispatched_at > moments.after(-redispatch_after_s)
     flying = union_all(*(select(Job.owner).where(where) for where in (Job.state == State.RUNNING, sent))).subquery()
     query = select(flying.c.owner, func.count()).group_by(flying.c.owner)
-    return [row.tuple() for row in session.execute(query)]
+    return list(session.execute(query))
 
 
 def _due(job: type[Job], redispatch_after_s: float) -> ColumnElement[bool]:
