@@ -4,7 +4,8 @@ One stream per job. The worker writes the steps of one compiled call in one roun
 back whether a cancel is wished. All of it may vanish at any moment and only history is lost: the database
 has the last state and every wish.
 
-Invariant: no call waits longer than its timeout, and every key has a time to live.
+Invariant: no call waits longer than its timeout, nor does a reader for a Redis that another found away; every
+key has a time to live.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from redis import Redis, RedisError
+from redis import ConnectionError, Redis, RedisError, TimeoutError  # noqa: A004 - Redis' own, not Python's
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from shared import logs
+from shared.breaker import Breaker
 
 log = logs.get(__name__)
 
@@ -27,6 +29,8 @@ HISTORY_S = 24 * 3600
 HISTORY_STEPS = 20_000
 #: Longest wait of one ordinary call, in seconds.
 _TIMEOUT_S = 1.0
+#: How long readers fail at once after one has found Redis away, in seconds.
+_REST_S = 2.0
 
 
 class Event(NamedTuple):
@@ -63,6 +67,7 @@ class RedisProgress:
         """Use `redis`, made by `connect`."""
         self._redis = redis
         self._away = False
+        self._reading = Breaker((ConnectionError, TimeoutError), rest_s=_REST_S)
 
     # -- the worker's side: losing Redis is logged once and never stops the painting
 
@@ -116,17 +121,17 @@ class RedisProgress:
     # -- the API's side: these raise RedisError, and the caller falls back on the database
 
     def check(self) -> None:
-        """Raise `RedisError` unless Redis answers."""
+        """Raise `RedisError` unless Redis answers; it is asked in any case."""
         self._redis.ping()
 
     def wish_cancel(self, job_id: str) -> None:
         """Tell a running job quickly that its cancel is wished; the wish itself is in the database."""
-        self._redis.set(_cancel(job_id), 1, ex=HISTORY_S)
+        self._reading.call(lambda: self._redis.set(_cancel(job_id), 1, ex=HISTORY_S))
 
     def latest_step(self, job_id: str) -> dict[str, Any] | None:
         """Return the newest step of a job, or None."""
-        newest = _parsed(self._redis.xrevrange(_stream(job_id), count=4))
-        return next((event.data for event in newest if event.name == "step"), None)
+        newest = self._reading.call(lambda: self._redis.xrevrange(_stream(job_id), count=4))
+        return next((event.data for event in _parsed(newest) if event.name == "step"), None)
 
     def all_steps(self, job_id: str) -> list[dict[str, Any]]:
         """Return every step still kept, oldest first; those that a later attempt made again, once."""
@@ -141,17 +146,17 @@ class RedisProgress:
 
     def events(self, job_id: str) -> Iterator[Event]:
         """Yield every entry still kept, oldest first."""
-        return _parsed(self._redis.xrange(_stream(job_id)))
+        return _parsed(self._reading.call(lambda: self._redis.xrange(_stream(job_id))))
 
     def wait_events(self, job_id: str, after: str, *, block_ms: int) -> list[Event]:
         """Return the entries after stream id `after`, waiting up to `block_ms` for the first of them."""
-        answer = self._redis.xread({_stream(job_id): after}, count=500, block=block_ms)
+        answer = self._reading.call(lambda: self._redis.xread({_stream(job_id): after}, count=500, block=block_ms))
         streams = answer.values() if isinstance(answer, dict) else (entries for _key, entries in answer or ())
         return [event for entries in streams for event in _parsed(_flat(entries))]
 
     def preview(self, job_id: str) -> bytes | None:
         """Return the newest preview, an encoded JPEG, or None."""
-        data = self._redis.get(_preview(job_id))
+        data = self._reading.call(lambda: self._redis.get(_preview(job_id)))
         return data if isinstance(data, bytes) else None
 
 
