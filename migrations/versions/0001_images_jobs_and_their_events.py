@@ -60,11 +60,11 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_jobs"),
         sa.ForeignKeyConstraint(["content_id"], ["images.id"], name="fk_jobs_content_id"),
         sa.CheckConstraint(
-            "state IN ('queued', 'running', 'succeeded', 'failed', 'canceled', 'expired')", name="ck_jobs_state"
+            "state IN ('queued', 'running', 'succeeded', 'failed', 'canceled', 'expired')", name=op.f("ck_jobs_state")
         ),
-        sa.CheckConstraint("attempt >= 0", name="ck_jobs_attempt"),
-        sa.CheckConstraint("(state = 'failed') = (error_code IS NOT NULL)", name="ck_jobs_error"),
-        sa.CheckConstraint("state <> 'succeeded' OR result IS NOT NULL", name="ck_jobs_result"),
+        sa.CheckConstraint("attempt >= 0", name=op.f("ck_jobs_attempt")),
+        sa.CheckConstraint("(state = 'failed') = (error_code IS NOT NULL)", name=op.f("ck_jobs_error")),
+        sa.CheckConstraint("state <> 'succeeded' OR result IS NOT NULL", name=op.f("ck_jobs_result")),
     )
     waiting = sa.text("state = 'queued'")
     op.create_index(

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from sqlalchemy import JSON, DateTime, Dialect, Engine, MetaData, create_engine, make_url, text
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 
@@ -30,6 +31,11 @@ _NAMES = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s",
     "pk": "pk_%(table_name)s",
 }
+#: What PostgreSQL says, beyond a lost connection, when it cannot serve us now: read-only after a failover, and a
+#: transaction it gave up waiting for.
+_AWAY_STATES = ("25006", "25P03")
+#: Bounds on what one statement, one lock and one idle transaction may take on PostgreSQL.
+_POSTGRES_BOUNDS = "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=30s"
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -64,12 +70,14 @@ class Database:
     def __init__(self, engine: Engine) -> None:
         """Wrap an engine made by `connect`."""
         self.engine = engine
+        snapshot = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        self._reader = engine.execution_options(**snapshot) if engine.dialect.name == "postgresql" else engine
         self._writer = engine.execution_options(**{sqlite.WRITING: True})
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """Open a read-only transaction on one consistent snapshot."""
-        with _translated(), Session(self.engine, expire_on_commit=False) as session:
+        with _translated(), Session(self._reader, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
@@ -91,7 +99,11 @@ class Database:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except (OperationalError, InterfaceError) as error:
+    except (OperationalError, InterfaceError, PoolTimeout) as error:
+        raise DatabaseUnavailable() from error
+    except DBAPIError as error:
+        if not error.connection_invalidated and getattr(error.orig, "sqlstate", "") not in _AWAY_STATES:
+            raise
         raise DatabaseUnavailable() from error
 
 
@@ -106,4 +118,5 @@ def connect(url: str) -> Database:
         return Database(engine)
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
-    return Database(create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": 5}))
+    arguments = {"connect_timeout": 5, "options": _POSTGRES_BOUNDS}
+    return Database(create_engine(parsed, pool_pre_ping=True, pool_timeout=5, connect_args=arguments))

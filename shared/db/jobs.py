@@ -62,23 +62,24 @@ def request_cancel(session: Session, job_id: str) -> State:
 
     Raises `NotFound`, and `IllegalTransition` for a job that ended otherwise. Wishing twice is wishing once.
     """
+    state = session.scalar(select(Job.state).where(Job.id == job_id).with_for_update())
     now = clock.now()
-    queued = _where_state(job_id, State.QUEUED)
-    attempt = _attempt_of(session, queued, state=State.CANCELED, cancel_requested_at=now, ended_at=now)
-    if attempt is not None:
-        record(session, job_id, "job_canceled", State.CANCELED, attempt=attempt)
+    if state == State.QUEUED:
+        values = {"state": State.CANCELED, "cancel_requested_at": now, "ended_at": now}
+        attempt = _attempt_of(session, _where_state(job_id, State.QUEUED), **values)
+        record(session, job_id, "job_canceled", State.CANCELED, attempt=attempt or 0)
         return State.CANCELED
-    unwished = (*_where_state(job_id, State.RUNNING), Job.cancel_requested_at.is_(None))
-    attempt = _attempt_of(session, unwished, cancel_requested_at=now)
-    if attempt is not None:
-        record(session, job_id, "cancel_requested", State.RUNNING, attempt=attempt)
+    if state == State.RUNNING:
+        unwished = (*_where_state(job_id, State.RUNNING), Job.cancel_requested_at.is_(None))
+        attempt = _attempt_of(session, unwished, cancel_requested_at=now)
+        if attempt is not None:
+            record(session, job_id, "cancel_requested", State.RUNNING, attempt=attempt)
         return State.RUNNING
-    state = session.scalar(select(Job.state).where(Job.id == job_id))
     if state is None:
         raise NotFound(f"There is no job {job_id}.")
-    if state not in (State.RUNNING, State.CANCELED):
+    if state != State.CANCELED:
         raise IllegalTransition(f"The job has {state} and cannot be canceled.", state=state)
-    return State(state)
+    return State.CANCELED
 
 
 # -- the worker's side
@@ -193,7 +194,7 @@ def lose(session: Session, held: Claim, *, expired_only: bool = False) -> State:
     where = _held(held)
     if expired_only:
         where = (*where, Job.lease_expires_at <= moments.now())
-    lost = session.scalar(select(Job.lost_attempts).where(*where))
+    lost = session.scalar(select(Job.lost_attempts).where(*where).with_for_update())
     if lost is None:
         raise LostRace(held)
     if lost + 1 < MAX_LOST_ATTEMPTS:

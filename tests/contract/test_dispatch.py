@@ -3,89 +3,213 @@
 from __future__ import annotations
 
 import threading
-from datetime import timedelta
+from itertools import pairwise
 
-from sqlalchemy import update
+import pytest
+from sqlalchemy import func, select, update
 
-from shared import clock
-from shared.db import jobs
+from shared.db import jobs, moments, workers
+from shared.db.base import Database
 from shared.db.models import Job
-from shared.dispatch import dispatch
-from tests.factories import add_job
+from shared.dispatch import Dispatcher
+from shared.errors import BrokerUnavailable
+from shared.settings import Settings
+from tests.factories import add_image, add_job
+from tests.waiting import wait_until
 
 
 class Outbox(list):
-    """Takes messages as the broker does; `away` refuses them."""
+    """Takes messages as the broker does; `away` refuses them, `take` is a worker's."""
 
     away = False
 
-    def __call__(self, job_ids) -> bool:
+    def __init__(self) -> None:
+        super().__init__()
+        self.unread: list[str] = []
+
+    def waiting(self) -> int:
+        return len(self.unread)
+
+    def send_paint(self, job_ids) -> bool:
         if not self.away:
             self.extend(job_ids)
+            self.unread.extend(job_ids)
         return not self.away
 
+    def take(self) -> str:
+        return self.unread.pop(0)
 
-def test_the_window_bounds_what_waits_in_the_broker(database) -> None:
+
+@pytest.fixture
+def outbox() -> Outbox:
+    return Outbox()
+
+
+@pytest.fixture
+def dispatch(database, settings, outbox):
+    return Dispatcher(database, outbox, settings).run
+
+
+def claim(database: Database, job_id: str) -> None:
+    with database.writing() as session:
+        assert jobs.claim(session, job_id, worker="w", weights={}, lease_s=20)
+
+
+def age_messages(database: Database, settings: Settings) -> None:
+    with database.writing() as session:
+        session.execute(update(Job).values(dispatched_at=moments.after(-settings.redispatch_after_s - 1)))
+
+
+def test_the_window_bounds_what_waits_in_the_broker(database, dispatch, outbox) -> None:
     made = [add_job(database) for _ in range(5)]
-    outbox = Outbox()
-    assert dispatch(database, outbox, window=2, redispatch_after_s=30) == 2
-    assert dispatch(database, outbox, window=2, redispatch_after_s=30) == 0
+    assert dispatch() == 2
+    assert dispatch() == 0
     assert outbox == made[:2]
 
 
-def test_a_claimed_job_makes_room_for_the_next(database) -> None:
-    made = [add_job(database) for _ in range(2)]
-    outbox = Outbox()
-    dispatch(database, outbox, window=1, redispatch_after_s=30)
+def test_the_window_grows_with_the_workers_that_take_jobs(database, dispatch, outbox) -> None:
+    for _ in range(9):
+        add_job(database)
     with database.writing() as session:
-        jobs.claim(session, made[0], worker="w", weights={})
-    dispatch(database, outbox, window=1, redispatch_after_s=30)
+        for name in ("w1", "w2", "paused"):
+            workers.beat(session, name)
+        workers.instruct(session, "paused", workers.Wish.PAUSE)
+    assert dispatch() == 4
+
+
+def test_a_message_taken_makes_room_for_the_next(database, dispatch, outbox) -> None:
+    made = [add_job(database) for _ in range(3)]
+    dispatch()
+    claim(database, outbox.take())
+    dispatch()
     assert outbox == made
 
 
-def test_higher_priority_goes_first(database) -> None:
+def test_higher_priority_goes_first(database, dispatch, outbox) -> None:
     late, urgent = add_job(database), add_job(database, priority=1)
-    outbox = Outbox()
-    dispatch(database, outbox, window=2, redispatch_after_s=30)
+    dispatch()
     assert outbox == [urgent, late]
 
 
-def test_a_lost_message_is_sent_again_after_a_while(database) -> None:
-    job_id = add_job(database)
-    outbox = Outbox()
-    dispatch(database, outbox, window=1, redispatch_after_s=30)
+def test_owners_take_turns_whatever_the_length_of_their_queues(database, dispatch, outbox) -> None:
+    image = add_image(database)
+    owners = ["many"] * 30 + ["few"] * 5 + ["other"] * 5
+    owner_of = {add_job(database, image_id=image, owner=owner): owner for owner in owners}
+    running: list[str] = []
+    for _ in owners:
+        dispatch()
+        running.append(outbox.take())
+        claim(database, running[-1])
+        if len(running) > 1:
+            finish(database, running[-2])
+    order = [owner_of[job_id] for job_id in running]
+    assert sorted(running) == sorted(owner_of)
+    assert all({"few", "other", "many"} == set(order[i : i + 3]) for i in range(1, 12, 3)), order
+    mine = [job_id for job_id in running if owner_of[job_id] == "many"]
+    assert all(earlier < later for earlier, later in pairwise(mine))
+
+
+def finish(database: Database, job_id: str) -> None:
     with database.writing() as session:
-        session.execute(update(Job).values(dispatched_at=clock.now() - timedelta(seconds=31)))
-    dispatch(database, outbox, window=1, redispatch_after_s=30)
+        jobs.succeed(session, jobs.Claim(job_id, 1, "w"), result={})
+
+
+def test_a_lost_message_is_sent_again_after_a_while(database, settings, dispatch, outbox) -> None:
+    job_id = add_job(database)
+    dispatch()
+    outbox.unread.clear()  # Redis was wiped
+    assert dispatch() == 0
+    age_messages(database, settings)
+    assert dispatch() == 1
     assert outbox == [job_id, job_id]
 
 
-def test_what_the_broker_refuses_is_due_at_once(database) -> None:
+def test_messages_behind_busy_workers_are_never_repeated(database, settings, dispatch, outbox) -> None:
+    for _ in range(5):
+        add_job(database)
+    for _ in range(10):
+        dispatch()
+        age_messages(database, settings)
+    assert len(outbox) == 2
+
+
+def test_what_the_broker_refuses_is_due_at_once(database, dispatch, outbox) -> None:
     job_id = add_job(database)
-    outbox = Outbox()
     outbox.away = True
-    assert dispatch(database, outbox, window=1, redispatch_after_s=30) == 0
+    assert dispatch() == 0
     outbox.away = False
-    assert dispatch(database, outbox, window=1, redispatch_after_s=30) == 1
+    assert dispatch() == 1
     assert outbox == [job_id]
 
 
-def test_a_canceled_job_is_not_sent(database) -> None:
+def test_a_canceled_job_is_not_sent(database, dispatch) -> None:
     job_id = add_job(database)
     with database.writing() as session:
         jobs.request_cancel(session, job_id)
-    assert dispatch(database, Outbox(), window=1, redispatch_after_s=30) == 0
+    assert dispatch() == 0
 
 
-def test_dispatchers_at_work_together_send_no_job_twice(database) -> None:
+def test_a_retried_job_is_not_sent_before_its_time(database, dispatch) -> None:
+    add_job(database)
+    with database.writing() as session:
+        session.execute(update(Job).values(retry_at=moments.after(60)))
+    assert dispatch() == 0
+
+
+@pytest.mark.parametrize("how", ["paused", "held"])
+def test_a_paused_or_held_queue_sends_nothing(database, dispatch, how) -> None:
+    add_job(database)
+    with database.writing() as session:
+        if how == "paused":
+            workers.pause_queue(session)
+        else:
+            workers.hold_queue(session, "storage_full")
+    assert dispatch() == 0
+    with database.writing() as session:
+        workers.resume_queue(session)
+        workers.hold_queue(session, None)
+    assert dispatch() == 1
+
+
+def test_resuming_sends_what_workers_refused_meanwhile(database, dispatch, outbox) -> None:
+    add_job(database)
+    dispatch()
+    outbox.take()
+    with database.writing() as session:
+        workers.pause_queue(session)
+        workers.resume_queue(session)
+    assert dispatch() == 1
+
+
+def test_dispatchers_at_work_together_send_no_job_twice(database, dispatch, outbox) -> None:
     made = [add_job(database) for _ in range(40)]
-    outbox = Outbox()
-    threads = [
-        threading.Thread(target=dispatch, args=(database, outbox), kwargs={"window": 40, "redispatch_after_s": 30})
-        for _ in range(8)
-    ]
+    with database.writing() as session:
+        for number in range(20):
+            workers.beat(session, f"w{number}")
+    threads = [threading.Thread(target=dispatch) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(30)
     assert sorted(outbox) == made
+
+
+def test_a_nudge_dispatches_and_returns_at_once(database, settings, outbox) -> None:
+    job_id = add_job(database)
+    Dispatcher(database, outbox, settings).nudge()
+    wait_until(lambda: outbox == [job_id], "the job is sent")
+
+
+def test_a_nudge_in_vain_does_no_harm(database, settings, outbox, monkeypatch) -> None:
+    def refuse() -> int:
+        raise BrokerUnavailable
+
+    add_job(database)
+    dispatcher = Dispatcher(database, outbox, settings)
+    with monkeypatch.context() as away:
+        away.setattr(outbox, "waiting", refuse)
+        dispatcher.nudge()
+        wait_until(lambda: not dispatcher._nudged.is_set(), "the nudge is taken")
+    wait_until(lambda: dispatcher.nudge() or outbox, "the next one works")
+    with database.reading() as session:
+        assert session.scalar(select(func.count()).where(Job.dispatched_at.is_not(None))) == 1

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from sqlalchemy import select, update
+from sqlalchemy.orm import Session
 
-from shared.db import jobs, queries
+from shared import clock
+from shared.db import jobs, moments, queries, workers
 from shared.db.base import Database
-from shared.db.jobs import Claim, LostRace
+from shared.db.jobs import Claim, LostRace, Wishes
 from shared.db.models import Job, JobEvent
-from shared.errors import Diverged, IllegalTransition, NotFound
-from shared.states import State
+from shared.errors import Diverged, IllegalTransition, NotFound, OutOfMemory, StorageFull
+from shared.states import State, Wish
 from tests.factories import add_job
 
 WEIGHTS = {"name": "patch", "sha256": "0"}
 RESULT = {"key": "jobs/x/1/result.png"}
 
 
-def claimed(database: Database) -> Claim:
-    job_id = add_job(database)
+def take(session: Session, job_id: str, worker: str = "w1", lease_s: float = 20.0) -> Claim | None:
+    return jobs.claim(session, job_id, worker=worker, weights=WEIGHTS, lease_s=lease_s)
+
+
+def claimed(database: Database, **values) -> Claim:
+    job_id = add_job(database, **values)
     with database.writing() as session:
-        claim = jobs.claim(session, job_id, worker="w1", weights=WEIGHTS)
+        claim = take(session, job_id)
     assert claim is not None
     return claim
 
@@ -38,7 +46,7 @@ def events(database: Database, job_id: str) -> list[str]:
 def bring_to(database: Database, state: State) -> Claim:
     """Make a claimed job and force its state, whatever the rules."""
     claim = claimed(database)
-    values = {"state": state}
+    values = {"state": state} if state == State.RUNNING else {"state": state, "lease_expires_at": None}
     if state == State.FAILED:
         values["error_code"] = "internal"
     if state == State.SUCCEEDED:
@@ -49,18 +57,24 @@ def bring_to(database: Database, state: State) -> Claim:
 
 
 WORKER_WRITES = {
-    "succeed": lambda session, claim: jobs.succeed(session, claim, result=RESULT, progress={"step": 4}),
+    "succeed": lambda session, claim: jobs.succeed(session, claim, result=RESULT),
     "fail": lambda session, claim: jobs.fail(session, claim, Diverged()),
-    "stop": lambda session, claim: jobs.stop(session, claim, result=None, progress=None),
+    "stop": lambda session, claim: jobs.stop(session, claim, result=None),
     "give_back": lambda session, claim: jobs.give_back(session, claim, reason="drain"),
-    "record_progress": lambda session, claim: jobs.record_progress(session, claim, {"step": 2}),
+    "retry_later": lambda session, claim: jobs.retry_later(session, claim, StorageFull(), after_s=1),
+    "lose": jobs.lose,
+    "renew": lambda session, claim: jobs.renew(session, claim, lease_s=20, progress={"step": 2}),
+    "keep_checkpoint": lambda session, claim: jobs.keep_checkpoint(session, claim, {"key": "k", "step": 1}),
 }
 ENDS = {
     "succeed": "succeeded",
     "fail": "failed",
     "stop": "canceled",
     "give_back": "queued",
-    "record_progress": "running",
+    "retry_later": "queued",
+    "lose": "queued",
+    "renew": "running",
+    "keep_checkpoint": "running",
 }
 
 
@@ -83,14 +97,14 @@ def test_a_claim_raises_the_attempt_and_names_the_worker(database) -> None:
 def test_only_a_queued_job_can_be_claimed(database, state) -> None:
     claim = bring_to(database, state)
     with database.writing() as session:
-        assert jobs.claim(session, claim.job_id, worker="w2", weights=WEIGHTS) is None
+        assert take(session, claim.job_id, "w2") is None
     job = load(database, claim.job_id)
     assert (job.state, job.attempt, job.worker) == (state, 1, "w1")
 
 
 def test_an_unknown_job_cannot_be_claimed(database) -> None:
     with database.writing() as session:
-        assert jobs.claim(session, "no-such-job", worker="w", weights=WEIGHTS) is None
+        assert take(session, "no-such-job") is None
 
 
 @pytest.mark.parametrize("write", WORKER_WRITES)
@@ -117,7 +131,7 @@ def test_an_older_attempt_never_writes_over_a_newer_one(database, write) -> None
     old = claimed(database)
     with database.writing() as session:
         jobs.give_back(session, old, reason="lease ended")
-        new = jobs.claim(session, old.job_id, worker="w2", weights=WEIGHTS)
+        new = take(session, old.job_id, "w2")
     assert new is not None
     assert new.attempt == 2
     with pytest.raises(LostRace), database.writing() as session:
@@ -148,7 +162,7 @@ def test_canceling_a_running_job_is_a_wish_that_the_worker_hears(database) -> No
         with database.writing() as session:
             assert jobs.request_cancel(session, claim.job_id) == State.RUNNING
     with database.writing() as session:
-        assert jobs.record_progress(session, claim, {"step": 1}) is True
+        assert jobs.renew(session, claim, lease_s=20).cancel is True
     assert events(database, claim.job_id).count("cancel_requested") == 1
 
 
@@ -171,13 +185,112 @@ def test_canceling_an_unknown_job_says_so(database) -> None:
         jobs.request_cancel(session, "no-such-job")
 
 
-def test_the_wish_outlives_a_claim_given_back(database) -> None:
+@pytest.mark.parametrize("write", ["give_back", "retry_later", "lose"])
+def test_a_wish_to_cancel_outlives_the_attempt(database, write) -> None:
     claim = claimed(database)
     with database.writing() as session:
         jobs.request_cancel(session, claim.job_id)
-        jobs.give_back(session, claim, reason="drain")
-        again = jobs.claim(session, claim.job_id, worker="w2", weights=WEIGHTS)
-        assert jobs.record_progress(session, again, {"step": 1}) is True
+        assert WORKER_WRITES[write](session, claim) == State.CANCELED
+    assert load(database, claim.job_id).state == "canceled"
+    assert events(database, claim.job_id)[-1] == "job_canceled"
+
+
+def test_a_lease_ends_by_the_databases_clock(database, monkeypatch) -> None:
+    monkeypatch.setattr(clock, "now", lambda: datetime(2001, 1, 1, tzinfo=UTC))  # a worker's clock that is wrong
+    claim = claimed(database)
+    with database.reading() as session:
+        now = session.scalar(select(moments.now()))
+    assert timedelta(0) < load(database, claim.job_id).lease_expires_at - now <= timedelta(seconds=20)
+    with pytest.raises(LostRace), database.writing() as session:
+        jobs.lose(session, claim, expired_only=True)
+
+
+def test_a_lease_that_has_ended_may_be_renewed_until_another_takes_the_job(database) -> None:
+    claim = claimed(database)
+    with database.writing() as session:
+        session.execute(update(Job).values(lease_expires_at=moments.after(-5)))
+        jobs.renew(session, claim, lease_s=20)
+    with pytest.raises(LostRace), database.writing() as session:
+        jobs.lose(session, claim, expired_only=True)
+
+
+def test_a_job_that_takes_its_worker_down_three_times_fails(database) -> None:
+    claim = claimed(database)
+    for state in (State.QUEUED, State.QUEUED, State.FAILED):
+        with database.writing() as session:
+            assert jobs.lose(session, claim) == state
+            claim = take(session, claim.job_id) or claim
+    job = load(database, claim.job_id)
+    assert (job.state, job.error_code, job.attempt) == ("failed", "worker_lost", 3)
+
+
+def test_a_further_checkpoint_forgives_lost_attempts(database) -> None:
+    claim = claimed(database, lost_attempts=2)
+    with database.writing() as session:
+        jobs.keep_checkpoint(session, claim, {"key": "k", "step": 9})
+        assert jobs.lose(session, claim) == State.QUEUED
+    assert load(database, claim.job_id).checkpoint == {"key": "k", "step": 9}
+
+
+def test_a_retried_job_is_not_to_be_had_before_its_time(database) -> None:
+    claim = claimed(database)
+    with database.writing() as session:
+        jobs.retry_later(session, claim, StorageFull(), after_s=60)
+        assert take(session, claim.job_id) is None
+        session.execute(update(Job).values(retry_at=moments.after(-1)))
+        assert take(session, claim.job_id) is not None
+    assert load(database, claim.job_id).retries == 1
+
+
+def test_a_job_painted_smaller_begins_anew(database) -> None:
+    claim = claimed(database, checkpoint={"key": "k", "step": 9})
+    with database.writing() as session:
+        jobs.retry_later(session, claim, OutOfMemory(), after_s=0, size_limit=300)
+    job = load(database, claim.job_id)
+    assert (job.size_limit, job.checkpoint) == (300, None)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_job_is_not_begun_after_its_deadline_but_goes_on_after_it(database, begun) -> None:
+    job_id = add_job(database, start_by=datetime(2020, 1, 1, tzinfo=UTC))
+    with database.writing() as session:
+        session.execute(update(Job).values(attempt=int(begun)))
+        assert (take(session, job_id) is not None) is begun
+
+
+def test_no_job_is_begun_while_the_queue_is_paused(database) -> None:
+    job_id = add_job(database)
+    with database.writing() as session:
+        workers.pause_queue(session)
+        assert take(session, job_id) is None
+        workers.resume_queue(session)
+        assert take(session, job_id) is not None
+
+
+@pytest.mark.parametrize("wish", [Wish.PAUSE, Wish.DRAIN])
+def test_a_worker_told_to_wait_gets_no_job_and_others_do(database, wish) -> None:
+    job_id = add_job(database)
+    with database.writing() as session:
+        workers.beat(session, "w1")
+        workers.instruct(session, "w1", wish)
+        assert take(session, job_id, "w1") is None
+        assert take(session, job_id, "w2") is not None
+
+
+def test_a_renewal_tells_of_a_drain(database) -> None:
+    claim = claimed(database)
+    with database.writing() as session:
+        workers.beat(session, "w1")
+        assert jobs.renew(session, claim, lease_s=20) == Wishes(cancel=False, drain=False)
+        workers.instruct(session, "w1", Wish.DRAIN)
+        assert jobs.renew(session, claim, lease_s=20) == Wishes(cancel=False, drain=True)
+
+
+def test_a_claim_takes_its_message_off_the_books(database) -> None:
+    job_id = add_job(database, dispatched_at=clock.now())
+    with database.writing() as session:
+        take(session, job_id)
+    assert load(database, job_id).dispatched_at is None
 
 
 def test_an_error_in_the_transaction_leaves_nothing_behind(database) -> None:

@@ -1,0 +1,97 @@
+"""What the sweeper puts right, and what it leaves alone."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+
+from sqlalchemy import func, select, update
+
+from shared.db import jobs, moments, queries, sweeps, workers
+from shared.db.base import Database
+from shared.db.jobs import Claim
+from shared.db.models import Job, JobEvent, Worker
+from shared.states import State
+from tests.factories import add_image, add_job
+
+
+def run_job(database: Database, lease_s: float = 20.0, **values) -> Claim:
+    job_id = add_job(database, **values)
+    with database.writing() as session:
+        claim = jobs.claim(session, job_id, worker="w1", weights={}, lease_s=lease_s)
+    assert claim is not None
+    return claim
+
+
+def state(database: Database, job_id: str) -> str:
+    with database.reading() as session:
+        return queries.job(session, job_id).state
+
+
+def test_only_leases_that_have_ended_are_ended(database) -> None:
+    ended, holding, waiting = run_job(database, lease_s=-1), run_job(database), add_job(database)
+    with database.writing() as session:
+        assert sweeps.end_leases(session) == [(ended.job_id, State.QUEUED)]
+        assert sweeps.end_leases(session) == []
+    assert (state(database, holding.job_id), state(database, waiting)) == ("running", "queued")
+
+
+def test_sweepers_at_work_together_lose_each_attempt_once(database) -> None:
+    image = add_image(database)
+    claims = [run_job(database, lease_s=-1, image_id=image) for _ in range(20)]
+    found: list[tuple[str, State]] = []
+
+    def sweep() -> None:
+        with database.writing() as session:
+            found.extend(sweeps.end_leases(session))
+
+    threads = [threading.Thread(target=sweep) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(job_id for job_id, _ in found) == sorted(claim.job_id for claim in claims)
+    with database.reading() as session:
+        assert set(session.scalars(select(Job.lost_attempts))) == {1}
+
+
+def test_a_canceled_job_whose_worker_died_is_canceled(database) -> None:
+    claim = run_job(database, lease_s=-1)
+    with database.writing() as session:
+        jobs.request_cancel(session, claim.job_id)
+        assert sweeps.end_leases(session) == [(claim.job_id, State.CANCELED)]
+
+
+def test_a_job_that_missed_its_deadline_expires_and_one_that_has_begun_does_not(database) -> None:
+    past = datetime(2020, 1, 1, tzinfo=UTC)
+    late, begun, future = add_job(database, start_by=past), add_job(database, start_by=past), add_job(database)
+    with database.writing() as session:
+        session.execute(update(Job).where(Job.id == begun).values(attempt=1))
+        session.execute(update(Job).where(Job.id == future).values(start_by=moments.after(60)))
+        assert sweeps.expire(session) == [late]
+    assert [state(database, job_id) for job_id in (late, begun, future)] == ["expired", "queued", "queued"]
+    with database.reading() as session:
+        assert [event.name for event in queries.job_events(session, late)] == ["job_queued", "job_expired"]
+
+
+def test_jobs_are_forgotten_with_their_events_once_their_retention_is_over(database) -> None:
+    old, fresh, running = add_job(database), add_job(database), run_job(database)
+    with database.writing() as session:
+        for job_id in (old, fresh):
+            jobs.request_cancel(session, job_id)
+        session.execute(update(Job).where(Job.id == old).values(ended_at=datetime(2020, 1, 1, tzinfo=UTC)))
+    with database.writing() as session:
+        assert sweeps.forget_jobs(session, retention_s=3600) == [old]
+    with database.reading() as session:
+        assert set(session.scalars(select(Job.id))) == {fresh, running.job_id}
+        assert session.scalar(select(func.count()).where(JobEvent.job_id == old)) == 0
+
+
+def test_workers_unheard_of_are_forgotten(database) -> None:
+    with database.writing() as session:
+        workers.beat(session, "gone")
+        session.execute(update(Worker).values(seen_at=moments.after(-7200)))
+        workers.beat(session, "here")
+        assert [worker.name for worker in workers.alive(session)] == ["here"]
+        sweeps.forget_workers(session, unseen_s=3600)
+        assert list(session.scalars(select(Worker.name))) == ["here"]
