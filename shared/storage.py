@@ -13,8 +13,8 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol
 from urllib.parse import unquote, urlparse
@@ -109,15 +109,10 @@ class LocalImageStore:
                 return False
 
     def delete(self, key: str) -> None:
-        """Remove `key`, and the folders it leaves empty; removing what is not there is no error."""
+        """Remove `key`; removing what is not there is no error."""
         path = self._path(key)
         with _translated():
             path.unlink(missing_ok=True)
-        for folder in path.relative_to(self._root).parents[:-1]:
-            try:
-                (self._root / folder).rmdir()
-            except OSError:  # not empty, or gone already
-                break
 
     def list(self, prefix: str) -> Iterator[str]:
         """Yield the keys that begin with `prefix`, in order."""
@@ -129,16 +124,20 @@ class LocalImageStore:
 
     def old(self, older_than_s: float) -> Iterator[str]:
         """Yield the keys last written longer ago than that, in any order."""
-        for path in self._files(older_than_s):
+        for path in self._unchanged(older_than_s, stat.S_ISREG):
             if not path.name.startswith(_UNFINISHED):
                 yield path.relative_to(self._root).as_posix()
 
     def discard_unfinished(self, older_than_s: float) -> int:
-        """Remove what writers that died have left half-written that long ago; return how many."""
-        left = [path for path in self._files(older_than_s) if path.name.startswith(_UNFINISHED)]
+        """Remove what writers that died have left half-written that long ago, and folders empty since; count files."""
+        files = self._unchanged(older_than_s, stat.S_ISREG)
+        left = [path for path in files if path.name.startswith(_UNFINISHED)]
         with _translated():
             for path in left:
                 path.unlink(missing_ok=True)
+        for folder in list(self._unchanged(older_than_s, stat.S_ISDIR)):
+            with suppress(OSError):  # most are not empty
+                folder.rmdir()
         return len(left)
 
     def check(self, size_bytes: int = 5) -> None:
@@ -147,8 +146,8 @@ class LocalImageStore:
         self.put(key, bytes(size_bytes))
         self.delete(key)
 
-    def _files(self, older_than_s: float) -> Iterator[Path]:
-        """Yield the files last written longer ago than that, by the file system's clock."""
+    def _unchanged(self, older_than_s: float, is_kind: Callable[[int], bool]) -> Iterator[Path]:
+        """Yield the files, or folders, last changed longer ago than that by the file system's clock."""
         with _translated():
             now = self._now()
             for path in self._root.rglob("*"):
@@ -156,7 +155,7 @@ class LocalImageStore:
                     found = path.stat()
                 except _ABSENT:  # removed meanwhile
                     continue
-                if stat.S_ISREG(found.st_mode) and found.st_mtime <= now - older_than_s:
+                if is_kind(found.st_mode) and found.st_mtime <= now - older_than_s:
                     yield path
 
     def _now(self) -> float:

@@ -49,6 +49,14 @@ def test_a_new_attempt_begins_a_fresh_history(channel) -> None:
     assert channel.preview("j") is None
 
 
+def test_an_attempt_that_goes_on_keeps_the_steps_before_it_and_drops_those_it_makes_again(channel) -> None:
+    channel.started("j", 1)
+    channel.steps("j", [step(1), step(2), step(3)], None)
+    channel.started("j", 2, after_step=2)
+    channel.steps("j", [step(3), step(4)], None)
+    assert [found["step"] for found in channel.all_steps("j")] == [1, 2, 3, 4]
+
+
 def test_a_wish_to_cancel_comes_back_with_the_steps(channel) -> None:
     assert channel.steps("j", [step(1)], None) is False
     channel.wish_cancel("j")

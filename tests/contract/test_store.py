@@ -74,6 +74,34 @@ def test_a_key_that_is_not_ours_is_refused(store, key) -> None:
             act(key)
 
 
+def test_only_keys_of_that_age_are_old(store) -> None:
+    store.put("a/b", b"")
+    store.put("c", b"")
+    assert sorted(store.old(0)) == ["a/b", "c"]
+    assert list(store.old(60)) == []
+    store.delete("c")
+    assert list(store.old(0)) == ["a/b"]
+
+
+def test_writers_and_deleters_side_by_side_never_fail(store) -> None:
+    troubles: list[Exception] = []
+
+    def churn(name: str) -> None:
+        try:
+            for _ in range(100):
+                store.put(f"jobs/x/{name}", b"bytes")
+                store.delete(f"jobs/x/{name}")
+        except StorageUnavailable as error:
+            troubles.append(error)
+
+    threads = [threading.Thread(target=churn, args=(str(number),)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert troubles == []
+
+
 def test_a_check_leaves_nothing_behind(store) -> None:
     store.check()
     assert list(store.list("")) == []
@@ -107,6 +135,20 @@ def test_a_killed_writers_leftover_is_not_a_key(tmp_path) -> None:
     store = LocalImageStore(tmp_path)
     (tmp_path / ".tmp-0123").write_bytes(b"half")
     assert list(store.list("")) == []
+    assert list(store.old(0)) == []
+
+
+def test_what_killed_writers_left_and_empty_folders_go_once_they_are_old(tmp_path) -> None:
+    store = LocalImageStore(tmp_path)
+    store.put("jobs/a/1/whole.png", b"whole")
+    store.put("jobs/b/1/gone.png", b"gone")
+    store.delete("jobs/b/1/gone.png")
+    (tmp_path / "jobs" / "a" / ".tmp-0123").write_bytes(b"half")
+    assert store.discard_unfinished(60) == 0
+    assert store.discard_unfinished(0) == 1
+    assert store.discard_unfinished(0) == 0
+    left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")}
+    assert left == {"jobs", "jobs/a", "jobs/a/1", "jobs/a/1/whole.png"}
 
 
 _OVER_THE_LIMIT = """

@@ -1,0 +1,143 @@
+"""The chores, on real rows, files and Redis."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from sqlalchemy import func, select, update
+
+from shared import ids
+from shared.broker import PAINT_QUEUE
+from shared.db import jobs, moments, queries, workers
+from shared.db.models import Job
+from shared.errors import StorageFull, StorageUnavailable
+from shared.progress import RedisProgress
+from shared.storage import attempt_key, image_key
+from tests.factories import add_image, add_job
+from tests.waiting import wait_until
+from worker.maintenance import Chore, Keeper
+from worker.maintenance import run as run_chores
+from worker.orphans import remove_orphans
+
+
+@pytest.fixture
+def keeper(settings, database, store, redis) -> Keeper:
+    return Keeper(settings, database, store)
+
+
+def claim(database, job_id: str, lease_s: float = 20.0) -> jobs.Claim:
+    with database.writing() as session:
+        held = jobs.claim(session, job_id, worker="w", weights={}, lease_s=lease_s)
+    assert held is not None
+    return held
+
+
+def test_a_job_whose_lease_ended_is_sent_again_at_once(keeper, database, redis) -> None:
+    job_id = add_job(database)
+    claim(database, job_id, lease_s=-1)
+    keeper.end_leases()
+    assert redis.llen(PAINT_QUEUE) == 1
+    with database.reading() as session:
+        assert queries.job(session, job_id).state == "queued"
+
+
+def test_a_job_that_ends_by_the_sweeper_closes_its_stream(keeper, database, redis) -> None:
+    late = add_job(database)
+    poison = add_job(database, lost_attempts=2)
+    claim(database, poison, lease_s=-1)
+    with database.writing() as session:
+        session.execute(update(Job).where(Job.id == late).values(start_by=moments.after(-1)))
+    keeper.expire()
+    keeper.end_leases()
+    ends = [list(RedisProgress(redis).events(job_id))[-1].data for job_id in (late, poison)]
+    assert ends == [{"state": "expired"}, {"state": "failed"}]
+
+
+def test_a_held_queue_is_released_once_storage_takes_a_file(keeper, database, store, monkeypatch) -> None:
+    with database.writing() as session:
+        workers.hold_queue(session, "storage_full")
+
+    def full(*_: object) -> None:
+        raise StorageFull
+
+    with monkeypatch.context() as still_full:
+        still_full.setattr(store, "put", full)
+        with pytest.raises(StorageFull):
+            keeper.unhold()
+    keeper.unhold()
+    with database.reading() as session:
+        assert workers.queue(session).held_for is None
+
+
+def test_forgotten_jobs_leave_no_file(keeper, database, store) -> None:
+    job_id = add_job(database)
+    held = claim(database, job_id)
+    store.put(attempt_key(job_id, 1, "result.png"), b"picture")
+    with database.writing() as session:
+        jobs.succeed(session, held, result={"key": attempt_key(job_id, 1, "result.png")})
+    remove_orphans(database, store, older_than_s=0)
+    assert store.exists(attempt_key(job_id, 1, "result.png"))
+    with database.writing() as session:
+        session.execute(update(Job).values(ended_at=moments.after(-40 * 86_400)))
+    keeper.forget()
+    remove_orphans(database, store, older_than_s=0)
+    assert list(store.list("jobs/")) == []
+    with database.reading() as session:
+        assert session.scalar(select(func.count()).select_from(Job)) == 0
+
+
+def test_only_files_that_no_row_names_are_orphans(database, store, settings) -> None:
+    kept_image = add_image(database, b"kept")
+    running, ended = add_job(database, image_id=kept_image), add_job(database, image_id=kept_image)
+    for _ in range(2):
+        held = claim(database, running)
+        with database.writing() as session:
+            jobs.keep_checkpoint(
+                session, held, {"key": attempt_key(running, held.attempt, "checkpoint.npz"), "step": 1}
+            )
+            if held.attempt == 1:
+                jobs.give_back(session, held, reason="drain")
+    with database.writing() as session:
+        jobs.request_cancel(session, ended)
+    kept = [image_key(kept_image), attempt_key(running, 2, "checkpoint.npz"), attempt_key(running, 2, "result.png")]
+    orphans = [
+        image_key(ids.image_id(b"upload that was never finished")),
+        attempt_key(running, 1, "checkpoint.npz"),
+        attempt_key(ended, 1, "result.png"),
+        attempt_key(ids.new_id(), 1, "result.png"),
+        "probe/0123",
+    ]
+    for key in (*kept, *orphans):
+        store.put(key, b"bytes")
+    assert remove_orphans(database, store, older_than_s=60) == 0
+    assert remove_orphans(database, store, older_than_s=0) == len(orphans)
+    assert sorted(store.list("")) == sorted(kept)
+
+
+def test_a_chore_that_fails_is_tried_again_and_its_trouble_is_told_once(capsys) -> None:
+    ending, tries = threading.Event(), []
+
+    def act() -> None:
+        tries.append(1)
+        if len(tries) == 5:
+            ending.set()
+        raise StorageUnavailable
+
+    Chore("test", 0.0, act).repeat(ending)
+    assert len(tries) == 5
+    assert capsys.readouterr().out.count("chore_failed") == 1
+
+
+def test_the_process_does_its_chores_until_it_is_told_to_end(settings, database, redis) -> None:
+    job_id = add_job(database)
+    claim(database, job_id, lease_s=-1)
+    ending = threading.Event()
+    process = threading.Thread(target=run_chores, args=(settings, ending))
+    process.start()
+    try:
+        wait_until(lambda: redis.llen(PAINT_QUEUE) == 1, "the lost job is sent")
+    finally:
+        ending.set()
+        process.join(10)
+    assert not process.is_alive()
