@@ -15,44 +15,66 @@ import contextlib
 import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any
 from urllib.parse import quote
 
 import httpx
 from pydantic import BaseModel, RootModel
 
 from api.client_events import Follower
-from api.client_models import ApiProblem, ClientError, Event, Image, Job, Readiness, Unreachable
+from api.client_http import Connection
+from api.client_models import (
+    ApiProblem,
+    Backlog,
+    ClientError,
+    Event,
+    Image,
+    Job,
+    Readiness,
+    Unreachable,
+    Worker,
+)
 from api.outputs import format_of, write_whole
+from shared.states import Wish
 
-__all__ = ["ApiProblem", "Client", "ClientError", "Event", "Image", "Job", "Readiness", "Unreachable"]
+__all__ = [
+    "ApiProblem",
+    "Backlog",
+    "Client",
+    "ClientError",
+    "Event",
+    "Image",
+    "Job",
+    "Readiness",
+    "Unreachable",
+    "Wish",
+    "Worker",
+]
 
 #: An image: the id of an uploaded one, a file, or encoded bytes.
 Source = str | Path | bytes
 
-#: How often a request that is answered 429 or 503 is made, and the longest single wait in between, in seconds.
-_TRIES = 4
-_LONGEST_RETRY_AFTER_S = 30.0
 #: Jobs asked for at a time.
 _PAGE = 100
 #: A stream that is silent for this long is dead: the server sends a heartbeat every 15 s.
 _STREAM_SILENCE_S = 45.0
-Resource = TypeVar("Resource", bound=BaseModel)
-
-_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
 class _Page(BaseModel):
     jobs: list[Job]
 
 
+class _Workers(BaseModel):
+    workers: list[Worker]
+
+
 class _Document(RootModel[dict[str, Any]]):
     """Any JSON object."""
 
 
-class Client:
+class Client(Connection):
     """One server, reached over HTTP."""
 
     def __init__(
@@ -68,32 +90,8 @@ class Client:
 
         `stream_attempts` bounds how often in a row an event stream is opened in vain.
         """
-        try:
-            url = httpx.URL(base_url)
-        except httpx.InvalidURL as error:
-            raise ClientError(f"{base_url} is not an address: {error}.") from error
-        if url.scheme not in ("http", "https"):
-            raise ClientError(f"{base_url} is not an address: write http://HOST:PORT.")
-        self.base_url = base_url.rstrip("/")
-        self._sleep, self._stream_attempts = sleep, stream_attempts
-        self._http = httpx.Client(
-            base_url=url,
-            headers={"Authorization": f"Bearer {key}"} if key else {},
-            timeout=timeout_s,
-            trust_env=url.host not in _LOOPBACK,  # a proxy cannot reach this machine's own loopback
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
+        super().__init__(base_url, key, timeout_s=timeout_s, sleep=sleep)
+        self._stream_attempts = stream_attempts
 
     # -- images
 
@@ -105,7 +103,7 @@ class Client:
 
     # -- jobs
 
-    def submit(
+    def submit(  # noqa: PLR0913 - one for each thing that may be wished
         self,
         content: Source,
         styles: Sequence[Source | tuple[Source, float]],
@@ -116,8 +114,13 @@ class Client:
         label: str | None = None,
         priority: int | None = None,
         metadata: Mapping[str, Any] | None = None,
+        start_by: datetime | None = None,
+        time_limit_s: float | None = None,
     ) -> Job:
-        """Upload what is not an id yet and ask for a picture; a style may come with its share in the blend."""
+        """Upload what is not an id yet and ask for a picture; a style may come with its share in the blend.
+
+        A job that has not begun by `start_by`, a moment with its zone, expires.
+        """
         shares = [style if isinstance(style, tuple) else (style, 1.0) for style in styles]
         wishes = {
             "preset": preset,
@@ -126,6 +129,8 @@ class Client:
             "label": label,
             "priority": priority,
             "metadata": dict(metadata or {}),
+            "start_by": start_by.isoformat(timespec="milliseconds") if start_by else None,
+            "time_limit_s": time_limit_s,
         }
         request = {
             "content": self._image_id(content),
@@ -195,6 +200,29 @@ class Client:
         """Return the provenance of a result: params, hashes, versions, timings."""
         return self._get(_Document, "GET", _job_path(job_id, "manifest")).root
 
+    # -- for operators
+
+    def workers(self) -> list[Worker]:
+        """Return all workers, by name."""
+        return self._get(_Workers, "GET", "/v1/workers").workers
+
+    def instruct_worker(self, name: str, wish: Wish) -> Worker:
+        """Have a worker work, pause after its job, or drain: hand its job back at once and take no other."""
+        verb = "resume" if wish == Wish.WORK else Wish(wish).value
+        return self._get(Worker, "POST", f"/v1/workers/{quote(name, safe='')}/{verb}")
+
+    def queue(self) -> Backlog:
+        """Return what waits and runs."""
+        return self._get(Backlog, "GET", "/v1/queue")
+
+    def pause_queue(self) -> Backlog:
+        """Have no more jobs handed out; those that run go on."""
+        return self._get(Backlog, "POST", "/v1/queue/pause")
+
+    def resume_queue(self) -> Backlog:
+        """Have jobs handed out again."""
+        return self._get(Backlog, "POST", "/v1/queue/resume")
+
     # -- the server
 
     def readiness(self) -> Readiness:
@@ -205,8 +233,6 @@ class Client:
             raise self._unreachable(error) from error
         return self._read(Readiness, answer)  # 503 has the same body
 
-    # -- HTTP
-
     def _image_id(self, source: Source) -> str:
         if isinstance(source, str):
             return source
@@ -216,72 +242,7 @@ class Client:
             name = f"{source}: " if isinstance(source, Path) else ""  # say which of the pictures it was
             raise ApiProblem(problem.status, problem.code, name + problem.detail, problem.errors) from problem
 
-    def _get(self, kind: type[Resource], method: str, url: str, **request: Any) -> Resource:
-        return self._read(kind, self._request(method, url, **request))
-
-    def _read(self, kind: type[Resource], answer: httpx.Response) -> Resource:
-        """Read an answer's body; one that is no such resource comes from some other program."""
-        try:
-            return kind.model_validate_json(answer.content)
-        except ValueError as error:
-            raise ClientError(f"What answers at {self.base_url} is not an Atelier server.") from error
-
-    def _request(self, method: str, url: str, **request: Any) -> httpx.Response:
-        """Make a request, again a few times if the server asks for patience; return its good answer."""
-        try:
-            answer = self._http.request(method, url, **request)
-            for _ in range(_TRIES - 1):
-                delay_s = _patience_s(answer)
-                if delay_s is None:
-                    break
-                self._sleep(delay_s)
-                answer = self._http.request(method, url, **request)
-        except httpx.TransportError as error:
-            raise self._unreachable(error) from error
-        return _checked(answer)
-
-    @contextlib.contextmanager
-    def _stream(self, url: str, **request: Any) -> Iterator[httpx.Response]:
-        """Open an answer that is read as it comes; lost connections are raised as they are."""
-        with self._http.stream("GET", url, **request) as answer:
-            delay_s = _patience_s(answer)
-            if delay_s is not None:
-                self._sleep(delay_s)
-                raise self._unreachable(f"it answered {answer.status_code}")
-            if answer.is_error:
-                answer.read()
-            yield _checked(answer)
-
-    def _unreachable(self, reason: object) -> Unreachable:
-        return Unreachable(f"No answer from {self.base_url}: {str(reason).rstrip('.')}.")
-
 
 def _job_path(job_id: str, part: str = "") -> str:
     """Return the path of a job or of a part of it, whatever was given as its id."""
     return "/".join(filter(None, ("/v1/jobs", quote(job_id, safe=""), part)))
-
-
-def _checked(answer: httpx.Response) -> httpx.Response:
-    """Return a good answer; raise `ApiProblem` for any other."""
-    if not answer.is_error:
-        return answer
-    try:
-        problem = answer.json()
-    except ValueError:
-        problem = None
-    if not isinstance(problem, dict):
-        problem = {}
-    detail = problem.get("detail") or problem.get("title") or f"The server answered {answer.status_code}."
-    code = problem.get("code") or f"http_{answer.status_code}"
-    raise ApiProblem(answer.status_code, code, detail, problem.get("errors"))
-
-
-def _patience_s(answer: httpx.Response) -> float | None:
-    """Return how long the server asks to wait before the request is made again, or None if it does not."""
-    if answer.status_code not in (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE):
-        return None
-    try:
-        asked_s = float(answer.headers["Retry-After"])
-    except (KeyError, ValueError):
-        return None
-    return min(max(asked_s, 0.0), _LONGEST_RETRY_AFTER_S)

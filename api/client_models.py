@@ -73,13 +73,41 @@ class Job(_Answer):
     error: Failure | None = None
     result: dict[str, Any] | None = None
     created_at: str | None = None
+    start_by: str | None = None
+    retry_at: str | None = None
     started_at: str | None = None
     ended_at: str | None = None
+    expires_at: str | None = None
 
     @property
     def ended(self) -> bool:
         """Whether the job has reached a state that it never leaves."""
         return self.state in TERMINAL
+
+
+class Worker(_Answer):
+    """A worker: what it does, and what is wished of it."""
+
+    name: str
+    state: str
+    wish: str | None = None
+    job_id: str | None = None
+    weights: dict[str, Any] | None = None
+    device: dict[str, Any] | None = None
+    started_at: str | None = None
+    seen_at: str | None = None
+
+
+class Backlog(_Answer):
+    """What waits and runs, and whether jobs are handed out."""
+
+    queued: int
+    running: int
+    sent: int | None = None
+    oldest_waiting_s: float | None = None
+    paused_at: str | None = None
+    held_for: str | None = None
+    workers: int | None = None
 
 
 class Readiness(_Answer):

@@ -5,16 +5,45 @@ Ids are checked in form here; whether they name something is the use case's busi
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    model_validator,
+)
 
 from shared.ids import IMAGE_ID
 from shared.params import DEFAULT_PRESET, PRESETS
-from shared.states import State
+from shared.states import State, Wish
+
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
+
+
+def _text_of_moment(value: object) -> object:
+    """Let no number of seconds, bare date or time without a zone pass for a moment."""
+    if not isinstance(value, str) or not _RFC3339.fullmatch(value):
+        raise ValueError("write an RFC 3339 time with its zone, such as 2030-01-31T12:00:00Z")
+    return value
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("this time is outside the calendar") from None
+
 
 Preset = StrEnum("Preset", {name: name for name in PRESETS})  # type: ignore[misc]
+Moment = Annotated[AwareDatetime, BeforeValidator(_text_of_moment), AfterValidator(_in_utc)]
 ImageId = Annotated[str, Field(pattern=f"^{IMAGE_ID.pattern}$", description="An image, named by its bytes.")]
 
 
@@ -46,6 +75,10 @@ class JobRequest(BaseModel):
         None, description="VGG19 weights to insist on; `auto` and null take the worker's."
     )
     priority: int = Field(0, ge=-100, le=100, description="Higher goes first.")
+    start_by: Moment | None = Field(None, description="A job that has not begun by then expires.")
+    time_limit_s: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="Longest time it may run, in seconds; at most the server's limit."
+    )
     label: str | None = Field(None, max_length=200, description="For finding it again.")
     metadata: dict[str, JsonValue] = Field(default_factory=dict, max_length=64, description="Kept as it is.")
 
@@ -95,7 +128,7 @@ class ProgressView(BaseModel):
 
 
 class QueueView(BaseModel):
-    """Where a job stands in line and why it waits."""
+    """Where a job stands in line and why it waits; a job that is to be tried again waits for `retry_at` first."""
 
     position: int
     eta_s: float | None
@@ -111,7 +144,7 @@ class ErrorView(BaseModel):
 
 
 class ResultView(BaseModel):
-    """The picture that came out; `partial` if the job was stopped before its last step."""
+    """The picture that came out; `partial` if the job ended before its last step."""
 
     width: int
     height: int
@@ -136,6 +169,9 @@ class JobView(BaseModel):
     batch_id: str | None
     retry_of: str | None
     attempt: int
+    retry_at: str | None
+    start_by: str | None
+    time_limit_s: float | None
     worker: str | None
     progress: ProgressView | None
     queue: QueueView | None
@@ -165,6 +201,37 @@ class LossColumns(BaseModel):
     style: list[float]
     tv: list[float]
     step_ms: list[float]
+
+
+class WorkerView(BaseModel):
+    """A worker: what it does, what is wished of it; `gone` if it has not been heard of lately."""
+
+    name: str
+    state: Literal["working", "idle", "paused", "drained", "gone"]
+    wish: Wish
+    job_id: str | None
+    weights: dict[str, Any] | None = Field(description="Null until its painter is ready.")
+    device: dict[str, Any] | None
+    started_at: str
+    seen_at: str
+
+
+class WorkersView(BaseModel):
+    """All workers, by name."""
+
+    workers: list[WorkerView]
+
+
+class BacklogView(BaseModel):
+    """What waits and runs, and whether jobs are handed out."""
+
+    queued: int
+    running: int
+    sent: int = Field(description="How many of those queued have been sent to the workers.")
+    oldest_waiting_s: float | None = Field(description="Age of the oldest queued job.")
+    paused_at: str | None = Field(description="Since when an operator has the queue paused.")
+    held_for: str | None = Field(description="The trouble until whose end the queue holds by itself.")
+    workers: int = Field(description="Workers that live.")
 
 
 class HealthView(BaseModel):

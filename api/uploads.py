@@ -37,7 +37,7 @@ def image_bytes(request: Request) -> bytes:
 def job_request(request: Request, services: Services) -> tuple[JobRequest, StyleParams]:
     """Read a job from JSON or multipart, keeping the multipart's images once all of it has been checked."""
     if request.mimetype != MULTIPART:
-        return usecases.parse(_json_object(request))
+        return usecases.parse(services, _json_object(request))
     body = _request_part(request)
     contents, styles = ([file.read() for file in request.files.getlist(name)] for name in ("content", "style"))
     if len(contents) > 1:
@@ -46,7 +46,7 @@ def job_request(request: Request, services: Services) -> tuple[JobRequest, Style
         body["content"] = ids.image_id(contents[0])
     if styles:
         body["styles"] = [{"image": ids.image_id(data)} for data in styles]
-    parsed = usecases.parse(body)
+    parsed = usecases.parse(services, body)
     files = [*contents, *styles]
     for data in files:
         usecases.inspect(services, data)

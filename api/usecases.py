@@ -1,4 +1,4 @@
-"""What a client can do: upload, submit, cancel. No HTTP here.
+"""What a client can do: upload, submit, cancel; and an operator: instruct a worker, pause the queue. No HTTP here.
 
 Invariant: a job's row is committed before anybody is told of it, and no request waits for Redis.
 """
@@ -15,12 +15,12 @@ from api.problems import invalid
 from api.schemas import JobRequest
 from api.services import Services
 from shared import clock, ids, images, logs
-from shared.db import jobs, queries
+from shared.db import jobs, queries, workers
 from shared.db.models import Image, Job
-from shared.errors import UnknownImage
+from shared.errors import InvalidParams, UnknownImage
 from shared.images import ImageInfo
 from shared.params import StyleParams, resolve
-from shared.states import State
+from shared.states import State, Wish
 from shared.storage import image_key
 
 log = logs.get(__name__)
@@ -60,16 +60,24 @@ def upload(services: Services, data: bytes) -> tuple[Image, bool]:
     return image, True
 
 
-def parse(body: Mapping[str, object]) -> tuple[JobRequest, StyleParams]:
+def parse(services: Services, body: Mapping[str, object]) -> tuple[JobRequest, StyleParams]:
     """Check a request's form and fill up its parameters; raise `InvalidParams`."""
     try:
         request = JobRequest.model_validate(body)
     except ValidationError as error:
         raise invalid(error) from None
+    _check_limit(request, services.settings.time_limit_s)
     try:
         return request, resolve(request.preset, request.params)
     except ValidationError as error:
         raise invalid(error, at="/params") from None
+
+
+def _check_limit(request: JobRequest, most_s: float) -> None:
+    if request.time_limit_s is not None and request.time_limit_s > most_s:
+        detail = f"/time_limit_s: No job runs here for more than {most_s:g} s."
+        mistake = {"pointer": "/time_limit_s", "detail": detail, "le": most_s, "unit": "s"}
+        raise InvalidParams(f"The request has 1 mistake: {detail}", errors=[mistake])
 
 
 def submit(services: Services, request: JobRequest, params: StyleParams) -> Job:
@@ -84,6 +92,8 @@ def submit(services: Services, request: JobRequest, params: StyleParams) -> Job:
         content_id=request.content,
         styles=[style.model_dump() for style in styles],
         priority=request.priority,
+        start_by=request.start_by,
+        time_limit_s=request.time_limit_s,
         label=request.label,
         annotations=request.metadata,
     )
@@ -108,3 +118,27 @@ def cancel(services: Services, job_id: str) -> State:
         except RedisError as error:
             log.warning("cancel_not_hurried", job_id=job_id, reason=str(error))  # the row holds the wish
     return state
+
+
+def instruct_worker(services: Services, name: str, wish: Wish) -> None:
+    """Wish something of a worker, which obeys within seconds; raise `NotFound`."""
+    with services.database.writing("instruct") as session:
+        workers.instruct(session, name, wish)
+    log.info("worker_instructed", worker=name, wish=wish)
+    if wish == Wish.WORK:
+        services.dispatcher.nudge()
+
+
+def pause_queue(services: Services) -> None:
+    """Hand out no more jobs."""
+    with services.database.writing("pause_queue") as session:
+        workers.pause_queue(session)
+    log.info("queue_paused")
+
+
+def resume_queue(services: Services) -> None:
+    """Hand out jobs again, from this moment on."""
+    with services.database.writing("resume_queue") as session:
+        workers.resume_queue(session)
+    log.info("queue_resumed")
+    services.dispatcher.nudge()

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from datetime import timedelta
+from typing import Any, Literal
 
 from redis import RedisError
+from sqlalchemy.orm import Session
 
 from api import schemas
 from api.services import Services
 from shared.clock import rfc3339
-from shared.db import queries
+from shared.db import queries, workers
 from shared.db.models import Image, Job
+from shared.settings import Settings
 from shared.states import TERMINAL, State
 
 #: The shortest and the longest time between two polls that a client is asked for, in seconds.
@@ -32,7 +35,9 @@ def image_view(image: Image) -> schemas.ImageView:
     )
 
 
-def job_view(job: Job, *, live: dict[str, Any] | None = None, position: int | None = None) -> schemas.JobView:
+def job_view(
+    job: Job, settings: Settings, *, live: dict[str, Any] | None = None, queue: schemas.QueueView | None = None
+) -> schemas.JobView:
     """Show a job, with its live progress if it runs and its place in line if it waits."""
     return schemas.JobView(
         id=job.id,
@@ -48,15 +53,18 @@ def job_view(job: Job, *, live: dict[str, Any] | None = None, position: int | No
         batch_id=None,
         retry_of=None,
         attempt=job.attempt,
+        retry_at=rfc3339(job.retry_at) if job.state == State.QUEUED else None,
+        start_by=rfc3339(job.start_by),
+        time_limit_s=job.time_limit_s,
         worker=job.worker,
         progress=_progress(live or job.progress),
-        queue=schemas.QueueView(position=position, eta_s=None, waiting_for="turn") if position else None,
+        queue=queue,
         error=_error(job),
         result=schemas.ResultView.model_validate(job.result) if job.result else None,
         created_at=str(rfc3339(job.created_at)),
         started_at=rfc3339(job.started_at),
         ended_at=rfc3339(job.ended_at),
-        expires_at=None,
+        expires_at=_expires_at(job, settings.retention_s),
         links=_links(job),
     )
 
@@ -65,9 +73,9 @@ def current_job(services: Services, job_id: str) -> schemas.JobView:
     """Show a job as it is now: from Redis while it runs, from the database otherwise."""
     with services.database.reading() as session:
         job = queries.job(session, job_id)
-        position = queries.queue_position(session, job) if job.state == State.QUEUED else None
+        queue = _queue_view(session, job) if job.state == State.QUEUED else None
     live = _live_step(services, job_id) if job.state == State.RUNNING else None
-    return job_view(job, live=live, position=position)
+    return job_view(job, services.settings, live=live, queue=queue)
 
 
 def retry_after_s(view: schemas.JobView) -> int:
@@ -102,3 +110,25 @@ def _links(job: Job) -> dict[str, str]:
     if job.state not in TERMINAL:
         links["cancel"] = f"{path}/cancel"
     return links
+
+
+def _expires_at(job: Job, retention_s: float) -> str | None:
+    """Say when an ended job goes; None for one that has not ended, or that is kept beyond the calendar's end."""
+    if job.ended_at is None:
+        return None
+    try:
+        return rfc3339(job.ended_at + timedelta(seconds=retention_s))
+    except OverflowError:
+        return None
+
+
+def _queue_view(session: Session, job: Job) -> schemas.QueueView:
+    position = queries.queue_position(session, job)
+    return schemas.QueueView(position=position, eta_s=None, waiting_for=_waiting_for(session))
+
+
+def _waiting_for(session: Session) -> Literal["paused", "no_worker", "turn"]:
+    queue = workers.queue(session)
+    if queue.paused_at or queue.held_for:
+        return "paused"
+    return "turn" if workers.willing_count(session) else "no_worker"

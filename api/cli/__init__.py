@@ -1,7 +1,7 @@
 """The `atelier` command: one file for each kind of command.
 
-`jobs` talks to a server, `processes` starts one, `checks` looks at this machine. Failures become a sentence
-and an exit code in `exits`.
+`jobs` and `operators` talk to a server, `processes` starts one, `checks` looks at this machine. Failures become
+a sentence and an exit code in `exits`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import click
 from api.cli.checks import doctor
 from api.cli.exits import Guarded
 from api.cli.jobs import cancel, list_jobs, show, submit, watch
+from api.cli.operators import queue, workers
 from api.cli.processes import api, db, demo, maintenance, up, worker
 
 
@@ -20,5 +21,20 @@ def main() -> None:
     """Paint photographs in the style of a painting."""
 
 
-for _command in (up, demo, submit, watch, list_jobs, show, cancel, doctor, api, worker, maintenance, db):
+for _command in (
+    up,
+    demo,
+    submit,
+    watch,
+    list_jobs,
+    show,
+    cancel,
+    workers,
+    queue,
+    doctor,
+    api,
+    worker,
+    maintenance,
+    db,
+):
     main.add_command(_command)

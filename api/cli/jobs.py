@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,22 @@ from shared.states import State
 _PICTURE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 _OUTPUT = click.Path(path_type=Path)
 
+
+class _Moment(click.ParamType[datetime]):
+    """A moment; one without a zone is in this machine's."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Read ISO 8601."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            return datetime.fromisoformat(value).astimezone()
+        except (ValueError, OverflowError):
+            self.fail(f"{value!r} is not a time such as 2030-01-31T12:00 or 2030-01-31T12:00:00Z.", param, ctx)
+
+
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 _out_option = click.option("-o", "--out", type=_OUTPUT, metavar="FILE", help="Where to write the picture.")
 
@@ -35,6 +52,14 @@ _out_option = click.option("-o", "--out", type=_OUTPUT, metavar="FILE", help="Wh
 @click.option("--weights", type=click.Choice(WEIGHTS_NAMES), help="Fail rather than paint with other VGG19 weights.")
 @click.option("--label", help="A name of yours, to find the job again.")
 @click.option("--priority", type=int, help="Higher goes first.")
+@click.option("--start-by", type=_Moment(), help="When a job that has not begun expires, such as 2030-01-31T12:00.")
+@click.option(
+    "--time-limit",
+    "time_limit_s",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Longest time it may run; what was painted by then is kept.",
+)
 @click.option("--no-wait", is_flag=True, help="Print the job's id and return at once.")
 @_json_option
 @params_options
@@ -58,7 +83,7 @@ def submit(
         raise click.UsageError("Say where to write the picture with -o FILE, or --no-wait.")
     if out:
         check_writable(out)
-    wishes = {name: options[name] for name in ("preset", "weights", "label", "priority")}
+    wishes = {name: options[name] for name in ("preset", "weights", "label", "priority", "start_by", "time_limit_s")}
     with connect(url) as client:
         job = client.submit(content, list(styles), params=chosen_params(options), **wishes)
         if out:

@@ -47,7 +47,7 @@ def submit() -> tuple[Response, int]:
     """Queue a job."""
     wanted, params = uploads.job_request(request, services())
     job = usecases.submit(services(), wanted, params)
-    return _shown(job_view(job)), 202
+    return _shown(job_view(job, services().settings)), 202
 
 
 @blueprint.get("")
@@ -70,7 +70,7 @@ def listing() -> Response:
         found = queries.jobs(session, states=_states(), label=request.args.get("label"), before=before, limit=limit + 1)
     page = found[:limit]
     cursor = pagination.encode(page[-1].id) if len(found) > limit else None
-    body = JobPage(jobs=[job_view(job) for job in page], next_cursor=cursor)
+    body = JobPage(jobs=[job_view(job, services().settings) for job in page], next_cursor=cursor)
     response = Response(body.model_dump_json(), content_type="application/json")
     if cursor:
         arguments = {**request.args.to_dict(flat=False), "cursor": [cursor]}

@@ -7,6 +7,8 @@ costs the same however deep it lies.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
@@ -14,6 +16,15 @@ from sqlalchemy.orm import Session
 from shared.db.models import Image, Job, JobEvent
 from shared.errors import NotFound
 from shared.states import State
+
+
+class Backlog(NamedTuple):
+    """How many jobs wait and run, how many of the waiting have been sent, and since when the oldest waits."""
+
+    queued: int
+    running: int
+    sent: int
+    oldest_at: datetime | None
 
 
 def job(session: Session, job_id: str) -> Job:
@@ -44,6 +55,12 @@ def running_of(session: Session, worker: str) -> Job | None:
     return session.scalars(query.limit(1)).first()
 
 
+def running_by_worker(session: Session) -> dict[str, str]:
+    """Return the job that each working worker runs."""
+    query = select(Job.worker, Job.id).where(Job.state == State.RUNNING).order_by(Job.started_at)
+    return {worker: job_id for worker, job_id in session.execute(query) if worker is not None}
+
+
 def job_events(session: Session, job_id: str) -> list[JobEvent]:
     """Return what happened to a job, oldest first."""
     return list(session.scalars(select(JobEvent).where(JobEvent.job_id == job_id).order_by(JobEvent.id)))
@@ -67,3 +84,15 @@ def queue_position(session: Session, waiting: Job) -> int:
     ahead = or_(Job.priority > waiting.priority, (Job.priority == waiting.priority) & (Job.id < waiting.id))
     query = select(func.count()).select_from(Job).where(Job.state == State.QUEUED, ahead)
     return (session.scalar(query) or 0) + 1
+
+
+def backlog(session: Session) -> Backlog:
+    """Count what waits and runs."""
+    counted = select(func.count()).select_from(Job)
+    oldest = select(Job.created_at).where(Job.state == State.QUEUED).order_by(Job.id).limit(1)
+    return Backlog(
+        queued=session.scalar(counted.where(Job.state == State.QUEUED)) or 0,
+        running=session.scalar(counted.where(Job.state == State.RUNNING)) or 0,
+        sent=session.scalar(counted.where(Job.dispatched_at.is_not(None))) or 0,
+        oldest_at=session.scalar(oldest),
+    )

@@ -50,6 +50,11 @@ def alive(session: Session) -> list[Worker]:
     return list(session.scalars(select(Worker).where(Worker.seen_at > moments.after(-ALIVE_S)).order_by(Worker.name)))
 
 
+def known(session: Session) -> list[Worker]:
+    """Return all workers, those too that are gone but not yet forgotten, by name."""
+    return list(session.scalars(select(Worker).order_by(Worker.name)))
+
+
 def willing_count(session: Session) -> int:
     """Count the workers that live and take jobs."""
     living = select(func.count()).select_from(Worker)

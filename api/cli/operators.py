@@ -1,0 +1,64 @@
+"""Commands for operators: the workers and the queue, to look at and to steer."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from api.cli.connection import connect, url_option
+from api.cli.tables import print_backlog, print_workers
+from api.client import Client
+from shared.states import Wish
+
+#: What may be said to a worker, and what it means.
+_WISHES = {"drain": Wish.DRAIN, "pause": Wish.PAUSE, "resume": Wish.WORK}
+#: What may be said to the queue.
+_STEERING = {"pause": Client.pause_queue, "resume": Client.resume_queue}
+
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+
+
+@click.command()
+@click.argument("instruction", type=click.Choice(list(_WISHES)), required=False, metavar="[drain|pause|resume]")
+@click.argument("name", required=False, metavar="[NAME]")
+@_json_option
+@url_option
+def workers(instruction: str | None, name: str | None, url: str | None, as_json: bool) -> None:
+    """List the workers, or instruct the one called NAME.
+
+    pause: it finishes its job and takes no other. drain: it hands its job back at once, with a checkpoint, and
+    takes no other. resume: it takes jobs again.
+    """
+    if instruction and not name:
+        raise click.UsageError(f"Say which worker to {instruction}: `atelier workers` lists their names.")
+    with connect(url) as client:
+        if instruction and name:
+            client.instruct_worker(name, _WISHES[instruction])
+        found = client.workers()
+    if as_json:
+        _print_json([worker.raw() for worker in found])
+    else:
+        print_workers(found)
+
+
+@click.command()
+@click.argument("instruction", type=click.Choice(list(_STEERING)), required=False, metavar="[pause|resume]")
+@_json_option
+@url_option
+def queue(instruction: str | None, url: str | None, as_json: bool) -> None:
+    """Show what waits and runs, or have jobs handed out no more, or again.
+
+    pause: those that run go on, those that wait stay where they are.
+    """
+    with connect(url) as client:
+        backlog = _STEERING[instruction](client) if instruction else client.queue()
+    if as_json:
+        _print_json(backlog.raw())
+    else:
+        print_backlog(backlog)
+
+
+def _print_json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=2))

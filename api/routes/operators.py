@@ -1,0 +1,88 @@
+"""What an operator sees and steers: the workers and the queue."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response
+from pydantic import BaseModel
+
+from api import usecases
+from api.openapi import operation
+from api.schemas import BacklogView, WorkersView, WorkerView
+from api.services import services
+from api.views_operators import backlog_view, workers_view
+from shared import errors
+from shared.states import Wish
+
+blueprint = Blueprint("operators", __name__, url_prefix="/v1")
+
+
+@blueprint.get("/workers")
+@operation("List the workers", returns=WorkersView, errors=(errors.DatabaseUnavailable,))
+def workers() -> Response:
+    """List the workers."""
+    return _json(workers_view(services()))
+
+
+@blueprint.post("/workers/<name>/drain")
+@operation(
+    "Have a worker hand back its job, with a checkpoint, and take no other",
+    returns=WorkerView,
+    errors=(errors.NotFound, errors.DatabaseUnavailable),
+)
+def drain_worker(name: str) -> Response:
+    """Drain a worker."""
+    return _instructed(name, Wish.DRAIN)
+
+
+@blueprint.post("/workers/<name>/pause")
+@operation(
+    "Have a worker take no further job; it finishes the one it has",
+    returns=WorkerView,
+    errors=(errors.NotFound, errors.DatabaseUnavailable),
+)
+def pause_worker(name: str) -> Response:
+    """Pause a worker."""
+    return _instructed(name, Wish.PAUSE)
+
+
+@blueprint.post("/workers/<name>/resume")
+@operation("Have a worker take jobs again", returns=WorkerView, errors=(errors.NotFound, errors.DatabaseUnavailable))
+def resume_worker(name: str) -> Response:
+    """Let a worker work."""
+    return _instructed(name, Wish.WORK)
+
+
+@blueprint.get("/queue")
+@operation("Show the queue as a whole", returns=BacklogView, errors=(errors.DatabaseUnavailable,))
+def queue() -> Response:
+    """Show the queue."""
+    return _json(backlog_view(services()))
+
+
+@blueprint.post("/queue/pause")
+@operation("Hand out no more jobs; those that run go on", returns=BacklogView, errors=(errors.DatabaseUnavailable,))
+def pause_queue() -> Response:
+    """Pause the queue."""
+    usecases.pause_queue(services())
+    return _json(backlog_view(services()))
+
+
+@blueprint.post("/queue/resume")
+@operation("Hand out jobs again", returns=BacklogView, errors=(errors.DatabaseUnavailable,))
+def resume_queue() -> Response:
+    """Resume the queue."""
+    usecases.resume_queue(services())
+    return _json(backlog_view(services()))
+
+
+def _instructed(name: str, wish: Wish) -> Response:
+    """Wish something of a worker and show it; it may end and be forgotten in between."""
+    usecases.instruct_worker(services(), name, wish)
+    for view in workers_view(services()).workers:
+        if view.name == name:
+            return _json(view)
+    raise errors.NotFound(f"There is no worker {name} any more.")
+
+
+def _json(view: BaseModel) -> Response:
+    return Response(view.model_dump_json(), content_type="application/json")

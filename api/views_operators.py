@@ -1,0 +1,54 @@
+"""Rows as resources: what an operator sees of the workers and the queue."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from api import schemas
+from api.services import Services
+from shared import clock
+from shared.clock import rfc3339
+from shared.db import queries, workers
+from shared.db.models import Worker
+from shared.states import Wish
+
+
+def workers_view(services: Services) -> schemas.WorkersView:
+    """Show all workers."""
+    with services.database.reading() as session:
+        living = {worker.name for worker in workers.alive(session)}
+        running = queries.running_by_worker(session)
+        known = workers.known(session)
+    views = [_worker_view(worker, running.get(worker.name), lives=worker.name in living) for worker in known]
+    return schemas.WorkersView(workers=views)
+
+
+def backlog_view(services: Services) -> schemas.BacklogView:
+    """Show the queue as a whole."""
+    with services.database.reading() as session:
+        queue, living, backlog = workers.queue(session), workers.alive(session), queries.backlog(session)
+    waiting_s = (clock.now() - backlog.oldest_at).total_seconds() if backlog.oldest_at else None
+    return schemas.BacklogView(
+        queued=backlog.queued,
+        running=backlog.running,
+        sent=backlog.sent,
+        oldest_waiting_s=None if waiting_s is None else round(max(0.0, waiting_s), 3),
+        paused_at=rfc3339(queue.paused_at),
+        held_for=queue.held_for,
+        workers=len(living),
+    )
+
+
+def _worker_view(worker: Worker, job_id: str | None, *, lives: bool) -> schemas.WorkerView:
+    idle: dict[str, Literal["idle", "paused", "drained"]] = {Wish.PAUSE: "paused", Wish.DRAIN: "drained"}
+    about = worker.about or {}
+    return schemas.WorkerView(
+        name=worker.name,
+        state="gone" if not lives else "working" if job_id else idle.get(worker.wish, "idle"),
+        wish=Wish(worker.wish),
+        job_id=job_id,
+        weights=about.get("weights"),
+        device=about.get("device"),
+        started_at=str(rfc3339(worker.started_at)),
+        seen_at=str(rfc3339(worker.seen_at)),
+    )
