@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 
 import pytest
 
-from shared.db import jobs, queries
+from api.app import create_app
+from shared import clock
+from shared.db import jobs, queries, sweeps, workers
+from shared.errors import StorageUnavailable
 from shared.progress import RedisProgress
+from shared.states import Wish
+from tests.factories import add_job
 from tests.integration.test_api_images import BAD, stored
 
 FIELDS = {
     "id", "state", "preset", "params", "weights", "content", "styles", "priority", "label", "metadata", "batch_id",
-    "retry_of", "attempt", "worker", "progress", "queue", "error", "result", "created_at", "started_at", "ended_at",
-    "expires_at", "links",
+    "retry_of", "attempt", "retry_at", "start_by", "time_limit_s", "worker", "progress", "queue", "error", "result",
+    "created_at", "started_at", "ended_at", "expires_at", "links",
 }  # fmt: skip
 
 
@@ -25,7 +31,7 @@ def step(number: int, total: int = 10) -> dict:
 
 def claim(database, job_id: str) -> jobs.Claim:
     with database.writing() as session:
-        held = jobs.claim(session, job_id, worker="w1", weights={"name": "patch", "sha256": "0"})
+        held = jobs.claim(session, job_id, worker="w1", weights={"name": "patch", "sha256": "0"}, lease_s=20)
     assert held is not None
     return held
 
@@ -43,7 +49,67 @@ def test_a_submitted_job_is_accepted_with_every_default_filled_in(client, image_
     assert job["params"]["learning_rate"] > 0
     assert job["styles"] == [{"image": image_id, "weight": 1.0}]
     shown = client.get(answer.headers["Location"]).json
-    assert shown["queue"] == {"position": 1, "eta_s": None, "waiting_for": "turn"}
+    assert (shown["queue"]["position"], shown["queue"]["eta_s"]) == (1, None)
+
+
+def test_a_jobs_deadline_and_limit_are_kept_and_shown_in_utc(client, database, image_id) -> None:
+    wishes = {"start_by": "2030-01-31T12:00:00.5+02:00", "time_limit_s": 90}
+    job = client.post("/v1/jobs", json={"content": image_id, "style": image_id, **wishes}).json
+    assert (job["start_by"], job["time_limit_s"]) == ("2030-01-31T10:00:00.500Z", 90.0)
+    with database.reading() as session:
+        row = queries.job(session, job["id"])
+    assert (row.start_by, row.time_limit_s) == (datetime(2030, 1, 31, 10, 0, 0, 500_000, UTC), 90.0)
+
+
+def test_a_deadline_in_the_past_is_accepted_and_expires(client, database, image_id) -> None:
+    request = {"content": image_id, "style": image_id, "start_by": "2020-01-01T00:00:00Z"}
+    job_id = client.post("/v1/jobs", json=request).json["id"]
+    with database.writing() as session:
+        assert sweeps.expire(session) == [job_id]
+    assert client.get(f"/v1/jobs/{job_id}").json["state"] == "expired"
+
+
+def test_a_waiting_job_says_what_it_waits_for(client, database, job_id) -> None:
+    def waiting_for() -> str:
+        return client.get(f"/v1/jobs/{job_id}").json["queue"]["waiting_for"]
+
+    assert waiting_for() == "no_worker"
+    with database.writing() as session:
+        workers.beat(session, "w1")
+    assert waiting_for() == "turn"
+    with database.writing() as session:
+        workers.instruct(session, "w1", Wish.PAUSE)
+    assert waiting_for() == "no_worker"
+    with database.writing() as session:
+        workers.hold_queue(session, "storage_full")
+    assert waiting_for() == "paused"
+    with database.writing() as session:
+        workers.hold_queue(session, None)
+        workers.pause_queue(session)
+    assert waiting_for() == "paused"
+
+
+def test_a_job_that_is_to_be_tried_again_says_when(client, database, job_id) -> None:
+    held = claim(database, job_id)
+    with database.writing() as session:
+        jobs.retry_later(session, held, StorageUnavailable(), after_s=60)
+    waiting = client.get(f"/v1/jobs/{job_id}").json
+    due_in = datetime.fromisoformat(waiting["retry_at"]) - clock.now()
+    assert waiting["state"] == "queued"
+    assert timedelta(seconds=50) < due_in <= timedelta(seconds=61)
+
+
+def test_an_ended_job_says_when_it_goes(client, settings, job_id) -> None:
+    assert client.get(f"/v1/jobs/{job_id}").json["expires_at"] is None
+    ended = client.post(f"/v1/jobs/{job_id}/cancel").json
+    kept = datetime.fromisoformat(ended["expires_at"]) - datetime.fromisoformat(ended["ended_at"])
+    assert kept == timedelta(seconds=settings.retention_s)
+
+
+def test_a_job_kept_for_ever_has_no_end(settings, database) -> None:
+    app = create_app(settings.model_copy(update={"retention_s": float("inf")}))
+    job_id = add_job(database)
+    assert app.test_client().post(f"/v1/jobs/{job_id}/cancel").json["expires_at"] is None
 
 
 def test_one_multipart_request_uploads_and_submits(client, png) -> None:
@@ -91,6 +157,14 @@ def test_an_unknown_image_is_named(client, image_id) -> None:
         ({"params": {"style_layers": {"block1_conv1": -1}}}, "/params/style_layers/block1_conv1", {"ge": 0}),
         ({"preset": "baroque"}, "/preset", {}),
         ({"priority": 1000}, "/priority", {"le": 100}),
+        ({"time_limit_s": 0}, "/time_limit_s", {"gt": 0}),
+        ({"time_limit_s": 1e9}, "/time_limit_s", {"le": 21_600, "unit": "s"}),
+        ({"start_by": "2030-01-31T12:00:00"}, "/start_by", {}),
+        ({"start_by": "2030-01-31"}, "/start_by", {}),
+        ({"start_by": "2030-02-31T12:00:00Z"}, "/start_by", {}),
+        ({"start_by": "0001-01-01T00:00:00+23:00"}, "/start_by", {}),
+        ({"start_by": 1_900_000_000}, "/start_by", {}),
+        ({"start_by": "1900000000"}, "/start_by", {}),
         ({"content": "mona-lisa.jpg"}, "/content", {}),
         ({"weights": "/etc/passwd"}, "/weights", {}),
         ({"colour": "red"}, "/colour", {}),
@@ -155,7 +229,7 @@ def test_a_running_job_shows_its_live_progress(client, database, redis, job_id) 
 def test_a_running_job_shows_the_databases_progress_while_redis_is_away(client, database, job_id) -> None:
     held = claim(database, job_id)
     with database.writing() as session:
-        jobs.record_progress(session, held, step(3))
+        jobs.renew(session, held, lease_s=20, progress=step(3))
     assert client.get(f"/v1/jobs/{job_id}").json["progress"]["step"] == 3
 
 
@@ -186,7 +260,6 @@ def test_canceling_a_finished_job_is_refused(client, database, job_id) -> None:
             session,
             held,
             result={"key": "k"} | {"width": 1, "height": 1, "bytes": 1, "format": "png", "partial": False},
-            progress=None,
         )
     answer = client.post(f"/v1/jobs/{job_id}/cancel")
     assert (answer.status_code, answer.json["code"]) == (409, "illegal_transition")

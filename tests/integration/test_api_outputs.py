@@ -69,14 +69,14 @@ def test_following_works_from_the_database_while_redis_is_away(client, database,
 
     held = claim(database, job_id)
     with database.writing() as session:
-        jobs.record_progress(session, held, step(3))
+        jobs.renew(session, held, lease_s=20, progress=step(3))
     response = client.get(f"/v1/jobs/{job_id}/events")
     text = (chunk.decode() for chunk in response.response)
     events = [next(text) for _ in range(3)]
     assert "event: state" in events[1]
     assert '"step":3' in events[2]
     with database.writing() as session:
-        jobs.stop(session, held, result=None, progress=None)
+        jobs.stop(session, held, result=None)
     assert "event: end" in next(text)
     response.close()
 
@@ -122,6 +122,18 @@ def test_the_result_of_an_unfinished_job_is_a_conflict(client, job_id) -> None:
     for path in ("result", "manifest"):
         answer = client.get(f"/v1/jobs/{job_id}/{path}")
         assert (answer.status_code, answer.json["code"]) == (409, "not_finished")
+
+
+def test_a_job_that_failed_at_its_time_limit_gives_what_was_painted(client, studio, image_id) -> None:
+    request = {"content": image_id, "style": image_id, "params": {"size": 32, "steps": 50}, "time_limit_s": 1e-6}
+    job_id = client.post("/v1/jobs", json=request).json["id"]
+    run(job_id, studio)
+    job = client.get(f"/v1/jobs/{job_id}").json
+    assert (job["state"], job["error"]["code"], job["result"]["partial"]) == ("failed", "timed_out", True)
+    picture = Image.open(BytesIO(client.get(job["links"]["result"]).data))
+    assert picture.size == (job["result"]["width"], job["result"]["height"])
+    assert client.get(job["links"]["manifest"]).json["result"]["partial"] is True
+    assert len(client.get(job["links"]["losses"]).json["step"]) < 50
 
 
 def test_losses_are_columns_of_one_length_live_and_after(client, database, redis, job_id, painted) -> None:

@@ -6,6 +6,7 @@ import pytest
 from flask import Flask
 
 from api import problems
+from api.app import create_app
 from shared import errors
 from shared.db.base import connect
 
@@ -25,6 +26,32 @@ def test_a_database_away_is_503_with_a_time_to_come_back(app: Flask) -> None:
     client = app.test_client()
     assert client.get("/readyz").status_code == 503
     answer = client.get("/v1/jobs")
+    assert (answer.status_code, answer.json["code"]) == (503, "database_unavailable")
+    assert int(answer.headers["Retry-After"]) > 0
+    assert "127.0.0.1" not in answer.text
+
+
+IMAGE = f"sha256:{'0' * 64}"
+JOB = "01a20750-e506-729a-9bdf-2a44836107f2"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/v1/jobs", {"content": IMAGE, "style": IMAGE}),
+        ("GET", f"/v1/jobs/{JOB}", None),
+        ("POST", f"/v1/jobs/{JOB}/cancel", None),
+        ("GET", f"/v1/jobs/{JOB}/result", None),
+        ("GET", f"/v1/images/{IMAGE}", None),
+        ("GET", "/v1/workers", None),
+        ("POST", "/v1/workers/w1/drain", None),
+        ("GET", "/v1/queue", None),
+        ("POST", "/v1/queue/pause", None),
+    ],
+)
+def test_without_a_database_every_call_says_so(settings, method, path, body) -> None:
+    app = create_app(settings.model_copy(update={"database_url": "postgresql://nobody@127.0.0.1:1/none"}))
+    answer = app.test_client().open(path, method=method, json=body)
     assert (answer.status_code, answer.json["code"]) == (503, "database_unavailable")
     assert int(answer.headers["Retry-After"]) > 0
     assert "127.0.0.1" not in answer.text
@@ -96,7 +123,14 @@ def test_answers_have_the_form_that_is_described(client, job_id) -> None:
     import jsonschema
 
     document = client.get("/openapi.json").json
-    for path, model in (("/v1/jobs", "JobPage"), (f"/v1/jobs/{job_id}", "JobView"), ("/readyz", "ReadinessView")):
+    described = {
+        "/v1/jobs": "JobPage",
+        f"/v1/jobs/{job_id}": "JobView",
+        "/v1/workers": "WorkersView",
+        "/v1/queue": "BacklogView",
+        "/readyz": "ReadinessView",
+    }
+    for path, model in described.items():
         schema = {"$ref": f"#/components/schemas/{model}", "components": document["components"]}
         jsonschema.validate(client.get(path).json, schema)
 

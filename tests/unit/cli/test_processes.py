@@ -51,7 +51,7 @@ def test_the_api_serves_where_it_is_told(atelier, monkeypatch) -> None:
 def test_the_schema_goes_up_and_down_and_says_where_it_is(atelier) -> None:
     assert "atelier db upgrade" in atelier("db", "current").stderr
     assert atelier("db", "upgrade").exit_code == 0
-    assert atelier("db", "current").stdout.startswith("0001")
+    assert atelier("db", "current").stdout.startswith("0002")
     assert atelier("db", "downgrade", "base").exit_code == 0
     assert atelier("db", "current").exit_code == 1
 
