@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo up test lint bench lock clean
+.PHONY: demo up test lint chaos bench lock clean
 .DEFAULT_GOAL := demo
 
 ## Paint one picture through the whole system: make demo [CONTENT=photo.jpg STYLE=painting.jpg]
@@ -28,6 +28,10 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+## Kill and freeze real processes at length and judge what is left: about an hour; make chaos ARGS="-k storm" runs some
+chaos: $(READY)
+	CHAOS=long $(BIN)/python -m pytest tests/chaos -s --timeout=3600 $(ARGS)
 
 ## Measure every speed that is promised
 bench: $(READY)

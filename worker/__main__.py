@@ -23,7 +23,8 @@ _CELERY = (
 
 def paint() -> None:
     """Take jobs and paint them."""
-    os.environ.setdefault("ATELIER_WORKER_NAME", f"{socket.gethostname()}-{os.getpid()}")
+    if not Settings.load().worker_name:  # the child takes it from here
+        os.environ["ATELIER_WORKER_NAME"] = f"{socket.gethostname()}-{os.getpid()}"
     from worker.app import app
 
     app.worker_main([*_CELERY, "-n", f"paint-{os.getpid()}@%h"])

@@ -4,7 +4,7 @@ The parent consumes messages and watches (`worker.overseer`); its one spawned ch
 paints. The child announces itself in the log, and in the worker's row, when it is ready.
 
 SIGTERM drains: the parent passes it on, and the child hands its job back between two chunks of steps. A child
-whose parent has died does the same, and ends.
+whose parent dies is killed by the kernel, as Celery asks it to; so no two children ever share a device.
 
 Invariant: nothing here runs at import but reading settings; connections are opened by the process using them.
 """
@@ -14,7 +14,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import socket
 import threading
 from functools import cache
 from typing import Any
@@ -79,19 +78,10 @@ def _configure_logs(**_: Any) -> None:
 @worker_process_init.connect(weak=False)
 def _open_studio(**_: Any) -> None:
     signal.signal(_DRAIN_SIGNAL, lambda *_: _drain.set())
-    threading.Thread(target=_drain_when_orphaned, args=(os.getppid(),), name="orphan", daemon=True).start()
     painter = studio().painter
     with database().writing("beat") as session:
         workers.beat(session, name(), {"weights": dict(painter.weights), "device": dict(painter.device)})
     log.info("worker_ready", worker=name(), weights=painter.weights["name"])
-
-
-def _drain_when_orphaned(parent: int) -> None:
-    ended = threading.Event()
-    while os.getppid() == parent:
-        ended.wait(1.0)
-    log.error("parent_died", parent=parent)
-    _drain.set()
 
 
 def end_if_spoilt() -> None:
@@ -152,8 +142,8 @@ def _leave(**_: Any) -> None:
 
 
 def name() -> str:
-    """Return the worker's name, which parent and child share: the parent puts it into the environment."""
-    return Settings.load().worker_name or f"{socket.gethostname()}-{os.getpid()}"
+    """Return the worker's name, which parent and child share: `worker.__main__` puts it into the environment."""
+    return Settings.load().worker_name
 
 
 @cache

@@ -1,0 +1,15 @@
+"""How long the proofs are: short in every test run, long under `make chaos`."""
+
+from __future__ import annotations
+
+import os
+from typing import TypeVar
+
+LONG = os.environ.get("CHAOS") == "long"
+
+T = TypeVar("T")
+
+
+def scaled(short: T, long: T) -> T:
+    """Choose the size of a proof."""
+    return long if LONG else short
