@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -18,11 +19,11 @@ from api.cli import main
 from api.client import Client
 from api.client_models import Event
 from shared import images
-from shared.db import queries
+from shared.db import jobs, queries, workers
 from shared.errors import Diverged
 from shared.progress import RedisProgress
 from shared.states import State
-from tests.factories import picture
+from tests.factories import add_job, picture
 from tests.scripted_server import closed_url
 from worker.painter import NullPainter
 from worker.runner import Studio, run
@@ -206,6 +207,9 @@ def test_an_output_that_cannot_be_written_is_found_before_anything_is_submitted(
         (["-o", "a.png", "--param", "strokes=1"], "no parameter 'strokes'"),
         (["-o", "a.png", "--preset", "cubist"], "classic"),
         (["-o", "a.png", "--no-wait"], "drop it or -o"),
+        (["-o", "a.png", "--start-by", "tomorrow"], "2030-01-31T12:00"),
+        (["-o", "a.png", "--start-by", "0001-01-01T00:00+23:00"], "2030-01-31T12:00"),
+        (["-o", "a.png", "--time-limit", "0"], "x>0"),
         ([], "-o FILE"),
     ],
 )
@@ -213,6 +217,57 @@ def test_a_command_line_that_cannot_be_used_exits_2(atelier, photo, arguments, s
     result = atelier("submit", photo, photo, *arguments)
     assert result.exit_code == 2
     assert said in result.stderr
+
+
+def test_a_deadline_and_a_limit_reach_the_job(atelier, photo, url) -> None:
+    options = ("--start-by", "2030-01-31T12:00:00+02:00", "--time-limit", "90")
+    with Client(url) as client:
+        job = client.job(submitted(atelier, photo, *options)).raw()
+    assert (job["start_by"], job["time_limit_s"]) == ("2030-01-31T10:00:00.000Z", 90)
+    assert "2030-01-31T10:00:00.000Z" in atelier("show", job["id"]).stdout
+
+
+def test_a_deadline_without_a_zone_is_in_this_machines(atelier, photo, url) -> None:
+    with Client(url) as client:
+        job = client.job(submitted(atelier, photo, "--start-by", "2030-01-31T12:00"))
+    assert datetime.fromisoformat(job.start_by) == datetime(2030, 1, 31, 12).astimezone()
+
+
+def test_workers_are_listed_and_instructed(atelier, database) -> None:
+    assert atelier("workers").stderr == "No workers.\n"
+    job_id = add_job(database)
+    with database.writing() as session:
+        workers.beat(session, "host-1", {"weights": {"name": "patch", "sha256": "f00d"}, "device": {"kind": "CPU"}})
+        assert jobs.claim(session, job_id, worker="host-1", weights={}, lease_s=20)
+    assert atelier("workers").stdout.splitlines()[1].split()[:5] == ["host-1", "working", job_id, "patch", "f00d"]
+    assert "working, to drain" in atelier("workers", "drain", "host-1").stdout
+    assert json.loads(atelier("workers", "--json").stdout)[0]["wish"] == "drain"
+    assert json.loads(atelier("workers", "resume", "host-1", "--json").stdout)[0]["wish"] == "work"
+
+
+def test_an_unknown_worker_exits_1_with_the_servers_words(atelier) -> None:
+    result = atelier("workers", "drain", "nobody")
+    assert (result.exit_code, result.stderr) == (1, "Error: There is no worker nobody.\n")
+
+
+@pytest.mark.parametrize(
+    ("command", "said"), [("workers drain", "which worker"), ("workers stop w1", "'resume'"), ("queue stop", "'pause'")]
+)
+def test_an_instruction_that_cannot_be_used_exits_2(atelier, command, said) -> None:
+    result = atelier(*command.split())
+    assert result.exit_code == 2
+    assert said in result.stderr
+
+
+def test_the_queue_is_shown_paused_and_resumed(atelier, photo) -> None:
+    job_id = submitted(atelier, photo)
+    assert "waiting for a worker, number 1 in line" in atelier("show", job_id).stdout
+    assert "since" in atelier("queue", "pause").stdout
+    assert "the queue is paused, number 1 in line" in atelier("show", job_id).stdout
+    assert json.loads(atelier("queue", "resume", "--json").stdout)["paused_at"] is None
+    shown = atelier("queue").stdout
+    assert shown.split()[:2] == ["queued", "1,"]
+    assert "paused" not in shown
 
 
 def test_an_unknown_job_exits_1_with_the_servers_words(atelier) -> None:

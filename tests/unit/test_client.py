@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from api.client import ApiProblem, Client, ClientError, Unreachable
-from shared.states import State
+from shared.states import State, Wish
 from tests.scripted_server import Answer, ScriptedServer, as_json, closed_url, events, serving
 
 JOB = {"id": "j", "state": "queued", "new_in_a_later_version": 1}
@@ -50,6 +51,35 @@ def test_it_uploads_files_and_bytes_but_not_ids(tmp_path: Path) -> None:
         "params": {"size": 64},
         "label": "mine",
     }
+
+
+def test_a_deadline_and_a_limit_are_sent_with_the_zone() -> None:
+    noon = datetime(2030, 1, 31, 12, tzinfo=timezone(timedelta(hours=2)))
+    with talking(as_json(JOB, 202)) as (server, client):
+        client.submit("sha256:ab", ["sha256:cd"], start_by=noon, time_limit_s=90)
+    sent = json.loads(server.asked[0].body)
+    assert (sent["start_by"], sent["time_limit_s"]) == ("2030-01-31T12:00:00.000+02:00", 90)
+
+
+@pytest.mark.parametrize(("wish", "verb"), [(Wish.WORK, "resume"), (Wish.PAUSE, "pause"), ("drain", "drain")])
+def test_it_instructs_workers_whatever_their_names(wish: Wish, verb: str) -> None:
+    with talking(as_json({"name": "host 1", "state": "idle"})) as (server, client):
+        assert client.instruct_worker("host 1", wish).state == "idle"
+    assert server.asked[0].path == f"/v1/workers/host%201/{verb}"
+
+
+def test_it_lists_workers_and_steers_the_queue() -> None:
+    listed = as_json({"workers": [{"name": "w1", "state": "idle"}]})
+    backlog = as_json({"queued": 2, "running": 1})
+    with talking(listed, backlog, backlog, backlog) as (server, client):
+        assert [worker.name for worker in client.workers()] == ["w1"]
+        assert [found.queued for found in (client.queue(), client.pause_queue(), client.resume_queue())] == [2, 2, 2]
+    assert [asked.path for asked in server.asked] == [
+        "/v1/workers",
+        "/v1/queue",
+        "/v1/queue/pause",
+        "/v1/queue/resume",
+    ]
 
 
 def test_it_keeps_what_a_newer_server_says() -> None:
