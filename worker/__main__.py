@@ -21,16 +21,17 @@ _CELERY = (
 )
 
 
-def paint() -> None:
+def paint() -> int:
     """Take jobs and paint them."""
     if not Settings.load().worker_name:  # the child takes it from here
         os.environ["ATELIER_WORKER_NAME"] = f"{socket.gethostname()}-{os.getpid()}"
     from worker.app import app
 
     app.worker_main([*_CELERY, "-n", f"paint-{os.getpid()}@%h"])
+    return 0
 
 
-def maintenance() -> None:
+def maintenance() -> int:
     """Dispatch jobs and put right what crashes leave."""
     from worker import maintenance as chores
 
@@ -39,7 +40,7 @@ def maintenance() -> None:
     ending = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ending.set())
-    chores.run(settings, ending)
+    return chores.run(settings, ending)
 
 
 _KINDS = {"paint": paint, "maintenance": maintenance}
@@ -50,8 +51,7 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1 or arguments[0] not in _KINDS:
         sys.stderr.write(f"usage: python -m worker {'|'.join(_KINDS)}\n")
         return 2
-    _KINDS[arguments[0]]()
-    return 0
+    return _KINDS[arguments[0]]()
 
 
 if __name__ == "__main__":

@@ -120,13 +120,21 @@ class Keeper:
             log.info("orphans_removed", count=removed)
 
 
-def run(settings: Settings, ending: threading.Event) -> None:
-    """Do the chores until `ending` is set."""
+def run(settings: Settings, ending: threading.Event) -> int:
+    """Do the chores until `ending` is set; return the exit code, 1 if a chore broke in a way nobody foresaw."""
     keeper = Keeper(settings, connect(settings.database_url), open_store(settings.storage_url))
-    threads = [
-        threading.Thread(target=chore.repeat, args=(ending,), name=chore.name, daemon=True) for chore in keeper.chores()
-    ]
-    for thread in threads:
-        thread.start()
+    broken = threading.Event()
+
+    def repeat(chore: Chore) -> None:
+        try:
+            chore.repeat(ending)
+        finally:
+            if not ending.is_set():
+                broken.set()
+                ending.set()
+
+    for chore in keeper.chores():
+        threading.Thread(target=repeat, args=(chore,), name=chore.name, daemon=True).start()
     log.info("maintenance_ready")
     ending.wait()
+    return int(broken.is_set())

@@ -108,9 +108,12 @@ class Overseer:
         self._busy_at = self._clock()
 
     def _watch(self) -> None:
-        while True:
-            self.look_patiently()
-            time.sleep(_EVERY_S)
+        try:
+            while True:
+                self.look_patiently()
+                time.sleep(_EVERY_S)
+        finally:  # a worker without its watch drains, ends, and is started again
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def look_patiently(self) -> None:
         """Look once; a database or a broker that is away is logged once, and not the worker's fault."""

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from shared import clock
@@ -28,9 +29,17 @@ def beat(session: Session, name: str, about: dict[str, Any] | None = None) -> Wi
     statement = update(Worker).where(Worker.name == name).values(**values).returning(Worker.wish)
     wish = session.scalar(statement.execution_options(synchronize_session=False))
     if wish is None:
-        now = clock.now()
-        session.add(Worker(name=name, wish=Wish.WORK, about=about, started_at=now, seen_at=now))
+        _arrive(session, name, about)
     return Wish(wish or Wish.WORK)
+
+
+def _arrive(session: Session, name: str, about: dict[str, Any] | None) -> None:
+    try:
+        with session.begin_nested():
+            values = {"wish": Wish.WORK, "about": about, "started_at": moments.now(), "seen_at": moments.now()}
+            session.execute(insert(Worker).values(name=name, **values))
+    except IntegrityError:  # parent and child say so at the same time
+        return
 
 
 def leave(session: Session, name: str) -> None:

@@ -87,6 +87,20 @@ def test_jobs_are_forgotten_with_their_events_once_their_retention_is_over(datab
         assert session.scalar(select(func.count()).where(JobEvent.job_id == old)) == 0
 
 
+def test_a_worker_that_arrives_twice_at_once_is_one(database) -> None:
+    def arrive() -> None:
+        with database.writing() as session:
+            workers.beat(session, "w1")
+
+    threads = [threading.Thread(target=arrive) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    with database.reading() as session:
+        assert [worker.name for worker in workers.alive(session)] == ["w1"]
+
+
 def test_workers_unheard_of_are_forgotten(database) -> None:
     with database.writing() as session:
         workers.beat(session, "gone")

@@ -129,6 +129,18 @@ def test_a_chore_that_fails_is_tried_again_and_its_trouble_is_told_once(capsys) 
     assert capsys.readouterr().out.count("chore_failed") == 1
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_chore_that_breaks_ends_the_process_to_be_started_again(settings, database, monkeypatch) -> None:
+    def stumble(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Keeper, "expire", stumble)
+    assert run_chores(settings, threading.Event()) == 1
+    for thread in threading.enumerate():
+        if thread.name == "expire":
+            thread.join(10)
+
+
 def test_the_process_does_its_chores_until_it_is_told_to_end(settings, database, redis) -> None:
     job_id = add_job(database)
     claim(database, job_id, lease_s=-1)
