@@ -97,7 +97,7 @@ def register(app: Flask) -> None:
     @app.errorhandler(AtelierError)
     def _ours(error: AtelierError) -> Response:
         if status_of(type(error)) >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            log.error("request_failed", code=error.code, exc_info=error)
+            log.error("request_failed", code=error.code, exc_info=None if error.retryable else error)
         return problem(error)
 
     @app.errorhandler(HTTPException)

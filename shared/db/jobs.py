@@ -105,6 +105,7 @@ def claim(session: Session, job_id: str, *, worker: str, weights: dict[str, Any]
             weights=weights,
             lease_expires_at=moments.after(lease_s),
             dispatched_at=None,
+            retry_at=None,
             started_at=func.coalesce(Job.started_at, moments.now()),
         )
         .returning(Job.attempt)
