@@ -28,6 +28,7 @@ from celery.signals import (
     worker_shutdown,
     worker_shutting_down,
 )
+from celery.worker import state
 from kombu.connection import Connection
 
 from shared import logs, progress
@@ -110,7 +111,15 @@ class _Tap:
 
 @worker_ready.connect(weak=False)
 def _oversee(sender: Any, **_: Any) -> None:
-    overseer = Overseer(name(), Settings.load(), database(), Broker(Settings.load()), _Tap(sender), _children)
+    overseer = Overseer(
+        name(),
+        Settings.load(),
+        database(),
+        Broker(Settings.load()),
+        _Tap(sender),
+        _children,
+        painting=lambda: bool(state.active_requests),
+    )
 
     def _end(**_: Any) -> None:
         overseer.end()

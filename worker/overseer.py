@@ -33,6 +33,8 @@ from shared.states import Wish
 _EVERY_S = 1.0
 #: How long a child may take to stop by itself once its job's limit has passed, in seconds.
 _LIMIT_GRACE_S = 5.0
+#: How long a child may be at work on a message without holding a job, in seconds: before its claim, and after.
+_IDLER_GRACE_S = 5.0
 #: How long a child may take to hand its job back when the worker ends, in seconds.
 _DRAIN_GRACE_S = 8.0
 
@@ -47,6 +49,16 @@ class Intake(Protocol):
 
     def close(self) -> None:
         """Take no more."""
+
+
+class Pool(Protocol):
+    """The worker's child processes; there is one, or none while it is replaced."""
+
+    def children(self) -> list[int]:
+        """List their process ids."""
+
+    def busy(self) -> bool:
+        """Say whether a child is at work on a message."""
 
 
 class _Sight(NamedTuple):
@@ -75,18 +87,18 @@ class Overseer:
         database: Database,
         messages: Messages,
         intake: Intake,
-        children: Callable[[], list[int]],
+        pool: Pool,
         *,
         replace: Callable[[], None] = replace_process,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Watch the worker `name`, whose child processes `children` lists; `replace` starts this process anew."""
+        """Watch the worker `name`, whose child is in `pool`; `replace` starts this process anew."""
         self._name = name
         self._settings = settings
         self._database = database
         self._messages = messages
         self._intake = intake
-        self._children = children
+        self._pool = pool
         self._replace = replace
         self._clock = clock
         self._wish = Wish.WORK
@@ -135,6 +147,8 @@ class Overseer:
         if job is not None:
             self._busy_at = self._clock()
             self._look_at(job)
+        elif self._pool.busy():
+            self._check_idler()
         elif self._wish == Wish.WORK and self._ending_since is None:
             self._check_intake()
 
@@ -178,10 +192,10 @@ class Overseer:
         return self._sight
 
     def _child(self) -> int | None:
-        return next(iter(self._children()), None)
+        return next(iter(self._pool.children()), None)
 
     def _kill(self) -> None:
-        for child in self._children():
+        for child in self._pool.children():
             os.kill(child, signal.SIGKILL)
 
     def _take(self, job: Job, reason: str, then: Callable[[Session, Claim], object]) -> None:
@@ -193,6 +207,13 @@ class Overseer:
                 then(session, Claim(job.id, job.attempt, self._name))
             except LostRace:
                 log.info("job_was_gone", job_id=job.id)
+
+    def _check_idler(self) -> None:
+        """Kill the child if it is at work on a message and yet holds no job: it froze, and its lease has ended."""
+        if self._clock() - self._busy_at > _IDLER_GRACE_S:
+            log.error("child_without_job")
+            self._kill()
+            self._busy_at = self._clock()
 
     def _check_intake(self) -> None:
         """Replace this process if messages wait, it is idle, and still it takes none."""

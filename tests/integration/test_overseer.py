@@ -44,9 +44,12 @@ class Rig:
     def __init__(self, settings, database: Database) -> None:
         self.database, self.tap, self.messages, self.now = database, Tap(), Messages(), 1000.0
         self.children: list[subprocess.Popen] = []
-        self.replaced = 0
+        self.replaced, self.painting = 0, False
         self.overseer = Overseer(
-            "w1", settings, database, self.messages, self.tap, self.pids, replace=self.replace, clock=lambda: self.now
+            *("w1", settings, database, self.messages, self.tap, self.pids),
+            painting=lambda: self.painting,
+            replace=self.replace,
+            clock=lambda: self.now,
         )
         self.overseer.look()
         self.start_child()
@@ -119,6 +122,19 @@ def test_a_child_that_hangs_is_killed_and_its_job_goes_back(rig, settings) -> No
     rig.overseer.look()
     assert rig.killed()
     assert (rig.job(job_id).state, rig.job(job_id).lost_attempts) == ("queued", 1)
+
+
+def test_a_child_that_froze_until_its_job_was_taken_is_killed(rig) -> None:
+    job_id = rig.run_job()
+    rig.painting = True
+    with rig.database.writing() as session:
+        jobs.lose(session, jobs.Claim(job_id, 1, "w1"))
+    rig.overseer.look()
+    assert rig.children[0].poll() is None  # it may just be about to end
+    rig.now += 6
+    rig.overseer.look()
+    assert rig.killed()
+    assert rig.job(job_id).state == "queued"
 
 
 def test_a_child_over_its_jobs_limit_is_killed_and_the_job_failed(rig) -> None:
