@@ -109,21 +109,23 @@ class _Tap:
         self._consumer.call_soon(self._consumer.cancel_task_queue, PAINT_QUEUE)
 
 
+class _Pool:
+    """Celery's pool of this process."""
+
+    def children(self) -> list[int]:
+        return [child.pid for child in active_children()]
+
+    def busy(self) -> bool:
+        return bool(state.active_requests)
+
+
 @worker_ready.connect(weak=False)
 def _oversee(sender: Any, **_: Any) -> None:
-    overseer = Overseer(
-        name(),
-        Settings.load(),
-        database(),
-        Broker(Settings.load()),
-        _Tap(sender),
-        _children,
-        painting=lambda: bool(state.active_requests),
-    )
+    overseer = Overseer(name(), Settings.load(), database(), Broker(Settings.load()), _Tap(sender), _Pool())
 
     def _end(**_: Any) -> None:
         overseer.end()
-        for child in _children():
+        for child in _Pool().children():
             os.kill(child, _DRAIN_SIGNAL)
 
     def _taken(**_: Any) -> None:
@@ -132,10 +134,6 @@ def _oversee(sender: Any, **_: Any) -> None:
     worker_shutting_down.connect(_end, weak=False)
     task_received.connect(_taken, weak=False)
     overseer.start()
-
-
-def _children() -> list[int]:
-    return [child.pid for child in active_children()]
 
 
 @worker_shutdown.connect(weak=False)

@@ -43,25 +43,25 @@ class Rig:
 
     def __init__(self, settings, database: Database) -> None:
         self.database, self.tap, self.messages, self.now = database, Tap(), Messages(), 1000.0
-        self.children: list[subprocess.Popen] = []
+        self.spawned: list[subprocess.Popen] = []
         self.replaced, self.painting = 0, False
         self.overseer = Overseer(
-            *("w1", settings, database, self.messages, self.tap, self.pids),
-            painting=lambda: self.painting,
-            replace=self.replace,
-            clock=lambda: self.now,
+            "w1", settings, database, self.messages, self.tap, self, replace=self.replace, clock=lambda: self.now
         )
         self.overseer.look()
         self.start_child()
 
-    def pids(self) -> list[int]:
-        return [child.pid for child in self.children if child.poll() is None]
+    def children(self) -> list[int]:
+        return [child.pid for child in self.spawned if child.poll() is None]
+
+    def busy(self) -> bool:
+        return self.painting
 
     def replace(self) -> None:
         self.replaced += 1
 
     def start_child(self) -> None:
-        self.children.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(120)"]))
+        self.spawned.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(120)"]))
 
     def job(self, job_id: str) -> Job:
         with self.database.reading() as session:
@@ -79,14 +79,14 @@ class Rig:
             session.execute(update(Job).where(Job.id == job_id).values(progress={"step": step}))
 
     def killed(self) -> bool:
-        return self.children[0].wait(10) == -9
+        return self.spawned[0].wait(10) == -9
 
 
 @pytest.fixture
 def rig(settings, database) -> Iterator[Rig]:
     made = Rig(settings, database)
     yield made
-    for child in made.children:
+    for child in made.spawned:
         child.kill()
         child.wait(10)
 
@@ -112,7 +112,7 @@ def test_a_child_that_makes_steps_is_left_alone(rig, settings) -> None:
         rig.now += settings.stall_s * 0.9
         rig.make_step(job_id, step)
         rig.overseer.look()
-    assert rig.children[0].poll() is None
+    assert rig.spawned[0].poll() is None
     assert rig.job(job_id).state == "running"
 
 
@@ -130,7 +130,7 @@ def test_a_child_that_froze_until_its_job_was_taken_is_killed(rig) -> None:
     with rig.database.writing() as session:
         jobs.lose(session, jobs.Claim(job_id, 1, "w1"))
     rig.overseer.look()
-    assert rig.children[0].poll() is None  # it may just be about to end
+    assert rig.spawned[0].poll() is None  # it may just be about to end
     rig.now += 6
     rig.overseer.look()
     assert rig.killed()
@@ -150,12 +150,12 @@ def test_a_child_over_its_jobs_limit_is_killed_and_the_job_failed(rig) -> None:
 
 def test_the_job_of_a_child_that_died_goes_back_at_once_and_its_successor_lives(rig) -> None:
     job_id = rig.run_job()
-    rig.children[0].kill()
-    rig.children[0].wait(10)
+    rig.spawned[0].kill()
+    rig.spawned[0].wait(10)
     rig.start_child()
     rig.overseer.look()
     assert rig.job(job_id).state == "queued"
-    assert rig.children[1].poll() is None
+    assert rig.spawned[1].poll() is None
 
 
 def test_a_child_that_keeps_an_ending_worker_is_killed_and_its_job_goes_back_uncounted(rig) -> None:
