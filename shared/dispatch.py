@@ -85,12 +85,16 @@ class Dispatcher:
                 self._nudger.start()
 
     def _run_when_nudged(self) -> None:
+        trouble = ""
         while self._nudged.wait():
             self._nudged.clear()
             try:
                 self.run()
+                trouble = ""
             except (BrokerUnavailable, DatabaseUnavailable) as error:
-                log.warning("dispatch_failed", code=error.code, reason=str(error))
+                if error.code != trouble:
+                    log.warning("dispatch_failed", code=error.code, reason=str(error))
+                trouble = error.code
 
 
 def _choose(session: Session, room: int, redispatch_after_s: float) -> list[str]:

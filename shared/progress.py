@@ -25,6 +25,8 @@ log = logs.get(__name__)
 
 #: How long a job's history outlives its last step, in seconds.
 HISTORY_S = 24 * 3600
+#: The same once the picture and its losses are in storage: followers hear the end, and ten thousand jobs stay small.
+ENDED_S = 60
 #: Steps kept per job; beyond it the oldest are trimmed.
 HISTORY_STEPS = 20_000
 #: Longest wait of one ordinary call, in seconds.
@@ -94,11 +96,13 @@ class RedisProgress:
         return bool(answers and answers[0])
 
     def ended(self, job_id: str, state: str) -> None:
-        """Close the history with the state the job ended in."""
+        """Close the history with the state the job ended in; what lies in storage from then on goes soon."""
         pipe = self._redis.pipeline(transaction=False)
         self._add(pipe, job_id, "end", {"state": state})
-        pipe.expire(_stream(job_id), HISTORY_S)
+        pipe.expire(_stream(job_id), HISTORY_S if state == "failed" else ENDED_S)
         pipe.delete(_cancel(job_id))
+        if state != "failed":
+            pipe.delete(_preview(job_id))
         self._run(pipe)
 
     def _add(self, pipe: Any, job_id: str, name: str, data: Mapping[str, Any]) -> None:

@@ -55,7 +55,9 @@ class Settings(BaseSettings):
     redispatch_after_s: float = Field(
         10.0, gt=0, description="When a sent but unclaimed job may be sent again, in seconds."
     )
-    worker_name: str = Field("", pattern=r"^[A-Za-z0-9_.-]{0,200}$", description="Name of a painting worker; by default host and process.")
+    worker_name: str = Field(
+        "", pattern=r"^[A-Za-z0-9_.-]{0,200}$", description="Name of a painting worker; by default host and process."
+    )
     lease_s: float = Field(20.0, ge=2, description="How long a claim holds unless renewed, in seconds.")
     checkpoint_s: float = Field(15.0, ge=0, description="Least time between two checkpoints of a job, in seconds.")
     time_limit_s: float = Field(

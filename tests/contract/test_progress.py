@@ -22,15 +22,23 @@ def test_every_step_is_kept_in_order_with_rising_ids(channel) -> None:
     channel.started("j", 1)
     channel.steps("j", [step(1), step(2)], None)
     channel.steps("j", [step(3)], b"jpeg")
+    assert channel.preview("j") == b"jpeg"
     channel.ended("j", "succeeded")
     events = list(channel.events("j"))
     assert [event.name for event in events] == ["state", "step", "step", "step", "preview", "end"]
     assert [data["step"] for data in channel.all_steps("j")] == [1, 2, 3]
     assert channel.latest_step("j") == step(3)
-    assert channel.preview("j") == b"jpeg"
     assert events[-1].data == {"state": "succeeded"}
     keys = [tuple(int(part) for part in event.id.split("-")) for event in events]
     assert keys == sorted(set(keys))
+
+
+@pytest.mark.parametrize(("state", "kept"), [("succeeded", False), ("canceled", False), ("failed", True)])
+def test_what_lies_in_storage_goes_soon_after_the_end(channel, redis, state, kept) -> None:
+    channel.steps("j", [step(1)], b"jpeg")
+    channel.ended("j", state)
+    assert (channel.preview("j") is not None) is kept
+    assert all((redis.ttl(key) > 60) is kept for key in redis.scan_iter())
 
 
 def test_a_reader_resumes_where_it_was(channel) -> None:
