@@ -195,11 +195,14 @@ def lose(session: Session, held: Claim, *, expired_only: bool = False) -> State:
     where = _held(held)
     if expired_only:
         where = (*where, Job.lease_expires_at <= moments.now())
-    lost = session.scalar(select(Job.lost_attempts).where(*where).with_for_update())
-    if lost is None:
+    found = select(Job.lost_attempts, Job.progress, Job.checkpoint).where(*where).with_for_update()
+    row = session.execute(found).one_or_none()
+    if row is None:
         raise LostRace(held)
+    lost, progress, checkpoint = row
     if lost + 1 < MAX_LOST_ATTEMPTS:
-        return _return(session, held, where, {"lost_attempts": lost + 1}, "claim_lost", None)
+        details = {"step": (progress or {}).get("step", 0), "resumes_after": (checkpoint or {}).get("step", 0)}
+        return _return(session, held, where, {"lost_attempts": lost + 1}, "claim_lost", details)
     error = WorkerLost(f"{MAX_LOST_ATTEMPTS} workers in a row were lost while they painted this job.")
     values = {"state": State.FAILED, "ended_at": clock.now(), "lost_attempts": lost + 1, **error_values(error)}
     _update_held(session, held, values, where)

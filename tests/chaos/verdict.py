@@ -27,13 +27,13 @@ class Verdict:
     jobs: int = 0
     states: dict[str, int] = field(default_factory=dict)
     attempts: int = 0
-    painted_s: float = 0.0
-    repeated_s: float = 0.0
+    steps: int = 0
+    repeated_steps: int = 0
     faults: list[str] = field(default_factory=list)
 
     @property
     def repeated_share(self) -> float:
-        return self.repeated_s / self.painted_s if self.painted_s else 0.0
+        return self.repeated_steps / self.steps if self.steps else 0.0
 
 
 def settle(rig: Rig, *, timeout_s: float) -> None:
@@ -62,8 +62,8 @@ def judge(rig: Rig, accepted: Iterable[str]) -> Verdict:
         verdict.faults += [f"{job.id}: {fault}" for fault in _faults(rig, job, events[job.id])]
         verdict.states[job.state] = verdict.states.get(job.state, 0) + 1
         verdict.attempts += job.attempt
-        verdict.painted_s += job.ran_s
-        verdict.repeated_s += _repeated_s(job, events[job.id])
+        verdict.steps += (job.progress or {}).get("step", 0)
+        verdict.repeated_steps += sum(_repeated_steps(job, event) for event in events[job.id])
     verdict.jobs = len(jobs)
     named = {key for job in jobs.values() for key in (job.result or {}).values()}
     left = [key for key in rig.store.list("jobs/") if key not in named]
@@ -106,9 +106,13 @@ def _result_faults(rig: Rig, job: Job) -> list[str]:
     return [f"its result has the wrong {name}" for name, is_wrong in wrong.items() if is_wrong]
 
 
-def _repeated_s(job: Job, events: list[JobEvent]) -> float:
-    """Time of attempts that was painted again: for a job that succeeded, all beyond what its steps take once."""
-    if job.state != State.SUCCEEDED or not any(event.name == "claim_lost" for event in events):
-        return 0.0
-    progress = job.progress or {}
-    return max(0.0, job.ran_s - progress.get("step", 0) * progress.get("step_ms", 0.0) / 1000)
+def _repeated_steps(job: Job, event: JobEvent) -> int:
+    """Count at most the steps that a lost attempt made in vain: those it told of, and what it made untold since.
+
+    It tells the database once a second, so up to that much may have been made besides.
+    """
+    if event.name != "claim_lost" or not job.progress:
+        return 0
+    untold = round(1000 / max(job.progress["step_ms"], 1.0))
+    made = min(event.details["step"] + untold, job.progress["total"])
+    return max(0, made - event.details["resumes_after"])
