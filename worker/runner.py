@@ -249,6 +249,7 @@ def _finish_patiently(claim: Claim, studio: Studio, heartbeat: Heartbeat, outcom
 def _finish(session: Session, claim: Claim, heartbeat: Heartbeat, outcome: Outcome) -> State:
     """Move on from running, to a terminal state or back to queued. Raises `LostRace`."""
     result, error = outcome.result, outcome.error
+    # the last renewal: it takes the last step along, and refuses a claim that is void
     jobs.renew(session, claim, lease_s=_FINISH_EVERY_S, ran_s=heartbeat.ran_s, progress=heartbeat.progress)
     if isinstance(error, StorageFull):
         workers.hold_queue(session, error.code)
