@@ -20,7 +20,7 @@ pytestmark = pytest.mark.chaos
 LEASE_S = 5.0
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+@pytest.fixture(scope="module", params=scaled(["postgres"], ["sqlite", "postgres"]))
 def rig(request) -> Iterator[Rig]:
     with Rig(database=request.param, painters=2, lease_s=LEASE_S, null_step_s=0.05, stall_s=6.0, starve_s=5.0) as made:
         yield made
