@@ -97,7 +97,7 @@ def arm(rig: Rig, point: str, spent: Path) -> None:
 def provoke(rig: Rig, point: str) -> list[str]:
     """Have everything happen that can: uploads, jobs that end, are canceled, expire, hang, are lost, are forgotten."""
     with rig.client() as client:
-        accepted = [patiently(client, steps=40) for _ in range(2)]
+        accepted = [patiently(client, steps=80) for _ in range(2)]
         patiently(client, start_by=datetime(2020, 1, 1, tzinfo=UTC))
         canceled = patiently(client, steps=400)
         with suppress(ApiProblem, Unreachable):
@@ -105,7 +105,8 @@ def provoke(rig: Rig, point: str) -> list[str]:
         with suppress(ApiProblem, Unreachable):
             client.cancel(canceled)
     worker = rig.worker
-    wait_until(lambda: worker.exit_code is not None or begun(rig, accepted), "a job is begun", timeout_s=60)
+    least = 30 if point.endswith("_take") else 0  # the parent must have seen the child at work
+    wait_until(lambda: worker.exit_code is not None or begun(rig, accepted, least), "a job is begun", timeout_s=60)
     worker.signal(signal.SIGKILL, worker.painters())
     if point.endswith("_leave"):
         wait_until(lambda: len(rig.ready_workers()) == 1, "the worker is known")
@@ -114,8 +115,9 @@ def provoke(rig: Rig, point: str) -> list[str]:
     return [*accepted, canceled]
 
 
-def begun(rig: Rig, job_ids: list[str]) -> bool:
-    return any(rig.job(job_id).attempt > 0 for job_id in job_ids)
+def begun(rig: Rig, job_ids: list[str], step: int) -> bool:
+    jobs = [rig.job(job_id) for job_id in job_ids]
+    return any(job.attempt > 0 and (job.progress or {}).get("step", 0) >= step for job in jobs)
 
 
 def patiently(client: Client, **values: object) -> str:
