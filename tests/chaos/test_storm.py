@@ -27,8 +27,8 @@ pytestmark = pytest.mark.chaos
 
 LEASE_S = 4.0
 PARAMS = {"size": 32}
-#: Of 0.05 s each under the long storm: jobs of 0.2 to 4 s.
-STEPS = scaled((1, 2, 4, 8, 40), (4, 10, 20, 40, 76))
+#: Of 0.05 s each under the long storm: jobs of 0.1 to 2 s.
+STEPS = scaled((1, 2, 4, 8, 40), (2, 6, 10, 20, 42))
 _PNG_TYPE = {"Content-Type": "image/png"}
 
 
@@ -168,7 +168,7 @@ def test_every_accepted_job_ends_exactly_once_whatever_dies(database: str) -> No
         "stall_s": 8.0,
         "starve_s": 10.0,
     }
-    with Rig(database=database, apis=2, maintenances=2, painters=scaled(2, 10), **settings) as rig:
+    with Rig(database=database, apis=2, maintenances=2, painters=scaled(2, 12), **settings) as rig:
         storm, producers = Storm(rig, seed), Producers(rig, jobs, seed)
         producers.start()
         while sum(storm.counts.values()) < faults:
