@@ -43,7 +43,11 @@ def start(folder: Path, *arguments: object, step_s: float = 0.0) -> subprocess.P
     env = {**os.environ, **{name: str(value) for name, value in own.items()}}
     hear = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs are deaf to Ctrl-C
     return subprocess.Popen(
-        [str(part) for part in command], env=env, stderr=subprocess.PIPE, text=True, preexec_fn=hear
+        [str(part) for part in command],
+        env=env,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=hear,  # noqa: PLW1509 - no thread here
     )
 
 
