@@ -44,9 +44,14 @@ class Process:
         self.name, self.wanted, self.deaths = name, True, 0
         self._command, self._env, self._log = command, env, log
         self._running: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
 
     def start(self) -> None:
-        self.wanted = True
+        with self._lock:
+            self._start()
+            self.wanted = True
+
+    def _start(self) -> None:
         with self._log.open("ab") as log:
             self._running = subprocess.Popen(
                 self._command, env=self._env, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
@@ -63,9 +68,10 @@ class Process:
         return self._running.poll()
 
     def revive(self) -> None:
-        if self.wanted and self.exit_code is not None:
-            self.deaths += 1
-            self.start()
+        with self._lock:  # or a process started by hand would be started twice
+            if self.wanted and self.exit_code is not None:
+                self.deaths += 1
+                self._start()
 
     def family(self) -> list[psutil.Process]:
         """The process and all below it."""
@@ -102,7 +108,8 @@ class Process:
 
     def terminate(self, timeout_s: float = 30.0) -> int:
         """Ask it to end, for good; return its exit code."""
-        self.wanted = False
+        with self._lock:
+            self.wanted = False
         assert self._running is not None
         self._running.terminate()
         return self._running.wait(timeout_s)
