@@ -8,7 +8,6 @@ replaces the dead one lives. Without the variable, `reach` does nothing.
 from __future__ import annotations
 
 import os
-import re
 
 _WANTED, _, _ACTION = os.environ.get("ATELIER_FAILPOINT", "").partition(":")
 _SPENT = os.environ.get("ATELIER_FAILPOINT_SPENT", "")
@@ -20,11 +19,6 @@ def reach(name: str) -> None:
     """Die here if this is the failpoint that was asked for."""
     if name == _WANTED and _ACTION == "exit" and _spend():
         os._exit(_EXIT_CODE)
-
-
-def named(text: str) -> str:
-    """Make a failpoint's name of any text."""
-    return re.sub(r"[^a-z]+", "_", text.lower()).strip("_")
 
 
 def _spend() -> bool:

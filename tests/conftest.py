@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,12 +11,11 @@ import pytest
 from redis import Redis
 
 import migrations
-from api import redis_server
 from shared import progress
 from shared.db.base import Database, connect
 from shared.settings import Settings
 from tests.postgres import PostgresServer
-from tests.waiting import wait_until
+from tests.running_redis import running_redis
 
 
 @pytest.fixture(autouse=True)
@@ -32,15 +30,9 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 def redis_url() -> Iterator[str]:
     """A real Redis server on a private Unix socket, one for the whole run."""
     folder = Path(tempfile.mkdtemp(prefix="atelier-redis-"))
-    socket = folder / "redis.sock"
-    server = subprocess.Popen(redis_server.command(socket, folder), stdout=subprocess.DEVNULL)
-    try:
-        wait_until(socket.exists, "Redis opens its socket")
-        yield f"unix://{socket}"
-    finally:
-        server.terminate()
-        server.wait(10)
-        shutil.rmtree(folder)
+    with running_redis(folder) as url:
+        yield url
+    shutil.rmtree(folder)
 
 
 @pytest.fixture

@@ -12,9 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import migrations
 from shared.params import resolve
 from tests.benchmarks.registry import bench
+from tests.running_redis import running_redis
 from tests.waiting import wait_until
+from worker.heartbeat import Heartbeat
+from worker.reporter import Reporter
 
 #: Kept between benchmarks, so that the patch weights are built once.
 _WEIGHTS = tempfile.TemporaryDirectory(prefix="atelier-weights-")
@@ -33,7 +37,7 @@ def worker_from_start_to_ready() -> float:
     from worker.engine import weights
 
     weights.load("patch", Path(_WEIGHTS.name))
-    with tempfile.TemporaryDirectory(prefix="atelier-bench-") as home, _redis(Path(home)) as redis_url:
+    with tempfile.TemporaryDirectory(prefix="atelier-bench-") as home, running_redis(Path(home)) as redis_url:
         log = Path(home) / "worker.log"
         env = {
             **os.environ,
@@ -42,6 +46,7 @@ def worker_from_start_to_ready() -> float:
             "ATELIER_WEIGHTS": "patch",
             "ATELIER_WEIGHTS_DIR": _WEIGHTS.name,
         }
+        migrations.upgrade(f"sqlite:///{home}/atelier.db")
         started = time.perf_counter()
         with log.open("wb") as output:
             worker = subprocess.Popen([sys.executable, "-m", "worker", "paint"], stdout=output, stderr=output, env=env)
@@ -66,51 +71,40 @@ def cost_of_reporting() -> float:
     chunks = stylize(
         picture(256, 192), [Style(picture(256, 192, seed=1))], resolve("classic", {"size": 256, "steps": 60}), network
     )
-    with tempfile.TemporaryDirectory(prefix="atelier-bench-") as home, _redis(Path(home)) as redis_url:
-        reporter = _reporter(Path(home), redis_url)
+    with tempfile.TemporaryDirectory(prefix="atelier-bench-") as home, running_redis(Path(home)) as redis_url:
         next(chunks)  # compiles
-        telling, started = 0.0, time.perf_counter()
-        for chunk in chunks:
-            before = time.perf_counter()
-            reporter.chunk_done(chunk)
-            telling += time.perf_counter() - before
-        return telling / (time.perf_counter() - started)
+        with _reporting(Path(home), redis_url) as reporter:
+            telling, started = 0.0, time.perf_counter()
+            for chunk in chunks:
+                before = time.perf_counter()
+                reporter.chunk_done(chunk)
+                telling += time.perf_counter() - before
+            return telling / (time.perf_counter() - started)
 
 
-def _reporter(home: Path, redis_url: str):
-    import migrations
+@contextmanager
+def _reporting(home: Path, redis_url: str) -> Iterator[Reporter]:
     from shared import progress
     from shared.db import jobs
     from shared.db.base import connect
     from shared.settings import Settings
     from tests.factories import add_job
-    from worker.reporter import Reporter
 
     settings = Settings.load(home=home, redis_url=redis_url)
     migrations.upgrade(settings.database_url)
     database = connect(settings.database_url)
     job_id = add_job(database)
+    claimed_at = time.monotonic()
     with database.writing() as session:
-        claim = jobs.claim(session, job_id, worker="bench", weights={})
+        claim = jobs.claim(session, job_id, worker="bench", weights={}, lease_s=settings.lease_s)
     assert claim is not None
-    return Reporter(claim, database, progress.RedisProgress(progress.connect(redis_url)), settings)
+    told = progress.RedisProgress(progress.connect(redis_url))
+    lease = {"lease_s": settings.lease_s, "claimed_at": claimed_at, "leaving": lambda: False}
+    with Heartbeat(claim, database, **lease) as heartbeat:
+        yield Reporter(claim, heartbeat, told, settings)
 
 
 def _timed(command: list[str]) -> float:
     started = time.perf_counter()
     subprocess.run(command, check=True)
     return time.perf_counter() - started
-
-
-@contextmanager
-def _redis(folder: Path) -> Iterator[str]:
-    from api import redis_server
-
-    socket = folder / "redis.sock"
-    server = subprocess.Popen(redis_server.command(socket, folder), stdout=subprocess.DEVNULL)
-    try:
-        wait_until(socket.exists, "Redis opens its socket")
-        yield f"unix://{socket}"
-    finally:
-        server.terminate()
-        server.wait(10)
