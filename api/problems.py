@@ -24,6 +24,8 @@ MEDIA_TYPE = "application/problem+json"
 STATUS: dict[type[AtelierError], HTTPStatus] = {
     errors.InvalidRequest: HTTPStatus.BAD_REQUEST,
     errors.InvalidParams: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.InvalidMask: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.TooLarge: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.UnknownImage: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.NotFound: HTTPStatus.NOT_FOUND,
     errors.NotFinished: HTTPStatus.CONFLICT,

@@ -88,6 +88,18 @@ class IllegalTransition(AtelierError):
     code = "illegal_transition"
 
 
+class InvalidMask(AtelierError):
+    """The mask is empty or of another shape than the content."""
+
+    code = "invalid_mask"
+
+
+class TooLarge(AtelierError):
+    """The picture is larger than any worker's memory can hold, tiled or not."""
+
+    code = "too_large"
+
+
 class UnsupportedImage(AtelierError):
     """This is not a JPEG, PNG, WebP or TIFF image."""
 

@@ -12,12 +12,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
-#: The convolutions of VGG19 in order: (block, how many).
-_BLOCKS = ((1, 2), (2, 2), (3, 4), (4, 4), (5, 4))
-LAYERS: tuple[str, ...] = tuple(f"block{b}_conv{i}" for b, n in _BLOCKS for i in range(1, n + 1))
+from shared.vgg19 import LAYERS
+
 WEIGHTS_NAMES = ("auto", "imagenet", "patch")
+#: The shortest side that still reaches the last block of VGG19, which sees it shrunk 16 times.
+LEAST_PX = 16
+#: The longest side that WebP, one of the formats of a result, can hold.
+MAX_SIZE_PX = 16_383
 
 LayerWeight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 LayerWeights = dict[str, LayerWeight]
@@ -35,12 +38,18 @@ class StyleParams(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    size: int = _parameter(512, "Long side of the painted picture.", unit="px", ge=16, le=4096)
+    size: int = _parameter(
+        512, "Long side of the painted picture; 0 keeps the content's own size.", unit="px", ge=0, le=MAX_SIZE_PX
+    )
     start_size: int = _parameter(
-        0, "Long side of the first, smallest scale; 0 paints at one scale only.", unit="px", ge=0, le=4096
+        0, "Long side of the first, smallest scale; 0 paints at one scale only.", unit="px", ge=0, le=MAX_SIZE_PX
     )
     scale_factor: float = _parameter(2**0.5, "Growth of the long side from one scale to the next.", ge=1.1, le=4)
     steps: int = _parameter(15, "Optimiser updates at each scale.", unit="steps", ge=1, le=10_000)
+    optimizer: Literal["adam", "lbfgs"] = _parameter(
+        "adam", "`adam`, or `lbfgs`: fewer and dearer steps, and a history that takes memory."
+    )
+    lbfgs_history: int = _parameter(8, "Updates that L-BFGS remembers.", unit="updates", ge=1, le=100)
     learning_rate: float = _parameter(0.02, "Adam's step, in units of the picture's range.", gt=0, le=1)
     final_learning_rate: float | None = _parameter(
         None, "Where the learning rate falls to, geometrically, by the last step of a scale; null keeps it.", gt=0, le=1
@@ -48,6 +57,17 @@ class StyleParams(BaseModel):
     beta_1: float = _parameter(0.99, "Decay of Adam's mean of gradients.", ge=0, lt=1)
     beta_2: float = _parameter(0.999, "Decay of Adam's mean of squared gradients.", ge=0, lt=1)
     epsilon: float = _parameter(1e-1, "Adam's guard against division by zero.", gt=0, le=10)
+    averaging: float = _parameter(
+        0.0, "Decay of the running average of the steps' pictures that becomes the result; 0 takes the last.", ge=0, lt=1
+    )
+    early_stop: float = _parameter(
+        0.0, "Leave a scale once a window of steps lowers the loss by less than this share; 0 never does.", ge=0, lt=1
+    )
+    early_stop_window: int = _parameter(20, "Steps between two looks at that.", unit="steps", ge=1, le=1000)
+    init: Literal["content", "noise"] = _parameter(
+        "content", "What the first scale starts from, unless the request names a picture."
+    )
+    seed: int = _parameter(0, "Decides the noise; the same seed gives the same picture.", ge=0, lt=2**32)
     content_weight: float = _parameter(1e4, "Weight of the content loss.", ge=0, le=1e12)
     style_weight: float = _parameter(1e-2, "Weight of the style loss.", ge=0, le=1e12)
     tv_weight: float = _parameter(0.0, "Weight of the total variation loss.", ge=0, le=1e12)
@@ -73,6 +93,34 @@ class StyleParams(BaseModel):
         False, "Average over all pixels when a picture is scaled down, instead of sampling some of them."
     )
 
+    style_scale: float = _parameter(
+        1.0, "Size of the style images relative to the content: above 1 for longer strokes.", ge=0.1, le=4
+    )
+    colors: Literal["style", "luminance", "match"] = _parameter(
+        "style",
+        "Whose colours: the style's; the content's, of which only the brightness is painted (`luminance`); or a "
+        "style recoloured to the content first (`match`).",
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = _parameter(
+        "float32", "Of the convolutions; `auto` takes bfloat16 where the processor has it. Losses are always float32."
+    )
+    tile_size: int = _parameter(
+        0,
+        "Side of the tiles that the gradient is added up from, in steps of 16; 0 tiles only what does not fit memory.",
+        unit="px",
+        ge=0,
+        le=MAX_SIZE_PX,
+        multiple_of=16,
+    )
+    timelapse: int = _parameter(0, "Frames of an animation of the painting; 0 makes none.", unit="frames", ge=0, le=240)
+
+    @field_validator("size")
+    @classmethod
+    def _not_tiny(cls, size: int) -> int:
+        if 0 < size < LEAST_PX:
+            raise ValueError(f"must be 0 or at least {LEAST_PX}")
+        return size
+
     @model_validator(mode="after")
     def _known_layers(self) -> StyleParams:
         for name in (*self.content_layers, *self.style_layers):
@@ -86,7 +134,7 @@ class StyleParams(BaseModel):
 #: What each preset is for, and what it sets apart from the defaults.
 PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     "classic": ("The published recipe, number for number: for comparison with other programs.", {}),
-    "painterly": (
+    "balanced": (
         "Coarse to fine with scale-free losses: a painted look with any weights, the default.",
         {
             "start_size": 96,
@@ -107,7 +155,7 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
 }
-DEFAULT_PRESET = "painterly"
+DEFAULT_PRESET = "balanced"
 
 
 def resolve(preset: str, overrides: Mapping[str, Any] | None = None) -> StyleParams:

@@ -6,12 +6,16 @@ the weights, and touches the device.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from shared.params import StyleParams
 from shared.settings import Settings
-from worker.engine.steps import Chunk, Picture, Snapshot, Style
+from worker.engine.steps import Chunk, Style, Subject
+
+
+#: Says of a subject, by its number, whether it is still to be painted.
+Wanted = Callable[[int], bool]
 
 
 class Painter(Protocol):
@@ -26,9 +30,13 @@ class Painter(Protocol):
         """What it paints on, and with which versions; kept as provenance."""
 
     def paint(
-        self, content: Picture, styles: Sequence[Style], params: StyleParams, resume: Snapshot | None = None
-    ) -> Iterator[Chunk]:
-        """Paint `content` like `styles`, chunk by chunk, going on from `resume` if given."""
+        self, subjects: Sequence[Subject], styles: Sequence[Style], params: StyleParams, *, wanted: Wanted
+    ) -> Iterator[dict[int, Chunk]]:
+        """Paint `subjects`, of one shape, like `styles`: at each call a chunk for each of them, by number from 0.
+
+        Before each call it asks of every subject whether it is still wanted, and goes on without those that are
+        not; it ends when none is left. A subject to be resumed is painted alone.
+        """
 
 
 class Vgg19Painter:
@@ -44,12 +52,12 @@ class Vgg19Painter:
         self.device = device.describe()
 
     def paint(
-        self, content: Picture, styles: Sequence[Style], params: StyleParams, resume: Snapshot | None = None
-    ) -> Iterator[Chunk]:
-        """Paint `content` like `styles`, chunk by chunk."""
+        self, subjects: Sequence[Subject], styles: Sequence[Style], params: StyleParams, *, wanted: Wanted
+    ) -> Iterator[dict[int, Chunk]]:
+        """Paint `subjects` like `styles`, chunk by chunk."""
         from worker.engine.stylize import stylize
 
-        return stylize(content, styles, params, self._network, resume=resume)
+        return stylize(subjects, styles, params, self._network, wanted=wanted)
 
 
 class NullPainter:
@@ -62,12 +70,17 @@ class NullPainter:
         self.device = {"kind": "null"}
 
     def paint(
-        self, content: Picture, styles: Sequence[Style], params: StyleParams, resume: Snapshot | None = None
-    ) -> Iterator[Chunk]:
-        """Hand out the content, shrunk, as every step's picture."""
+        self,
+        subjects: Sequence[Subject],
+        styles: Sequence[Style],  # noqa: ARG002 - the interface's
+        params: StyleParams,
+        *,
+        wanted: Wanted,
+    ) -> Iterator[dict[int, Chunk]]:
+        """Hand out each content, shrunk, as every step's picture."""
         from worker.engine.null import stylize
 
-        return stylize(content, styles, params, step_s=self._step_s, resume=resume)
+        return stylize(subjects, params, step_s=self._step_s, wanted=wanted)
 
 
 def open_painter(settings: Settings) -> Painter:

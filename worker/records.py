@@ -60,7 +60,6 @@ def _manifest(job: Job, result: dict[str, Any], painter: Painter, reporter: Repo
         "atelier": version("atelier"),
         "preset": job.preset,
         "params": job.params,
-        "size_limit": job.size_limit,
         "content": job.content_id,
         "styles": job.styles,
         "weights": painter.weights,

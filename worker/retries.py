@@ -1,7 +1,7 @@
 """What to do with a job whose attempt ended in an error: try again, when and how, or give it up.
 
 Pure: an error and the tries before it in, a decision out. Errors that pass by themselves are tried again after a
-growing pause; a picture too large for the memory once, smaller; what a second look would not change, never.
+growing pause; what a fresh process may mend, once; what a second look would not change, never.
 """
 
 from __future__ import annotations
@@ -13,27 +13,23 @@ from shared.errors import AtelierError, OutOfMemory
 #: Retries of an error that passes by itself. With the longest pause that is about a quarter of an hour; storage
 #: that is full holds the whole queue meanwhile, and uses up none.
 MOST_RETRIES = 60
-#: Retries of an error that nobody foresaw: a device's hiccup passes, a bug does not.
+#: Retries of an error that nobody foresaw, and of memory that ran out: a device's hiccup and memory in pieces pass
+#: with the process, a bug and a picture too large do not.
 MOST_BLIND_RETRIES = 1
 #: The first pause and the longest, in seconds.
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 15.0
-#: Half the pixels, and so about half the memory.
-_SMALLER = 0.7
 
 
 class Retry(NamedTuple):
-    """Try again after a pause; `size_limit` is the long side to paint at from now on, in pixels."""
+    """Try again after a pause."""
 
     after_s: float
-    size_limit: int | None = None
 
 
-def decide(error: AtelierError, *, retries: int, size: int, size_limit: int | None) -> Retry | None:
-    """Decide for a job that was tried again `retries` times and painted at `size`; None gives it up."""
-    if isinstance(error, OutOfMemory):
-        return Retry(0.0, round(size * _SMALLER)) if size_limit is None else None
-    most = MOST_BLIND_RETRIES if type(error) is AtelierError else MOST_RETRIES if error.retryable else 0
+def decide(error: AtelierError, *, retries: int) -> Retry | None:
+    """Decide for a job that was tried again `retries` times; None gives it up."""
+    most = MOST_BLIND_RETRIES if spoils_process(error) else MOST_RETRIES if error.retryable else 0
     return Retry(min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**retries)) if retries < most else None
 
 

@@ -144,15 +144,8 @@ def _after(error: AtelierError, job: Job | None, studio: Studio) -> Outcome:
     if retries.spoils_process(error):
         studio.spoil()
     tried = job.retries if job else 0
-    size, limit = (_params(job).size, job.size_limit) if job else (0, None)
-    retry = retries.decide(error, retries=tried, size=size, size_limit=limit)
+    retry = retries.decide(error, retries=tried)
     return Outcome(State.QUEUED if retry else State.FAILED, error=error, retry=retry)
-
-
-def _params(job: Job) -> StyleParams:
-    """Return the job's parameters, its size bounded once memory has run out."""
-    params = StyleParams.model_validate(job.params)
-    return params.model_copy(update={"size": job.size_limit}) if job.size_limit else params
 
 
 def _check_weights(job: Job, weights: Mapping[str, Any]) -> None:
@@ -183,7 +176,7 @@ def _paint(attempt: _Attempt) -> Outcome:
     attempt.reporter.start(resumed.columns if resumed else None)
     if resumed:
         log.info("job_resumed", step=job.checkpoint and job.checkpoint["step"])
-    for chunk in studio.painter.paint(content, styles, _params(job), resumed.snapshot if resumed else None):
+    for chunk in studio.painter.paint(content, styles, StyleParams.model_validate(job.params), resumed.snapshot if resumed else None):
         outcome = _after_chunk(attempt, chunk)
         if outcome is not None:
             return outcome

@@ -173,16 +173,12 @@ def give_back(session: Session, held: Claim, *, reason: str) -> State:
     return _return(session, held, _held(held), {}, "job_returned", {"reason": reason})
 
 
-def retry_later(
-    session: Session, held: Claim, error: AtelierError, *, after_s: float, size_limit: int | None = None
-) -> State:
+def retry_later(session: Session, held: Claim, error: AtelierError, *, after_s: float) -> State:
     """Return a job whose error may pass: running → queued, not to be sent before `after_s`, or canceled as wished.
 
-    With `size_limit` it begins anew at that size. Raises `LostRace` if the claim is void.
+    Raises `LostRace` if the claim is void.
     """
     values: dict[str, Any] = {"retries": Job.retries + 1, "retry_at": moments.after(after_s)}
-    if size_limit is not None:
-        values |= {"size_limit": size_limit, "checkpoint": None, "progress": None}
     details = {"code": error.code, "message": error.detail, "after_s": round(after_s, 3)}
     return _return(session, held, _held(held), values, "job_retried", details)
 

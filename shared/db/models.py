@@ -69,6 +69,10 @@ class Job(Table):
     weights: Mapped[dict[str, Any] | None]
     content_id: Mapped[str] = mapped_column(ForeignKey("images.id"))
     styles: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
+    #: The picture that the first scale starts from; null starts as the params say.
+    init_id: Mapped[str | None] = mapped_column(ForeignKey("images.id"))
+    #: Equal for jobs that can be painted in one optimisation; null for a job that is painted alone.
+    group_key: Mapped[str | None] = mapped_column(String(64))
     priority: Mapped[int] = mapped_column(default=0)
     label: Mapped[str | None] = mapped_column(String(200))
     annotations: Mapped[dict[str, Any]] = mapped_column("metadata")
@@ -89,8 +93,6 @@ class Job(Table):
     #: Longest time it may run, and how long it has run, all attempts together, in seconds.
     time_limit_s: Mapped[float | None]
     ran_s: Mapped[float] = mapped_column(default=0.0)
-    #: Long side it is painted at, in pixels, once the device's memory did not hold the size asked for.
-    size_limit: Mapped[int | None]
     #: Where the next attempt goes on: key and step.
     checkpoint: Mapped[dict[str, Any] | None]
     progress: Mapped[dict[str, Any] | None]

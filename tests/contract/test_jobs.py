@@ -13,7 +13,7 @@ from shared.db import jobs, moments, queries, workers
 from shared.db.base import Database
 from shared.db.jobs import Claim, LostRace, Wishes
 from shared.db.models import Job, JobEvent
-from shared.errors import Diverged, IllegalTransition, NotFound, OutOfMemory, StorageFull
+from shared.errors import Diverged, IllegalTransition, NotFound, StorageFull
 from shared.states import State, Wish
 from tests.factories import add_job
 
@@ -240,14 +240,6 @@ def test_a_retried_job_is_not_to_be_had_before_its_time(database) -> None:
         session.execute(update(Job).values(retry_at=moments.after(-1)))
         assert take(session, claim.job_id) is not None
     assert load(database, claim.job_id).retries == 1
-
-
-def test_a_job_painted_smaller_begins_anew(database) -> None:
-    claim = claimed(database, checkpoint={"key": "k", "step": 9})
-    with database.writing() as session:
-        jobs.retry_later(session, claim, OutOfMemory(), after_s=0, size_limit=300)
-    job = load(database, claim.job_id)
-    assert (job.size_limit, job.checkpoint) == (300, None)
 
 
 @pytest.mark.parametrize("begun", [False, True])

@@ -45,7 +45,7 @@ def test_a_submitted_job_is_accepted_with_every_default_filled_in(client, image_
     assert set(job) == FIELDS
     assert answer.headers["Location"] == f"/v1/jobs/{job['id']}"
     assert int(answer.headers["Retry-After"]) >= 1
-    assert (job["state"], job["preset"], job["label"], job["metadata"]) == ("queued", "painterly", "sea", {"a": 1})
+    assert (job["state"], job["preset"], job["label"], job["metadata"]) == ("queued", "balanced", "sea", {"a": 1})
     assert job["params"]["learning_rate"] > 0
     assert job["styles"] == [{"image": image_id, "weight": 1.0}]
     shown = client.get(answer.headers["Location"]).json

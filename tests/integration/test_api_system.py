@@ -147,6 +147,6 @@ def test_the_docs_list_every_parameter_and_call(client) -> None:
     from shared.params import StyleParams
 
     page = client.get("/docs").text
-    for name in (*StyleParams.model_fields, "/v1/jobs/{job_id}/events", "painterly"):
+    for name in (*StyleParams.model_fields, "/v1/jobs/{job_id}/events", "balanced"):
         assert name in page
     assert "<script" not in page

@@ -3,7 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from shared.params import DEFAULT_PRESET, LAYERS, PRESETS, StyleParams, resolve
+from shared.params import DEFAULT_PRESET, PRESETS, StyleParams, resolve
+from shared.vgg19 import LAYERS
 
 
 def test_classic_is_the_published_recipe() -> None:
@@ -32,7 +33,7 @@ def test_each_preset_is_valid_and_says_what_it_is_for(preset: str) -> None:
     [
         {"sise": 512},
         {"size": 15},
-        {"size": 4097},
+        {"size": 16_384},
         {"size": "big"},
         {"steps": 0},
         {"learning_rate": float("nan")},

@@ -18,8 +18,8 @@ from shared.errors import (
 from worker.retries import LONGEST_PAUSE_S, MOST_BLIND_RETRIES, MOST_RETRIES, Retry, decide, spoils_process
 
 
-def decided(error: AtelierError, retries: int = 0, size_limit: int | None = None) -> Retry | None:
-    return decide(error, retries=retries, size=512, size_limit=size_limit)
+def decided(error: AtelierError, retries: int = 0) -> Retry | None:
+    return decide(error, retries=retries)
 
 
 @pytest.mark.parametrize("error", [StorageFull(), StorageUnavailable(), DatabaseUnavailable()])
@@ -35,16 +35,10 @@ def test_what_a_second_look_would_not_change_is_not_tried_again(error) -> None:
     assert decided(error) is None
 
 
-def test_what_nobody_foresaw_is_tried_again_once() -> None:
-    assert decided(AtelierError(), MOST_BLIND_RETRIES - 1) is not None
-    assert decided(AtelierError(), MOST_BLIND_RETRIES) is None
-
-
-def test_a_picture_too_large_for_the_memory_is_painted_once_at_half_the_pixels() -> None:
-    retry = decided(OutOfMemory())
-    assert retry == Retry(0.0, 358)
-    assert 0.45 < (retry.size_limit / 512) ** 2 < 0.5
-    assert decided(OutOfMemory(), 1, size_limit=358) is None
+@pytest.mark.parametrize("error", [AtelierError(), OutOfMemory()])
+def test_what_a_fresh_process_may_mend_is_tried_again_once(error) -> None:
+    assert decided(error, MOST_BLIND_RETRIES - 1) is not None
+    assert decided(error, MOST_BLIND_RETRIES) is None
 
 
 def test_a_process_is_replaced_after_what_may_have_broken_it() -> None:

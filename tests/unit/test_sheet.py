@@ -17,7 +17,7 @@ LOSSES = {"total": [100.0, 30.0, 11.0], "content": [1.0, 2.0, 3.0], "style": [99
 INK, CONTENT, STYLE = (32, 33, 38), (29, 112, 184), (208, 84, 40)
 
 
-def sheet(content=RED, styles=(GREEN,), result=BLUE, losses=LOSSES, caption="painterly") -> np.ndarray:
+def sheet(content=RED, styles=(GREEN,), result=BLUE, losses=LOSSES, caption="balanced") -> np.ndarray:
     data = contact_sheet(content, styles, result, losses, caption=caption)
     return np.asarray(Image.open(io.BytesIO(data), formats=["PNG"]))
 

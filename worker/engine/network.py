@@ -16,10 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import WeightsUnavailable
-from shared.params import LAYERS
-
-#: Feature maps that each block of VGG19 puts out.
-_BLOCK_CHANNELS = {1: 64, 2: 128, 3: 256, 4: 512, 5: 512}
+from shared.vgg19 import kernel_shapes
 
 
 class Kernel(NamedTuple):
@@ -27,20 +24,6 @@ class Kernel(NamedTuple):
 
     weights: NDArray[np.float32]
     bias: NDArray[np.float32]
-
-
-def block(layer: str) -> int:
-    """Tell the block, 1 to 5, of `layer`: it sees the picture shrunk by 2 to the power of block - 1."""
-    return int(layer[len("block")])
-
-
-def kernel_shapes() -> dict[str, tuple[int, int, int, int]]:
-    """List the shape of each layer's kernel, in order."""
-    shapes, channels = {}, 3
-    for layer in LAYERS:
-        shapes[layer] = (3, 3, channels, _BLOCK_CHANNELS[block(layer)])
-        channels = _BLOCK_CHANNELS[block(layer)]
-    return shapes
 
 
 @dataclass(frozen=True, eq=False)

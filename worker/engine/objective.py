@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from shared.params import StyleParams
+from shared.vgg19 import kernel_shapes
 from worker.engine import losses
-from worker.engine.network import Network, kernel_shapes
+from worker.engine.network import Network
 from worker.engine.optimizer import Adam, State, update
 from worker.engine.vgg import forward
 

@@ -17,9 +17,9 @@ import tensorflow as tf
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from shared.params import LAYERS
+from shared.vgg19 import LAYERS, block, kernel_shapes
 from worker.engine import leaves
-from worker.engine.network import Kernel, Network, block, kernel_shapes
+from worker.engine.network import Kernel, Network
 from worker.engine.vgg import preprocess
 
 Array = NDArray[np.float32]

@@ -16,8 +16,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from shared.params import LAYERS
-from worker.engine.network import Network, block
+from shared.vgg19 import LAYERS, block
+from worker.engine.network import Network
 
 #: ImageNet's mean colour, blue green red, in 0 to 255: what `vgg19.preprocess_input` subtracts.
 _MEAN_BGR = (103.939, 116.779, 123.68)

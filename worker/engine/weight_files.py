@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import WeightsUnavailable
-from shared.params import LAYERS
+from shared.vgg19 import LAYERS
 from worker.engine.network import Kernel, Network
 
 

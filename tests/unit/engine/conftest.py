@@ -7,7 +7,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import pytest
 
-from worker.engine.network import Kernel, Network, kernel_shapes
+from shared.vgg19 import kernel_shapes
+from worker.engine.network import Kernel, Network
 from worker.engine.steps import Picture
 
 #: Gain of a layer. At 1 the recipe is chaotic: ten Adam steps amplify float32's rounding to 1 %, even between two

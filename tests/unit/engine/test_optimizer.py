@@ -7,7 +7,7 @@ from shared.params import StyleParams, resolve
 from worker.engine.optimizer import Adam, State, learning_rates, update
 
 
-@pytest.mark.parametrize("params", [resolve("classic"), resolve("painterly")])
+@pytest.mark.parametrize("params", [resolve("classic"), resolve("balanced")])
 def test_updates_are_those_of_keras_adam_then_clipped(params: StyleParams) -> None:
     rng = np.random.default_rng(0)
     start = tf.constant(rng.uniform(size=(1, 4, 5, 3)), tf.float32)

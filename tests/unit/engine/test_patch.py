@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from shared.params import LAYERS
+from shared.vgg19 import LAYERS
 from tests.unit.engine.conftest import smooth_picture
 from worker.engine import leaves, patch
 from worker.engine.network import Network

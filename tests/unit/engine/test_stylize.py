@@ -12,7 +12,7 @@ from worker.engine.steps import Chunk, Losses, Picture, Style
 from worker.engine.stylize import stylize
 
 SHALLOW = {"content_layers": {"block2_conv1": 1.0}, "style_layers": {"block1_conv1": 1.0, "block2_conv1": 0.5}}
-SMALL = resolve("painterly", {"size": 64, "start_size": 32, "scale_factor": 2, "steps": 5, **SHALLOW})
+SMALL = resolve("balanced", {"size": 64, "start_size": 32, "scale_factor": 2, "steps": 5, **SHALLOW})
 
 
 def every_loss(chunks: list[Chunk]) -> list[Losses]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from shared.errors import WeightsUnavailable
-from shared.params import LAYERS
+from shared.vgg19 import LAYERS
 from tests.unit.engine.conftest import random_kernels
 from tests.unit.engine.plain_loop import keras_vgg19
 from worker.engine import patch, weight_files, weights

@@ -1,0 +1,60 @@
+"""VGG19's shape: the names of its convolutions in order, their channels, and what each sees of the picture.
+
+Standard library only, so that a request can be checked and its cost estimated without TensorFlow.
+Source: Simonyan and Zisserman 2015, table 1, column E, without the classifier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+#: The convolutions of each block, and the feature maps that they put out.
+_CONVOLUTIONS = {1: 2, 2: 2, 3: 4, 4: 4, 5: 4}
+_CHANNELS = {1: 64, 2: 128, 3: 256, 4: 512, 5: 512}
+
+LAYERS: tuple[str, ...] = tuple(f"block{b}_conv{i}" for b, n in _CONVOLUTIONS.items() for i in range(1, n + 1))
+
+
+def block(layer: str) -> int:
+    """Tell the block, 1 to 5, of `layer`."""
+    return int(layer[len("block")])
+
+
+def stride(layer: str) -> int:
+    """Tell how many pixels of the picture one position of `layer` stands for, along each side."""
+    return int(2 ** (block(layer) - 1))
+
+
+def channels(layer: str) -> int:
+    """Tell how many feature maps `layer` puts out."""
+    return _CHANNELS[block(layer)]
+
+
+def up_to(layer: str) -> tuple[str, ...]:
+    """List the layers that must be computed to have `layer`, itself included."""
+    return LAYERS[: LAYERS.index(layer) + 1]
+
+
+def deepest(layers: Iterable[str]) -> str:
+    """Return the last of `layers` in the network's order."""
+    return max(layers, key=LAYERS.index)
+
+
+def kernel_shapes() -> dict[str, tuple[int, int, int, int]]:
+    """List the shape of each layer's kernel, in order: `[3, 3, channels in, channels out]`."""
+    shapes, inputs = {}, 3
+    for layer in LAYERS:
+        shapes[layer] = (3, 3, inputs, channels(layer))
+        inputs = channels(layer)
+    return shapes
+
+
+def receptive_radius(layer: str) -> int:
+    """Tell how far, in pixels, a position of `layer` sees beyond its own place."""
+    seen, radius = 1, 0
+    for name in up_to(layer):
+        if stride(name) > seen:
+            radius += seen  # pooling of 2 × 2: one more position of the layers before
+            seen = stride(name)
+        radius += seen
+    return radius
