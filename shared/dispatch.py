@@ -4,6 +4,9 @@ The order is priority, then fairness between owners (who has the fewest jobs in 
 Rows are locked while they are chosen (`SKIP LOCKED` on PostgreSQL, one writer on SQLite), so any number of
 dispatchers may run at once; messages are sent after the commit.
 
+A job that has never begun takes others along that can be painted with it: they fill one place of the window, and
+count towards their owner's turn each. One that was begun before goes alone: what ended it must not meet them again.
+
 The broker itself says how much room there is: a job sent long ago and still unclaimed is sent again only into
 a window that has emptied. So a lost message costs seconds, and a busy fleet never piles up repeats.
 
@@ -16,9 +19,9 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, union_all, update
+from sqlalchemy import ColumnElement, and_, case, func, or_, select, union_all, update
 from sqlalchemy.orm import Session, aliased
 
 from shared import logs
@@ -26,8 +29,12 @@ from shared.db import moments, workers
 from shared.db.base import Database
 from shared.db.models import Job
 from shared.errors import BrokerUnavailable, DatabaseUnavailable
+from shared.groups import most_in_group
 from shared.settings import Settings
 from shared.states import State
+
+#: How far behind a job its companions are looked for: jobs submitted together lie together.
+_LOOK_AHEAD = 256
 
 log = logs.get(__name__)
 
@@ -56,7 +63,7 @@ class Dispatcher:
         self._nudger: threading.Thread | None = None
 
     def run(self) -> int:
-        """Send the next queued jobs until the window is full; return how many were sent.
+        """Send the next queued jobs until the window is full of messages; return how many jobs were sent.
 
         Raises `BrokerUnavailable` or `DatabaseUnavailable`.
         """
@@ -64,13 +71,14 @@ class Dispatcher:
         with self._database.writing("dispatch") as session:
             room = self._per_worker * max(1, workers.willing_count(session)) - waiting
             chosen = _choose(session, room, self._redispatch_after_s)
-        unsent = [job_id for job_id in chosen if not self._messages.send_paint([job_id])]
+        unsent = [job_id for message in chosen if not self._messages.send_paint(message) for job_id in message]
         if unsent:
             with self._database.writing("unsend") as session:
                 _stamp(session, unsent, None)
+        sent = sum(len(message) for message in chosen) - len(unsent)
         if chosen:
-            log.info("jobs_dispatched", sent=len(chosen) - len(unsent), unsent=len(unsent))
-        return len(chosen) - len(unsent)
+            log.info("jobs_dispatched", sent=sent, unsent=len(unsent), messages=len(chosen))
+        return sent
 
     def nudge(self) -> None:
         """Have the backlog looked at now; return at once, whatever Redis does.
@@ -97,30 +105,56 @@ class Dispatcher:
                 trouble = error.code
 
 
-def _choose(session: Session, room: int, redispatch_after_s: float) -> list[str]:
-    """Pick, lock and stamp up to `room` jobs."""
+class _Head(NamedTuple):
+    """A due job that may go next."""
+
+    job_id: str
+    owner: str
+    priority: int
+    #: Of the group that it may take along; None if it goes alone.
+    group_key: str | None
+
+
+def _choose(session: Session, room: int, redispatch_after_s: float) -> list[list[str]]:
+    """Pick, lock and stamp the jobs of up to `room` messages."""
     queue = workers.queue(session)
-    if room <= 0 or queue.paused_at or queue.held_for:
-        return []
-    due = _due(Job, redispatch_after_s)
-    wanted = _in_turn(session, room, redispatch_after_s)
-    locked = set(session.scalars(select(Job.id).where(Job.id.in_(wanted), due).with_for_update(skip_locked=True)))
-    chosen = [job_id for job_id in wanted if job_id in locked]
-    _stamp(session, chosen, moments.now())
+    chosen: list[list[str]] = []
+    if queue.paused_at or queue.held_for:
+        return chosen
+    while len(chosen) < room:  # again where a message took along jobs that would have been the next ones
+        found = _locked(session, _in_turn(session, room - len(chosen), redispatch_after_s), redispatch_after_s)
+        if not found:
+            break
+        _stamp(session, [job_id for message in found for job_id in message], moments.now())
+        chosen += found
     return chosen
 
 
-def _in_turn(session: Session, room: int, redispatch_after_s: float) -> list[str]:
-    """List the next jobs: by priority, then by how many of its owner's go before or are in flight, then by age."""
+def _in_turn(session: Session, room: int, redispatch_after_s: float) -> list[list[str]]:
+    """List the next messages: by priority, then by how many of its owner's go before or are in flight, then by age."""
     ahead = Counter[str](dict(_in_flight(session, redispatch_after_s)))
-    ranked = []
-    for job_id, owner, priority in _heads(session, room, redispatch_after_s):
-        ranked.append((-priority, ahead[owner], job_id))
-        ahead[owner] += 1
-    return [job_id for *_, job_id in sorted(ranked)[:room]]
+    heads = {head.job_id: head for head in _heads(session, room, redispatch_after_s)}
+    messages: list[list[str]] = []
+    while heads and len(messages) < room:
+        head = min(heads.values(), key=lambda head: (-head.priority, ahead[head.owner], head.job_id))
+        message = [head.job_id, *_companions(session, head, redispatch_after_s)]
+        for job_id in message:
+            heads.pop(job_id, None)
+        ahead[head.owner] += len(message)
+        messages.append(message)
+    return messages
 
 
-def _heads(session: Session, room: int, redispatch_after_s: float) -> Sequence[tuple[str, str, int]]:
+def _locked(session: Session, messages: list[list[str]], redispatch_after_s: float) -> list[list[str]]:
+    """Lock the jobs of `messages`, and leave out those that another dispatcher has."""
+    wanted = [job_id for message in messages for job_id in message]
+    query = select(Job.id).where(Job.id.in_(wanted), _due(Job, redispatch_after_s))
+    locked = set(session.scalars(query.with_for_update(skip_locked=True)))
+    had = ([job_id for job_id in message if job_id in locked] for message in messages)
+    return [message for message in had if message]
+
+
+def _heads(session: Session, room: int, redispatch_after_s: float) -> list[_Head]:
     """Read the first `room` due jobs of each owner who has any, without reading the backlog behind them."""
     first = select(Job.owner).where(Job.state == State.QUEUED).order_by(Job.owner).limit(1)
     owners = select(first.scalar_subquery().label("owner")).cte("owners", recursive=True)
@@ -134,8 +168,25 @@ def _heads(session: Session, room: int, redispatch_after_s: float) -> Sequence[t
         .limit(room)
         .correlate(owners)
     )
-    heads = select(Job.id, Job.owner, Job.priority).join(owners, Job.id.in_(own))
-    return list(session.execute(heads.order_by(Job.priority.desc(), Job.id)))
+    group_key = case((Job.attempt == 0, Job.group_key))
+    heads = select(Job.id, Job.owner, Job.priority, group_key).join(owners, Job.id.in_(own))
+    return [_Head(*row) for row in session.execute(heads)]
+
+
+def _companions(session: Session, head: _Head, redispatch_after_s: float) -> list[str]:
+    """Find the due jobs that are painted together with `head`, oldest first; none of them was begun before."""
+    if head.group_key is None:
+        return []
+    near = (
+        select(Job.id, Job.attempt, Job.group_key)
+        .where(Job.owner == head.owner, Job.priority == head.priority, _due(Job, redispatch_after_s))
+        .where(Job.id > head.job_id)  # the head is the oldest of its owner's that are left
+        .order_by(Job.id)
+        .limit(_LOOK_AHEAD)
+        .subquery()
+    )
+    query = select(near.c.id).where(near.c.group_key == head.group_key, near.c.attempt == 0).order_by(near.c.id)
+    return list(session.scalars(query.limit(most_in_group(head.group_key) - 1)))
 
 
 def _in_flight(session: Session, redispatch_after_s: float) -> Sequence[tuple[str, int]]:

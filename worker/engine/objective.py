@@ -1,32 +1,30 @@
-"""The compiled computation: targets from the pictures, and as many steps as one call shall make.
+"""What a picture is measured by: sums over its feature maps, and the losses as a function of the sums.
 
-Compiled once per process for each network and choice of layers, whatever the sizes of the pictures: heights,
-widths, the number of steps and every weight are arguments. TensorFlow keeps each compiled shape for good, so
+The sums of a picture are those of its tiles added up, which is what makes exact tiling possible: `measure` may be
+given a tile and the box of it that counts, and `evaluate` does not care where its sums come from.
+
+Invariant: shapes and sizes are arguments, never compiled in; TensorFlow keeps each compiled shape for good, so
 compiling per size would leak memory in a long-lived worker.
-
-Invariant: a loss belongs to the picture before the update of its step.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from shared.params import StyleParams
-from shared.vgg19 import kernel_shapes
+from shared.vgg19 import channels, stride
 from worker.engine import losses
 from worker.engine.network import Network
-from worker.engine.optimizer import Adam, State, update
 from worker.engine.vgg import forward
 
-_PICTURE = tf.TensorSpec([1, None, None, 3])
-_SCALAR = tf.TensorSpec([])
+PICTURES = tf.TensorSpec([None, None, None, 3])
+SCALAR = tf.TensorSpec([])
 
 
 class Recipe(NamedTuple):
-    """What is compiled in; everything else is an argument."""
+    """What is compiled in; everything else is an argument. `regions` counts masked styles; 0 is unmasked."""
 
     content_layers: tuple[str, ...]
     style_layers: tuple[str, ...]
@@ -34,22 +32,53 @@ class Recipe(NamedTuple):
     loss_scaling: str
     pooling: str
     padding: str
+    precision: str
+    optimizer: str
+    averaged: bool
+    regions: int
 
     @classmethod
-    def of(cls, params: StyleParams) -> Recipe:
+    def of(cls, params: StyleParams, *, precision: str, regions: int = 0) -> Recipe:
         """Take the recipe from `params`, leaving out layers of weight 0."""
         content, style = (
             tuple(sorted(layer for layer, weight in layers.items() if weight > 0))
             for layers in (params.content_layers, params.style_layers)
         )
-        return cls(content, style, params.gram_normalization, params.loss_scaling, params.pooling, params.padding)
+        return cls(
+            content,
+            style,
+            params.gram_normalization,
+            params.loss_scaling,
+            params.pooling,
+            params.padding,
+            precision,
+            params.optimizer,
+            params.averaging > 0,
+            regions,
+        )
+
+    @property
+    def layers(self) -> set[str]:
+        """All layers that are compared."""
+        return {*self.content_layers, *self.style_layers}
 
 
 class Targets(NamedTuple):
-    """What the picture is drawn to: the content's activations and the style's Gram matrices, by layer."""
+    """What pictures of one size are drawn to.
+
+    `content` holds activations `[batch, h, w, c]`, `content_scale` their mean squares `[batch]`, `content_count`
+    how many values each has. `style` holds Gram matrices `[regions or 1, batch or 1, c, c]`, `style_count` the
+    positions that each region's sums are divided by, `masks` the regions `[regions, h, w]` if there are any.
+    """
 
     content: dict[str, Any]
+    content_scale: dict[str, Any]
+    content_count: dict[str, Any]
     style: dict[str, Any]
+    style_count: dict[str, Any]
+    masks: dict[str, Any]
+    shares: Any
+    tv_count: Any
 
 
 class Weights(NamedTuple):
@@ -75,78 +104,107 @@ class Weights(NamedTuple):
         )
 
 
+class Sums(NamedTuple):
+    """What the losses are made of, added up over positions.
+
+    `grams` is `[regions or 1, batch, c, c]` by style layer, `squares` the content's differences `[batch]` by
+    content layer, `variation` the differences of neighbours down and across `[batch, 2]`.
+    """
+
+    grams: dict[str, Any]
+    squares: dict[str, Any]
+    variation: Any
+
+
 class Objective:
-    """The losses of a recipe over a network, and the loop that lowers them."""
+    """The losses of a recipe over a network, as plain TensorFlow operations."""
 
     def __init__(self, network: Network, recipe: Recipe) -> None:
-        self._recipe = recipe
-        layers = {*recipe.content_layers, *recipe.style_layers}
-        self._forward = forward(network, layers, pooling=recipe.pooling, padding=recipe.padding)
-        self.features = tf.function(self._forward, input_signature=[_PICTURE], autograph=False)
-        self.advance = tf.function(self._advance, input_signature=_signature(recipe), autograph=False)
-
-    def targets(self, content: Any, styles: list[tuple[Any, float]]) -> Targets:
-        """Evaluate the content, and the styles blended by their shares, which sum to 1."""
-        features = self.features(content)
-        blend = dict.fromkeys(self._recipe.style_layers, 0.0)
-        for style, share in styles:
-            activations = self.features(style)
-            for layer in blend:
-                blend[layer] += share * losses.gram(activations[layer])
-        return Targets({layer: features[layer] for layer in self._recipe.content_layers}, blend)
-
-    def parts(self, picture: Any, targets: Targets, weights: Weights) -> Any:
-        """Evaluate the weighted losses of `picture` as `[total, content, style, tv]`."""
-        features, recipe = self._forward(picture), self._recipe
-        content = losses.content_loss(features, targets.content, weights.content, scaling=recipe.loss_scaling)
-        style = losses.style_loss(
-            features,
-            targets.style,
-            weights.style,
-            scaling=recipe.loss_scaling,
-            normalization=recipe.gram_normalization,
+        self.recipe = recipe
+        self.forward = forward(
+            network, recipe.layers, pooling=recipe.pooling, padding=recipe.padding, precision=recipe.precision
         )
-        tv = weights.tv * losses.total_variation(picture)
-        return tf.stack([content + style + tv, content, style, tv])
 
-    def _advance(
-        self, state: State, targets: Targets, weights: Weights, adam: Adam, rates: Any, first: Any, count: Any
-    ) -> tuple[State, Any]:
-        """Make `count` updates from number `first`, counted from 0 within the scale; return their losses too."""
+    def measure(self, pictures: Any, targets: Targets, box: Any = None) -> Sums:
+        """Evaluate pictures, or tiles of which the part inside `box` counts: top, left, bottom, right in pixels."""
+        features, recipe = self.forward(pictures), self.recipe
+        grams = {}
+        for layer in recipe.style_layers:
+            seen = cropped(features[layer], box, stride(layer))
+            masks = tf.unstack(cropped(targets.masks[layer], box, stride(layer))) if recipe.regions else [None]
+            grams[layer] = tf.stack([losses.gram_sums(seen, mask) for mask in masks])
+        squares = {
+            layer: losses.square_sums(
+                cropped(features[layer], box, stride(layer)), cropped(targets.content[layer], box, stride(layer))
+            )
+            for layer in recipe.content_layers
+        }
+        return Sums(grams, squares, losses.variation_sums(pictures, box))
 
-        def step(i: Any, state: State, log: Any) -> tuple[Any, State, Any]:
-            with tf.GradientTape() as tape:
-                tape.watch(state.picture)
-                parts = self.parts(state.picture, targets, weights)
-                total = parts[0]
-            gradient = tape.gradient(total, state.picture)
-            state = update(adam, state, gradient, first + i + 1, rates[first + i])
-            return i + 1, state, log.write(i, parts)
+    def evaluate(self, sums: Sums, targets: Targets, weights: Weights) -> Any:
+        """Turn sums into the weighted losses `[batch, 4]`: total, content, style, tv."""
+        recipe = self.recipe
+        content = tf.add_n(
+            [
+                weights.content[layer]
+                * losses.content_distance(
+                    sums.squares[layer],
+                    targets.content_count[layer],
+                    targets.content_scale[layer],
+                    scaling=recipe.loss_scaling,
+                )
+                for layer in recipe.content_layers
+            ]
+        )
+        style = tf.add_n([weights.style[layer] * self._style(layer, sums, targets) for layer in recipe.style_layers])
+        tv = weights.tv * tf.reduce_sum(sums.variation / targets.tv_count, axis=-1)
+        return tf.stack([content + style + tv, content, style, tv], axis=-1)
 
-        log = tf.TensorArray(tf.float32, size=count, element_shape=[4])
-        # one after the other: overlapping iterations would hold the activations of several steps
-        _, state, log = tf.while_loop(lambda i, *_: i < count, step, (0, state, log), parallel_iterations=1)
-        return state, log.stack()
+    def _style(self, layer: str, sums: Sums, targets: Targets) -> Any:
+        """Measure one layer's Gram matrices against the style's: `[batch]`, the regions by their shares."""
+        count = targets.style_count[layer]
+        grams = sums.grams[layer] / tf.maximum(count, 1e-6)[:, tf.newaxis, tf.newaxis, tf.newaxis]
+        distance = losses.gram_distance(
+            grams,
+            targets.style[layer],
+            scaling=self.recipe.loss_scaling,
+            normalization=self.recipe.gram_normalization,
+        )
+        # a region that a layer does not see is not held against the picture
+        present = targets.shares * tf.cast(count > 0, tf.float32)
+        return tf.reduce_sum(distance * present[:, tf.newaxis], axis=0)
 
 
-@lru_cache(maxsize=8)
-def objective(network: Network, recipe: Recipe) -> Objective:
-    """Give the objective of `recipe`, compiled at its first use and kept for the jobs that follow."""
-    return Objective(network, recipe)
+def cropped(maps: Any, box: Any, step: int) -> Any:
+    """Cut maps `[any, height, width, …]` to `box`, in pixels, where a position stands for `step` of them."""
+    if box is None:
+        return maps
+    return maps[:, box[0] // step : box[2] // step, box[1] // step : box[3] // step]
 
 
-def _signature(recipe: Recipe) -> list[Any]:
-    """Describe the arguments of `advance` so that no size of picture compiles it again."""
-    channels = {layer: shape[-1] for layer, shape in kernel_shapes().items()}
-    return [
-        State(_PICTURE, _PICTURE, _PICTURE),
-        Targets(
-            {layer: tf.TensorSpec([1, None, None, channels[layer]]) for layer in recipe.content_layers},
-            {layer: tf.TensorSpec([1, channels[layer], channels[layer]]) for layer in recipe.style_layers},
-        ),
-        Weights(dict.fromkeys(recipe.content_layers, _SCALAR), dict.fromkeys(recipe.style_layers, _SCALAR), _SCALAR),
-        Adam(*[_SCALAR] * len(Adam._fields)),
+def targets_spec(recipe: Recipe) -> Targets:
+    """Describe `Targets` for pictures of any size and number."""
+    return Targets(
+        {layer: tf.TensorSpec([None, None, None, channels(layer)], recipe.precision) for layer in recipe.content_layers},
+        {layer: tf.TensorSpec([None]) for layer in recipe.content_layers},
+        dict.fromkeys(recipe.content_layers, SCALAR),
+        {layer: tf.TensorSpec([None, None, channels(layer), channels(layer)]) for layer in recipe.style_layers},
+        {layer: tf.TensorSpec([None]) for layer in recipe.style_layers},
+        {layer: tf.TensorSpec([recipe.regions, None, None]) for layer in recipe.style_layers} if recipe.regions else {},
         tf.TensorSpec([None]),
-        tf.TensorSpec([], tf.int32),
-        tf.TensorSpec([], tf.int32),
-    ]
+        tf.TensorSpec([2]),
+    )
+
+
+def weights_spec(recipe: Recipe) -> Weights:
+    """Describe `Weights`."""
+    return Weights(dict.fromkeys(recipe.content_layers, SCALAR), dict.fromkeys(recipe.style_layers, SCALAR), SCALAR)
+
+
+def sums_spec(recipe: Recipe) -> Sums:
+    """Describe `Sums` of any number of pictures."""
+    return Sums(
+        {layer: tf.TensorSpec([None, None, channels(layer), channels(layer)]) for layer in recipe.style_layers},
+        {layer: tf.TensorSpec([None]) for layer in recipe.content_layers},
+        tf.TensorSpec([None, 2]),
+    )

@@ -16,7 +16,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from shared.vgg19 import LAYERS, block
+from shared.vgg19 import block, deepest, up_to
 from worker.engine.network import Network
 
 #: ImageNet's mean colour, blue green red, in 0 to 255: what `vgg19.preprocess_input` subtracts.
@@ -31,17 +31,22 @@ def preprocess(pictures: Any) -> Any:
     return tf.reverse(pictures * 255.0, axis=[-1]) - tf.constant(_MEAN_BGR)
 
 
-def forward(network: Network, layers: Collection[str], *, pooling: str, padding: str) -> Forward:
-    """Build the pass that yields the activations of `layers`, each `[batch, height, width, channels]`."""
-    last = max(map(LAYERS.index, layers))
-    convolutions = [(layer, *_constants(network)[layer]) for layer in LAYERS[: last + 1]]
+def forward(
+    network: Network, layers: Collection[str], *, pooling: str, padding: str, precision: str = "float32"
+) -> Forward:
+    """Build the pass that yields the activations of `layers`, each `[batch, height, width, channels]`.
+
+    They are of type `precision`, in which all convolutions are computed.
+    """
+    kernels = _constants(network, precision)
+    convolutions = [(layer, *kernels[layer]) for layer in up_to(deepest(layers))]
     # Keras pools only whole windows; with mirrored borders the odd last row counts too
     pool = {"max": tf.nn.max_pool2d, "average": tf.nn.avg_pool2d}[pooling]
     mirrored = padding == "mirror"
 
     def run(pictures: Any) -> dict[str, Any]:
         features: dict[str, Any] = {}
-        x = preprocess(pictures)
+        x = tf.cast(preprocess(pictures), precision)
         depth = 1
         for layer, weights, bias in convolutions:
             if block(layer) > depth:
@@ -58,7 +63,10 @@ def forward(network: Network, layers: Collection[str], *, pooling: str, padding:
     return run
 
 
-@lru_cache(maxsize=2)
-def _constants(network: Network) -> dict[str, tuple[Any, Any]]:
-    """Put the kernels on the device, once per process and network."""
-    return {layer: (tf.constant(k.weights), tf.constant(k.bias)) for layer, k in network.kernels.items()}
+@lru_cache(maxsize=4)
+def _constants(network: Network, precision: str) -> dict[str, tuple[Any, Any]]:
+    """Put the kernels on the device, once per process, network and precision."""
+    return {
+        layer: (tf.cast(kernel.weights, precision), tf.cast(kernel.bias, precision))
+        for layer, kernel in network.kernels.items()
+    }
