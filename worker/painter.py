@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
+from shared.costs import Capacity
 from shared.params import StyleParams
 from shared.settings import Settings
 from worker.engine.steps import Chunk, Style, Subject
@@ -28,6 +29,10 @@ class Painter(Protocol):
     @property
     def device(self) -> dict[str, Any]:
         """What it paints on, and with which versions; kept as provenance."""
+
+    @property
+    def capacity(self) -> Capacity:
+        """What the device can hold and do, as measured so far."""
 
     def paint(
         self, subjects: Sequence[Subject], styles: Sequence[Style], params: StyleParams, *, wanted: Wanted
@@ -68,6 +73,7 @@ class NullPainter:
         self._step_s = settings.null_step_s
         self.weights = {"name": "null", "sha256": ""}
         self.device = {"kind": "null"}
+        self.capacity = Capacity(memory_bytes=2**40)
 
     def paint(
         self,

@@ -6,7 +6,7 @@ Plain numpy, so that the runner and other engines can use it without TensorFlow.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -74,6 +74,7 @@ class Chunk:
     `eta_s` estimates the time to the end of the run, the larger scales to come included. `final` marks the last
     chunk of a subject: of its run, or because of an `error`, in which case `losses` ends before the step that
     failed and the image is the last good one. A scale that is left early leaves a gap in the numbers.
+    `facts` tells how it was painted, for the manifest: precision, side of the tiles, pictures in a batch, peak memory.
     `image()` and `snapshot()` copy the picture, or the whole state, after the last of these steps from the
     device; call them before the next chunk.
     """
@@ -90,6 +91,7 @@ class Chunk:
     snapshot: Callable[[], Snapshot]
     final: bool = False
     error: Diverged | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def last(self) -> int:
