@@ -42,6 +42,7 @@ class Adam:
     settings_spec = AdamSettings(*[SCALAR] * len(AdamSettings._fields))
     state_spec = AdamState(PICTURES, PICTURES, PICTURES)
     state_type = AdamState
+    by_pixel = True
 
     def settings(self, params: StyleParams) -> AdamSettings:
         """Take the settings from `params`."""

@@ -80,6 +80,17 @@ class Targets(NamedTuple):
     shares: Any
     tv_count: Any
 
+    def only(self, indices: Any) -> Targets:
+        """Keep the pictures at `indices` of the batch."""
+        return self._replace(
+            content={layer: tf.gather(maps, indices) for layer, maps in self.content.items()},
+            content_scale={layer: tf.gather(scale, indices) for layer, scale in self.content_scale.items()},
+            style={
+                layer: grams if grams.shape[1] == 1 else tf.gather(grams, indices, axis=1)
+                for layer, grams in self.style.items()
+            },
+        )
+
 
 class Weights(NamedTuple):
     """The weight of each layer, the losses' own weights and averages multiplied in, and of total variation."""
@@ -185,7 +196,10 @@ def cropped(maps: Any, box: Any, step: int) -> Any:
 def targets_spec(recipe: Recipe) -> Targets:
     """Describe `Targets` for pictures of any size and number."""
     return Targets(
-        {layer: tf.TensorSpec([None, None, None, channels(layer)], recipe.precision) for layer in recipe.content_layers},
+        {
+            layer: tf.TensorSpec([None, None, None, channels(layer)], recipe.precision)
+            for layer in recipe.content_layers
+        },
         {layer: tf.TensorSpec([None]) for layer in recipe.content_layers},
         dict.fromkeys(recipe.content_layers, SCALAR),
         {layer: tf.TensorSpec([None, None, channels(layer), channels(layer)]) for layer in recipe.style_layers},

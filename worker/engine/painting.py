@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from shared.params import StyleParams
 from worker.engine.adam import Adam
 from worker.engine.lbfgs import Lbfgs
-from worker.engine.objective import PICTURES
+from worker.engine.objective import PICTURES, SCALAR, Recipe, Weights, weights_spec
 
 
 class Optimizer(Protocol):
@@ -27,6 +27,8 @@ class Optimizer(Protocol):
     settings_spec: Any
     state_spec: Any
     state_type: Any
+    #: Whether a pixel's update depends on nothing but that pixel, so that a picture may be updated in parts.
+    by_pixel: bool
 
     def settings(self, params: StyleParams) -> Any:
         """Take the settings from `params`, as tensors."""
@@ -42,6 +44,36 @@ class Optimizer(Protocol):
 
 
 OPTIMIZERS: dict[str, Optimizer] = {"adam": Adam(), "lbfgs": Lbfgs()}
+
+
+class Settings(NamedTuple):
+    """The numbers of a run that are arguments of its computation: changing one compiles nothing anew.
+
+    `rates` are the learning rates of a scale's updates, `decay` is the average's.
+    """
+
+    weights: Weights
+    optimizer: Any
+    rates: Any
+    decay: Any
+
+    @classmethod
+    def of(cls, params: StyleParams) -> Settings:
+        """Take the settings from `params`."""
+        optimizer = OPTIMIZERS[params.optimizer].settings(params)
+        rates = tf.constant(learning_rates(params), tf.float32)
+        return cls(Weights.of(params), optimizer, rates, tf.constant(params.averaging, tf.float32))
+
+    @classmethod
+    def spec(cls, recipe: Recipe) -> Settings:
+        """Describe the settings for compiling."""
+        return cls(weights_spec(recipe), OPTIMIZERS[recipe.optimizer].settings_spec, tf.TensorSpec([None]), SCALAR)
+
+
+def learning_rates(params: StyleParams) -> NDArray[np.float32]:
+    """List the rate of each step of a scale: constant, or falling geometrically to the final one."""
+    final = params.learning_rate if params.final_learning_rate is None else params.final_learning_rate
+    return np.geomspace(params.learning_rate, final, params.steps, dtype=np.float32)
 
 
 class Painting(NamedTuple):
@@ -89,9 +121,9 @@ def result(painting: Painting, done: int, params: StyleParams) -> Any:
     return painting.average / (1.0 - params.averaging**done)
 
 
-def spec(optimizer: str) -> Painting:
+def spec(recipe: Recipe) -> Painting:
     """Describe a painting of any size for compiling."""
-    return Painting(OPTIMIZERS[optimizer].state_spec, PICTURES)
+    return Painting(OPTIMIZERS[recipe.optimizer].state_spec, PICTURES)
 
 
 def joined(paintings: Sequence[Painting]) -> Painting:

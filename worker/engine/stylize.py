@@ -1,149 +1,99 @@
-"""Paint a picture: the optimisation of Gatys et al. as a generator of steps.
+"""Paint pictures: the optimisation of Gatys et al. as a generator of steps.
 
 Several steps run inside one compiled call, because reading the losses after every step would stall a GPU; the call
 returns the losses of all its steps. What to do with them (report, cancel, save) is the caller's business between
-two chunks.
+two chunks. Pictures of one size are painted several at a time, and tile by tile where the memory does not hold them
+whole; that is the planner's to say, once a scale.
 
-Invariant: the number of steps per call changes how often the caller gets to look, never what is computed.
+Invariant: neither the number of steps in a call nor of pictures beside it changes what becomes of a picture, beyond
+rounding.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
 
-import numpy as np
 import tensorflow as tf
 
-from shared.errors import Diverged, InvalidParams, OutOfMemory
+from shared.errors import OutOfMemory
 from shared.params import StyleParams
+from shared.sizes import fitted, long_sides
+from worker.engine.batch import Batch, Run
+from worker.engine.canvas import Canvas
 from worker.engine.network import Network
-from worker.engine.objective import Objective, Recipe, Targets, Weights, objective
-from worker.engine.optimizer import Adam, State, learning_rates
-from worker.engine.pyramid import fitted, long_sides, resized
-from worker.engine.steps import Chunk, Losses, Picture, Snapshot, Style
-
-#: What one compiled call is meant to take, in seconds: long enough to hide the cost of a call, short enough for
-#: a person who cancels or watches.
-_CALL_S = 0.17
-
-
-class _Call(NamedTuple):
-    """What one compiled call did: the number of steps of this scale before it, its outcome, its time a step."""
-
-    done: int
-    state: State
-    losses: tuple[Losses, ...]
-    step_s: float
+from worker.engine.objective import Recipe
+from worker.engine.painting import Settings
+from worker.engine.plan import Planner
+from worker.engine.precision import resolved
+from worker.engine.steps import Chunk, Style, Subject
+from worker.engine.targets import shares
 
 
 def stylize(
-    content: Picture,
+    subjects: Sequence[Subject],
     styles: Sequence[Style],
     params: StyleParams,
     network: Network,
     *,
-    resume: Snapshot | None = None,
+    wanted: Callable[[int], bool] = lambda _: True,
+    planner: Planner | None = None,
     steps_per_call: int | None = None,
-) -> Iterator[Chunk]:
-    """Paint `content` like `styles`, from the coarsest scale to `params.size`, and yield every step.
+) -> Iterator[dict[int, Chunk]]:
+    """Paint `subjects` like `styles`, from the coarsest scale to the size asked for, and yield every step.
 
-    Pictures come at their original size. `resume` goes on where a run of the same arguments was.
-    `steps_per_call` fixes the length of a chunk; by default a chunk takes about 0.17 s, or one step where that
-    takes longer. Raises `InvalidParams` for a picture too narrow for the
-    size, `Diverged` when a loss is not finite, `OutOfMemory` when the device cannot hold a scale.
+    Pictures come at their original size; several subjects must pass through the same sizes. Each yield holds a chunk
+    for every picture of one call, by its number. `steps_per_call` fixes the length of a chunk; by default a chunk
+    takes about 0.17 s, or one step where that takes longer. Raises `InvalidParams` for a picture too narrow for
+    the size, `TooLarge` or `OutOfMemory` when the device cannot hold a scale even in the smallest tiles. A picture
+    with a loss that is not finite ends with a chunk that carries the error.
     """
-    sides = long_sides(params, [content.shape, *(style.picture.shape for style in styles)])
-    model = objective(network, Recipe.of(params))
-    painting: Any = content
-    for scale, side in enumerate(sides, start=1):
-        if resume is not None and scale < resume.scale:
-            continue
-        height, width = fitted(content.shape, side)
-        with _memory_errors(side):
-            if resume is not None and scale == resume.scale:
-                state, done = State.restored(resume.state), resume.done
-            else:
-                state, done = State.start(resized(painting, (height, width), antialias=params.antialias)), 0
-            targets = _targets(model, content, styles, side, antialias=params.antialias)
-        for call in _calls(model, targets, state, params, done, steps_per_call):
-            state = call.state
-            first = (scale - 1) * params.steps + call.done + 1
-            _check_finite(call.losses, first)
-            yield Chunk(
-                first=first,
-                total=len(sides) * params.steps,
-                scale=scale,
-                scales=len(sides),
-                size=(width, height),
-                losses=call.losses,
-                step_ms=call.step_s * 1000,
-                eta_s=call.step_s * _steps_left(sides[scale - 1 :], params.steps, call.done + len(call.losses)),
-                image=partial(_on_host, state.picture),
-                snapshot=partial(_snapshot, scale, call.done + len(call.losses), state),
-            )
-        painting = state.picture[0]
+    shares(styles)
+    content = subjects[0].content.shape
+    sides = long_sides(params, content, [style.picture.shape for style in styles])
+    styles = [style for style in styles if style.weight > 0]
+    regions = len(styles) if any(style.mask is not None for style in styles) else 0
+    run = Run(
+        params,
+        styles,
+        network,
+        Recipe.of(params, precision=resolved(params.precision), regions=regions),
+        Settings.of(params),
+        planner or Planner(),
+        [fitted(content, side) for side in sides],
+        steps_per_call,
+        wanted,
+    )
+    canvases = [Canvas(number, subject, params) for number, subject in enumerate(subjects)]
+    resume = subjects[0].resume
+    for scale in range(resume.scale if resume else 1, len(sides) + 1):
+        yield from _scale(run, scale, [canvas for canvas in canvases if not canvas.ended])
 
 
-def _calls(
-    model: Objective, targets: Targets, state: State, params: StyleParams, done: int, steps_per_call: int | None
-) -> Iterator[_Call]:
-    """Make the steps of one scale that are still to do, timing each call to choose the length of the next."""
-    settings = Weights.of(params), Adam.of(params), learning_rates(params)
-    count = steps_per_call or 1
-    while done < params.steps:
-        count = min(count, params.steps - done)
-        started = time.perf_counter()
-        with _memory_errors(max(state.picture.shape)):
-            state, rows = model.advance(state, targets, *settings, done, count)
-            losses = tuple(Losses(*row) for row in rows.numpy().tolist())
-        step_s = (time.perf_counter() - started) / count
-        yield _Call(done, state, losses, step_s)
-        done += count
-        count = steps_per_call or max(1, round(_CALL_S / step_s))
+def _scale(run: Run, scale: int, canvases: list[Canvas]) -> Iterator[dict[int, Chunk]]:
+    """Paint the pictures at one scale, fewer at a time or in smaller tiles whenever memory runs out."""
+    if not canvases:
+        return
+    size = run.sizes[scale - 1]
+    plan = run.planner.plan(run.params, run.recipe, size, len(canvases))
+    for canvas in canvases:
+        canvas.begin_scale(scale, size)
+    while members := [canvas for canvas in canvases if canvas.painting_on]:
+        groups = [members[at : at + plan.batch] for at in range(0, len(members), plan.batch)]
+        try:
+            yield from _in_turn([Batch(run, scale, plan, group, siblings=len(groups)) for group in groups])
+        except tf.errors.ResourceExhaustedError:
+            smaller = run.planner.smaller(run.recipe, size, plan)
+            if smaller is None:
+                detail = f"The device's memory does not hold a picture of {max(size)} px."
+                raise OutOfMemory(detail, size=max(size)) from None
+            plan = smaller
 
 
-def _targets(model: Objective, content: Picture, styles: Sequence[Style], side: int, *, antialias: bool) -> Targets:
-    """Evaluate the pictures with `side` as their long side, the styles blended by their weights."""
-    total = sum(style.weight for style in styles)
-    if not total > 0:
-        raise InvalidParams("At least one style must have a weight above 0.", parameter="styles")
-
-    def at_side(picture: Picture) -> Any:
-        return resized(picture, fitted(picture.shape, side), antialias=antialias)
-
-    return model.targets(at_side(content), [(at_side(s.picture), s.weight / total) for s in styles if s.weight > 0])
-
-
-def _steps_left(sides: Sequence[int], steps: int, done: int) -> float:
-    """Count the steps to go in units of one at `sides[0]`, of which `done` are made; time goes with the area."""
-    return steps * sum((side / sides[0]) ** 2 for side in sides) - done
-
-
-def _check_finite(losses: tuple[Losses, ...], first: int) -> None:
-    """Raise `Diverged` at the first step, numbered from `first`, with a loss that is not finite."""
-    for number, step in enumerate(losses, start=first):
-        if not np.isfinite(step).all():
-            raise Diverged(f"The losses of step {number} are not finite; lower the learning rate.", step=number)
-
-
-def _snapshot(scale: int, done: int, state: State) -> Snapshot:
-    return Snapshot(scale, done, state.arrays())
-
-
-def _on_host(pictures: Any) -> Picture:
-    """Copy the only picture of a batch from the device."""
-    picture: Picture = pictures[0].numpy()
-    return picture
-
-
-@contextmanager
-def _memory_errors(side: int) -> Iterator[None]:
-    """Turn TensorFlow's exhaustion of memory into `OutOfMemory`."""
-    try:
-        yield
-    except tf.errors.ResourceExhaustedError:
-        raise OutOfMemory(f"The device's memory does not hold a picture of {side} px.", size=side) from None
+def _in_turn(batches: list[Batch]) -> Iterator[dict[int, Chunk]]:
+    """Let each batch make a call, again and again, until all their pictures are done."""
+    while batches:
+        for batch in batches:
+            chunks = batch.advance()
+            if chunks:
+                yield chunks
+        batches = [batch for batch in batches if batch.members]

@@ -1,4 +1,4 @@
-"""Steps computed on whole pictures, several of them inside one compiled call.
+"""Steps computed on whole pictures, several steps and several pictures inside one compiled call.
 
 Compiled once per process for each network and recipe, whatever the number of pictures and their sizes.
 
@@ -10,22 +10,20 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
-from shared.vgg19 import channels
 from worker.engine import losses
 from worker.engine.network import Network
 from worker.engine.objective import (
     PICTURES,
-    SCALAR,
     Objective,
     Recipe,
     Targets,
-    Weights,
     targets_spec,
-    weights_spec,
 )
-from worker.engine.painting import OPTIMIZERS, Painting, spec, updated
+from worker.engine.painting import OPTIMIZERS, Painting, Settings, spec, updated
 
 _INTEGER = tf.TensorSpec([], tf.int32)
 
@@ -38,55 +36,52 @@ class Whole:
         self._objective = Objective(network, recipe)
         self._optimizer = OPTIMIZERS[recipe.optimizer]
         self._averaged = recipe.averaged
-        self.features = tf.function(self._objective.forward, input_signature=[PICTURES], autograph=False)
-        self.grams = tf.function(self._grams, input_signature=[PICTURES], autograph=False)
-        signature = [
-            spec(recipe.optimizer),
-            targets_spec(recipe),
-            weights_spec(recipe),
-            self._optimizer.settings_spec,
-            tf.TensorSpec([None]),
-            SCALAR,
-            _INTEGER,
-            _INTEGER,
-            _INTEGER,
-        ]
-        self.advance = tf.function(self._advance, input_signature=signature, autograph=False)
+        signature = [spec(recipe), targets_spec(recipe), Settings.spec(recipe), _INTEGER, _INTEGER, _INTEGER]
+        self._content_of = tf.function(self._content, input_signature=[PICTURES], autograph=False)
+        self._grams_of = tf.function(self._grams, input_signature=[PICTURES], autograph=False)
+        self._advanced = tf.function(self._advance, input_signature=signature, autograph=False)
+
+    def content(self, pictures: Any) -> dict[str, Any]:
+        """Evaluate the content layers of pictures: `[batch, h, w, c]` each."""
+        found: dict[str, Any] = self._content_of(pictures)
+        return found
+
+    def grams(self, pictures: Any) -> dict[str, Any]:
+        """Correlate the style layers of pictures: `[batch, c, c]` each."""
+        found: dict[str, Any] = self._grams_of(pictures)
+        return found
+
+    def advance(
+        self, painting: Painting, targets: Targets, settings: Settings, *, first: int, before: int, count: int
+    ) -> tuple[Painting, NDArray[np.float32]]:
+        """Make `count` updates; return the painting and its losses `[count, batch, 4]`.
+
+        `first` is the number of updates made at this scale, `before` at all smaller ones.
+        """
+        painting, losses = self._advanced(painting, targets, settings, first, before, count)
+        return painting, losses.numpy()
+
+    def _content(self, pictures: Any) -> dict[str, Any]:
+        features = self._objective.forward(pictures)
+        return {layer: features[layer] for layer in self._objective.recipe.content_layers}
 
     def _grams(self, pictures: Any) -> dict[str, Any]:
         features = self._objective.forward(pictures)
         return {layer: losses.gram(features[layer]) for layer in self._objective.recipe.style_layers}
 
     def _advance(
-        self,
-        painting: Painting,
-        targets: Targets,
-        weights: Weights,
-        settings: Any,
-        rates: Any,
-        decay: Any,
-        first: Any,
-        before: Any,
-        count: Any,
+        self, painting: Painting, targets: Targets, settings: Settings, first: Any, before: Any, count: Any
     ) -> tuple[Painting, Any]:
-        """Make `count` updates; return the painting and its losses `[count, batch, 4]`.
-
-        `first` is the number of updates made at this scale, `before` at all smaller ones; `rates` are this
-        scale's, and `decay` is the average's.
-        """
-
         def step(i: Any, painting: Painting, log: Any) -> tuple[Any, Painting, Any]:
             with tf.GradientTape() as tape:
                 tape.watch(painting.picture)
-                parts = self._objective.evaluate(
-                    self._objective.measure(painting.picture, targets), targets, weights
-                )
+                sums = self._objective.measure(painting.picture, targets)
+                parts = self._objective.evaluate(sums, targets, settings.weights)
                 total = tf.reduce_sum(parts[:, 0])
             gradient = tape.gradient(total, painting.picture)
-            state = self._optimizer.update(
-                settings, painting.state, parts[:, 0], gradient, before + first + i + 1, rates[first + i]
-            )
-            after = updated(painting, state, decay) if self._averaged else Painting(state, painting.average)
+            number, rate = before + first + i + 1, settings.rates[first + i]
+            state = self._optimizer.update(settings.optimizer, painting.state, parts[:, 0], gradient, number, rate)
+            after = updated(painting, state, settings.decay) if self._averaged else Painting(state, painting.average)
             return i + 1, after, log.write(i, parts)
 
         log = tf.TensorArray(tf.float32, size=count, element_shape=[None, 4])
@@ -99,8 +94,3 @@ class Whole:
 def whole(network: Network, recipe: Recipe) -> Whole:
     """Give the computation of `recipe`, compiled at its first use and kept for the jobs that follow."""
     return Whole(network, recipe)
-
-
-def gram_shapes(recipe: Recipe) -> dict[str, int]:
-    """Tell the side of each style layer's Gram matrix."""
-    return {layer: channels(layer) for layer in recipe.style_layers}

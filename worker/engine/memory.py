@@ -1,0 +1,71 @@
+"""How much memory painting may take and has taken: the GPU's where there is one, else this process's.
+
+Limits: peaks of a process are measured on Linux; elsewhere they are 0, which says that nothing is known.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import tensorflow as tf
+
+#: The share of what is free that painting may take; the rest is for the system, and for what is not foreseen.
+_SHARE = 0.85
+_GPU = "GPU:0"
+
+
+def reset_peak() -> None:
+    """Measure the peak from now on."""
+    if _on_gpu():
+        tf.config.experimental.reset_memory_stats(_GPU)
+        return
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return
+
+
+def peak_bytes() -> int:
+    """Tell the most that was held since `reset_peak`."""
+    return int(tf.config.experimental.get_memory_info(_GPU)["peak"]) if _on_gpu() else _status("VmHWM")
+
+
+def held_bytes() -> int:
+    """Tell what is held now."""
+    return int(tf.config.experimental.get_memory_info(_GPU)["current"]) if _on_gpu() else _status("VmRSS")
+
+
+def limit_bytes() -> int:
+    """Tell how much painting may hold, what it holds now included."""
+    if _on_gpu():
+        details = tf.config.experimental.get_memory_info(_GPU)
+        return int(_gpu_bytes() * _SHARE) if details else 0
+    return held_bytes() + int(_free_bytes() * _SHARE)
+
+
+def _on_gpu() -> bool:
+    return bool(tf.config.list_logical_devices("GPU"))
+
+
+def _free_bytes() -> int:
+    """Tell what the system, and the container around this process, have left."""
+    free = _field(Path("/proc/meminfo"), "MemAvailable") or 2**33
+    try:
+        most = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
+    except (OSError, ValueError):
+        return free
+    return free if most == "max" else min(free, int(most) - used)
+
+
+def _status(name: str) -> int:
+    return _field(Path("/proc/self/status"), name)
+
+
+def _field(path: Path, name: str) -> int:
+    """Read one of the kernel's lines of the form `Name:  123 kB`, in bytes; 0 if there is none."""
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")), 0)
