@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from shared.params import resolve
+from shared.sizes import fitted
 from tests.unit.engine.plain_loop import PlainLoop, load
 from worker.engine.network import Network
-from worker.engine.pyramid import fitted
-from worker.engine.steps import Picture, Style
+from worker.engine.steps import Picture, Style, Subject
 from worker.engine.stylize import stylize
 
 STEPS = 15
@@ -17,7 +17,8 @@ def test_classic_is_the_published_recipe_number_for_number(network: Network, con
     loop = PlainLoop(content, style, network, long_side=96)
     expected = np.array([loop.step() for _ in range(STEPS)])
 
-    chunks = list(stylize(content, [Style(style)], resolve("classic", {"size": 96}), network))
+    params = resolve("classic", {"size": 96})
+    chunks = [chunk[0] for chunk in stylize([Subject(content)], [Style(style)], params, network)]
     losses = np.array([step[:3] for chunk in chunks for step in chunk.losses])
     picture = chunks[-1].image()
 

@@ -21,14 +21,39 @@ def test_the_gram_averages_products_of_channels_over_positions() -> None:
     np.testing.assert_allclose(losses.gram(features)[0], expected, rtol=1e-5)
 
 
+def test_a_gram_of_bfloat16_features_is_summed_in_float32() -> None:
+    features = tf.cast(tf.fill([1, 64, 64, 2], 300.0), tf.bfloat16)
+
+    found = losses.gram_sums(features)
+
+    assert found.dtype == tf.float32
+    np.testing.assert_allclose(found, np.full((1, 2, 2), 300.0**2 * 64 * 64), rtol=1e-2)
+
+
+def test_a_mask_leaves_out_what_it_covers() -> None:
+    features = random_features(4, 6, 3, seed=5)
+    mask = np.zeros((4, 6), np.float32)
+    mask[:, :2] = 1
+
+    np.testing.assert_allclose(losses.gram_sums(features, mask), losses.gram_sums(features[:, :, :2]), rtol=1e-5)
+
+
 def test_a_flat_picture_has_no_variation() -> None:
-    assert losses.total_variation(tf.fill([1, 5, 7, 3], 0.4)).numpy() == 0
+    assert losses.variation_sums(tf.fill([2, 5, 7, 3], 0.4)).numpy().tolist() == [[0, 0], [0, 0]]
 
 
-def test_variation_is_the_mean_squared_step_between_neighbours() -> None:
+def test_variation_adds_up_the_squared_steps_between_neighbours() -> None:
     ramp = np.tile(np.arange(6, dtype=np.float32)[:, np.newaxis, np.newaxis] * 0.5, (1, 1, 4, 3))
 
-    assert losses.total_variation(ramp).numpy() == pytest.approx(0.25)
+    assert losses.variation_sums(ramp).numpy().tolist() == [[5 * 4 * 3 * 0.25, 0]]
+
+
+def test_the_variation_of_two_boxes_adds_up_to_that_of_the_whole() -> None:
+    picture = random_features(8, 6, 3, seed=6)
+
+    boxes = [losses.variation_sums(picture, box) for box in ((0, 0, 5, 99), (5, 0, 99, 99))]
+
+    np.testing.assert_allclose(tf.add_n(boxes), losses.variation_sums(picture), rtol=1e-5)
 
 
 def test_paper_normalisation_is_the_papers_formula() -> None:
@@ -37,18 +62,26 @@ def test_paper_normalisation_is_the_papers_formula() -> None:
     g, a = (f[0].reshape(m, n).T @ f[0].reshape(m, n) for f in (painted, style))
     expected = ((g - a) ** 2).sum() / (4 * n**2 * m**2)
 
-    actual = losses.style_loss(
-        {"x": painted}, {"x": losses.gram(style)}, {"x": 1.0}, scaling="none", normalization="paper"
-    )
+    actual = losses.gram_distance(losses.gram(painted), losses.gram(style), scaling="none", normalization="paper")
 
-    assert float(actual) == pytest.approx(expected, rel=1e-5)
+    assert float(actual[0]) == pytest.approx(expected, rel=1e-5)
 
 
-def test_target_scaling_makes_a_loss_independent_of_the_units_of_the_features() -> None:
+@pytest.mark.parametrize("unit", [1.0, 1000.0])
+def test_target_scaling_makes_a_loss_independent_of_the_units_of_the_features(unit: float) -> None:
     painted, content = random_features(4, 6, 3, seed=3), random_features(4, 6, 3, seed=4)
 
-    def loss(unit: float) -> float:
-        return float(losses.content_loss({"x": painted * unit}, {"x": content * unit}, {"x": 2.0}, scaling="target"))
+    sums = losses.square_sums(painted * unit, content * unit)
+    loss = losses.content_distance(sums, painted.size, np.mean((content * unit) ** 2), scaling="target")
 
-    assert loss(1000.0) == pytest.approx(loss(1.0), rel=1e-5)
-    assert loss(1.0) == pytest.approx(2 * np.mean((painted - content) ** 2) / np.mean(content**2), rel=1e-5)
+    assert float(loss[0]) == pytest.approx(np.mean((painted - content) ** 2) / np.mean(content**2), rel=1e-5)
+
+
+@pytest.mark.parametrize("unit", [1.0, 1000.0])
+def test_target_scaling_makes_a_gram_distance_independent_of_the_units(unit: float) -> None:
+    actual, target = (losses.gram(random_features(4, 6, 3, seed)) for seed in (7, 8))
+
+    distance = losses.gram_distance(actual * unit, target * unit, scaling="target", normalization="positions")
+
+    expected = np.mean(np.square(actual - target)) / np.mean(np.square(target))
+    assert float(distance[0]) == pytest.approx(expected, rel=1e-5)

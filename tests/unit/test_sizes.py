@@ -3,10 +3,10 @@ import itertools
 import pytest
 
 from shared.errors import InvalidParams
-from shared.params import StyleParams
-from worker.engine.pyramid import LEAST_PX, fitted, long_sides
+from shared.params import LEAST_PX, StyleParams
+from shared.sizes import fitted, long_sides, style_side
 
-SQUARE = [(100, 100, 3)]
+SQUARE = (100, 100)
 
 
 @pytest.mark.parametrize(
@@ -36,8 +36,8 @@ def test_two_scales_are_never_almost_the_same(size: int) -> None:
 
 
 def test_a_narrow_picture_starts_at_a_scale_that_the_network_can_see() -> None:
-    shape = (20, 300, 3)
-    sides = long_sides(StyleParams(size=1000, start_size=64, scale_factor=2), [(100, 100, 3), shape])
+    shape = (20, 300)
+    sides = long_sides(StyleParams(size=1000, start_size=64, scale_factor=2), SQUARE, [shape])
 
     assert sides[0] == 240
     assert all(min(fitted(shape, side)) >= LEAST_PX for side in sides)
@@ -45,7 +45,31 @@ def test_a_narrow_picture_starts_at_a_scale_that_the_network_can_see() -> None:
 
 def test_a_picture_too_narrow_for_the_size_is_refused_with_the_least_size() -> None:
     with pytest.raises(InvalidParams) as error:
-        long_sides(StyleParams(size=128), [(10, 300, 3)])
+        long_sides(StyleParams(size=128), (10, 300))
 
     assert error.value.fields["least"] == 480
-    assert long_sides(StyleParams(size=480), [(10, 300, 3)]) == [480]
+    assert long_sides(StyleParams(size=480), (10, 300)) == [480]
+
+
+def test_size_0_is_the_contents_own() -> None:
+    assert long_sides(StyleParams(size=0), (333, 250)) == [333]
+
+
+@pytest.mark.parametrize("scale", [0.1, 0.35, 0.5, 2.0])
+def test_a_style_made_small_is_never_narrower_than_the_network_sees(scale: float) -> None:
+    style = (50, 130)
+    params = StyleParams(size=2000, start_size=64, style_scale=scale)
+
+    first = long_sides(params, SQUARE, [style])[0]
+
+    assert min(fitted(style, style_side(first, scale))) >= LEAST_PX
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 400), (400, 40)])
+def test_a_picture_of_any_shape_is_painted_or_refused(shape: tuple[int, int]) -> None:
+    try:
+        sides = long_sides(StyleParams(size=64), shape)
+    except InvalidParams as error:
+        assert error.fields["least"] > 64
+    else:
+        assert min(fitted(shape, sides[-1])) >= LEAST_PX
