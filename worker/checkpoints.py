@@ -1,49 +1,54 @@
 """Checkpoints in storage: all that the next attempt needs to go on as if nothing had happened.
 
-Written by time and before a job is handed back, one file per attempt, replaced as a whole. The row names it
-only after it is there, so a checkpoint that can be found can be read; one that cannot costs the steps made,
-never the job.
+The engine's state, the losses so far, and the frames of a timelapse if one is made. Written by time and before a
+job is handed back, one file per attempt, replaced as a whole. The row names it only after it is there, so a
+checkpoint that can be found can be read; one that cannot costs the steps made, never the job.
 """
 
 from __future__ import annotations
 
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shared import logs
 from shared.db.models import Job
 from shared.errors import NotFound, StorageFull, StorageUnavailable
 from shared.storage import ImageStore, attempt_key
 from worker.engine.steps import Snapshot
+from worker.timelapse import Frame
 
-#: Saving may take this share of the time at most: a large picture is saved less often.
+#: Saving may take this share of the time at most, all jobs painted together: a large picture is saved less often.
 _MOST_SHARE = 0.05
 _COLUMN = "column_"
 _STATE = "state_"
+_FRAME = "frame_"
 
 log = logs.get(__name__)
 
 
 class Checkpoint(NamedTuple):
-    """Where an attempt goes on: the engine's state, and the losses of every step made before."""
+    """Where an attempt goes on: the engine's state, the losses of every step made before, and a timelapse's frames."""
 
     snapshot: Snapshot
-    columns: dict[str, list[float]]
+    columns: Mapping[str, list[float]]
+    frames: Sequence[Frame] = ()
 
 
 class Checkpointer:
     """Saves the checkpoints of one attempt."""
 
-    def __init__(self, job_id: str, attempt: int, store: ImageStore, every_s: float) -> None:
-        """Count the time to the first checkpoint from now."""
+    def __init__(self, job_id: str, attempt: int, store: ImageStore, every_s: float, *, group: int = 1) -> None:
+        """Count the time to the first checkpoint from now; `group` is how many jobs are painted together."""
         self._key = attempt_key(job_id, attempt, "checkpoint.npz")
         self._store = store
         self._every_s = every_s
+        self._most_share = _MOST_SHARE / group
         self._due_at = time.monotonic() + every_s
 
     @property
@@ -51,18 +56,18 @@ class Checkpointer:
         """Whether it is time for the next."""
         return time.monotonic() >= self._due_at
 
-    def save(self, snapshot: Snapshot, columns: Mapping[str, list[float]]) -> dict[str, Any] | None:
-        """Save a checkpoint; return what the row shall say of it, or None if storage does not take it now."""
+    def save(self, checkpoint: Checkpoint) -> dict[str, Any] | None:
+        """Save `checkpoint`; return what the row shall say of it, or None if storage does not take it now."""
         started = time.monotonic()
         try:
-            self._store.put(self._key, _encoded(snapshot, columns))
+            self._store.put(self._key, _encoded(checkpoint))
         except (StorageFull, StorageUnavailable) as error:
             log.warning("checkpoint_not_saved", code=error.code)
             return None
         finally:
             now = time.monotonic()
-            self._due_at = now + max(self._every_s, (now - started) / _MOST_SHARE)
-        return {"key": self._key, "step": len(columns["step"])}
+            self._due_at = now + max(self._every_s, (now - started) / self._most_share)
+        return {"key": self._key, "step": last_step(checkpoint.columns)}
 
 
 def load(job: Job, store: ImageStore) -> Checkpoint | None:
@@ -76,9 +81,20 @@ def load(job: Job, store: ImageStore) -> Checkpoint | None:
         return None
 
 
-def _encoded(snapshot: Snapshot, columns: Mapping[str, list[float]]) -> bytes:
+def last_step(columns: Mapping[str, list[float]]) -> int:
+    """Return the number of the last step made, 0 before the first; numbers may leave gaps."""
+    return int(columns["step"][-1]) if columns["step"] else 0
+
+
+def _encoded(checkpoint: Checkpoint) -> bytes:
+    snapshot, columns, frames = checkpoint
     arrays = {f"{_STATE}{name}": value for name, value in snapshot.state.items()}
     arrays |= {f"{_COLUMN}{name}": np.asarray(values, np.float64) for name, values in columns.items()}
+    arrays |= {
+        f"{_FRAME}steps": np.asarray([frame.step for frame in frames], np.int64),
+        f"{_FRAME}sizes": np.asarray([len(frame.jpeg) for frame in frames], np.int64),
+        f"{_FRAME}jpegs": np.frombuffer(b"".join(frame.jpeg for frame in frames), np.uint8),
+    }
     file = BytesIO()
     np.savez(file, allow_pickle=False, place=np.asarray([snapshot.scale, snapshot.done]), **arrays)
     return file.getvalue()
@@ -87,11 +103,18 @@ def _encoded(snapshot: Snapshot, columns: Mapping[str, list[float]]) -> bytes:
 def _decoded(data: bytes) -> Checkpoint:
     with np.load(BytesIO(data), allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
-    scale, done = arrays.pop("place").tolist()
-    state = {name.removeprefix(_STATE): array for name, array in arrays.items() if name.startswith(_STATE)}
-    columns = {name.removeprefix(_COLUMN): array for name, array in arrays.items() if name.startswith(_COLUMN)}
+    scale, done = arrays["place"].tolist()
     whole = {"step", "scale"}
-    return Checkpoint(
-        Snapshot(scale, done, state),
-        {name: (array.astype(int) if name in whole else array).tolist() for name, array in columns.items()},
-    )
+    columns = {
+        name: (array.astype(int) if name in whole else array).tolist() for name, array in _of(arrays, _COLUMN).items()
+    }
+    return Checkpoint(Snapshot(scale, done, _of(arrays, _STATE)), columns, _frames(**_of(arrays, _FRAME)))
+
+
+def _of(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def _frames(steps: NDArray[Any], sizes: NDArray[Any], jpegs: NDArray[Any]) -> list[Frame]:
+    parts = np.split(jpegs, np.cumsum(sizes)[:-1]) if len(sizes) else []
+    return [Frame(step, part.tobytes()) for step, part in zip(steps.tolist(), parts, strict=True)]

@@ -1,6 +1,7 @@
-"""What a run leaves in storage: the picture, its losses as columns, and its manifest.
+"""What a run leaves in storage: the picture, its losses as columns, its manifest, and a timelapse if one was asked for.
 
-The manifest says everything that decided the picture, so that it can be explained and painted again.
+The manifest says everything that decided the picture, so that it can be explained and painted again: the params in
+full, the weights, and every picture by its id, which is the sha256 of its bytes.
 
 Invariant: every key holds the attempt, so a late worker never writes over a newer one's files; the value
 returned by `store_result` names only files that are whole.
@@ -8,17 +9,23 @@ returned by `store_result` names only files that are whole.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import resource
 import sys
 import time
+from collections.abc import Mapping
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from shared import clock, images
 from shared.db.models import Job
 from shared.storage import ImageStore, attempt_key
-from worker.engine.steps import Picture
+from worker.engine.steps import Mask, Picture
 from worker.painter import Painter
 from worker.reporter import Reporter
 
@@ -26,8 +33,22 @@ from worker.reporter import Reporter
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
+class Painted(NamedTuple):
+    """A picture to be kept: `alpha` is its content's opacity, of any size, and `timelapse` an encoded animation.
+
+    `facts` are the engine's, of how it painted; `group` is how many jobs were painted together.
+    """
+
+    picture: Picture
+    partial: bool
+    alpha: Mask | None
+    timelapse: bytes | None
+    facts: Mapping[str, Any]
+    group: int
+
+
 def store_result(
-    job: Job, picture: Picture, *, partial: bool, store: ImageStore, painter: Painter, reporter: Reporter
+    job: Job, painted: Painted, *, store: ImageStore, painter: Painter, reporter: Reporter
 ) -> dict[str, Any]:
     """Store the files of a painted or half-painted job; return what the database keeps of them.
 
@@ -39,34 +60,56 @@ def store_result(
         store.put(key, data)
         return key
 
-    png = images.encode(picture, format="png")
-    height, width = picture.shape[:2]
-    result = {"width": width, "height": height, "bytes": len(png), "format": "png", "partial": partial}
-    manifest = _manifest(job, result, painter, reporter)
+    height, width = painted.picture.shape[:2]
+    png = images.encode(painted.picture, _fitted(painted.alpha, (width, height)), format="png")
+    result = {"width": width, "height": height, "bytes": len(png), "format": "png", "partial": painted.partial}
+    hashed = {**result, "sha256": hashlib.sha256(png).hexdigest()}
+    manifest = _inputs(job, painter) | _course(job, painted, painter, reporter) | {"result": hashed}
     return {
         **result,
         "key": keep("result.png", png),
         "losses_key": keep("losses.json", json.dumps(reporter.columns).encode()),
         "manifest_key": keep("manifest.json", json.dumps(manifest, indent=2).encode()),
+        **({"timelapse_key": keep("timelapse.webp", painted.timelapse)} if painted.timelapse else {}),
     }
 
 
-def _manifest(job: Job, result: dict[str, Any], painter: Painter, reporter: Reporter) -> dict[str, Any]:
-    columns = reporter.columns
+def _fitted(alpha: Mask | None, size: tuple[int, int]) -> NDArray[np.float32] | None:
+    """Bring the content's opacity to the result's (width, height)."""
+    if alpha is None or alpha.shape == size[::-1]:
+        return alpha
+    return np.asarray(Image.fromarray(alpha).resize(size, Image.Resampling.BILINEAR), np.float32)
+
+
+def _inputs(job: Job, painter: Painter) -> dict[str, Any]:
+    """Say what decided the picture; with the same version of Atelier it can be painted again."""
+    masks = [style["mask"] for style in job.styles if style.get("mask")]
+    pictures = {job.content_id, job.init_id, *masks, *(style["image"] for style in job.styles)} - {None}
     return {
-        "job": job.id,
-        "attempt": job.attempt,
-        "worker": job.worker,
         "atelier": version("atelier"),
         "preset": job.preset,
         "params": job.params,
         "content": job.content_id,
         "styles": job.styles,
+        "masks": masks,
+        "init": job.init_id,
+        "images": sorted(pictures),
         "weights": painter.weights,
+    }
+
+
+def _course(job: Job, painted: Painted, painter: Painter, reporter: Reporter) -> dict[str, Any]:
+    """Say how the painting went."""
+    columns = reporter.columns
+    return {
+        "job": job.id,
+        "attempt": job.attempt,
+        "worker": job.worker,
         "device": painter.device,
-        "result": result,
+        "group": painted.group,
+        "engine": dict(painted.facts),
         "steps": len(columns["step"]),
-        "losses": {"first": _losses(columns, 0), "last": _losses(columns, -1)},
+        "losses": {"first": _losses(columns, 0), "last": _losses(columns, -1)} if columns["step"] else None,
         "started_at": clock.rfc3339(job.started_at),
         "painted_at": clock.rfc3339(clock.now()),
         "paint_s": round(time.monotonic() - reporter.began_at, 3),

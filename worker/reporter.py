@@ -9,12 +9,14 @@ Invariant: Redis being away costs history and speed of cancel, never the paintin
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from shared import images
 from shared.db.jobs import Claim, Wishes
 from shared.progress import ProgressWriter
 from shared.settings import Settings
+from worker.checkpoints import last_step
 from worker.engine.steps import Chunk, Losses
 from worker.heartbeat import Heartbeat
 
@@ -26,7 +28,7 @@ class Reporter:
     """The progress of one attempt at one job."""
 
     def __init__(self, claim: Claim, heartbeat: Heartbeat, progress: ProgressWriter, settings: Settings) -> None:
-        """Begin with no step; `resume` brings those of earlier attempts."""
+        """Begin with no step; `start` brings those of earlier attempts."""
         self._claim = claim
         self._heartbeat = heartbeat
         self._progress = progress
@@ -34,30 +36,30 @@ class Reporter:
         self._preview_every_s = settings.preview_interval_s
         self._preview_at = 0.0
         self.began_at = time.monotonic()
-        self.latest: dict[str, Any] | None = None
         self.columns: dict[str, list[float]] = {name: [] for name in COLUMNS}
 
-    def start(self, columns: dict[str, list[float]] | None = None) -> None:
+    def start(self, columns: Mapping[str, list[float]] | None = None) -> None:
         """Begin the history of this attempt, after the steps of earlier ones that it goes on from."""
         if columns is not None:
-            self.columns = columns
-        self._progress.started(self._claim.job_id, self._claim.attempt, after_step=len(self.columns["step"]))
+            self.columns = dict(columns)
+        self._progress.started(self._claim.job_id, self._claim.attempt, after_step=last_step(self.columns))
 
     def chunk_done(self, chunk: Chunk) -> Wishes:
-        """Report a chunk; return what is wished of the job. Raises `LostRace`."""
+        """Report a chunk, which has no step if its first one failed; return what is wished. Raises `LostRace`."""
         steps = [_step(chunk, number, losses) for number, losses in enumerate(chunk.losses, start=chunk.first)]
         for step in steps:
             flat = {**step, **step["losses"]}
             for name, column in self.columns.items():
                 column.append(flat[name])
-        self.latest = self._heartbeat.progress = steps[-1]
-        hurried = self._progress.steps(self._claim.job_id, steps, self._preview(chunk))
+        if steps:
+            self._heartbeat.progress = steps[-1]
+        hurried = self._progress.steps(self._claim.job_id, steps, self._preview(chunk) if steps else None)
         wishes = self._heartbeat.check()
         return wishes._replace(cancel=wishes.cancel or hurried)
 
     def _preview(self, chunk: Chunk) -> bytes | None:
         now = time.monotonic()
-        if now - self._preview_at < self._preview_every_s and chunk.last < chunk.total:
+        if now - self._preview_at < self._preview_every_s and not chunk.final:
             return None
         self._preview_at = now
         return images.encode(images.thumbnail(chunk.image(), self._preview_px), format="jpeg", quality=85)

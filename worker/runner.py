@@ -1,259 +1,179 @@
-"""The life of one job in a worker: claim → load → paint → store → finish.
+"""The life of jobs in a worker: claim → load → paint → store → finish.
 
-Knows neither Celery nor TensorFlow: the painter arrives ready made. Each stage is a short function, and the
-whole ends in one `Outcome`, which becomes one conditional write. Whoever lost the claim drops the work.
+Knows neither Celery nor TensorFlow: the painter arrives ready made. Jobs that can be painted together are, in one
+call of it; each has its own claim, and ends by itself in one `Outcome`, which becomes one conditional write, while
+the others go on. Only an error of the painter itself is the outcome of all that it was painting. Whoever lost the
+claim drops the work. What happens within one attempt is in `worker.attempt`.
 
-Invariant: the picture lies in storage, whole, before the database says that it does; the only broad `except`
-of the project is here, so that no picture, however odd, takes its worker down.
+Invariant: the only broad `except` of the project is here, so that no picture, however odd, takes its worker down,
+or another job with it.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
-import structlog
-from sqlalchemy.orm import Session
+from sqlalchemy import select
+from structlog.contextvars import bound_contextvars
 
-from shared import images, logs
-from shared.db import jobs, queries, workers
-from shared.db.base import Database
-from shared.db.jobs import Claim, LostRace
+from shared import logs
+from shared.db import jobs, queries
+from shared.db.jobs import LostRace
 from shared.db.models import Job
-from shared.errors import (
-    AtelierError,
-    CorruptImage,
-    DatabaseUnavailable,
-    NotFound,
-    StorageFull,
-    TimedOut,
-    WeightsUnavailable,
-)
-from shared.params import StyleParams
-from shared.progress import ProgressWriter
-from shared.settings import Settings
-from shared.states import TERMINAL, State
-from shared.storage import ImageStore, image_key
-from worker import checkpoints, retries
-from worker.checkpoints import Checkpointer
-from worker.engine.steps import Chunk, Picture, Style
-from worker.heartbeat import Heartbeat
+from shared.errors import AtelierError, DatabaseUnavailable
+from shared.sizes import fitted, long_sides
+from shared.states import State
+from worker.attempt import Attempt
+from worker.engine.steps import Style
 from worker.outcome import Outcome
-from worker.painter import Painter
-from worker.records import store_result
-from worker.reporter import Reporter
+from worker.studio import Studio
 
-#: Pause between two tries to write a job's end to a database that is away, in seconds.
-_FINISH_EVERY_S = 1.0
+__all__ = ["Studio", "run"]
 
 log = logs.get(__name__)
 
 
-@dataclass(frozen=True)
-class Studio:
-    """Everything a worker needs to run jobs, opened once per process."""
+def run(job_ids: Sequence[str], studio: Studio) -> dict[str, State]:
+    """Run jobs, together or one after the other; return the state that each is left in.
 
-    name: str
-    settings: Settings
-    database: Database
-    store: ImageStore
-    progress: ProgressWriter
-    painter: Painter
-    #: Whether this process is asked to end: it hands its job back and takes no other.
-    draining: Callable[[], bool] = lambda: False
-    #: Called when this process should be replaced after the job: its memory may be spoilt.
-    spoil: Callable[[], None] = lambda: None
+    Those that were not to be had, or whose claim was lost, are not in the answer.
+    """
+    states: dict[str, State] = {}
+    for group in _groups(job_ids, studio):
+        if not studio.draining():
+            states |= _run_together(group, studio)
+    return states
 
 
-class _Attempt(NamedTuple):
-    """One attempt at one job, and what keeps it."""
+def _groups(job_ids: Sequence[str], studio: Studio) -> list[list[str]]:
+    """Part jobs into those to be painted together. One that was begun before goes alone, as dispatch has it."""
+    if len(job_ids) == 1:
+        return [list(job_ids)]
+    with studio.database.reading() as session:
+        fresh = select(Job.id, Job.group_key).where(Job.id.in_(job_ids), Job.attempt == 0)
+        keys = dict(session.execute(fresh).tuples().all())
+    groups: dict[str, list[str]] = {}
+    for job_id in dict.fromkeys(job_ids):
+        groups.setdefault(keys.get(job_id) or job_id, []).append(job_id)
+    return list(groups.values())
 
-    job: Job
-    claim: Claim
-    studio: Studio
-    heartbeat: Heartbeat
-    reporter: Reporter
-    checkpointer: Checkpointer
+
+def _run_together(job_ids: list[str], studio: Studio) -> dict[str, State]:
+    with ExitStack() as held:
+        claimed = (_claimed(job_id, studio) for job_id in job_ids)
+        attempts = [held.enter_context(attempt) for attempt in claimed if attempt is not None]
+        for attempt in attempts:
+            _act(attempt, Attempt.load, len(attempts))
+        loaded = [attempt for attempt in attempts if attempt.painting]
+        if loaded:
+            with _caught(loaded):
+                _paint(loaded, studio)
+        for attempt in loaded:
+            _settle(attempt)
+    return {attempt.claim.job_id: attempt.state for attempt in attempts if attempt.state is not None}
 
 
-def run(job_id: str, studio: Studio) -> State | None:
-    """Run one job and return the state it is left in; None if it was not to be had or its claim was lost."""
-    if studio.draining():
-        return None
+def _claimed(job_id: str, studio: Studio) -> Attempt | None:
+    """Claim a job; None if it is not to be had."""
     claimed_at = time.monotonic()
-    claim = _claim(job_id, studio)
-    if claim is None:
-        log.info("job_not_claimed", job_id=job_id)
-        return None
-    lease_s = studio.settings.lease_s
-    with (
-        structlog.contextvars.bound_contextvars(job_id=job_id, attempt=claim.attempt),
-        Heartbeat(claim, studio.database, lease_s=lease_s, claimed_at=claimed_at, leaving=studio.draining) as heartbeat,
-    ):
-        log.info("job_claimed")
-        try:
-            return _run_claimed(claim, studio, heartbeat)
-        except LostRace:
-            log.warning("claim_lost")
-            return None
-
-
-def _claim(job_id: str, studio: Studio) -> Claim | None:
-    with studio.database.writing("claim") as session:
-        weights = studio.painter.weights
-        claim = jobs.claim(session, job_id, worker=studio.name, weights=weights, lease_s=studio.settings.lease_s)
-        if claim is None:
-            jobs.unsend(session, job_id)
-    return claim
-
-
-def _run_claimed(claim: Claim, studio: Studio, heartbeat: Heartbeat) -> State:
-    reporter = Reporter(claim, heartbeat, studio.progress, studio.settings)
-    outcome = _attempt(claim, studio, heartbeat, reporter)
-    state = _finish_patiently(claim, studio, heartbeat, outcome)
-    if state in TERMINAL:
-        studio.progress.ended(claim.job_id, state)
-    log.info("job_left", state=state, retry_after_s=outcome.retry.after_s if outcome.retry else None)
-    return state
-
-
-def _attempt(claim: Claim, studio: Studio, heartbeat: Heartbeat, reporter: Reporter) -> Outcome:
-    """Load, paint and store; whatever goes wrong on the way is an outcome too."""
-    job = None
+    weights, lease_s = studio.painter.weights, studio.settings.lease_s
+    attempt = None
     try:
-        with studio.database.reading() as session:
-            job = queries.job(session, claim.job_id)
-        checkpointer = Checkpointer(job.id, claim.attempt, studio.store, studio.settings.checkpoint_s)
-        return _paint(_Attempt(job, claim, studio, heartbeat, reporter, checkpointer))
+        with studio.database.writing("claim") as session:
+            claim = jobs.claim(session, job_id, worker=studio.name, weights=weights, lease_s=lease_s)
+            if claim is None:
+                jobs.unsend(session, job_id)
+            else:
+                attempt = Attempt(claim, queries.job(session, job_id), studio, claimed_at=claimed_at)
+    except DatabaseUnavailable as error:
+        log.warning("job_not_claimed", job_id=job_id, code=error.code)
+        return None
+    if attempt is None:
+        log.info("job_not_claimed", job_id=job_id)
+    else:
+        log.info("job_claimed", job_id=job_id, attempt=attempt.claim.attempt)
+    return attempt
+
+
+def _paint(attempts: list[Attempt], studio: Studio) -> None:
+    """Paint jobs of one style together; each takes its own chunks, and ends by itself."""
+    styles = studio.pictures.styles(attempts[0].job.styles)
+    if len(attempts) > 1:
+        attempts = _of_one_shape(attempts, styles)
+    if not attempts:
+        return
+    subjects = [attempt.subject for attempt in attempts]
+    params = attempts[0].params
+    for chunks in studio.painter.paint(subjects, styles, params, wanted=lambda number: attempts[number].painting):
+        for number, chunk in chunks.items():
+            _act(attempts[number], Attempt.take, chunk)
+    if any(attempt.painting for attempt in attempts):
+        raise AtelierError("The engine stopped before its last step.")
+
+
+def _of_one_shape(attempts: list[Attempt], styles: Sequence[Style]) -> list[Attempt]:
+    """Keep those that pass through the sizes of the first; the others go back, to be painted alone.
+
+    A key cannot know: a narrow style makes all begin at a larger scale, where two contents may differ by a pixel.
+    """
+    shapes = [style.picture.shape for style in styles]
+    kept: list[Attempt] = []
+    for attempt in attempts:
+        _act(attempt, _join, kept, shapes)
+    return kept
+
+
+def _join(attempt: Attempt, others: list[Attempt], styles: list[tuple[int, ...]]) -> None:
+    if others and _sizes(attempt, styles) != _sizes(others[0], styles):
+        attempt.outcome = Outcome(State.QUEUED, reason="alone")
+    else:
+        others.append(attempt)
+
+
+def _sizes(attempt: Attempt, styles: list[tuple[int, ...]]) -> list[tuple[int, int]]:
+    content = attempt.subject.content.shape
+    return [fitted(content, side) for side in long_sides(attempt.params, content, styles)]
+
+
+def _act(attempt: Attempt, act: Callable[..., None], *given: object) -> None:
+    """Do something for one attempt alone, and end it if that is its end."""
+    if attempt.painting:
+        with _named(attempt), _caught([attempt]):
+            act(attempt, *given)
+        _settle(attempt)
+
+
+def _settle(attempt: Attempt) -> None:
+    """Write how an attempt ended, once that is known."""
+    if attempt.outcome is not None and not attempt.over:
+        with _named(attempt), _caught([attempt]):
+            attempt.finish()
+
+
+def _named(attempt: Attempt) -> AbstractContextManager[None]:
+    """Have every line of the log name the attempt."""
+    return bound_contextvars(job_id=attempt.claim.job_id, attempt=attempt.claim.attempt)
+
+
+@contextmanager
+def _caught(attempts: Sequence[Attempt]) -> Iterator[None]:
+    """Let what goes wrong be the outcome of those attempts that have none yet."""
+    error: AtelierError
+    try:
+        yield
+        return
     except LostRace:
-        raise
-    except AtelierError as error:
-        log.warning("attempt_failed", code=error.code, reason=error.detail)
-        return _after(error, job, studio)
+        log.warning("claim_lost")
+        for attempt in attempts:
+            attempt.drop()
+        return
+    except AtelierError as known:
+        log.warning("attempt_failed", code=known.code, reason=known.detail)
+        error = known
     except Exception:
         log.exception("attempt_failed", code=AtelierError.code)
-        return _after(
-            AtelierError("The worker met an error that it does not know; its log has the details."), job, studio
-        )
-
-
-def _after(error: AtelierError, job: Job | None, studio: Studio) -> Outcome:
-    """Decide what becomes of a job whose attempt met an error."""
-    if retries.spoils_process(error):
-        studio.spoil()
-    tried = job.retries if job else 0
-    retry = retries.decide(error, retries=tried)
-    return Outcome(State.QUEUED if retry else State.FAILED, error=error, retry=retry)
-
-
-def _check_weights(job: Job, weights: Mapping[str, Any]) -> None:
-    if job.weights_wanted not in (None, weights["name"]):
-        raise WeightsUnavailable(
-            f"The job wants {job.weights_wanted} weights; this worker has {weights['name']}.",
-            wanted=job.weights_wanted,
-            available=weights["name"],
-        )
-
-
-def _load(studio: Studio, image_id: str) -> Picture:
-    try:
-        data = studio.store.get(image_key(image_id))
-    except NotFound:
-        raise CorruptImage(f"The bytes of image {image_id} are gone from storage.", image=image_id) from None
-    return images.decode(data, max_px=studio.settings.max_upload_px).rgb
-
-
-def _paint(attempt: _Attempt) -> Outcome:
-    """Paint until the last step, a wish, a deadline or a drain; return how it ended."""
-    job, studio = attempt.job, attempt.studio
-    _check_weights(job, studio.painter.weights)
-    attempt.heartbeat.ran_before_s = job.ran_s
-    content = _load(studio, job.content_id)
-    styles = [Style(_load(studio, style["image"]), style["weight"]) for style in job.styles]
-    resumed = checkpoints.load(job, studio.store)
-    attempt.reporter.start(resumed.columns if resumed else None)
-    if resumed:
-        log.info("job_resumed", step=job.checkpoint and job.checkpoint["step"])
-    for chunk in studio.painter.paint(content, styles, StyleParams.model_validate(job.params), resumed.snapshot if resumed else None):
-        outcome = _after_chunk(attempt, chunk)
-        if outcome is not None:
-            return outcome
-    raise AtelierError("The engine stopped before its last step.")
-
-
-def _after_chunk(attempt: _Attempt, chunk: Chunk) -> Outcome | None:
-    """Report a chunk, and say how the attempt ends if it ends here."""
-    wishes = attempt.reporter.chunk_done(chunk)
-    if chunk.last == chunk.total:
-        return _with_picture(attempt, chunk, Outcome(State.SUCCEEDED))
-    if wishes.cancel:
-        return _with_picture(attempt, chunk, Outcome(State.CANCELED))
-    limit_s = attempt.job.time_limit_s or attempt.studio.settings.time_limit_s
-    if attempt.heartbeat.ran_s > limit_s:
-        error = TimedOut(f"The job has run for its {limit_s:g} s; it was at step {chunk.last} of {chunk.total}.")
-        return _with_picture(attempt, chunk, Outcome(State.FAILED, error=error))
-    leaving = wishes.drain or attempt.studio.draining()
-    if leaving or attempt.checkpointer.due:
-        _save(attempt, chunk)
-    return Outcome(State.QUEUED) if leaving else None
-
-
-def _with_picture(attempt: _Attempt, chunk: Chunk, outcome: Outcome) -> Outcome:
-    """Store the picture as it is now; a picture that ends in a failure may be lost with it."""
-    job, studio = attempt.job, attempt.studio
-    result = store_result(
-        job,
-        chunk.image(),
-        partial=outcome.state != State.SUCCEEDED,
-        store=studio.store,
-        painter=studio.painter,
-        reporter=attempt.reporter,
-    )
-    attempt.heartbeat.check()
-    return Outcome(outcome.state, result, outcome.error)
-
-
-def _save(attempt: _Attempt, chunk: Chunk) -> None:
-    """Save a checkpoint, then have the row name it."""
-    checkpoint = attempt.checkpointer.save(chunk.snapshot(), attempt.reporter.columns)
-    if checkpoint is None:
-        return
-    try:
-        with attempt.studio.database.writing("checkpoint") as session:
-            jobs.keep_checkpoint(session, attempt.claim, checkpoint)
-    except DatabaseUnavailable as error:
-        log.warning("checkpoint_not_kept", code=error.code)
-
-
-def _finish_patiently(claim: Claim, studio: Studio, heartbeat: Heartbeat, outcome: Outcome) -> State:
-    """Write the end, however long the database is away: the work is done and lies in storage."""
-    while True:
-        heartbeat.check()
-        try:
-            with studio.database.writing("finish") as session:
-                return _finish(session, claim, heartbeat, outcome)
-        except DatabaseUnavailable as error:
-            log.warning("job_not_finished", code=error.code)
-            time.sleep(_FINISH_EVERY_S)
-
-
-def _finish(session: Session, claim: Claim, heartbeat: Heartbeat, outcome: Outcome) -> State:
-    """Move on from running, to a terminal state or back to queued. Raises `LostRace`."""
-    result, error = outcome.result, outcome.error
-    # the last renewal: it takes the last step along, and refuses a claim that is void
-    jobs.renew(session, claim, lease_s=_FINISH_EVERY_S, ran_s=heartbeat.ran_s, progress=heartbeat.progress)
-    if isinstance(error, StorageFull):
-        workers.hold_queue(session, error.code)
-    if outcome.retry is not None and error is not None:
-        return jobs.retry_later(session, claim, error, **outcome.retry._asdict())
-    if outcome.state == State.QUEUED:
-        return jobs.give_back(session, claim, reason="drain")
-    if error is not None:
-        jobs.fail(session, claim, error, result=result)
-    elif outcome.state == State.CANCELED:
-        jobs.stop(session, claim, result=result)
-    else:
-        jobs.succeed(session, claim, result=result or {})
-    return outcome.state
+        error = AtelierError("The worker met an error that it does not know; its log has the details.")
+    for attempt in attempts:
+        attempt.fail(error)

@@ -12,8 +12,7 @@ from worker.runner import run
 
 @process.app.task(name=PAINT, shared=False)
 def paint(job_ids: list[str]) -> None:
-    """Run each job, then make room for the next."""
-    for job_id in job_ids:
-        run(job_id, process.studio())
+    """Run the jobs of one message, then make room for the next."""
+    run(job_ids, process.studio())
     process.dispatcher().nudge()
     process.end_if_spoilt()

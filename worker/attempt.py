@@ -1,0 +1,199 @@
+"""One attempt at one job, from its claim to its end: load → paint, chunk by chunk → store → finish.
+
+What goes wrong is raised to `worker.runner`, which turns it into this attempt's outcome by `fail`.
+
+Invariant: the picture lies in storage, whole, before the database says that it does. An attempt with an `outcome`
+paints no more, one that is `over` writes no more.
+"""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Self
+
+from shared import logs
+from shared.db import jobs
+from shared.db.jobs import Claim
+from shared.db.models import Job
+from shared.errors import AtelierError, DatabaseUnavailable, TimedOut, WeightsUnavailable
+from shared.params import StyleParams
+from shared.states import TERMINAL, State
+from worker import checkpoints, outcome, retries
+from worker.checkpoints import Checkpoint, Checkpointer
+from worker.engine.steps import Chunk, Mask, Subject
+from worker.heartbeat import Heartbeat
+from worker.outcome import Outcome
+from worker.records import Painted, store_result
+from worker.reporter import Reporter
+from worker.studio import Studio
+from worker.timelapse import Timelapse
+
+#: Pause between two tries to write a job's end to a database that is away, in seconds.
+_FINISH_EVERY_S = 1.0
+
+log = logs.get(__name__)
+
+
+class Attempt:
+    """A claim on a job, held by its heartbeat while this is entered."""
+
+    #: What is painted, known once it is loaded.
+    params: StyleParams
+    subject: Subject
+    _group: int
+    _alpha: Mask | None
+    _timelapse: Timelapse
+    _checkpointer: Checkpointer
+
+    def __init__(self, claim: Claim, job: Job, studio: Studio, *, claimed_at: float) -> None:
+        """Take over `claim` on `job`, asked for at the monotonic time `claimed_at`."""
+        self.claim = claim
+        self.job = job
+        #: How it ended, once that is known, and the state it was left in, once that is written.
+        self.outcome: Outcome | None = None
+        self.state: State | None = None
+        self.over = False
+        self._studio = studio
+        settings = studio.settings
+        self._heartbeat = Heartbeat(
+            claim, studio.database, lease_s=settings.lease_s, claimed_at=claimed_at, leaving=studio.draining
+        )
+        self._heartbeat.ran_before_s = job.ran_s
+        self._reporter = Reporter(claim, self._heartbeat, studio.progress, settings)
+
+    def __enter__(self) -> Self:
+        """Begin to renew the claim."""
+        self._heartbeat.__enter__()
+        return self
+
+    def __exit__(self, *_: TracebackType | type[BaseException] | BaseException | None) -> None:
+        """Let go of the claim; once is enough."""
+        self.over = True
+        self._heartbeat.__exit__(*_)
+
+    @property
+    def painting(self) -> bool:
+        """Whether it is still to be painted."""
+        return self.outcome is None and not self.over
+
+    def load(self, group: int) -> None:
+        """Load what is painted, `group` jobs together. Raises whatever keeps this one from being painted here.
+
+        With others it begins anew, whatever checkpoint it has.
+        """
+        self._group = group
+        self._check_weights()
+        self.params = StyleParams.model_validate(self.job.params)
+        pictures = self._studio.pictures
+        store, settings = self._studio.store, self._studio.settings
+        self._checkpointer = Checkpointer(self.job.id, self.claim.attempt, store, settings.checkpoint_s, group=group)
+        content, self._alpha = pictures.load(self.job.content_id)
+        init = pictures.load(self.job.init_id).rgb if self.job.init_id else None
+        resumed = checkpoints.load(self.job, store) if group == 1 else None
+        self.subject = Subject(content, init, resumed.snapshot if resumed else None)
+        self._timelapse = Timelapse(self.params.timelapse, resumed.frames if resumed else ())
+        self._reporter.start(resumed.columns if resumed else None)
+        if resumed:
+            log.info("job_resumed", step=checkpoints.last_step(resumed.columns))
+
+    def take(self, chunk: Chunk) -> None:
+        """Report a chunk, and see whether the attempt ends with it. Raises `LostRace` or what storage does."""
+        wishes = self._reporter.chunk_done(chunk)
+        limit_s = self.job.time_limit_s or self._studio.settings.time_limit_s
+        if chunk.error is not None:
+            self._end_with_picture(chunk, State.FAILED, chunk.error)
+        elif chunk.final:
+            self._end_with_picture(chunk, State.SUCCEEDED)
+        elif wishes.cancel:
+            self._end_with_picture(chunk, State.CANCELED)
+        elif self._heartbeat.ran_s > limit_s:
+            detail = f"The job has run for its {limit_s:g} s; it was at step {chunk.last} of {chunk.total}."
+            self._end_with_picture(chunk, State.FAILED, TimedOut(detail))
+        else:
+            self._go_on(chunk, leaving=wishes.drain or self._studio.draining())
+
+    def fail(self, error: AtelierError) -> None:
+        """Let an error be the outcome, or what is done about it; one that prevents the end leaves it to the lease."""
+        if self.outcome is not None:
+            self.drop()
+            return
+        if retries.spoils_process(error):
+            self._studio.spoil()
+        retry = retries.decide(error, retries=self.job.retries)
+        self.outcome = Outcome(State.QUEUED if retry else State.FAILED, error=error, retry=retry)
+
+    def finish(self) -> None:
+        """Write the outcome, however long the database is away: the work is done and lies in storage.
+
+        Raises `LostRace`.
+        """
+        assert self.outcome is not None
+        while self.state is None:
+            self._heartbeat.check()
+            try:
+                self.state = self._written(self.outcome)
+            except DatabaseUnavailable as error:
+                log.warning("job_not_finished", code=error.code)
+                time.sleep(_FINISH_EVERY_S)
+        if self.state in TERMINAL:
+            self._studio.progress.ended(self.claim.job_id, self.state)
+        retry = self.outcome.retry
+        log.info("job_left", state=self.state, retry_after_s=retry.after_s if retry else None)
+        self.drop()
+
+    def drop(self) -> None:
+        """Hold the claim no longer."""
+        self.__exit__()
+
+    def _check_weights(self) -> None:
+        wanted, weights = self.job.weights_wanted, self._studio.painter.weights
+        if wanted not in (None, weights["name"]):
+            raise WeightsUnavailable(
+                f"The job wants {wanted} weights; this worker has {weights['name']}.",
+                wanted=wanted,
+                available=weights["name"],
+            )
+
+    def _end_with_picture(self, chunk: Chunk, state: State, error: AtelierError | None = None) -> None:
+        """Store the picture as it is now, then know the outcome."""
+        picture = chunk.image()
+        painted = Painted(
+            picture,
+            partial=state != State.SUCCEEDED,
+            alpha=self._alpha,
+            timelapse=self._timelapse.finished(picture, chunk),
+            facts=chunk.facts,
+            group=self._group,
+        )
+        studio = self._studio
+        result = store_result(self.job, painted, store=studio.store, painter=studio.painter, reporter=self._reporter)
+        self._heartbeat.check()
+        self.outcome = Outcome(state, result, error)
+
+    def _go_on(self, chunk: Chunk, *, leaving: bool) -> None:
+        """Keep what the chunk brought; with that, hand the job back if the worker is leaving."""
+        self._timelapse.see(chunk)
+        if leaving or self._checkpointer.due:
+            self._save(chunk)
+        if leaving:
+            self.outcome = Outcome(State.QUEUED)
+
+    def _save(self, chunk: Chunk) -> None:
+        """Save a checkpoint, then have the row name it."""
+        checkpoint = Checkpoint(chunk.snapshot(), self._reporter.columns, self._timelapse.frames)
+        named = self._checkpointer.save(checkpoint)
+        if named is None:
+            return
+        try:
+            with self._studio.database.writing("checkpoint") as session:
+                jobs.keep_checkpoint(session, self.claim, named)
+        except DatabaseUnavailable as error:
+            log.warning("checkpoint_not_kept", code=error.code)
+
+    def _written(self, ended: Outcome) -> State:
+        """Renew for the last time, which takes the last step along and refuses a void claim, and write the end."""
+        heartbeat = self._heartbeat
+        with self._studio.database.writing("finish") as session:
+            jobs.renew(session, self.claim, lease_s=_FINISH_EVERY_S, ran_s=heartbeat.ran_s, progress=heartbeat.progress)
+            return outcome.write(session, self.claim, ended)

@@ -1,0 +1,35 @@
+"""What a worker's process opens once and every job in it uses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+from shared.db.base import Database
+from shared.progress import ProgressWriter
+from shared.settings import Settings
+from shared.storage import ImageStore
+from worker.loading import Pictures
+from worker.painter import Painter
+
+
+@dataclass(frozen=True)
+class Studio:
+    """Everything a worker needs to run jobs."""
+
+    name: str
+    settings: Settings
+    database: Database
+    store: ImageStore
+    progress: ProgressWriter
+    painter: Painter
+    #: Whether this process is asked to end: it hands its jobs back and takes no other.
+    draining: Callable[[], bool] = lambda: False
+    #: Called when this process should be replaced after the message: its memory may be spoilt.
+    spoil: Callable[[], None] = lambda: None
+
+    @cached_property
+    def pictures(self) -> Pictures:
+        """Where jobs' pictures come from, with the styles that are kept."""
+        return Pictures(self.store, max_px=self.settings.max_upload_px)
