@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,8 @@ _MOST_PX = 512 * 512
 #: Pixels that a group has together at most, and pictures.
 _GROUP_PX = 2**19
 _MOST_JOBS = 16
+#: Pixels of the contents as uploaded, which are in memory together while a group is painted: 0.8 GB.
+_ORIGINALS_PX = 2**26
 #: Digits of the hash in a key, which with the count before it fits the column of 64.
 _DIGITS = 48
 
@@ -36,20 +39,22 @@ def group_key(
 ) -> str | None:
     """Name the group of a job whose content is `content_size` (height, width) as uploaded.
 
-    None for a job to be painted alone: it starts from a picture of its own, or is too large or too narrow.
+    None for a job to be painted alone: it has a start or regions of its own, its steps depend on its losses, or it
+    is too large or too narrow.
     """
-    if init_id is not None:
+    own = init_id is not None or any(style.get("mask") for style in styles)
+    if own or params.early_stop or params.optimizer == "lbfgs":
         return None
     try:
         sizes = scale_sizes(params, content_size)
     except InvalidParams:
         return None
-    height, width = sizes[-1]
-    if height * width > _MOST_PX:
+    most = _most(sizes[-1], content_size)
+    if most < 2:
         return None
     equal = {"params": params.model_dump(mode="json"), "styles": list(styles), "sizes": sizes, "weights": weights}
     digest = hashlib.sha256(json.dumps(equal, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-    return f"{min(_GROUP_PX // (height * width), _MOST_JOBS)}:{digest[:_DIGITS]}"
+    return f"{most}:{digest[:_DIGITS]}"
 
 
 def most_in_group(key: str) -> int:
@@ -60,3 +65,10 @@ def most_in_group(key: str) -> int:
 def scale_sizes(params: StyleParams, content_size: tuple[int, int]) -> list[tuple[int, int]]:
     """List the (height, width) that a content passes through; raise `InvalidParams` if it is too narrow."""
     return [fitted(content_size, side) for side in long_sides(params, content_size)]
+
+
+def _most(painted: tuple[int, int], original: tuple[int, int]) -> int:
+    painted_px, original_px = math.prod(painted), math.prod(original)
+    if painted_px > _MOST_PX:
+        return 1
+    return min(_GROUP_PX // painted_px, _ORIGINALS_PX // original_px, _MOST_JOBS)

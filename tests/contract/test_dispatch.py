@@ -15,29 +15,8 @@ from shared.dispatch import Dispatcher
 from shared.errors import BrokerUnavailable
 from shared.settings import Settings
 from tests.factories import add_image, add_job
+from tests.fakes import Outbox
 from tests.waiting import wait_until
-
-
-class Outbox(list):
-    """Takes messages as the broker does; `away` refuses them, `take` is a worker's."""
-
-    away = False
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.unread: list[str] = []
-
-    def waiting(self) -> int:
-        return len(self.unread)
-
-    def send_paint(self, job_ids) -> bool:
-        if not self.away:
-            self.extend(job_ids)
-            self.unread.extend(job_ids)
-        return not self.away
-
-    def take(self) -> str:
-        return self.unread.pop(0)
 
 
 @pytest.fixture
@@ -64,7 +43,7 @@ def test_the_window_bounds_what_waits_in_the_broker(database, dispatch, outbox) 
     made = [add_job(database) for _ in range(5)]
     assert dispatch() == 2
     assert dispatch() == 0
-    assert outbox == made[:2]
+    assert outbox.sent == made[:2]
 
 
 def test_the_window_grows_with_the_workers_that_take_jobs(database, dispatch, outbox) -> None:
@@ -80,15 +59,15 @@ def test_the_window_grows_with_the_workers_that_take_jobs(database, dispatch, ou
 def test_a_message_taken_makes_room_for_the_next(database, dispatch, outbox) -> None:
     made = [add_job(database) for _ in range(3)]
     dispatch()
-    claim(database, outbox.take())
+    claim(database, *outbox.take())
     dispatch()
-    assert outbox == made
+    assert outbox.sent == made
 
 
 def test_higher_priority_goes_first(database, dispatch, outbox) -> None:
     late, urgent = add_job(database), add_job(database, priority=1)
     dispatch()
-    assert outbox == [urgent, late]
+    assert outbox.sent == [urgent, late]
 
 
 def test_owners_take_turns_whatever_the_length_of_their_queues(database, dispatch, outbox) -> None:
@@ -98,7 +77,7 @@ def test_owners_take_turns_whatever_the_length_of_their_queues(database, dispatc
     running: list[str] = []
     for _ in owners:
         dispatch()
-        running.append(outbox.take())
+        running += outbox.take()
         claim(database, running[-1])
         if len(running) > 1:
             finish(database, running[-2])
@@ -121,7 +100,7 @@ def test_a_lost_message_is_sent_again_after_a_while(database, settings, dispatch
     assert dispatch() == 0
     age_messages(database, settings)
     assert dispatch() == 1
-    assert outbox == [job_id, job_id]
+    assert outbox.sent == [job_id, job_id]
 
 
 def test_messages_behind_busy_workers_are_never_repeated(database, settings, dispatch, outbox) -> None:
@@ -130,7 +109,7 @@ def test_messages_behind_busy_workers_are_never_repeated(database, settings, dis
     for _ in range(10):
         dispatch()
         age_messages(database, settings)
-    assert len(outbox) == 2
+    assert len(outbox.messages) == 2
 
 
 def test_what_the_broker_refuses_is_due_at_once(database, dispatch, outbox) -> None:
@@ -139,7 +118,7 @@ def test_what_the_broker_refuses_is_due_at_once(database, dispatch, outbox) -> N
     assert dispatch() == 0
     outbox.away = False
     assert dispatch() == 1
-    assert outbox == [job_id]
+    assert outbox.sent == [job_id]
 
 
 def test_a_canceled_job_is_not_sent(database, dispatch) -> None:
@@ -191,13 +170,13 @@ def test_dispatchers_at_work_together_send_no_job_twice(database, dispatch, outb
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert sorted(outbox) == made
+    assert sorted(outbox.sent) == made
 
 
 def test_a_nudge_dispatches_and_returns_at_once(database, settings, outbox) -> None:
     job_id = add_job(database)
     Dispatcher(database, outbox, settings).nudge()
-    wait_until(lambda: outbox == [job_id], "the job is sent")
+    wait_until(lambda: outbox.sent == [job_id], "the job is sent")
 
 
 def test_a_nudge_in_vain_does_no_harm(database, settings, outbox, monkeypatch) -> None:
@@ -214,6 +193,6 @@ def test_a_nudge_in_vain_does_no_harm(database, settings, outbox, monkeypatch) -
         dispatcher.nudge()
         wait_until(lambda: refused, "the nudge was in vain")
     dispatcher.nudge()
-    wait_until(lambda: outbox, "the next one works")
+    wait_until(lambda: outbox.sent, "the next one works")
     with database.reading() as session:
         assert session.scalar(select(func.count()).where(Job.dispatched_at.is_not(None))) == 1
