@@ -58,7 +58,7 @@ class StyleParams(BaseModel):
     beta_2: float = _parameter(0.999, "Decay of Adam's mean of squared gradients.", ge=0, lt=1)
     epsilon: float = _parameter(1e-1, "Adam's guard against division by zero.", gt=0, le=10)
     averaging: float = _parameter(
-        0.0, "Decay of the running average of the steps' pictures that becomes the result; 0 takes the last.", ge=0, lt=1
+        0.0, "Decay of the running average of the pictures that becomes the result; 0 takes the last.", ge=0, lt=1
     )
     early_stop: float = _parameter(
         0.0, "Leave a scale once a window of steps lowers the loss by less than this share; 0 never does.", ge=0, lt=1

@@ -47,6 +47,9 @@ class Settings(BaseSettings):
     )
     engine: Literal["vgg19", "null"] = Field("vgg19", description="What paints; `null` draws nothing, for trials.")
     null_step_s: float = Field(0.05, ge=0, description="Time of a step of the `null` engine, in seconds.")
+    memory_limit_bytes: int = Field(
+        0, ge=0, description="Most memory that a painting process may take; 0 is what is free."
+    )
     max_upload_bytes: int = Field(64 * 2**20, ge=1, description="Largest upload, in bytes.")
     max_upload_px: int = Field(50_000_000, ge=1, description="Largest image, in pixels.")
     preview_px: int = Field(512, ge=16, le=2048, description="Long side of a preview, in pixels.")

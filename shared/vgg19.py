@@ -12,6 +12,9 @@ from collections.abc import Iterable
 _CONVOLUTIONS = {1: 2, 2: 2, 3: 4, 4: 4, 5: 4}
 _CHANNELS = {1: 64, 2: 128, 3: 256, 4: 512, 5: 512}
 
+#: What the last block shrinks by: a picture may be cut at its multiples without parting pixels that are pooled.
+ALIGNMENT_PX = 16
+
 LAYERS: tuple[str, ...] = tuple(f"block{b}_conv{i}" for b, n in _CONVOLUTIONS.items() for i in range(1, n + 1))
 
 
@@ -58,3 +61,16 @@ def receptive_radius(layer: str) -> int:
             seen = stride(name)
         radius += seen
     return radius
+
+
+def aligned(length: int) -> int:
+    """Round a length up to one at which a picture may be cut."""
+    return -(-length // ALIGNMENT_PX) * ALIGNMENT_PX
+
+
+def halo(layers: Iterable[str]) -> int:
+    """Tell how many pixels around a tile must be evaluated with it for an exact gradient of `layers`.
+
+    Twice the reach of the deepest one: to the positions that see a pixel, and on to what else they see.
+    """
+    return aligned(2 * receptive_radius(deepest(layers)))

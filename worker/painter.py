@@ -14,7 +14,6 @@ from shared.params import StyleParams
 from shared.settings import Settings
 from worker.engine.steps import Chunk, Style, Subject
 
-
 #: Says of a subject, by its number, whether it is still to be painted.
 Wanted = Callable[[int], bool]
 
@@ -49,12 +48,18 @@ class Vgg19Painter:
 
     def __init__(self, settings: Settings) -> None:
         """Load TensorFlow and the weights; raise `WeightsUnavailable` if they cannot be had."""
-        from worker.engine import device, weights
+        from worker.engine import device, plan, weights
 
-        device.prepare()
+        device.prepare(settings.memory_limit_bytes)
         self._network = weights.load(settings.weights, settings.weights_dir)
         self.weights = {"name": self._network.name, "sha256": self._network.sha256}
         self.device = device.describe()
+        self._planner = plan.Planner(settings.weights_dir / "profile.json", limit_bytes=settings.memory_limit_bytes)
+
+    @property
+    def capacity(self) -> Capacity:
+        """What the device can hold and do, as measured so far."""
+        return self._planner.capacity
 
     def paint(
         self, subjects: Sequence[Subject], styles: Sequence[Style], params: StyleParams, *, wanted: Wanted
@@ -62,7 +67,7 @@ class Vgg19Painter:
         """Paint `subjects` like `styles`, chunk by chunk."""
         from worker.engine.stylize import stylize
 
-        return stylize(subjects, styles, params, self._network, wanted=wanted)
+        return stylize(subjects, styles, params, self._network, wanted=wanted, planner=self._planner)
 
 
 class NullPainter:

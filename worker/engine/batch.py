@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from shared.params import StyleParams
+from shared.vgg19 import aligned
 from worker.engine.canvas import Canvas, diverged, finite_losses
 from worker.engine.early_stop import improved_enough
 from worker.engine.network import Network
@@ -23,7 +24,6 @@ from worker.engine.plan import Plan, Planner
 from worker.engine.steps import Chunk, Losses, Style
 from worker.engine.targets import Computation, StyleSource, targets
 from worker.engine.tiled import Tiled
-from worker.engine.tiling import aligned
 from worker.engine.whole import whole
 
 #: What one compiled call is meant to take, in seconds: long enough to hide the cost of a call, short enough for
@@ -64,6 +64,8 @@ class Batch:
         self._computation = run.computation(plan.tile)
         self._targets: Targets | None = None
         self._count = 1
+        #: Whether a call of this shape was made, so that the next one's time is that of its steps.
+        self._warm = False
         self.members = members
 
     def advance(self) -> dict[int, Chunk]:
@@ -81,7 +83,9 @@ class Batch:
             painting, self._targets, self._run.settings, first=first, before=before, count=count
         )
         step_s = (time.perf_counter() - started) / count
-        self._run.planner.observe(self._run.params, self._run.recipe, self._size, self._plan, len(self.members), step_s)
+        plan = self._plan._replace(batch=len(self.members))
+        self._run.planner.observe(self._run.params, self._size, plan, step_s if self._warm else None)
+        self._warm = True
         self._count = self._run.steps_per_call or max(1, round(_CALL_S / step_s))
         parts = zip(self.members, parted(after, len(self.members)), np.moveaxis(rows, 1, 0), strict=True)
         chunks = {canvas.number: self._chunk(canvas, part, own, step_s) for canvas, part, own in parts}

@@ -33,7 +33,7 @@ class Canvas:
     left_scale: bool = False
     ended: bool = False
     content: Any = None
-    painting: Any = None
+    painting: Painting | None = None
     good: Any = None
 
     @property
@@ -57,7 +57,8 @@ class Canvas:
             picture = resized(shown[0], size, antialias=params.antialias)
             self.painting = painting.carried(self.painting, picture, params)
             self.done = 0
-        self.scale, self.left_scale, self.good = scale, False, self.painting.picture
+        self.scale, self.left_scale = scale, False
+        self.good = self.painting.picture
 
     def shown(self, shown: Painting, done: int) -> Picture:
         """Copy the picture of a painting after `done` updates at this scale from the device, in its final colours."""

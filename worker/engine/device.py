@@ -12,9 +12,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from worker.engine import memory
 
-def prepare() -> None:
-    """Let TensorFlow take a GPU's memory as needed instead of all of it, so that others can share the machine."""
+
+def prepare(memory_limit_bytes: int = 0) -> None:
+    """Let TensorFlow take memory as needed, and no more than there is: others may share the machine."""
+    memory.bound(memory_limit_bytes)
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)
 

@@ -5,13 +5,17 @@ Limits: peaks of a process are measured on Linux; elsewhere they are 0, which sa
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import tensorflow as tf
+from tensorflow.python.client import device_lib
 
 #: The share of what is free that painting may take; the rest is for the system, and for what is not foreseen.
 _SHARE = 0.85
 _GPU = "GPU:0"
+#: Where TensorFlow reads the most bytes that its tensors on a CPU may take.
+_CPU_BOUND = "TF_MKL_ALLOC_MAX_BYTES"
 
 
 def reset_peak() -> None:
@@ -38,13 +42,37 @@ def held_bytes() -> int:
 def limit_bytes() -> int:
     """Tell how much painting may hold, what it holds now included."""
     if _on_gpu():
-        details = tf.config.experimental.get_memory_info(_GPU)
-        return int(_gpu_bytes() * _SHARE) if details else 0
+        return int(_gpu_bytes() * _SHARE)
     return held_bytes() + int(_free_bytes() * _SHARE)
 
 
+def bound(limit_bytes: int) -> None:
+    """Have TensorFlow's memory run out at `limit_bytes`, or where the machine's does if that is 0.
+
+    On a CPU only, and only before the first tensor: then painting too much ends in an error that can be met, instead
+    of in a killed process.
+    """
+    most = limit_bytes or int(_total_bytes() * _SHARE)
+    os.environ.setdefault(_CPU_BOUND, str(max(most - _status("VmRSS"), 2**28)))
+
+
 def _on_gpu() -> bool:
-    return bool(tf.config.list_logical_devices("GPU"))
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
+def _gpu_bytes() -> int:
+    """Tell how much TensorFlow may take of the GPU."""
+    found = (device.memory_limit for device in device_lib.list_local_devices() if device.device_type == "GPU")
+    return int(next(found, 0))
+
+
+def _total_bytes() -> int:
+    """Tell what the machine has, or the container around this process."""
+    total = _field(Path("/proc/meminfo"), "MemTotal") or 2**33
+    try:
+        return min(total, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    except (OSError, ValueError):
+        return total
 
 
 def _free_bytes() -> int:

@@ -130,7 +130,8 @@ def joined(paintings: Sequence[Painting]) -> Painting:
     """Put pictures side by side in one batch."""
     if len(paintings) == 1:
         return paintings[0]
-    return tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), *paintings)
+    batch: Painting = tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), *paintings)
+    return batch
 
 
 def parted(painting: Painting, count: int) -> list[Painting]:

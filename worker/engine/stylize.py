@@ -74,7 +74,7 @@ def _scale(run: Run, scale: int, canvases: list[Canvas]) -> Iterator[dict[int, C
     if not canvases:
         return
     size = run.sizes[scale - 1]
-    plan = run.planner.plan(run.params, run.recipe, size, len(canvases))
+    plan = run.planner.plan(run.params, size, len(canvases))
     for canvas in canvases:
         canvas.begin_scale(scale, size)
     while members := [canvas for canvas in canvases if canvas.painting_on]:
@@ -82,7 +82,7 @@ def _scale(run: Run, scale: int, canvases: list[Canvas]) -> Iterator[dict[int, C
         try:
             yield from _in_turn([Batch(run, scale, plan, group, siblings=len(groups)) for group in groups])
         except tf.errors.ResourceExhaustedError:
-            smaller = run.planner.smaller(run.recipe, size, plan)
+            smaller = plan.smaller(size)
             if smaller is None:
                 detail = f"The device's memory does not hold a picture of {max(size)} px."
                 raise OutOfMemory(detail, size=max(size)) from None

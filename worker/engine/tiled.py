@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from shared.vgg19 import stride
+from shared.vgg19 import halo, stride
 from worker.engine import losses
 from worker.engine.network import Network
 from worker.engine.objective import (
@@ -34,8 +34,8 @@ from worker.engine.objective import (
     targets_spec,
     weights_spec,
 )
-from worker.engine.painting import OPTIMIZERS, Painting, Settings
-from worker.engine.tiling import Tile, halo, tiles
+from worker.engine.painting import OPTIMIZERS, Painting, Settings, updated
+from worker.engine.tiling import Tile, tiles
 
 _BOX = tf.TensorSpec([4], tf.int32)
 #: Values of a picture that are updated at once, so that the temporaries of an update stay small.
@@ -170,22 +170,23 @@ class Tiled:
         optimizer = OPTIMIZERS[self._recipe.optimizer]
         height, width = painting.picture.shape[1:3]
         rows = max(1, _STRIP_VALUES // (3 * width)) if optimizer.by_pixel else height
-        kind, decay = optimizer.state_type, float(settings.decay)
-        number, state = tf.constant(number), painting.state
         for top in range(0, height, rows):
-            strip = (lambda array, top=top: array[:, top : top + rows]) if optimizer.by_pixel else (lambda array: array)
-            part = kind(*(strip(array) for array in state))
-            after = self._functions.update(settings.optimizer, part, loss, strip(gradient), number, rate)
-            for kept, new in zip(part, after, strict=True):
+            strip = _strip(painting, slice(top, top + rows)) if optimizer.by_pixel else painting
+            slope = gradient[:, top : top + rows]
+            after = self._functions.update(settings.optimizer, strip.state, loss, slope, tf.constant(number), rate)
+            for kept, new in zip(strip.state, after, strict=True):
                 kept[...] = new
             if self._recipe.averaged:
-                average = strip(painting.average)
-                average *= decay
-                average += (1.0 - decay) * part.picture
+                strip.average[...] = updated(strip, strip.state, float(settings.decay)).average
         return painting
 
     def _tiles(self, picture: NDArray[np.float32]) -> list[Tile]:
         return tiles(picture.shape[1:3], self._side, self._halo)
+
+
+def _strip(painting: Painting, rows: slice) -> Painting:
+    """Show some rows of a painting, through which it can be written to."""
+    return Painting(type(painting.state)(*(array[:, rows] for array in painting.state)), painting.average[:, rows])
 
 
 def _of_tile(targets: Targets, tile: Tile) -> Targets:

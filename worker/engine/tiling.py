@@ -9,13 +9,10 @@ Sizes are (height, width) in pixels.
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any, NamedTuple
 
-from shared.vgg19 import deepest, receptive_radius
+from shared.vgg19 import ALIGNMENT_PX
 
-#: What VGG19's last block shrinks by: tiles begin at its multiples.
-ALIGNMENT_PX = 16
 #: Beyond any picture: the box of a tile at the border takes all that is left.
 _END = 2**30
 
@@ -33,19 +30,6 @@ class Tile(NamedTuple):
         """Cut the tile out of maps `[any, height, width, …]`, of which a position stands for `step` pixels."""
         rows, columns = (slice(a // step, -(-b // step)) for a, b in ((self.top, self.bottom), (self.left, self.right)))
         return maps[:, rows, columns]
-
-
-def halo(layers: Collection[str]) -> int:
-    """Tell how many pixels around a tile must be evaluated with it.
-
-    Twice the reach of the deepest layer: to the positions that see a pixel, and on to what else they see.
-    """
-    return aligned(2 * receptive_radius(deepest(layers)))
-
-
-def aligned(side: int) -> int:
-    """Round a length up to one at which a tile may begin."""
-    return -(-side // ALIGNMENT_PX) * ALIGNMENT_PX
 
 
 def tiles(size: tuple[int, int], side: int, margin: int) -> list[Tile]:
