@@ -18,10 +18,17 @@ from worker.engine.painting import Painting
 from worker.engine.resizing import resized
 from worker.engine.steps import Losses, Picture, Snapshot, Subject
 
+#: What a snapshot keeps beside the painting, each with the type of its array.
+_PLACE = {"before": np.int64, "window_loss": np.float64, "left_scale": np.bool_}
+
 
 @dataclass
 class Canvas:
-    """The state of subject `number`; `done` counts the steps at its `scale`, `before` the updates at all smaller."""
+    """The state of subject `number`.
+
+    `done` counts the steps at its `scale`, `before` the updates at all smaller ones; `window_loss` is the loss at the
+    end of the last window of an early stop. `left_scale` says that this scale is done, `ended` that the run is.
+    """
 
     number: int
     subject: Subject
@@ -33,7 +40,7 @@ class Canvas:
     left_scale: bool = False
     ended: bool = False
     content: Any = None
-    painting: Painting | None = None
+    painting: Any = None
     good: Any = None
 
     @property
@@ -56,8 +63,8 @@ class Canvas:
             shown = painting.result(self.painting, self.done, params)
             picture = resized(shown[0], size, antialias=params.antialias)
             self.painting = painting.carried(self.painting, picture, params)
-            self.done = 0
-        self.scale, self.left_scale = scale, False
+            self.done, self.left_scale = 0, False
+        self.scale = scale
         self.good = self.painting.picture
 
     def shown(self, shown: Painting, done: int) -> Picture:
@@ -71,8 +78,8 @@ class Canvas:
 
     def snapshot(self, shown: Painting, done: int) -> Snapshot:
         """Copy all that the run needs to go on."""
-        updates = {"before": np.int64(self.before), "window_loss": np.float64(self.window_loss)}
-        return Snapshot(self.scale, done, {**shown.arrays(), **{name: np.asarray(x) for name, x in updates.items()}})
+        place = {name: np.asarray(getattr(self, name), kind) for name, kind in _PLACE.items()}
+        return Snapshot(self.scale, done, {**shown.arrays(), **place})
 
     def _start(self, size: tuple[int, int]) -> Any:
         params = self.params
@@ -86,8 +93,8 @@ class Canvas:
     def _restore(self, resume: Snapshot) -> None:
         self.painting = painting.restored(resume.state, self.params)
         self.done = resume.done
-        self.before = int(resume.state["before"])
-        self.window_loss = float(resume.state["window_loss"])
+        for name in _PLACE:
+            setattr(self, name, resume.state[name].item())
 
     def _colored(self, picture: Picture) -> Picture:
         if self.params.colors != "luminance":

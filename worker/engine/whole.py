@@ -41,6 +41,11 @@ class Whole:
         self._grams_of = tf.function(self._grams, input_signature=[PICTURES], autograph=False)
         self._advanced = tf.function(self._advance, input_signature=signature, autograph=False)
 
+    @property
+    def traces(self) -> int:
+        """How often the steps were compiled in this process."""
+        return int(self._advanced.experimental_get_tracing_count())
+
     def content(self, pictures: Any) -> dict[str, Any]:
         """Evaluate the content layers of pictures: `[batch, h, w, c]` each."""
         found: dict[str, Any] = self._content_of(pictures)
