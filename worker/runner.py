@@ -53,7 +53,7 @@ def _groups(job_ids: Sequence[str], studio: Studio) -> list[list[str]]:
         return [list(job_ids)]
     with studio.database.reading() as session:
         fresh = select(Job.id, Job.group_key).where(Job.id.in_(job_ids), Job.attempt == 0)
-        keys = dict(session.execute(fresh).tuples().all())
+        keys = dict(list(session.execute(fresh)))
     groups: dict[str, list[str]] = {}
     for job_id in dict.fromkeys(job_ids):
         groups.setdefault(keys.get(job_id) or job_id, []).append(job_id)
