@@ -32,8 +32,9 @@ _PASSING_BYTES = 1700
 #: What is held whatever the picture: the compiled computation, Gram matrices, the kernels as the device wants them.
 _FIXED_BYTES = 100 * 2**20
 #: Pictures of float32 RGB held at the painted size: content, iterate, gradient, last good, the one shown, and Adam's
-#: moments before and after an update.
+#: moments before and after an update. Tiles are updated in place, so that the last three are not held.
 _ADAM_ARRAYS = 9
+_ADAM_ARRAYS_TILED = 6
 #: L-BFGS keeps two for each update that it remembers, and these beside them.
 _LBFGS_ARRAYS = 11
 _ARRAY_BYTES = 12
@@ -116,9 +117,9 @@ def formula_bytes(params: StyleParams, size: Size, precision: str, *, batch: int
     at_once = batch * _outer_area(params, size, tile)
     kept = sum(channels(layer) / stride(layer) ** 2 for layer in up_to(deepest(_layers(params)))) * item
     maps = sum(channels(layer) / stride(layer) ** 2 for layer in params.content_layers) * item
-    arrays = 2 * params.lbfgs_history + _LBFGS_ARRAYS if params.optimizer == "lbfgs" else _ADAM_ARRAYS
-    # tiles are put together on the host, which takes their content twice for a moment
-    whole = area * (arrays * _ARRAY_BYTES + maps * (2 if tile else 1))
+    adam_arrays = _ADAM_ARRAYS_TILED if tile else _ADAM_ARRAYS
+    arrays = 2 * params.lbfgs_history + _LBFGS_ARRAYS if params.optimizer == "lbfgs" else adam_arrays
+    whole = area * (arrays * _ARRAY_BYTES + maps)
     return int(_FRAGMENTS * (_FIXED_BYTES + at_once * (kept + _PASSING_BYTES) + whole))
 
 

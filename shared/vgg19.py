@@ -38,6 +38,13 @@ def up_to(layer: str) -> tuple[str, ...]:
     return LAYERS[: LAYERS.index(layer) + 1]
 
 
+def map_size(size: tuple[int, int], layer: str, *, mirrored: bool) -> tuple[int, int]:
+    """Tell the (height, width) of `layer` for a picture of `size`; with a mirrored border odd rows are pooled too."""
+    step = stride(layer)
+    height, width = (-(-side // step) if mirrored else side // step for side in size)
+    return height, width
+
+
 def deepest(layers: Iterable[str]) -> str:
     """Return the last of `layers` in the network's order."""
     return max(layers, key=LAYERS.index)

@@ -90,6 +90,10 @@ class Planner:
             raise TooLarge(f"No memory here holds a picture of {max(size)} px, even in tiles.", size=max(size))
         return Plan(batch, tile)
 
+    def predicted_bytes(self, params: StyleParams, size: tuple[int, int], plan: Plan) -> int:
+        """Predict the peak of this process while it paints by `plan`."""
+        return peak_bytes(params, size, self.capacity, batch=plan.batch, tile=plan.tile)
+
     def observe(self, params: StyleParams, size: tuple[int, int], plan: Plan, step_s: float | None) -> None:
         """Learn from a call that has just ended: its peak, and the time of its steps, if it is telling."""
         precision = resolved(params.precision)

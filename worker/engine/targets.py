@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from shared.errors import InvalidParams
 from shared.params import StyleParams
 from shared.sizes import fitted, style_side
-from shared.vgg19 import stride
+from shared.vgg19 import map_size
 from worker.engine import colors
 from worker.engine.masks import fitted_mask, layer_masks
 from worker.engine.network import Network
@@ -150,8 +150,7 @@ def _counts(layer: str, size: tuple[int, int], recipe: Recipe, masks: dict[str, 
     """Count the positions that each region's sums are divided by: `[regions or 1]`."""
     if masks:
         return tf.constant(np.square(masks[layer]).sum(axis=(1, 2)), tf.float32)
-    step = stride(layer)
-    height, width = (-(-side // step) if recipe.padding == "mirror" else side // step for side in size)
+    height, width = map_size(size, layer, mirrored=recipe.padding == "mirror")
     return tf.constant([height * width], tf.float32)
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from shared.vgg19 import halo, stride
+from shared.vgg19 import halo, map_size, stride
 from worker.engine import losses
 from worker.engine.network import Network
 from worker.engine.objective import (
@@ -109,16 +109,15 @@ class Tiled:
 
     def content(self, pictures: Any) -> dict[str, Any]:
         """Evaluate the content layers tile by tile, and put them together on the host."""
-        picture = _on_host(pictures)
-        rows: dict[int, list[dict[str, Any]]] = {}
+        picture, maps = _on_host(pictures), dict[str, NDArray[Any]]()
         for tile in self._tiles(picture):
-            rows.setdefault(tile.top + tile.box[0], []).append(self._functions.content(tile.of(picture), tile.box))
-        return {
-            layer: np.concatenate(
-                [np.concatenate([part[layer] for part in row], axis=2) for row in rows.values()], axis=1
-            )
-            for layer in self._recipe.content_layers
-        }
+            inner = self._functions.content(tile.of(picture), tile.box)
+            for layer, part in inner.items():
+                place, size = tile.place(stride(layer)), self._map_size(picture, layer)
+                maps.setdefault(layer, np.empty((1, *size, part.shape[-1]), part.dtype.as_numpy_dtype))[:, *place] = (
+                    part
+                )
+        return maps
 
     def grams(self, pictures: Any) -> dict[str, Any]:
         """Correlate the style layers: `[1, c, c]` each."""
@@ -158,9 +157,7 @@ class Tiled:
         parts, pulls = self._functions.weigh(sums, targets, weights)
         found = np.empty(picture.shape, np.float32)
         for tile in cut:
-            inner = self._functions.pull(tile.of(picture), _of_tile(targets, tile), pulls, tile.box).numpy()
-            top, left = tile.top + tile.box[0], tile.left + tile.box[1]
-            found[:, top : top + inner.shape[1], left : left + inner.shape[2]] = inner
+            found[:, *tile.place()] = self._functions.pull(tile.of(picture), _of_tile(targets, tile), pulls, tile.box)
         return parts.numpy(), found
 
     def _updated(
@@ -179,6 +176,9 @@ class Tiled:
             if self._recipe.averaged:
                 strip.average[...] = updated(strip, strip.state, float(settings.decay)).average
         return painting
+
+    def _map_size(self, picture: NDArray[np.float32], layer: str) -> tuple[int, int]:
+        return map_size((picture.shape[1], picture.shape[2]), layer, mirrored=self._recipe.padding == "mirror")
 
     def _tiles(self, picture: NDArray[np.float32]) -> list[Tile]:
         return tiles(picture.shape[1:3], self._side, self._halo)

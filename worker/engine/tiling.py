@@ -31,6 +31,12 @@ class Tile(NamedTuple):
         rows, columns = (slice(a // step, -(-b // step)) for a, b in ((self.top, self.bottom), (self.left, self.right)))
         return maps[:, rows, columns]
 
+    def place(self, step: int = 1) -> tuple[slice, slice]:
+        """Tell where its inside lies in maps of which a position stands for `step` pixels."""
+        edges = zip((self.top, self.left), self.box[:2], self.box[2:], strict=True)
+        rows, columns = (slice((at + first) // step, (at + last) // step) for at, first, last in edges)
+        return rows, columns
+
 
 def tiles(size: tuple[int, int], side: int, margin: int) -> list[Tile]:
     """Cut (height, width) into tiles of at most about `side` pixels, as even as can be, with `margin` around each."""

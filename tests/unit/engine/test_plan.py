@@ -1,0 +1,119 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shared.errors import TooLarge
+from tests.unit.engine.runs import SMALL, changed, run
+from worker.engine import memory
+from worker.engine.network import Network
+from worker.engine.plan import Plan, Planner
+from worker.engine.steps import Picture
+
+
+def test_all_pictures_are_painted_at_once_where_the_memory_holds_them() -> None:
+    assert Planner().plan(SMALL, (48, 64), 8) == Plan(8, 0)
+
+
+def test_fewer_are_painted_at_once_where_it_does_not() -> None:
+    planner = Planner(limit_bytes=memory.held_bytes() + 400 * 2**20)
+
+    plan = planner.plan(SMALL, (256, 256), 8)
+
+    assert 1 <= plan.batch < 8
+    assert plan.tile == 0
+
+
+def test_a_large_picture_is_tiled_and_one_beyond_all_memory_refused() -> None:
+    planner = Planner(limit_bytes=memory.held_bytes() + 2**30)
+
+    assert planner.plan(SMALL, (1500, 1500), 1).tile > 0
+    with pytest.raises(TooLarge):
+        planner.plan(SMALL, (15_000, 15_000), 1)
+
+
+@pytest.mark.parametrize("changes", [{"early_stop": 0.1}, {"optimizer": "lbfgs"}, {"tile_size": 32}], ids=str)
+def test_pictures_that_part_ways_are_painted_one_by_one(changes: dict[str, object]) -> None:
+    assert Planner().plan(changed(**changes), (48, 64), 8).batch == 1
+
+
+def test_less_memory_means_fewer_pictures_then_tiles_then_smaller_ones() -> None:
+    plans, plan = [], Plan(4, 0)
+    while plan is not None:
+        plans.append(plan)
+        plan = plan.smaller((300, 600))
+
+    assert plans == [Plan(4, 0), Plan(2, 0), Plan(1, 0), Plan(1, 304), Plan(1, 160)]
+
+
+def test_what_is_learned_is_kept_for_the_next_process(
+    tmp_path: Path, content: Picture, style: Picture, network: Network
+) -> None:
+    notebook = tmp_path / "weights" / "profile.json"
+
+    run(content, style, changed(steps=8), network, planner=Planner(notebook), steps_per_call=2)
+
+    (learned,) = json.loads(notebook.read_text()).values()
+    speed = learned["gflop_per_s"]["float32"]
+    assert speed > 0
+    assert Planner(notebook).capacity.gflop_per_s["float32"] == speed
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", '{"cpu": 3}', '{"cpu": {"bytes_factor": {"float32": -1}, "gflop_per_s": 1}}']
+)
+def test_a_spoilt_notebook_is_begun_anew(tmp_path: Path, text: str, caplog: pytest.LogCaptureFixture) -> None:
+    notebook = tmp_path / "profile.json"
+    notebook.write_text(text)
+
+    assert Planner(notebook).plan(SMALL, (48, 64), 1) == Plan(1, 0)
+
+
+def test_a_peak_above_the_predicted_one_corrects_it_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    planner = Planner()
+    size = (1000, 1000)
+    predicted = planner.predicted_bytes(SMALL, size, Plan(1, 0))
+    planner.plan(SMALL, size, 1)
+    monkeypatch.setattr(memory, "peak_bytes", lambda: 2 * predicted)
+
+    planner.observe(SMALL, size, Plan(1, 0), 1.0)
+
+    assert planner.predicted_bytes(SMALL, size, Plan(1, 0)) == pytest.approx(2 * predicted, rel=0.01)
+
+
+_PAINTS_MORE_THAN_IT_MAY = """
+import os
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+from worker.engine import device, memory
+device.prepare()
+from tests.unit.engine.conftest import random_kernels, smooth_picture
+from tests.unit.engine.runs import Fixed, changed, run
+from worker.engine.network import Network
+from worker.engine.plan import Plan
+network = Network.of("random", random_kernels())
+params = changed(size=700, start_size=0, steps=1)
+chunks = run(smooth_picture(700, 700, 1), smooth_picture(64, 64, 2), params, network, planner=Fixed(Plan(1, 0)))
+print(chunks[-1].final, chunks[-1].facts["tile_size"])
+"""
+
+
+def test_memory_that_really_runs_out_leads_to_tiles() -> None:
+    """In a process of its own, whose allocator ends at 300 MB; the whole picture would take above a gigabyte."""
+    environment = {**os.environ, "TF_MKL_ALLOC_MAX_BYTES": str(300 * 10**6)}
+
+    done = subprocess.run(
+        [sys.executable, "-c", _PAINTS_MORE_THAN_IT_MAY],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr[-2000:]
+    final, tile = done.stdout.split()
+    assert final == "True"
+    assert 0 < int(tile) < 700
