@@ -24,7 +24,7 @@ def studio(settings, database, store, redis) -> Studio:
 
 @pytest.fixture
 def painted(studio, job_id) -> str:
-    run(job_id, studio)
+    run([job_id], studio)
     return job_id
 
 
@@ -127,7 +127,7 @@ def test_the_result_of_an_unfinished_job_is_a_conflict(client, job_id) -> None:
 def test_a_job_that_failed_at_its_time_limit_gives_what_was_painted(client, studio, image_id) -> None:
     request = {"content": image_id, "style": image_id, "params": {"size": 32, "steps": 50}, "time_limit_s": 1e-6}
     job_id = client.post("/v1/jobs", json=request).json["id"]
-    run(job_id, studio)
+    run([job_id], studio)
     job = client.get(f"/v1/jobs/{job_id}").json
     assert (job["state"], job["error"]["code"], job["result"]["partial"]) == ("failed", "timed_out", True)
     picture = Image.open(BytesIO(client.get(job["links"]["result"]).data))
@@ -174,7 +174,7 @@ def test_a_live_follower_hears_each_step_as_it_is_made(app, client, studio, job_
 
     follower = threading.Thread(target=follow)
     follower.start()
-    run(job_id, studio)
+    run([job_id], studio)
     follower.join(20)
     wait_until(lambda: not follower.is_alive(), "the stream ends")
     assert heard.count("step") == 8

@@ -85,7 +85,7 @@ def painting(studio: Studio) -> Iterator[None]:
             with studio.database.reading() as session:
                 queued = [job.id for job in queries.jobs(session, states=[State.QUEUED], limit=10)]
             for job_id in queued:
-                run(job_id, studio)
+                run([job_id], studio)
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -152,7 +152,7 @@ def test_an_empty_list_says_so_on_stderr_only(atelier) -> None:
 
 
 def test_a_failed_job_says_why_and_exits_3(atelier, photo, studio, tmp_path, monkeypatch) -> None:
-    def diverge(*_: object) -> None:
+    def diverge(*_: object, **__: object) -> None:
         raise Diverged
 
     monkeypatch.setattr(NullPainter, "paint", diverge)
@@ -177,7 +177,7 @@ def test_ctrl_c_leaves_the_job_and_says_how_to_come_back(atelier, photo, tmp_pat
 
 
 def test_the_picture_of_an_ended_job_can_still_be_fetched(atelier, photo, studio, tmp_path) -> None:
-    run(submitted(atelier, photo, "--size", "32", "--steps", "3"), studio)
+    run([submitted(atelier, photo, "--size", "32", "--steps", "3")], studio)
     (job,) = json.loads(atelier("list", "--json").stdout)
     assert atelier("watch", job["id"], "-o", tmp_path / "late.webp").exit_code == 0
     assert format_of(tmp_path / "late.webp") == "WEBP"
