@@ -14,7 +14,12 @@ from shared.settings import Settings
 
 
 def run(connection: Connection) -> None:
-    """Run the versions in one transaction each."""
+    """Run the versions in one transaction each.
+
+    SQLite changes a table by rebuilding it; with foreign keys on, dropping the old `jobs` would delete all events.
+    """
+    if connection.dialect.name == "sqlite":  # past SQLAlchemy, which would begin a transaction; in one it is ignored
+        connection.connection.cursor().execute("PRAGMA foreign_keys=OFF")
     context.configure(
         connection=connection,
         target_metadata=Table.metadata,
