@@ -63,6 +63,10 @@ class Adam:
         mean, square = (tf.image.resize(moment, now[1:3]) for moment in (state.mean, state.square))
         return AdamState(picture, mean * share, square * share * share)
 
+    def shown(self, state: AdamState) -> Any:
+        """Show the latest iterate."""
+        return state.picture
+
     def update(
         self, settings: AdamSettings, state: AdamState, losses: Any, gradient: Any, number: Any, rate: Any
     ) -> AdamState:

@@ -19,7 +19,7 @@ from worker.engine.resizing import resized
 from worker.engine.steps import Losses, Picture, Snapshot, Subject
 
 #: What a snapshot keeps beside the painting, each with the type of its array.
-_PLACE = {"before": np.int64, "window_loss": np.float64, "left_scale": np.bool_}
+_PLACE: dict[str, Any] = {"before": np.int64, "window_loss": np.float64, "left_scale": np.bool_}
 
 
 @dataclass

@@ -39,6 +39,9 @@ class Optimizer(Protocol):
     def carried(self, state: Any, picture: Any, params: StyleParams) -> Any:
         """Begin at a `picture` of another size with what was learned at the last."""
 
+    def shown(self, state: Any) -> Any:
+        """Show the best picture known."""
+
     def update(self, settings: Any, state: Any, losses: Any, gradient: Any, number: Any, rate: Any) -> Any:
         """Make update `number`, counted from 1; `losses` `[batch]` belong to the picture before it."""
 
@@ -109,15 +112,15 @@ def restored(arrays: Mapping[str, NDArray[Any]], params: StyleParams) -> Paintin
     return Painting(kind(*(tf.constant(arrays[name]) for name in kind._fields)), tf.constant(arrays["average"]))
 
 
-def updated(painting: Painting, state: Any, decay: Any) -> Painting:
-    """Take the optimizer's next `state`, and its picture into the average."""
-    return Painting(state, decay * painting.average + (1.0 - decay) * state.picture)
+def updated(painting: Painting, state: Any, shown: Any, decay: Any) -> Painting:
+    """Take the optimizer's next `state`, and what it shows into the average."""
+    return Painting(state, decay * painting.average + (1.0 - decay) * shown)
 
 
 def result(painting: Painting, done: int, params: StyleParams) -> Any:
-    """Return the picture to show after `done` updates of this scale: the average, its bias corrected, or the last."""
+    """Return the pictures to show after `done` updates of this scale: the average, its bias corrected, or the last."""
     if not params.averaging or not done:
-        return painting.picture
+        return OPTIMIZERS[params.optimizer].shown(painting.state)
     return painting.average / (1.0 - params.averaging**done)
 
 

@@ -77,12 +77,12 @@ class Planner:
     def plan(self, params: StyleParams, size: tuple[int, int], count: int) -> Plan:
         """Plan for `count` pictures of `size` (height, width); raise `TooLarge` if not even one fits, in tiles.
 
-        Pictures that may end at different steps are painted one by one, as L-BFGS always is.
+        Pictures that may end at different steps are painted one by one, and so are those in tiles.
         """
         capacity = self.capacity
         memory.reset_peak()
         self._before_bytes = memory.held_bytes()
-        batch = 1 if params.early_stop or params.optimizer == "lbfgs" or params.tile_size else count
+        batch = 1 if params.early_stop or params.tile_size else count
         while batch > 1 and peak_bytes(params, size, capacity, batch=batch) > capacity.memory_bytes:
             batch = -(-batch // 2)
         tile = tile_for(params, size, capacity) if batch == 1 else 0

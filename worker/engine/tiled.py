@@ -174,7 +174,9 @@ class Tiled:
             for kept, new in zip(strip.state, after, strict=True):
                 kept[...] = new
             if self._recipe.averaged:
-                strip.average[...] = updated(strip, strip.state, float(settings.decay)).average
+                strip.average[...] = updated(
+                    strip, strip.state, optimizer.shown(strip.state), float(settings.decay)
+                ).average
         return painting
 
     def _map_size(self, picture: NDArray[np.float32], layer: str) -> tuple[int, int]:

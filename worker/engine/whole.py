@@ -86,7 +86,9 @@ class Whole:
             gradient = tape.gradient(total, painting.picture)
             number, rate = before + first + i + 1, settings.rates[first + i]
             state = self._optimizer.update(settings.optimizer, painting.state, parts[:, 0], gradient, number, rate)
-            after = updated(painting, state, settings.decay) if self._averaged else Painting(state, painting.average)
+            shown, after = self._optimizer.shown(state), Painting(state, painting.average)
+            if self._averaged:
+                after = updated(painting, state, shown, settings.decay)
             return i + 1, after, log.write(i, parts)
 
         log = tf.TensorArray(tf.float32, size=count, element_shape=[None, 4])

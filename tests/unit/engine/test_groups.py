@@ -14,7 +14,9 @@ CONTENTS = [smooth_picture(60, 80, seed) for seed in (11, 12, 13)]
 
 
 @pytest.mark.parametrize("batch", [2, 3])
-@pytest.mark.parametrize("changes", [{}, {"colors": "luminance"}, {"colors": "match"}, {"averaging": 0.5}], ids=str)
+@pytest.mark.parametrize(
+    "changes", [{}, {"colors": "luminance"}, {"colors": "match"}, {"averaging": 0.5}, {"optimizer": "lbfgs"}], ids=str
+)
 def test_pictures_painted_together_are_those_painted_one_by_one(
     style: Picture, network: Network, batch: int, changes: dict[str, object]
 ) -> None:

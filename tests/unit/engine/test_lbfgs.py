@@ -100,8 +100,8 @@ def test_its_steps_are_those_of_the_two_loops() -> None:
         if number:
             pairs = list(zip(np.diff(pictures, axis=0), np.diff(gradients, axis=0), strict=True))
             way = -two_loops(gradients[-1], pairs[-3:])
-        way *= min(1, float(state.reach) / np.abs(way).max())
-        assert state.loss == loss(pictures[-1].reshape(SHAPE))[0], "no trial of this run fails"
+        way *= min(1, float(state.reach[0]) / np.abs(way).max())
+        assert state.loss[0] == loss(pictures[-1].reshape(SHAPE))[0], "no trial of this run fails"
         np.testing.assert_allclose(state.picture.numpy().ravel(), np.clip(pictures[-1] + way, 0, 1), atol=2e-5)
 
 
@@ -150,7 +150,7 @@ def test_it_runs_inside_a_compiled_loop() -> None:
 def test_the_history_never_outgrows_its_bound(history: int) -> None:
     state, log = run(Quadratic(), start(params=StyleParams(lbfgs_history=history)), 12)
 
-    assert state.steps.shape == state.changes.shape == (history, 60)
+    assert state.steps.shape == state.changes.shape == (1, history, 60)
     assert np.count_nonzero(state.weights) == history
     assert log[-1] < 0.1 * log[0]
 
@@ -164,7 +164,7 @@ def test_a_rise_of_the_loss_is_gone_back_from_and_recovered() -> None:
 
     after, _ = run(loss, wild, 1)
     np.testing.assert_array_equal(after.good, state.good)
-    assert float(after.reach) < float(tf.reduce_max(tf.abs(wild.picture - state.good)))
+    assert float(after.reach[0]) < float(tf.reduce_max(tf.abs(wild.picture - state.good)))
     _, later = run(loss, after, 40)
 
     assert later[-1] < 0.01 * log[-1]
@@ -181,7 +181,7 @@ def test_a_valley_that_bends_is_followed_down() -> None:
     state, log = run(rosenbrock, start(), 120)
 
     assert any(after > before for before, after in itertools.pairwise(log)), "no trial failed on the way"
-    assert float(state.loss) < 1e-3 * log[0]
+    assert float(state.loss[0]) < 1e-3 * log[0]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -218,6 +218,24 @@ def test_another_size_begins_anew_with_the_scale_of_the_larger_picture() -> None
     carried = Lbfgs().carried(state, larger, PARAMS)
 
     fresh = Lbfgs().start(larger, PARAMS)
-    assert float(carried.scale) == pytest.approx(4 * float(state.scale))
+    assert float(carried.scale[0]) == pytest.approx(4 * float(state.scale[0]))
     for part, expected in zip(carried._replace(scale=fresh.scale), fresh, strict=True):
         np.testing.assert_array_equal(part, expected)
+
+
+def test_pictures_of_a_batch_do_not_see_each_other() -> None:
+    losses = Quadratic(), Quadratic(low=-0.3, high=1.3)
+    alone = [run(loss, start(), 30)[0] for loss in losses]
+
+    def both(picture: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        found = [loss(picture[n : n + 1]) for n, loss in enumerate(losses)]
+        return tf.stack([value for value, _ in found]), tf.concat([gradient for _, gradient in found], axis=0)
+
+    state = Lbfgs().start(tf.concat([start().picture] * 2, axis=0), PARAMS)
+    for _ in range(30):
+        value, gradient = both(state.picture)
+        state = UPDATE((), state, value, gradient, tf.constant(1), tf.constant(0.02))
+
+    for number, expected in enumerate(alone):
+        np.testing.assert_allclose(state.good[number], expected.good[0], atol=1e-3)
+        assert state.taken[number] == expected.taken[0]
