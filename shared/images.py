@@ -45,6 +45,9 @@ _UPRIGHT = {
 # stays as a second wall, since WebP's decoder reserves its canvas as soon as the file is opened.
 Image.MAX_IMAGE_PIXELS = 2**29
 
+#: Share of red, green and blue in the brightness, Rec. 601.
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
 
 @dataclass(frozen=True)
 class ImageInfo:
@@ -61,6 +64,12 @@ class Decoded(NamedTuple):
 
     rgb: NDArray[np.float32]
     alpha: NDArray[np.float32] | None
+
+    @property
+    def mask(self) -> NDArray[np.float32]:
+        """The picture taken as a mask: white and opaque counts in full, black or transparent not at all."""
+        luma = self.rgb @ _LUMA
+        return luma if self.alpha is None else luma * self.alpha
 
 
 def inspect(data: bytes, *, max_bytes: int, max_px: int) -> ImageInfo:
@@ -98,7 +107,13 @@ def encode(
     format: str,  # noqa: A002 - what everyone calls it
     quality: int = 92,
 ) -> bytes:
-    """Encode a picture as `png`, `jpeg` or `webp`, without metadata; JPEG, which has no alpha, gets it on white."""
+    """Encode a picture as `png`, `jpeg` or `webp`, without metadata; JPEG, which has no alpha, gets it on white.
+
+    An `alpha` of another size is brought to the picture's.
+    """
+    if alpha is not None and alpha.shape != rgb.shape[:2]:
+        width_height = rgb.shape[1::-1]
+        alpha = np.asarray(Image.fromarray(alpha).resize(width_height, Image.Resampling.BILINEAR), np.float32)
     if alpha is not None and format == "jpeg":
         rgb, alpha = rgb * alpha[..., None] + (1 - alpha[..., None]), None
     planes = rgb if alpha is None else np.dstack([rgb, alpha])

@@ -22,12 +22,12 @@ from shared.states import TERMINAL, State
 from worker import checkpoints, outcome, retries
 from worker.checkpoints import Checkpoint, Checkpointer
 from worker.engine.steps import Chunk, Mask, Subject
+from worker.engine.timelapse import Timelapse
 from worker.heartbeat import Heartbeat
 from worker.outcome import Outcome
 from worker.records import Painted, store_result
 from worker.reporter import Reporter
 from worker.studio import Studio
-from worker.timelapse import Timelapse
 
 #: Pause between two tries to write a job's end to a database that is away, in seconds.
 _FINISH_EVERY_S = 1.0

@@ -21,7 +21,7 @@ from shared.db.models import Job
 from shared.errors import NotFound, StorageFull, StorageUnavailable
 from shared.storage import ImageStore, attempt_key
 from worker.engine.steps import Snapshot
-from worker.timelapse import Frame
+from worker.engine.timelapse import Frame
 
 #: Saving may take this share of the time at most, all jobs painted together: a large picture is saved less often.
 _MOST_SHARE = 0.05

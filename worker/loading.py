@@ -11,19 +11,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from cachetools import LRUCache
 
 from shared import images
 from shared.errors import CorruptImage, NotFound
 from shared.images import Decoded
 from shared.storage import ImageStore, image_key
-from worker.engine.steps import Mask, Picture, Style
+from worker.engine.steps import Picture, Style
 
 #: Of all kept styles together, in bytes: about twenty of a million pixels.
 _KEPT_BYTES = 256 * 2**20
-#: Share of red, green and blue in the brightness, Rec. 601.
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 class Pictures:
@@ -49,7 +46,7 @@ class Pictures:
             Style(
                 self._style(choice["image"]),
                 choice["weight"],
-                self._mask(choice["mask"]) if choice.get("mask") else None,
+                self.load(choice["mask"]).mask if choice.get("mask") else None,
                 key=choice["image"],
             )
             for choice in choices
@@ -64,9 +61,3 @@ class Pictures:
         if picture.nbytes <= self._kept.maxsize:
             self._kept[image_id] = picture
         return picture
-
-    def _mask(self, image_id: str) -> Mask:
-        """Take a picture as a mask: white and opaque counts in full, black or transparent not at all."""
-        rgb, alpha = self.load(image_id)
-        luma = rgb @ _LUMA
-        return luma if alpha is None else luma * alpha

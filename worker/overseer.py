@@ -1,10 +1,11 @@
 """The parent's watch over its one painting child, and over whether this worker does its part.
 
-Once a second it says in the database that the worker lives, obeys what an operator wishes, and looks at the job
-that the child runs: a child that hung in native code, or outlived its job's limit, is killed and replaced by
-Celery's pool, and its job goes back at once. A worker that leaves waiting messages alone replaces itself.
+Once a second it says in the database that the worker lives, obeys what an operator wishes, and looks at the jobs
+that the child runs, one or a group of them: a child that hung in native code, or in it outlived a job's limit, is
+killed and replaced by Celery's pool, and all its jobs go back at once. A worker that leaves waiting messages alone
+replaces itself.
 
-Invariant: everything known of the job comes from the database, so a hung child cannot lie about it.
+Invariant: everything known of the jobs comes from the database, so a hung child cannot lie about them.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Container, Mapping, Sequence
+from contextlib import suppress
+from typing import Protocol
 
 from sqlalchemy.orm import Session
 
@@ -28,6 +30,7 @@ from shared.dispatch import Messages
 from shared.errors import BrokerUnavailable, DatabaseUnavailable, TimedOut
 from shared.settings import Settings
 from shared.states import Wish
+from worker.sights import Sights
 
 #: Time between two looks, in seconds.
 _EVERY_S = 1.0
@@ -61,15 +64,8 @@ class Pool(Protocol):
         """Say whether a child is at work on a message."""
 
 
-class _Sight(NamedTuple):
-    """What was last seen of the child's job, and since when it looks so."""
-
-    job_id: str
-    attempt: int
-    step: int
-    since: float
-    #: The process that ran it then.
-    child: int | None
+#: What is written of a job that nobody paints any more.
+_End = Callable[[Session, Claim], object]
 
 
 def replace_process() -> None:
@@ -102,7 +98,7 @@ class Overseer:
         self._replace = replace
         self._clock = clock
         self._wish = Wish.WORK
-        self._sight: _Sight | None = None
+        self._sights = Sights(clock())
         self._busy_at = clock()
         self._ending_since: float | None = None
         self._away = False
@@ -140,13 +136,15 @@ class Overseer:
 
     def look(self) -> None:
         """Look once; raise `DatabaseUnavailable` or `BrokerUnavailable`."""
+        self._sights.child(next(iter(self._pool.children()), None))
         with self._database.writing("beat") as session:
             wish = workers.beat(session, self._name)
-            job = queries.running_of(session, self._name)
+            running = queries.running_of(session, self._name)
         self._obey(wish)
-        if job is not None:
+        self._sights.jobs(running, self._clock())
+        if running:
             self._busy_at = self._clock()
-            self._look_at(job)
+            self._look_at(running)
         elif self._pool.busy():
             self._check_idler()
         elif self._wish == Wish.WORK and self._ending_since is None:
@@ -163,50 +161,42 @@ class Overseer:
         self._wish = wish
         self._busy_at = self._clock()
 
-    def _look_at(self, job: Job) -> None:
-        """Take the job from its child if that has died, hangs, is over the job's limit, or keeps an ending worker."""
-        sight = self._see(job)
-        still_s = self._clock() - sight.since
-        limit_s = job.time_limit_s or self._settings.time_limit_s
-        if self._child() != sight.child:
-            self._take(job, "child_died", jobs.lose)
-        elif self._ending_since is not None and self._clock() - self._ending_since > _DRAIN_GRACE_S:
+    def _look_at(self, running: Sequence[Job]) -> None:
+        """Take the jobs from a child that has died, hangs, is over a job's limit, or keeps an ending worker."""
+        now = self._clock()
+        still_s = self._sights.still_s(now)
+        orphans = {job.id for job in running if self._sights.is_orphan(job)}
+        over = {job.id: self._limit_s(job) for job in running if self._is_over(job, now)}
+        if orphans:
+            self._take("child_died", jobs.lose, orphans)
+        elif self._ending_since is not None and now - self._ending_since > _DRAIN_GRACE_S:
             self._kill()
-            self._take(
-                job, "child_kept_the_worker", lambda session, held: jobs.give_back(session, held, reason="drain")
-            )
-        elif job.ran_s + still_s > limit_s + _LIMIT_GRACE_S:
-            error = TimedOut(f"The job has run for its {limit_s:g} s, and its worker had to be ended.")
+            self._take("child_kept_the_worker", _give_back)
+        elif over and still_s > _LIMIT_GRACE_S:  # one that makes steps ends the job by itself
             self._kill()
-            self._take(job, "child_over_limit", lambda session, held: jobs.fail(session, held, error))
+            self._take("child_over_limit", _fail_those_over(over))
         elif still_s > self._settings.stall_s:
             self._kill()
-            self._take(job, "child_hung", jobs.lose)
+            self._take("child_hung", jobs.lose)
 
-    def _see(self, job: Job) -> _Sight:
-        step = (job.progress or {}).get("step", 0)
-        if self._sight is None or self._sight[:2] != (job.id, job.attempt):
-            self._sight = _Sight(job.id, job.attempt, step, self._clock(), self._child())
-        elif self._sight.step != step:
-            self._sight = self._sight._replace(step=step, since=self._clock())
-        return self._sight
+    def _is_over(self, job: Job, now: float) -> bool:
+        return self._sights.ran_s(job, now) > self._limit_s(job) + _LIMIT_GRACE_S
 
-    def _child(self) -> int | None:
-        return next(iter(self._pool.children()), None)
+    def _limit_s(self, job: Job) -> float:
+        return job.time_limit_s or self._settings.time_limit_s
 
     def _kill(self) -> None:
         for child in self._pool.children():
             os.kill(child, signal.SIGKILL)
 
-    def _take(self, job: Job, reason: str, then: Callable[[Session, Claim], object]) -> None:
-        """Write what becomes of a job that nobody paints any more."""
-        log.error(reason, job_id=job.id, attempt=job.attempt)
-        self._sight = None
+    def _take(self, reason: str, end: _End, only: Container[str] | None = None) -> None:
+        """Write what becomes of the jobs that nobody paints any more, with those claimed since we looked."""
         with self._database.writing("take") as session:
-            try:
-                then(session, Claim(job.id, job.attempt, self._name))
-            except LostRace:
-                log.info("job_was_gone", job_id=job.id)
+            for job in queries.running_of(session, self._name):
+                if only is None or job.id in only:
+                    log.error(reason, job_id=job.id, attempt=job.attempt)
+                    with suppress(LostRace):  # it has ended meanwhile
+                        end(session, Claim(job.id, job.attempt, self._name))
 
     def _check_idler(self) -> None:
         """Kill the child if it is at work on a message and yet holds no job: it froze, and its lease has ended."""
@@ -224,3 +214,21 @@ class Overseer:
             log.error("worker_starved", seconds=round(now - self._busy_at, 1))
             self._kill()
             self._replace()
+
+
+def _give_back(session: Session, held: Claim) -> None:
+    jobs.give_back(session, held, reason="drain")
+
+
+def _fail_those_over(limits_s: Mapping[str, float]) -> _End:
+    """Fail the jobs over their limits; what was painted with them goes back, uncounted, and alone from now on."""
+
+    def end(session: Session, held: Claim) -> None:
+        limit_s = limits_s.get(held.job_id)
+        if limit_s is None:
+            jobs.give_back(session, held, reason="companion_over_limit")
+        else:
+            error = TimedOut(f"The job has run for its {limit_s:g} s, and its worker had to be ended.")
+            jobs.fail(session, held, error)
+
+    return end

@@ -18,10 +18,6 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
 from shared import clock, images
 from shared.db.models import Job
 from shared.storage import ImageStore, attempt_key
@@ -61,7 +57,7 @@ def store_result(
         return key
 
     height, width = painted.picture.shape[:2]
-    png = images.encode(painted.picture, _fitted(painted.alpha, (width, height)), format="png")
+    png = images.encode(painted.picture, painted.alpha, format="png")
     result = {"width": width, "height": height, "bytes": len(png), "format": "png", "partial": painted.partial}
     hashed = {**result, "sha256": hashlib.sha256(png).hexdigest()}
     manifest = _inputs(job, painter) | _course(job, painted, painter, reporter) | {"result": hashed}
@@ -72,13 +68,6 @@ def store_result(
         "manifest_key": keep("manifest.json", json.dumps(manifest, indent=2).encode()),
         **({"timelapse_key": keep("timelapse.webp", painted.timelapse)} if painted.timelapse else {}),
     }
-
-
-def _fitted(alpha: Mask | None, size: tuple[int, int]) -> NDArray[np.float32] | None:
-    """Bring the content's opacity to the result's (width, height)."""
-    if alpha is None or alpha.shape == size[::-1]:
-        return alpha
-    return np.asarray(Image.fromarray(alpha).resize(size, Image.Resampling.BILINEAR), np.float32)
 
 
 def _inputs(job: Job, painter: Painter) -> dict[str, Any]:

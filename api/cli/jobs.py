@@ -13,11 +13,11 @@ from rich.console import Console
 from api.cli.bar import JobBar
 from api.cli.connection import connect, url_option
 from api.cli.exits import Interrupted, ensure_succeeded
-from api.cli.options import chosen_params, params_options
 from api.cli.tables import print_job, print_jobs
 from api.client import Client
 from api.client_models import Job
 from api.outputs import check_writable
+from shared.options import chosen_params, params_options
 from shared.params import DEFAULT_PRESET, PRESETS, WEIGHTS_NAMES
 from shared.states import State
 

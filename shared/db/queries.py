@@ -49,10 +49,10 @@ def jobs(
     return list(session.scalars(query))
 
 
-def running_of(session: Session, worker: str) -> Job | None:
-    """Return the job that a worker runs, if any."""
-    query = select(Job).where(Job.state == State.RUNNING, Job.worker == worker).order_by(Job.started_at.desc())
-    return session.scalars(query.limit(1)).first()
+def running_of(session: Session, worker: str) -> list[Job]:
+    """Return the jobs that a worker runs."""
+    query = select(Job).where(Job.state == State.RUNNING, Job.worker == worker).order_by(Job.id)
+    return list(session.scalars(query))
 
 
 def running_by_worker(session: Session) -> dict[str, str]:

@@ -55,7 +55,7 @@ class Canvas:
         if params.colors == "luminance":
             self.content = tf.constant(colors.grey(self.content[0].numpy())[np.newaxis])
         if self.painting is None and resume is not None:
-            self._restore(resume)
+            self.painting = self._restored(resume)
         elif self.painting is None:
             self.painting = painting.start(self._start(size), params)
         else:
@@ -90,11 +90,11 @@ class Canvas:
             return tf.constant(noise)
         return self.content
 
-    def _restore(self, resume: Snapshot) -> None:
-        self.painting = painting.restored(resume.state, self.params)
+    def _restored(self, resume: Snapshot) -> Painting:
         self.done = resume.done
         for name in _PLACE:
             setattr(self, name, resume.state[name].item())
+        return painting.restored(resume.state, self.params)
 
     def _colored(self, picture: Picture) -> Picture:
         if self.params.colors != "luminance":

@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.factories import picture
 from worker.engine.steps import Chunk, Losses, Picture, Snapshot
-from worker.timelapse import Timelapse
+from worker.engine.timelapse import Timelapse
 
 
 def shade(level: float, width: int = 24, height: int = 16) -> Picture:

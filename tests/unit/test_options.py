@@ -6,7 +6,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from api.cli.options import chosen_params, params_options
+from shared.options import chosen_params, params_options
 from shared.params import StyleParams
 
 

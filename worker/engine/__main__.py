@@ -1,0 +1,155 @@
+"""The engine alone: paint one picture from the command line, without queue, database or server.
+
+`python -m worker.engine photo.jpg painting.jpg -o painted.png` takes every parameter that a job takes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from itertools import zip_longest
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from shared import images
+from shared.errors import AtelierError
+from shared.options import chosen_params, params_options
+from shared.params import DEFAULT_PRESET, PRESETS, StyleParams, resolve
+from worker.engine import masks
+from worker.engine.steps import Chunk, Mask, Style, Subject
+from worker.engine.timelapse import Timelapse
+
+if TYPE_CHECKING:
+    from worker.engine.network import Network
+    from worker.engine.plan import Planner
+
+#: Where weights are kept between runs, beside the services' own.
+_WEIGHTS_DIR = Path.home() / ".atelier" / "weights"
+_MOST_PX = 500_000_000
+_FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FAILED = 3
+
+_COLUMNS = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[loss]}"), TimeRemainingColumn()
+
+_console = Console(stderr=True)
+
+
+@click.command(epilog="Several STYLES are blended; give each its --weight and, if it has one, its --mask, in order.")
+@click.argument("content", type=_FILE)
+@click.argument("styles", type=_FILE, nargs=-1, required=True)
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="File to write.")
+@click.option("--preset", type=click.Choice(list(PRESETS)), default=DEFAULT_PRESET, show_default=True)
+@click.option("--weight", "shares", type=float, multiple=True, help="Share of a style in the blend; 1 by default.")
+@click.option("--mask", "mask_files", type=_FILE, multiple=True, help="Where a style is painted: white on black.")
+@click.option("--init-image", "init_file", type=_FILE, help="Picture to start from, before what `--init` says.")
+@click.option("--vgg19", default="auto", show_default=True, help="`auto`, `imagenet`, `patch` or a file of weights.")
+@click.option("--weights-dir", type=click.Path(file_okay=False, path_type=Path), default=_WEIGHTS_DIR)
+@click.option("--memory-limit", type=float, default=0.0, metavar="GB", help="Most memory to take; 0 is what is free.")
+@click.option("--manifest", type=click.Path(dir_okay=False, path_type=Path), help="File for params, losses, timings.")
+@params_options
+def main(content: Path, styles: tuple[Path, ...], output: Path, **options: Any) -> None:
+    """Paint CONTENT like STYLES."""
+    if output.suffix.lower() not in _FORMATS:
+        raise click.BadParameter(f"{output.name} should end in {', '.join(_FORMATS)}.", param_hint="--output")
+    try:
+        params = resolve(options["preset"], chosen_params(options))
+    except ValidationError as error:
+        raise click.UsageError(str(error.errors()[0]["msg"])) from None
+    try:
+        _paint(content, _styles(styles, options["shares"], options["mask_files"]), output, params, options)
+    except AtelierError as error:
+        _fail(f"{error.code}: {error.detail}")
+
+
+def _styles(files: tuple[Path, ...], shares: tuple[float, ...], mask_files: tuple[Path, ...]) -> list[Style]:
+    """Pair the styles with the weights and masks given for them, in their order."""
+    if max(len(shares), len(mask_files)) > len(files):
+        raise click.UsageError("There are more weights or masks than styles.")
+    found = []
+    for file, weight, mask in zip_longest(files, shares, mask_files):
+        style = Style(_decoded(file).rgb, 1.0 if weight is None else weight)
+        found.append(style if mask is None else style._replace(mask=_mask(mask)))
+    return found
+
+
+def _mask(file: Path) -> Mask:
+    mask = _decoded(file).mask
+    masks.check(mask)
+    return mask
+
+
+def _decoded(file: Path) -> images.Decoded:
+    return images.decode(file.read_bytes(), max_px=_MOST_PX)
+
+
+def _paint(content_file: Path, styles: list[Style], output: Path, params: StyleParams, options: dict[str, Any]) -> None:
+    """Load everything, paint, and write what was painted; a run that diverges leaves its last good picture."""
+    content, init_file = _decoded(content_file), options["init_file"]
+    subject = Subject(content.rgb, init=_decoded(init_file).rgb if init_file else None)
+    with _console.status("Starting TensorFlow …"):
+        network, planner = _opened(options)
+    film, last = Timelapse(params.timelapse), None
+    with Progress(*_COLUMNS, console=_console) as progress:
+        bar = progress.add_task("", total=None, loss="")
+        for last in _chunks(subject, styles, params, network, planner):
+            loss = f"loss {last.losses[-1].total:.4g}" if last.losses else ""
+            size = "{} × {}".format(*last.size)
+            progress.update(bar, completed=last.last, total=last.total, description=size, loss=loss)
+            if params.timelapse and not last.final:
+                film.see(last)
+    if last is None:
+        raise AtelierError("The engine made no step.")
+    _write(output, last, film, content.alpha)
+    if options["manifest"]:
+        facts = {"params": params.model_dump(), "weights": network.name, "weights_sha256": network.sha256, **last.facts}
+        options["manifest"].write_text(json.dumps(facts, indent=2) + "\n")
+    if last.error is not None:
+        _fail(f"{last.error.code}: {last.error.detail} {output} is the last good picture.")
+    _console.print(f"{output} · {last.facts['peak_memory_bytes'] / 1e9:.1f} GB at most", highlight=False)
+
+
+def _opened(options: dict[str, Any]) -> tuple[Network, Planner]:
+    """Start TensorFlow, which takes seconds, only once the command is known to be right."""
+    from worker.engine import device, weights
+    from worker.engine.plan import Planner
+
+    limit_bytes = int(options["memory_limit"] * 1e9)
+    device.prepare(limit_bytes)
+    network = weights.load(options["vgg19"], options["weights_dir"])
+    return network, Planner(options["weights_dir"] / "profile.json", limit_bytes=limit_bytes)
+
+
+def _chunks(
+    subject: Subject, styles: list[Style], params: StyleParams, network: Network, planner: Planner
+) -> Iterator[Chunk]:
+    from worker.engine.stylize import stylize
+
+    for found in stylize([subject], styles, params, network, planner=planner):
+        yield found[0]
+
+
+def _write(output: Path, last: Chunk, film: Timelapse, alpha: Mask | None) -> None:
+    """Write the picture, and the animation beside it if one was asked for."""
+    picture = last.image()
+    output.write_bytes(images.encode(picture, alpha, format=_FORMATS[output.suffix.lower()]))
+    animation = film.finished(picture, last)
+    if animation:
+        output.with_suffix(".timelapse.webp").write_bytes(animation)
+
+
+def _fail(message: str) -> NoReturn:
+    _console.print(message, style="red", highlight=False)
+    sys.exit(_FAILED)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    main()
