@@ -1,5 +1,4 @@
-"""What the overseer has seen, from look to look, of the jobs that its worker runs: who paints them, and since when
-nothing moves.
+"""What the overseer has seen of its worker's jobs, from look to look: who paints them, since when nothing moves.
 
 Pure: rows, process ids and times in. A child paints the jobs of a group in one loop, so that it lives as long as any
 of them moves; but each has a limit of its own, and may be the job of a child that is no more.

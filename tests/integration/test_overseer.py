@@ -2,93 +2,26 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import update
 
-from shared.db import jobs, queries, workers
-from shared.db.base import Database
+from shared.db import jobs, workers
 from shared.db.models import Job
 from shared.errors import DatabaseUnavailable
 from shared.states import Wish
-from tests.factories import add_job
-from worker.overseer import Overseer
+from tests.integration.overseeing import Rig
 
 
-class Tap:
-    is_open = True
-
-    def open(self) -> None:
-        self.is_open = True
-
-    def close(self) -> None:
-        self.is_open = False
-
-
-class Messages:
-    count = 0
-
-    def waiting(self) -> int:
-        return self.count
-
-    def send_paint(self, job_ids) -> bool:
-        return True
-
-
-class Rig:
-    """An overseer, with the time moved by hand."""
-
-    def __init__(self, settings, database: Database) -> None:
-        self.database, self.tap, self.messages, self.now = database, Tap(), Messages(), 1000.0
-        self.spawned: list[subprocess.Popen] = []
-        self.replaced, self.painting = 0, False
-        self.overseer = Overseer(
-            "w1", settings, database, self.messages, self.tap, self, replace=self.replace, clock=lambda: self.now
-        )
-        self.overseer.look()
-        self.start_child()
-
-    def children(self) -> list[int]:
-        return [child.pid for child in self.spawned if child.poll() is None]
-
-    def busy(self) -> bool:
-        return self.painting
-
-    def replace(self) -> None:
-        self.replaced += 1
-
-    def start_child(self) -> None:
-        self.spawned.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(120)"]))
-
-    def job(self, job_id: str) -> Job:
-        with self.database.reading() as session:
-            return queries.job(session, job_id)
-
-    def run_job(self, **values) -> str:
-        job_id = add_job(self.database, **values)
-        with self.database.writing() as session:
-            assert jobs.claim(session, job_id, worker="w1", weights={}, lease_s=20)
-        self.overseer.look()
-        return job_id
-
-    def make_step(self, job_id: str, step: int) -> None:
-        with self.database.writing() as session:
-            session.execute(update(Job).where(Job.id == job_id).values(progress={"step": step}))
-
-    def killed(self) -> bool:
-        return self.spawned[0].wait(10) == -9
+def refuse(*_: object) -> None:
+    raise DatabaseUnavailable
 
 
 @pytest.fixture
 def rig(settings, database) -> Iterator[Rig]:
-    made = Rig(settings, database)
-    yield made
-    for child in made.spawned:
-        child.kill()
-        child.wait(10)
+    with Rig(settings, database) as made:
+        yield made
 
 
 def test_a_worker_is_known_while_it_looks(rig, database) -> None:
@@ -150,8 +83,7 @@ def test_a_child_over_its_jobs_limit_is_killed_and_the_job_failed(rig) -> None:
 
 def test_the_job_of_a_child_that_died_goes_back_at_once_and_its_successor_lives(rig) -> None:
     job_id = rig.run_job()
-    rig.spawned[0].kill()
-    rig.spawned[0].wait(10)
+    rig.let_the_child_die()
     rig.start_child()
     rig.overseer.look()
     assert rig.job(job_id).state == "queued"
@@ -196,10 +128,6 @@ def test_a_busy_or_paused_worker_may_leave_messages_alone(rig, settings, databas
 def test_a_database_that_was_away_is_not_the_workers_fault(rig, settings, monkeypatch) -> None:
     rig.messages.count = 1
     with monkeypatch.context() as away:
-
-        def refuse(*_: object) -> None:
-            raise DatabaseUnavailable
-
         away.setattr(rig.database, "writing", refuse)
         rig.now += settings.starve_s + 1
         rig.overseer.look_patiently()
