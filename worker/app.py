@@ -39,6 +39,7 @@ from shared.dispatch import Dispatcher
 from shared.errors import DatabaseUnavailable
 from shared.settings import Settings
 from shared.storage import open_store
+from worker.announcer import Announcer
 from worker.overseer import Overseer
 from worker.painter import open_painter
 from worker.runner import Studio
@@ -79,14 +80,14 @@ def _configure_logs(**_: Any) -> None:
 @worker_process_init.connect(weak=False)
 def _open_studio(**_: Any) -> None:
     signal.signal(_DRAIN_SIGNAL, lambda *_: _drain.set())
-    painter = studio().painter
-    with database().writing("beat") as session:
-        workers.beat(session, name(), {"weights": dict(painter.weights), "device": dict(painter.device)})
-    log.info("worker_ready", worker=name(), weights=painter.weights["name"])
+    announcer().start()
+    log.info("worker_ready", worker=name(), weights=studio().painter.weights["name"])
 
 
-def end_if_spoilt() -> None:
-    """End this child after its job if the process may be broken; Celery's pool makes a fresh one."""
+def message_done() -> None:
+    """Make room for the next message; a process that may be broken ends, and Celery's pool makes a fresh one."""
+    dispatcher().nudge()
+    announcer().refresh()
     if _spoilt.is_set():
         log.warning("child_replaced")
         logging.shutdown()
@@ -180,3 +181,9 @@ def studio() -> Studio:
         draining=_drain.is_set,
         spoil=_spoilt.set,
     )
+
+
+@cache
+def announcer() -> Announcer:
+    """Return what says in the worker's row what this process paints with."""
+    return Announcer(name(), database(), studio().painter)

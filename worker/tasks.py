@@ -14,5 +14,4 @@ from worker.runner import run
 def paint(job_ids: list[str]) -> None:
     """Run the jobs of one message, then make room for the next."""
     run(job_ids, process.studio())
-    process.dispatcher().nudge()
-    process.end_if_spoilt()
+    process.message_done()

@@ -129,7 +129,7 @@ class Worker(Table):
 
     name: Mapped[str] = mapped_column(String(200), primary_key=True)
     wish: Mapped[str] = mapped_column(String(8), default=Wish.WORK)
-    #: Weights and device; null until its painter is ready.
+    #: Weights, device and capacity; null until its painter is ready.
     about: Mapped[dict[str, Any] | None]
     started_at: Mapped[datetime]
     seen_at: Mapped[datetime]

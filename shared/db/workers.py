@@ -42,6 +42,16 @@ def _arrive(session: Session, name: str, about: dict[str, Any] | None) -> None:
         return
 
 
+def about(session: Session, name: str) -> dict[str, Any] | None:
+    """Return what a worker last said of itself; None also if it is not known."""
+    return session.scalar(select(Worker.about).where(Worker.name == name))
+
+
+def describe(session: Session, name: str, about: dict[str, Any]) -> None:
+    """Keep what a worker says of itself; nothing happens to one that is not known."""
+    session.execute(update(Worker).where(Worker.name == name).values(about=about))
+
+
 def leave(session: Session, name: str) -> None:
     """Forget a worker that ends."""
     session.execute(delete(Worker).where(Worker.name == name))
