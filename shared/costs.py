@@ -35,8 +35,11 @@ _FIXED_BYTES = 100 * 2**20
 #: moments before and after an update. Tiles are updated in place, so that the last three are not held.
 _ADAM_ARRAYS = 9
 _ADAM_ARRAYS_TILED = 6
-#: L-BFGS keeps two for each update that it remembers, and these beside them.
+#: L-BFGS keeps two for each update that it remembers, and these beside them. In tiles it holds them twice while
+#: an update is made.
 _LBFGS_ARRAYS = 11
+#: The shortest history still worth its name.
+_LEAST_HISTORY = 2
 _ARRAY_BYTES = 12
 #: The passes over a tile, in units of an untiled step: its activations are computed twice.
 _TILED_WORK = 1.5
@@ -81,6 +84,7 @@ def estimate(params: StyleParams, content: Size, styles: list[Size], capacity: C
     """
     scales = [fitted(content, side) for side in long_sides(params, content, styles)]
     originals = sum(height * width for height, width in (content, *styles)) * _ARRAY_BYTES
+    params = remembering(params, scales[-1], capacity)
     if originals + least_bytes(params, scales[-1], capacity) > capacity.memory_bytes:
         largest = _largest(params, content, originals, capacity)
         raise TooLarge(
@@ -117,10 +121,26 @@ def formula_bytes(params: StyleParams, size: Size, precision: str, *, batch: int
     at_once = batch * _outer_area(params, size, tile)
     kept = sum(channels(layer) / stride(layer) ** 2 for layer in up_to(deepest(_layers(params)))) * item
     maps = sum(channels(layer) / stride(layer) ** 2 for layer in params.content_layers) * item
-    adam_arrays = _ADAM_ARRAYS_TILED if tile else _ADAM_ARRAYS
-    arrays = 2 * params.lbfgs_history + _LBFGS_ARRAYS if params.optimizer == "lbfgs" else adam_arrays
-    whole = area * (arrays * _ARRAY_BYTES + maps)
+    whole = area * (_arrays(params, tiled=tile > 0) * _ARRAY_BYTES + maps)
     return int(_FRAGMENTS * (_FIXED_BYTES + at_once * (kept + _PASSING_BYTES) + whole))
+
+
+def _arrays(params: StyleParams, *, tiled: bool) -> int:
+    """Count the pictures of float32 RGB that the optimizer and its surroundings hold."""
+    if params.optimizer == "lbfgs":
+        return _LBFGS_ARRAYS + (4 if tiled else 2) * params.lbfgs_history
+    return _ADAM_ARRAYS_TILED if tiled else _ADAM_ARRAYS
+
+
+def remembering(params: StyleParams, size: Size, capacity: Capacity) -> StyleParams:
+    """Shorten L-BFGS's history until a picture of `size` fits in the smallest tiles; unchanged where it does."""
+    while (
+        params.optimizer == "lbfgs"
+        and params.lbfgs_history > _LEAST_HISTORY
+        and least_bytes(params, size, capacity) > capacity.memory_bytes
+    ):
+        params = params.model_copy(update={"lbfgs_history": max(_LEAST_HISTORY, params.lbfgs_history // 2)})
+    return params
 
 
 def least_bytes(params: StyleParams, size: Size, capacity: Capacity) -> int:
@@ -187,7 +207,8 @@ def _largest(params: StyleParams, content: Size, reserved: int, capacity: Capaci
     fits, too_large = 0, params.size or max(content)
     while too_large - fits > 1:
         side = (fits + too_large) // 2
-        if reserved + least_bytes(params, fitted(content, side), capacity) <= capacity.memory_bytes:
+        size = fitted(content, side)
+        if reserved + least_bytes(remembering(params, size, capacity), size, capacity) <= capacity.memory_bytes:
             fits = side
         else:
             too_large = side

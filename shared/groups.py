@@ -43,7 +43,7 @@ def group_key(
     is too large or too narrow.
     """
     own = init_id is not None or any(style.get("mask") for style in styles)
-    if own or params.early_stop or params.optimizer == "lbfgs":
+    if own or params.early_stop or params.tile_size:
         return None
     try:
         sizes = scale_sizes(params, content_size)

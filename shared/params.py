@@ -131,28 +131,41 @@ class StyleParams(BaseModel):
         return self
 
 
+#: Scale-free losses over averaged, mirrored feature maps, coarse to fine: a painted look with any weights.
+_PAINTERLY: dict[str, Any] = {
+    "start_size": 96,
+    "scale_factor": 2.0,
+    "optimizer": "lbfgs",
+    "content_weight": 0.25,
+    "style_weight": 1.0,
+    "tv_weight": 0.3,
+    "content_layers": {"block3_conv2": 1.0},
+    "style_layers": {f"block{b}_conv1": 1.0 for b in range(1, 5)},
+    "loss_scaling": "target",
+    "pooling": "average",
+    "padding": "mirror",
+    "antialias": True,
+    "precision": "auto",
+    # for who takes Adam instead
+    "final_learning_rate": 0.002,
+    "beta_1": 0.9,
+    "epsilon": 1e-8,
+}
+
 #: What each preset is for, and what it sets apart from the defaults.
 PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     "classic": ("The published recipe, number for number: for comparison with other programs.", {}),
+    "fast": (
+        "A good picture in a quarter of the time: for trying things out and for large batches.",
+        _PAINTERLY | {"steps": 15},
+    ),
     "balanced": (
-        "Coarse to fine with scale-free losses: a painted look with any weights, the default.",
-        {
-            "start_size": 96,
-            "scale_factor": 2.0,
-            "steps": 50,
-            "final_learning_rate": 0.002,
-            "epsilon": 1e-8,
-            "beta_1": 0.9,
-            "content_weight": 0.25,
-            "style_weight": 1.0,
-            "tv_weight": 0.3,
-            "content_layers": {"block3_conv2": 1.0},
-            "style_layers": {f"block{b}_conv1": 1.0 for b in range(1, 5)},
-            "loss_scaling": "target",
-            "pooling": "average",
-            "padding": "mirror",
-            "antialias": True,
-        },
+        "Coarse to fine until little more is gained: the default, for most pictures.",
+        _PAINTERLY | {"steps": 60},
+    ),
+    "quality": (
+        "Larger, in smaller steps between scales, and to the end: for a picture to be printed.",
+        _PAINTERLY | {"size": 1024, "scale_factor": 2**0.5, "steps": 100, "lbfgs_history": 20},
     ),
 }
 DEFAULT_PRESET = "balanced"

@@ -1,6 +1,6 @@
 import pytest
 
-from shared.costs import LEAST_TILE_PX, Capacity, estimate, peak_bytes, step_gflop, tile_for
+from shared.costs import LEAST_TILE_PX, Capacity, estimate, peak_bytes, remembering, step_gflop, tile_for
 from shared.errors import InvalidParams, TooLarge
 from shared.params import StyleParams, resolve
 
@@ -41,7 +41,7 @@ def test_a_faster_device_takes_less_time_in_the_precision_asked_for() -> None:
 
 
 def test_a_picture_that_does_not_fit_whole_is_tiled_within_the_memory() -> None:
-    params = resolve("balanced", {"size": 3000})
+    params = resolve("balanced", {"size": 3000, "optimizer": "adam", "precision": "float32"})
 
     assert estimate(params, (3000, 3000), STYLES, LARGE).tile_size == 0
     tiled = estimate(params, (3000, 3000), STYLES, SMALL)
@@ -51,7 +51,7 @@ def test_a_picture_that_does_not_fit_whole_is_tiled_within_the_memory() -> None:
 
 
 def test_tiles_are_the_largest_that_fit() -> None:
-    params, size = resolve("balanced"), (3000, 3000)
+    params, size = resolve("balanced", {"optimizer": "adam", "precision": "float32"}), (3000, 3000)
     side = tile_for(params, size, SMALL)
 
     assert peak_bytes(params, size, SMALL, tile=side) <= SMALL.memory_bytes
@@ -101,3 +101,11 @@ def test_a_history_and_a_batch_take_memory() -> None:
 def test_a_picture_too_narrow_is_no_matter_of_memory() -> None:
     with pytest.raises(InvalidParams):
         estimate(StyleParams(size=64), (10, 400), STYLES, LARGE)
+
+
+def test_a_history_is_shortened_where_the_memory_does_not_hold_it() -> None:
+    params, size = resolve("quality"), (3000, 3000)
+
+    assert remembering(params, (500, 500), SMALL).lbfgs_history == params.lbfgs_history
+    shorter = remembering(params, size, SMALL).lbfgs_history
+    assert 2 <= shorter < params.lbfgs_history

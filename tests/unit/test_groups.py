@@ -64,7 +64,7 @@ def test_contents_that_differ_by_a_pixel_on_the_way_are_in_different_groups() ->
         {"init_id": "sha256:c"},
         {"styles": ({**STYLES[0], "mask": "sha256:m"},)},
         {"early_stop": 0.01},
-        {"optimizer": "lbfgs"},
+        {"tile_size": 64},
         {"size": 1024},
         {"content": (20, 2000)},
         {"content": (6000, 8000)},

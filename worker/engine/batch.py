@@ -149,6 +149,7 @@ class Batch:
             facts={
                 "precision": run.recipe.precision,
                 "tile_size": self._plan.tile,
+                "lbfgs_history": self._plan.history,
                 "batch": len(self.members),
                 "peak_memory_bytes": run.planner.peak_bytes,
             },

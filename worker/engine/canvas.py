@@ -48,9 +48,12 @@ class Canvas:
         """Whether there are steps to make at this scale."""
         return not (self.ended or self.left_scale)
 
-    def begin_scale(self, scale: int, size: tuple[int, int]) -> None:
-        """Go on to `scale`, painted at `size` (height, width): from the last one, or from a snapshot of this."""
-        params, resume = self.params, self.subject.resume
+    def begin_scale(self, scale: int, size: tuple[int, int], *, history: int = 0) -> None:
+        """Go on to `scale`, painted at `size` (height, width): from the last one, or from a snapshot of this.
+
+        L-BFGS remembers `history` updates, which memory may allow fewer of than the params say.
+        """
+        params, resume = self.params.model_copy(update={"lbfgs_history": history}), self.subject.resume
         self.content = resized(self.subject.content, size, antialias=params.antialias)
         if params.colors == "luminance":
             self.content = tf.constant(colors.grey(self.content[0].numpy())[np.newaxis])

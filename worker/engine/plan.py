@@ -14,7 +14,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from shared import logs
-from shared.costs import LEAST_TILE_PX, Capacity, formula_bytes, least_bytes, peak_bytes, step_gflop, tile_for
+from shared.costs import (
+    LEAST_TILE_PX,
+    Capacity,
+    formula_bytes,
+    least_bytes,
+    peak_bytes,
+    remembering,
+    step_gflop,
+    tile_for,
+)
 from shared.errors import TooLarge
 from shared.params import StyleParams
 from shared.vgg19 import aligned
@@ -36,17 +45,18 @@ log = logs.get(__name__)
 
 
 class Plan(NamedTuple):
-    """How many pictures at once, and the side of the tiles in pixels; 0 is whole pictures."""
+    """How many pictures at once, the side of the tiles in pixels, 0 for whole pictures, and L-BFGS's history."""
 
     batch: int
     tile: int
+    history: int = 0
 
     def smaller(self, size: tuple[int, int]) -> Plan | None:
         """Plan for less memory: half as many pictures, then tiles, then smaller tiles; None at the end."""
         if self.batch > 1:
-            return Plan(self.batch // 2, self.tile)
+            return self._replace(batch=self.batch // 2)
         side = aligned((self.tile or max(size)) // 2)
-        return Plan(1, side) if LEAST_TILE_PX <= side < (self.tile or max(size)) else None
+        return self._replace(tile=side) if LEAST_TILE_PX <= side < (self.tile or max(size)) else None
 
 
 class Planner:
@@ -80,6 +90,7 @@ class Planner:
         Pictures that may end at different steps are painted one by one, and so are those in tiles.
         """
         capacity = self.capacity
+        params = remembering(params, size, capacity)
         memory.reset_peak()
         self._before_bytes = memory.held_bytes()
         batch = 1 if params.early_stop or params.tile_size else count
@@ -88,7 +99,7 @@ class Planner:
         tile = tile_for(params, size, capacity) if batch == 1 else 0
         if tile and least_bytes(params, size, capacity) > capacity.memory_bytes:
             raise TooLarge(f"No memory here holds a picture of {max(size)} px, even in tiles.", size=max(size))
-        return Plan(batch, tile)
+        return Plan(batch, tile, params.lbfgs_history if params.optimizer == "lbfgs" else 0)
 
     def predicted_bytes(self, params: StyleParams, size: tuple[int, int], plan: Plan) -> int:
         """Predict the peak of this process while it paints by `plan`."""

@@ -76,7 +76,7 @@ def _scale(run: Run, scale: int, canvases: list[Canvas]) -> Iterator[dict[int, C
     size = run.sizes[scale - 1]
     plan = run.planner.plan(run.params, size, len(canvases))
     for canvas in canvases:
-        canvas.begin_scale(scale, size)
+        canvas.begin_scale(scale, size, history=plan.history)
     while members := [canvas for canvas in canvases if canvas.painting_on]:
         groups = [members[at : at + plan.batch] for at in range(0, len(members), plan.batch)]
         try:

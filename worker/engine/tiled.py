@@ -135,10 +135,11 @@ class Tiled:
 
         It ends with the step whose losses or gradient are not finite.
         """
-        painting = tf.nest.map_structure(_writable, painting)
+        if OPTIMIZERS[self._recipe.optimizer].by_pixel:
+            painting = tf.nest.map_structure(_writable, painting)
         log = []
         for done in range(first, first + count):
-            parts, found = self.gradient(painting.picture, targets, settings.weights)
+            parts, found = self.gradient(np.asarray(painting.picture), targets, settings.weights)
             finite = bool(np.isfinite(found).all())
             log.append(parts if finite else np.full_like(parts, np.nan))
             if not (finite and np.isfinite(parts).all()):
@@ -163,21 +164,26 @@ class Tiled:
     def _updated(
         self, painting: Painting, settings: Settings, loss: Any, gradient: Any, number: int, rate: Any
     ) -> Painting:
-        """Update a strip of rows at a time, unless the optimizer must see all of them at once."""
-        optimizer = OPTIMIZERS[self._recipe.optimizer]
+        """Update a strip of rows at a time, in place, unless the optimizer must see all of them at once."""
+        optimizer, count = OPTIMIZERS[self._recipe.optimizer], tf.constant(number)
+        if not optimizer.by_pixel:
+            state = self._functions.update(settings.optimizer, painting.state, loss, gradient, count, rate)
+            return self._averaged(painting, state, settings)
         height, width = painting.picture.shape[1:3]
-        rows = max(1, _STRIP_VALUES // (3 * width)) if optimizer.by_pixel else height
+        rows = max(1, _STRIP_VALUES // (3 * width))
         for top in range(0, height, rows):
-            strip = _strip(painting, slice(top, top + rows)) if optimizer.by_pixel else painting
+            strip = _strip(painting, slice(top, top + rows))
             slope = gradient[:, top : top + rows]
-            after = self._functions.update(settings.optimizer, strip.state, loss, slope, tf.constant(number), rate)
-            for kept, new in zip(strip.state, after, strict=True):
+            state = self._functions.update(settings.optimizer, strip.state, loss, slope, count, rate)
+            after = self._averaged(strip, state, settings)
+            for kept, new in zip(tf.nest.flatten(strip), tf.nest.flatten(after), strict=True):
                 kept[...] = new
-            if self._recipe.averaged:
-                strip.average[...] = updated(
-                    strip, strip.state, optimizer.shown(strip.state), float(settings.decay)
-                ).average
         return painting
+
+    def _averaged(self, painting: Painting, state: Any, settings: Settings) -> Painting:
+        if not self._recipe.averaged:
+            return Painting(state, painting.average)
+        return updated(painting, state, OPTIMIZERS[self._recipe.optimizer].shown(state), settings.decay)
 
     def _map_size(self, picture: NDArray[np.float32], layer: str) -> tuple[int, int]:
         return map_size((picture.shape[1], picture.shape[2]), layer, mirrored=self._recipe.padding == "mirror")

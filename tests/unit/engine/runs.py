@@ -13,7 +13,10 @@ from worker.engine.steps import Chunk, Losses, Picture, Style, Subject
 from worker.engine.stylize import stylize
 
 SHALLOW = {"content_layers": {"block2_conv1": 1.0}, "style_layers": {"block1_conv1": 1.0, "block2_conv1": 0.5}}
-SMALL = resolve("balanced", {"size": 64, "start_size": 32, "scale_factor": 2, "steps": 5, **SHALLOW})
+SMALL = resolve(
+    "balanced",
+    {"size": 64, "start_size": 32, "steps": 5, "optimizer": "adam", "precision": "float32", **SHALLOW},
+)
 
 
 def changed(**changes: Any) -> StyleParams:
@@ -29,8 +32,7 @@ class Fixed(Planner):
         self._plan = plan
 
     def plan(self, params: StyleParams, size: tuple[int, int], count: int) -> Plan:
-        super().plan(params, size, count)
-        return self._plan
+        return self._plan._replace(history=super().plan(params, size, count).history)
 
 
 def run(

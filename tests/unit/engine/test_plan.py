@@ -1,5 +1,4 @@
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -84,36 +83,31 @@ def test_a_peak_above_the_predicted_one_corrects_it_at_once(monkeypatch: pytest.
     assert planner.predicted_bytes(SMALL, size, Plan(1, 0)) == pytest.approx(2 * predicted, rel=0.01)
 
 
-_PAINTS_MORE_THAN_IT_MAY = """
+_ASKS_FOR_MORE_THAN_IT_MAY = """
 import os
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-from worker.engine import device, memory
-device.prepare()
+from worker.engine import device
+device.prepare(2 * 10**9)
+import tensorflow as tf
 from tests.unit.engine.conftest import random_kernels, smooth_picture
 from tests.unit.engine.runs import Fixed, changed, run
+from worker.engine.batch import Batch
 from worker.engine.network import Network
 from worker.engine.plan import Plan
+aimed = Batch._aimed
+Batch._aimed = lambda batch: (None if batch._plan.tile else tf.ones([2**29])) is None and aimed(batch)
+params = changed(size=300, start_size=0, steps=1)
 network = Network.of("random", random_kernels())
-params = changed(size=700, start_size=0, steps=1)
-chunks = run(smooth_picture(700, 700, 1), smooth_picture(64, 64, 2), params, network, planner=Fixed(Plan(1, 0)))
+chunks = run(smooth_picture(300, 300, 1), smooth_picture(64, 64, 2), params, network, planner=Fixed(Plan(1, 0)))
 print(chunks[-1].final, chunks[-1].facts["tile_size"])
 """
 
 
 def test_memory_that_really_runs_out_leads_to_tiles() -> None:
-    """In a process of its own, whose allocator ends at 300 MB; the whole picture would take above a gigabyte."""
-    environment = {**os.environ, "TF_MKL_ALLOC_MAX_BYTES": str(300 * 10**6)}
-
+    """In a process of its own that may take 2 GB, asks for one tensor of as much, and is told that it may not."""
     done = subprocess.run(
-        [sys.executable, "-c", _PAINTS_MORE_THAN_IT_MAY],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=150,
-        check=False,
+        [sys.executable, "-c", _ASKS_FOR_MORE_THAN_IT_MAY], capture_output=True, text=True, timeout=150, check=False
     )
 
     assert done.returncode == 0, done.stderr[-2000:]
-    final, tile = done.stdout.split()
-    assert final == "True"
-    assert 0 < int(tile) < 700
+    assert done.stdout.split() == ["True", "160"]
