@@ -1,6 +1,6 @@
 """Request bodies: raw bytes, JSON, or multipart with files, each read within bounds.
 
-Invariant: a multipart job is checked whole, images and parameters, before any part of it is kept.
+Invariant: nothing of a body is kept here; a multipart job is checked whole before any part of it is.
 """
 
 from __future__ import annotations
@@ -9,12 +9,11 @@ from typing import Any
 
 from flask import Request, json
 
-from api import usecases
-from api.schemas import JobRequest
+from api import checks, usecases
+from api.checks import Submission
 from api.services import Services
 from shared import ids
 from shared.errors import InvalidRequest, UnsupportedImage, UnsupportedMediaType
-from shared.params import StyleParams
 
 MULTIPART = "multipart/form-data"
 
@@ -34,10 +33,10 @@ def image_bytes(request: Request) -> bytes:
     return data
 
 
-def job_request(request: Request, services: Services) -> tuple[JobRequest, StyleParams]:
-    """Read a job from JSON or multipart, keeping the multipart's images once all of it has been checked."""
+def submission(request: Request, services: Services) -> Submission:
+    """Read a job from JSON, or from multipart with its files."""
     if request.mimetype != MULTIPART:
-        return usecases.parse(services, _json_object(request))
+        return Submission(*usecases.parse(services, _json_object(request)))
     body = _request_part(request)
     contents, styles = ([file.read() for file in request.files.getlist(name)] for name in ("content", "style"))
     if len(contents) > 1:
@@ -47,12 +46,8 @@ def job_request(request: Request, services: Services) -> tuple[JobRequest, Style
     if styles:
         body["styles"] = [{"image": ids.image_id(data)} for data in styles]
     parsed = usecases.parse(services, body)
-    files = [*contents, *styles]
-    for data in files:
-        usecases.inspect(services, data)
-    for data in files:
-        usecases.upload(services, data)
-    return parsed
+    files = {ids.image_id(data): data for data in (*contents, *styles)}
+    return Submission(*parsed, {image_id: checks.inspect(services, data) for image_id, data in files.items()})
 
 
 def _json_object(request: Request) -> dict[str, Any]:

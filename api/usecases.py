@@ -11,14 +11,14 @@ from pydantic import ValidationError
 from redis import RedisError
 from sqlalchemy.exc import IntegrityError
 
+from api import checks
+from api.checks import File, Submission
 from api.problems import invalid
 from api.schemas import JobRequest
 from api.services import Services
-from shared import clock, ids, images, logs
-from shared.db import jobs, queries, workers
+from shared import clock, ids, logs
+from shared.db import jobs, workers
 from shared.db.models import Image, Job
-from shared.errors import InvalidParams, UnknownImage
-from shared.images import ImageInfo
 from shared.params import StyleParams, resolve
 from shared.states import State, Wish
 from shared.storage import image_key
@@ -26,15 +26,9 @@ from shared.storage import image_key
 log = logs.get(__name__)
 
 
-def inspect(services: Services, data: bytes) -> ImageInfo:
-    """Prove an upload whole and within bounds."""
-    settings = services.settings
-    return images.inspect(data, max_bytes=settings.max_upload_bytes, max_px=settings.max_upload_px)
-
-
-def upload(services: Services, data: bytes) -> tuple[Image, bool]:
+def upload(services: Services, file: File) -> tuple[Image, bool]:
     """Keep an image, bytes first; return it and whether it is new. Equal bytes are one image."""
-    info = inspect(services, data)
+    data, info = file
     image = Image(
         id=ids.image_id(data),
         width=info.width,
@@ -75,22 +69,22 @@ def parse(services: Services, body: Mapping[str, object]) -> tuple[JobRequest, S
 
 def _check_limit(request: JobRequest, most_s: float) -> None:
     if request.time_limit_s is not None and request.time_limit_s > most_s:
-        detail = f"/time_limit_s: No job runs here for more than {most_s:g} s."
-        mistake = {"pointer": "/time_limit_s", "detail": detail, "le": most_s, "unit": "s"}
-        raise InvalidParams(f"The request has 1 mistake: {detail}", errors=[mistake])
+        raise checks.mistake("/time_limit_s", f"No job runs here for more than {most_s:g} s.", le=most_s, unit="s")
 
 
-def submit(services: Services, request: JobRequest, params: StyleParams) -> Job:
-    """Queue a job: nothing → queued. Raises `UnknownImage` for images that were never uploaded."""
-    styles = request.style_choices()
-    wanted = {request.content, *(style.image for style in styles)}
+def submit(services: Services, submission: Submission) -> Job:
+    """Check a job, keep the pictures that came with it and queue it: nothing → queued. Raises as `checks.check`."""
+    checks.check(services, submission)
+    for file in submission.files.values():
+        upload(services, file)
+    request = submission.request
     job = Job(
         id=ids.new_id(),
         preset=request.preset.value,
-        params=params.model_dump(mode="json"),
+        params=submission.params.model_dump(mode="json"),
         weights_wanted=None if request.weights == "auto" else request.weights,
         content_id=request.content,
-        styles=[style.model_dump() for style in styles],
+        styles=[style.model_dump() for style in request.style_choices()],
         priority=request.priority,
         start_by=request.start_by,
         time_limit_s=request.time_limit_s,
@@ -98,9 +92,6 @@ def submit(services: Services, request: JobRequest, params: StyleParams) -> Job:
         annotations=request.metadata,
     )
     with services.database.writing("submit") as session:
-        unknown = sorted(wanted - queries.known_images(session, list(wanted)))
-        if unknown:
-            raise UnknownImage(f"No image {unknown[0]} has been uploaded.", images=unknown)
         jobs.create(session, job)
     log.info("job_queued", job_id=job.id, preset=job.preset)
     services.dispatcher.nudge()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request
 
-from api import uploads, usecases
+from api import checks, uploads, usecases
 from api.openapi import BINARY, operation
 from api.schemas import ImageView
 from api.services import services
@@ -37,7 +37,7 @@ _FILE = {"type": "object", "properties": {"file": BINARY}, "required": ["file"]}
 )
 def upload() -> tuple[Response, int]:
     """Keep an uploaded image."""
-    image, is_new = usecases.upload(services(), uploads.image_bytes(request))
+    image, is_new = usecases.upload(services(), checks.inspect(services(), uploads.image_bytes(request)))
     response = Response(image_view(image).model_dump_json(), content_type="application/json")
     response.headers["Location"] = f"/v1/images/{image.id}"
     return response, 201 if is_new else 200

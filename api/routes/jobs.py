@@ -45,8 +45,7 @@ _MULTIPART = {
 )
 def submit() -> tuple[Response, int]:
     """Queue a job."""
-    wanted, params = uploads.job_request(request, services())
-    job = usecases.submit(services(), wanted, params)
+    job = usecases.submit(services(), uploads.submission(request, services()))
     return _shown(job_view(job, services().settings)), 202
 
 
