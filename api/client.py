@@ -188,6 +188,10 @@ class Client(Connection):
         chosen = format or format_of(path)
         write_whole(path, self.result(job_id, chosen))
 
+    def timelapse(self, job_id: str) -> bytes:
+        """Return the animation of the painting, a WebP; only a job with the parameter `timelapse` has one."""
+        return self._request("GET", _job_path(job_id, "timelapse")).content
+
     def preview(self, job_id: str) -> bytes:
         """Return the newest frame of a running job, an encoded picture."""
         return self._request("GET", _job_path(job_id, "preview")).content

@@ -106,7 +106,8 @@ def _links(job: Job) -> dict[str, str]:
     path = f"/v1/jobs/{job.id}"
     links = {"self": path, **{name: f"{path}/{name}" for name in ("events", "preview", "losses")}}
     if job.result:
-        links |= {name: f"{path}/{name}" for name in ("result", "manifest")}
+        film = ("timelapse",) if "timelapse_key" in job.result else ()
+        links |= {name: f"{path}/{name}" for name in ("result", "manifest", *film)}
     if job.state not in TERMINAL:
         links["cancel"] = f"{path}/cancel"
     return links

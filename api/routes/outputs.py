@@ -1,8 +1,8 @@
-"""What a job gives while it runs and when it has ended: events, previews, losses, the picture, its manifest."""
+"""What a job gives while it runs and when it has ended: events, previews, losses, picture, timelapse, manifest."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import BytesIO
 
 from flask import Blueprint, Response, json, request, send_file
@@ -90,17 +90,21 @@ def result(job_id: str) -> Response:
     if format_name not in _FORMATS:
         mistake = {"pointer": "format", "detail": f"one of {', '.join(_FORMATS)}"}
         raise errors.InvalidParams(f"format is one of {', '.join(_FORMATS)}.", errors=[mistake])
+    return _sent(_finished(job_id), format_name, lambda job: _encoded(job, format_name))
+
+
+@blueprint.get("/timelapse")
+@operation(
+    "Fetch the animation of the painting, if one was asked for",
+    returns={"image/webp": BINARY},
+    errors=(errors.NotFound, errors.NotFinished, errors.NoResult),
+)
+def timelapse(job_id: str) -> Response:
+    """Send the animation, whole or a range of it."""
     job = _finished(job_id)
-    etag = f"{job.id}-{job.attempt}-{format_name}"
-    if etag in request.if_none_match:
-        return Response(status=304, headers={"ETag": f'"{etag}"'})
-    data = _stored(job, "key")
-    if format_name != "png":
-        data = images.encode(*images.decode(data, max_px=10**9), format=format_name)
-    name = f"atelier-{job.id}.{'jpg' if format_name == 'jpeg' else format_name}"
-    return send_file(
-        BytesIO(data), mimetype=images.MEDIA_TYPES[format_name], download_name=name, etag=etag, conditional=True
-    )
+    if "timelapse_key" not in (job.result or {}):
+        raise errors.NotFound("There is no timelapse of this job; the parameter `timelapse` asks for one.")
+    return _sent(job, "webp", lambda job: _stored(job, "timelapse_key"), part="-timelapse")
 
 
 @blueprint.get("/manifest")
@@ -128,6 +132,22 @@ def _finished(job_id: str) -> Job:
         reason = f": {job.error_code}" if job.state == State.FAILED else ""
         raise errors.NoResult(f"The job has {job.state} without a picture{reason}.", state=job.state)
     return job
+
+
+def _sent(job: Job, format_name: str, read: Callable[[Job], bytes], part: str = "") -> Response:
+    """Send a file of a job that never changes, unless the client has it; `part` sets it apart from the result."""
+    etag = f"{job.id}-{job.attempt}{part}-{format_name}"
+    if etag in request.if_none_match:
+        return Response(status=304, headers={"ETag": f'"{etag}"'})
+    name = f"atelier-{job.id}{part}.{'jpg' if format_name == 'jpeg' else format_name}"
+    media_type = images.MEDIA_TYPES[format_name]
+    return send_file(BytesIO(read(job)), mimetype=media_type, download_name=name, etag=etag, conditional=True)
+
+
+def _encoded(job: Job, format_name: str) -> bytes:
+    """Return the picture in a format: as it is stored, or made anew from that."""
+    png = _stored(job, "key")
+    return png if format_name == "png" else images.encode(*images.decode(png, max_px=10**9), format=format_name)
 
 
 def _stored(job: Job, key: str) -> bytes:

@@ -118,8 +118,34 @@ def test_the_picture_comes_in_each_format_and_in_ranges(client, painted) -> None
     assert client.get(f"{url}?format=bmp").status_code == 422
 
 
+def submitted(client, image_id, **params) -> str:
+    request = {"content": image_id, "style": image_id, "params": {"size": 32, "steps": 8, **params}}
+    return client.post("/v1/jobs", json=request).json["id"]
+
+
+def test_a_timelapse_is_linked_and_sent_where_one_was_asked_for(client, studio, image_id) -> None:
+    job_id = submitted(client, image_id, timelapse=3)
+    assert "timelapse" not in client.get(f"/v1/jobs/{job_id}").json["links"]
+    run([job_id], studio)
+    url = client.get(f"/v1/jobs/{job_id}").json["links"]["timelapse"]
+    answer = client.get(url)
+    film = Image.open(BytesIO(answer.data))
+    assert (answer.content_type, film.format, film.n_frames) == ("image/webp", "WEBP", 3)
+    assert answer.headers["Content-Disposition"].endswith(f"atelier-{job_id}-timelapse.webp")
+    assert client.get(url, headers={"If-None-Match": answer.headers["ETag"]}).status_code == 304
+    assert client.get(f"/v1/jobs/{job_id}/result?format=webp").headers["ETag"] != answer.headers["ETag"]
+    assert client.get(url, headers={"Range": "bytes=10-19"}).data == answer.data[10:20]
+
+
+def test_a_job_without_a_timelapse_has_no_link_to_one(client, painted) -> None:
+    assert "timelapse" not in client.get(f"/v1/jobs/{painted}").json["links"]
+    answer = client.get(f"/v1/jobs/{painted}/timelapse")
+    assert (answer.status_code, answer.json["code"]) == (404, "not_found")
+    assert "parameter `timelapse`" in answer.json["detail"]
+
+
 def test_the_result_of_an_unfinished_job_is_a_conflict(client, job_id) -> None:
-    for path in ("result", "manifest"):
+    for path in ("result", "timelapse", "manifest"):
         answer = client.get(f"/v1/jobs/{job_id}/{path}")
         assert (answer.status_code, answer.json["code"]) == (409, "not_finished")
 

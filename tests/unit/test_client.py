@@ -243,11 +243,13 @@ def test_a_download_is_whole_or_nothing(tmp_path: Path) -> None:
 
 
 def test_it_fetches_what_a_job_left() -> None:
-    answers = (Answer(body=b"frame"), as_json({"total": [2.0, 1.0]}), as_json({"device": {}}))
-    with talking(*answers) as (_server, client):
+    left = (as_json({"total": [2.0, 1.0]}), as_json({"device": {}}))
+    with talking(Answer(body=b"frame"), Answer(body=b"film"), *left) as (server, client):
         assert client.preview("j") == b"frame"
+        assert client.timelapse("j") == b"film"
         assert client.losses("j")["total"] == [2.0, 1.0]
         assert client.manifest("j") == {"device": {}}
+    assert server.asked[1].path == "/v1/jobs/j/timelapse"
 
 
 def test_a_server_that_is_not_ready_says_what_is_away() -> None:
