@@ -53,8 +53,8 @@ def preview(job_id: str) -> Response:
     except RedisError:
         data = None
     if job.result:
-        rgb = images.decode(_stored(job, "key"), max_px=services().settings.max_upload_px).rgb
-        data = images.encode(images.thumbnail(rgb, services().settings.preview_px), format="jpeg", quality=85)
+        rgb, alpha = images.decode(_stored(job, "key"), max_px=services().settings.max_upload_px)
+        data = images.encode(images.thumbnail(rgb, services().settings.preview_px), alpha, format="jpeg", quality=85)
     if data is None:
         raise errors.NotFound("There is no frame of this job yet.")
     response = Response(data, content_type="image/jpeg")
@@ -81,7 +81,7 @@ def losses(job_id: str) -> Response:
 @operation(
     "Fetch the picture",
     returns={f"image/{name}": BINARY for name in _FORMATS},
-    query={"format": "png (as painted), jpeg or webp."},
+    query={"format": "png (as painted), jpeg (what is transparent on white) or webp."},
     errors=(errors.NotFound, errors.NotFinished, errors.NoResult, errors.InvalidParams),
 )
 def result(job_id: str) -> Response:

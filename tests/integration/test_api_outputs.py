@@ -6,10 +6,12 @@ import json
 import threading
 from io import BytesIO
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from api.client_events import parse
+from shared import images
 from shared.progress import RedisProgress
 from tests.integration.test_api_jobs import claim, step
 from tests.integration.test_runner import FakePainter
@@ -116,6 +118,36 @@ def test_the_picture_comes_in_each_format_and_in_ranges(client, painted) -> None
     assert (part.status_code, part.data) == (206, whole.data[10:20])
     assert client.get(url, headers={"If-None-Match": whole.headers["ETag"]}).status_code == 304
     assert client.get(f"{url}?format=bmp").status_code == 422
+
+
+@pytest.fixture
+def half_seen(client, studio) -> str:
+    """A painted job whose content's left half is transparent."""
+    alpha = np.ones((16, 24), np.float32)
+    alpha[:, :12] = 0
+    png = images.encode(np.full((16, 24, 3), 0.25, np.float32), alpha, format="png")
+    job_id = submitted(client, client.post("/v1/images", data=png, content_type="image/png").json["id"])
+    run([job_id], studio)
+    return job_id
+
+
+def decoded(answer) -> images.Decoded:
+    return images.decode(answer.data, max_px=10**6)
+
+
+@pytest.mark.parametrize("name", ["png", "webp"])
+def test_png_and_webp_keep_the_opacity_of_a_picture(client, half_seen, name) -> None:
+    rgb, alpha = decoded(client.get(f"/v1/jobs/{half_seen}/result?format={name}"))
+    assert np.array_equal(alpha[0], [0] * 12 + [1] * 12)
+    assert np.abs(rgb[:, 14:] - 0.25).max() < 0.03
+
+
+@pytest.mark.parametrize("path", ["result?format=jpeg", "preview"])
+def test_jpeg_shows_what_is_transparent_on_white(client, half_seen, path) -> None:
+    rgb, alpha = decoded(client.get(f"/v1/jobs/{half_seen}/{path}"))
+    assert alpha is None
+    assert rgb[:, :10].min() > 0.97
+    assert np.abs(rgb[:, 14:] - 0.25).max() < 0.03
 
 
 def submitted(client, image_id, **params) -> str:
