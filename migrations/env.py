@@ -10,14 +10,17 @@ from sqlalchemy import Connection
 
 import shared.db.models  # noqa: F401 - fills Table.metadata, which autogenerate and `check` compare with
 from shared.db.base import Table, connect
+from shared.db.sqlite import WRITING
 from shared.settings import Settings
 
 
 def run(connection: Connection) -> None:
     """Run the versions in one transaction each.
 
-    SQLite changes a table by rebuilding it; with foreign keys on, dropping the old `jobs` would delete all events.
+    SQLite changes a table by rebuilding it; with foreign keys on, dropping the old `jobs` would delete all events. A
+    version reads before it writes, so that it needs the write lock from the beginning.
     """
+    connection = connection.execution_options(**{WRITING: True})
     if connection.dialect.name == "sqlite":  # past SQLAlchemy, which would begin a transaction; in one it is ignored
         connection.connection.cursor().execute("PRAGMA foreign_keys=OFF")
     context.configure(

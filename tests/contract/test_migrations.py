@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
 from alembic.script import ScriptDirectory
 from sqlalchemy import ClauseElement, Engine, inspect, text
 
 import migrations
 import shared.db.models  # noqa: F401 - fills Table.metadata
-from shared.db import queries
+from shared.db import queries, workers
 from shared.db.base import Database, Table
+from shared.errors import DatabaseUnavailable
 from tests.factories import add_job
 
 #: All versions, the newest first.
@@ -84,3 +88,23 @@ def test_jobs_and_their_events_outlive_every_change_of_the_schema(database: Data
     with database.reading() as session:
         assert queries.job(session, job_id).priority == 7
         assert [event.name for event in queries.job_events(session, job_id)] == ["job_queued"]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_worker_that_looks_meanwhile_stops_no_version(database, settings) -> None:
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.is_set():
+            with suppress(DatabaseUnavailable), database.writing() as session:  # without its table, it is not there
+                workers.beat(session, "w1")
+
+    worker = threading.Thread(target=look)
+    worker.start()
+    try:
+        for _ in range(5):
+            migrations.downgrade(settings.database_url, "base")
+            migrations.upgrade(settings.database_url)
+    finally:
+        done.set()
+        worker.join()
