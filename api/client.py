@@ -14,10 +14,9 @@ from __future__ import annotations
 import contextlib
 import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 from urllib.parse import quote
 
 import httpx
@@ -29,6 +28,7 @@ from api.client_models import (
     ApiProblem,
     Backlog,
     ClientError,
+    DryRun,
     Event,
     Image,
     Job,
@@ -36,6 +36,7 @@ from api.client_models import (
     Unreachable,
     Worker,
 )
+from api.client_request import Source, Style, Wishes, job_request
 from api.outputs import format_of, write_whole
 from shared.states import Wish
 
@@ -44,6 +45,7 @@ __all__ = [
     "Backlog",
     "Client",
     "ClientError",
+    "DryRun",
     "Event",
     "Image",
     "Job",
@@ -52,9 +54,6 @@ __all__ = [
     "Wish",
     "Worker",
 ]
-
-#: An image: the id of an uploaded one, a file, or encoded bytes.
-Source = str | Path | bytes
 
 #: Jobs asked for at a time.
 _PAGE = 100
@@ -103,41 +102,15 @@ class Client(Connection):
 
     # -- jobs
 
-    def submit(  # noqa: PLR0913 - one for each thing that may be wished
-        self,
-        content: Source,
-        styles: Sequence[Source | tuple[Source, float]],
-        *,
-        preset: str | None = None,
-        params: Mapping[str, Any] | None = None,
-        weights: str | None = None,
-        label: str | None = None,
-        priority: int | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        start_by: datetime | None = None,
-        time_limit_s: float | None = None,
-    ) -> Job:
-        """Upload what is not an id yet and ask for a picture; a style may come with its share in the blend.
-
-        A job that has not begun by `start_by`, a moment with its zone, expires.
-        """
-        shares = [style if isinstance(style, tuple) else (style, 1.0) for style in styles]
-        wishes = {
-            "preset": preset,
-            "params": dict(params or {}),
-            "weights": weights,
-            "label": label,
-            "priority": priority,
-            "metadata": dict(metadata or {}),
-            "start_by": start_by.isoformat(timespec="milliseconds") if start_by else None,
-            "time_limit_s": time_limit_s,
-        }
-        request = {
-            "content": self._image_id(content),
-            "styles": [{"image": self._image_id(style), "weight": share} for style, share in shares],
-            **{name: value for name, value in wishes.items() if value is not None and value != {}},
-        }
+    def submit(self, content: Source, styles: Sequence[Style], **wishes: Unpack[Wishes]) -> Job:
+        """Upload what is not an id yet and ask for a picture; a style may come with its share in the blend."""
+        request = job_request(content, styles, wishes, self._image_id)
         return self._get(Job, "POST", "/v1/jobs", json=request)
+
+    def dry_run(self, content: Source, styles: Sequence[Style], **wishes: Unpack[Wishes]) -> DryRun:
+        """Upload what is not an id yet and ask what `submit` would do and what that would take; nothing is queued."""
+        request = job_request(content, styles, wishes, self._image_id)
+        return self._get(DryRun, "POST", "/v1/jobs", json=request, params={"dry_run": "true"})
 
     def job(self, job_id: str) -> Job:
         """Return a job as it is now."""

@@ -85,6 +85,33 @@ class Job(_Answer):
         return self.state in TERMINAL
 
 
+class Size(_Answer):
+    """A size in pixels."""
+
+    width: int
+    height: int
+
+
+class Estimate(_Answer):
+    """What a run is predicted to take; `tile_size` is the side of the tiles in px, 0 if the picture is painted whole.
+
+    `scales` are the sizes painted one after the other.
+    """
+
+    seconds: float
+    peak_bytes: int
+    tile_size: int = 0
+    scales: list[Size] = []
+
+
+class DryRun(_Answer):
+    """What a job would be: its params in full, and an estimate if a worker is there to go by."""
+
+    preset: str
+    params: dict[str, Any]
+    estimate: Estimate | None = None
+
+
 class Worker(_Answer):
     """A worker: what it does, and what is wished of it."""
 

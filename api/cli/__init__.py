@@ -1,7 +1,7 @@
 """The `atelier` command: one file for each kind of command.
 
-`jobs` and `operators` talk to a server, `processes` starts one, `checks` looks at this machine. Failures become
-a sentence and an exit code in `exits`.
+`submit`, `jobs` and `operators` talk to a server, `processes` starts one, `checks` looks at this machine.
+Failures become a sentence and an exit code in `exits`.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import click
 
 from api.cli.checks import doctor
 from api.cli.exits import Guarded
-from api.cli.jobs import cancel, list_jobs, show, submit, watch
+from api.cli.jobs import cancel, list_jobs, show, watch
 from api.cli.operators import queue, workers
 from api.cli.processes import api, db, demo, maintenance, up, worker
+from api.cli.submit import submit
 
 
 @click.group(cls=Guarded, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from api.cli.bar import duration_text, step_text, waiting_text
-from api.client_models import Backlog, Job, Worker
+from api.client_models import Backlog, Estimate, Job, Worker
 from shared import clock
 from shared.states import State
 
@@ -92,6 +92,21 @@ def print_backlog(backlog: Backlog) -> None:
         "held": backlog.held_for and f"until this is mended: {backlog.held_for}",
     }
     _print_sheet((name, value) for name, value in facts.items() if value is not None)
+
+
+def print_estimate(estimate: Estimate | None) -> None:
+    """Print what a run is predicted to take."""
+    if estimate is None:
+        _print_sheet([("estimate", "none: no worker has yet said what its device can do")])
+        return
+    sizes = ", ".join(f"{size.width}×{size.height}" for size in estimate.scales)
+    facts = {
+        "time": f"about {duration_text(estimate.seconds)}",
+        "memory": f"{estimate.peak_bytes / 1e9:.1f} GB at most",
+        "scales": sizes and f"{sizes} px",
+        "tiles": estimate.tile_size and f"{estimate.tile_size} px",
+    }
+    _print_sheet((name, value) for name, value in facts.items() if value)
 
 
 def _table(columns: Iterable[tuple[str, int, Literal["left", "right"]]]) -> Table:

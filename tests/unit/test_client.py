@@ -61,6 +61,38 @@ def test_a_deadline_and_a_limit_are_sent_with_the_zone() -> None:
     assert (sent["start_by"], sent["time_limit_s"]) == ("2030-01-31T12:00:00.000+02:00", 90)
 
 
+def test_masks_and_a_beginning_go_with_the_job() -> None:
+    with talking(as_json(IMAGE), as_json(IMAGE), as_json(JOB, 202)) as (server, client):
+        client.submit("sha256:01", ["sha256:02", "sha256:03"], masks=[None, b"mask"], init_image=b"start")
+    assert [asked.body for asked in server.asked[:2]] == [b"mask", b"start"]
+    assert json.loads(server.asked[2].body) == {
+        "content": "sha256:01",
+        "styles": [
+            {"image": "sha256:02", "weight": 1.0},
+            {"image": "sha256:03", "weight": 1.0, "mask": "sha256:ab"},
+        ],
+        "init_image": "sha256:ab",
+    }
+
+
+def test_a_mask_without_a_style_is_refused_before_anything_is_sent() -> None:
+    with talking() as (server, client), pytest.raises(ValueError, match="2 masks for 1 style"):
+        client.submit(b"content", ["sha256:02"], masks=["sha256:03", "sha256:04"])
+    assert server.asked == []
+
+
+def test_a_dry_run_tells_what_a_job_would_take() -> None:
+    estimate = {"seconds": 3.5, "peak_bytes": 10, "tile_size": 0, "scales": [{"width": 48, "height": 32}]}
+    answer = {"preset": "fast", "params": {"size": 48}, "estimate": estimate}
+    with talking(as_json(answer), as_json({**answer, "estimate": None})) as (server, client):
+        found = client.dry_run("sha256:ab", ["sha256:cd"], preset="fast")
+        assert client.dry_run("sha256:ab", ["sha256:cd"]).estimate is None
+    assert server.asked[0].path == "/v1/jobs?dry_run=true"
+    assert json.loads(server.asked[0].body)["preset"] == "fast"
+    assert found.estimate is not None
+    assert (found.estimate.seconds, found.estimate.scales[0].width) == (3.5, 48)
+
+
 @pytest.mark.parametrize(("wish", "verb"), [(Wish.WORK, "resume"), (Wish.PAUSE, "pause"), ("drain", "drain")])
 def test_it_instructs_workers_whatever_their_names(wish: Wish, verb: str) -> None:
     with talking(as_json({"name": "host 1", "state": "idle"})) as (server, client):

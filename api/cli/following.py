@@ -1,0 +1,59 @@
+"""Seeing a job to its end: its bar, its picture, its fate; shared by the commands that submit or watch one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from api.cli.bar import JobBar
+from api.cli.exits import Interrupted, ensure_succeeded
+from api.client import Client
+from api.client_models import Job
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+out_option = click.option(
+    "-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help="Where to write the picture."
+)
+no_wait_option = click.option("--no-wait", is_flag=True, help="Print the job's id and return at once.")
+
+
+def check_waiting(out: Path | None, *, no_wait: bool) -> None:
+    """Raise a `UsageError` if nobody will be there to write the picture."""
+    if no_wait and out:
+        raise click.UsageError("--no-wait leaves before there is a picture to write: drop it or -o.")
+
+
+def follow(client: Client, job: Job, way_back: str) -> Job:
+    """Show a job's bar until it ends; on Ctrl-C leave it running and say the `way_back`."""
+    try:
+        with JobBar(job) as bar:
+            return client.wait(job.id, bar.show)
+    except KeyboardInterrupt:
+        raise Interrupted(f"The job goes on without you. Come back with `{way_back}`.") from None
+
+
+def finish(client: Client, job: Job, out: Path | None) -> Job:
+    """See a job to its end, write its picture, or the part of it that was painted, and judge it."""
+    way_back = f"atelier watch {job.id}" + (f" -o {out}" if out else "")
+    ended = job if job.ended else follow(client, job, way_back)
+    if out and ended.result:
+        client.download(ended.id, out)
+        say(f"Wrote {out}.")
+    ensure_succeeded(ended)
+    return ended
+
+
+def tell(job: Job, sentence: str | None, *, as_json: bool) -> None:
+    """Print a job as JSON, or a sentence about it if there is one."""
+    if as_json:
+        click.echo(json.dumps(job.raw(), indent=2))
+    elif sentence:
+        click.echo(sentence)
+
+
+def say(sentence: str) -> None:
+    """Tell people something, on stderr, since stdout is for programs."""
+    Console(stderr=True).print(sentence, highlight=False, markup=False, soft_wrap=True)
