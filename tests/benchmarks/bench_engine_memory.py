@@ -1,0 +1,110 @@
+"""The engine's memory: a huge picture within a limit, predictions that hold, no growth with the number of shapes."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from shared.params import resolve
+from shared.settings import Settings
+from tests.benchmarks.engine_runs import chunks_of, held_bytes, in_a_process, network, painting, scene
+from tests.benchmarks.registry import bench
+
+#: Sizes, batches and optimizers whose peak is predicted: long side, pictures, preset and changes.
+_RUNS: list[tuple[int, int, str, dict[str, Any]]] = [
+    (192, 1, "balanced", {}),
+    (384, 1, "balanced", {}),
+    (768, 1, "balanced", {}),
+    (1280, 1, "balanced", {}),
+    (512, 1, "balanced", {"optimizer": "adam", "precision": "float32"}),
+    (128, 8, "fast", {}),
+    (256, 4, "fast", {"optimizer": "adam"}),
+    (512, 1, "classic", {}),
+    (900, 1, "classic", {}),
+    (1024, 1, "balanced", {"tile_size": 384}),
+]
+
+
+@bench("engine: peak of 2 steps at 4096x3072, limit 4.8 GB", "GB", 5.0)
+def peak_of_a_huge_picture() -> float:
+    """Paint it from the command line, in a process of its own; its largest resident memory."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, picture in (("content", scene(768, 1024)), ("style", painting(400, 512))):
+            Image.fromarray(np.uint8(picture * 255)).save(f"{folder}/{name}.png")
+        Image.open(f"{folder}/content.png").resize((4096, 3072)).save(f"{folder}/content.png")
+        child = in_a_process(
+            *("-m", "worker.engine", f"{folder}/content.png", f"{folder}/style.png", "-o", f"{folder}/out.jpg"),
+            *("--size", "0", "--start-size", "0", "--steps", "2", "--memory-limit", "4.8"),
+            *("--vgg19", "patch", "--weights-dir", str(Settings.load().weights_dir)),
+        )
+        if Image.open(f"{folder}/out.jpg").size != (4096, 3072):
+            raise AssertionError("the picture has another size")
+    return child.peak_bytes / 1e9
+
+
+@bench("engine: predicted peak off the measured one, worst of ten", "share", 0.25)
+def predicted_peak_off_the_measured_one() -> float:
+    """Compare both ways."""
+    return max(abs(predicted / measured - 1) for predicted, measured in _peaks())
+
+
+@bench("engine: predicted peak under the measured one, worst of ten", "share", 0.10)
+def predicted_peak_under_the_measured_one() -> float:
+    """Compare where more was taken than predicted."""
+    return max(1 - predicted / measured for predicted, measured in _peaks())
+
+
+@bench("engine: memory grown from the 5th to the 50th shape", "MB", 300.0)
+def growth_with_the_number_of_shapes() -> float:
+    """Paint 50 pictures of 50 shapes in this process; the largest comes first."""
+    rng, after_five = np.random.default_rng(0), 0
+    network()
+    for number in range(50):
+        width, height = (320, 256) if not number else rng.integers(96, 256, 2)
+        *_, _last = chunks_of(
+            scene(int(height), int(width)), resolve("fast", {"size": int(max(width, height)), "steps": 2})
+        )
+        if number == 4:
+            after_five = held_bytes()
+    return (held_bytes() - after_five) / 1e6
+
+
+@lru_cache(maxsize=1)
+def _peaks() -> list[tuple[int, int]]:
+    """Predict and measure each run in a process of its own; each learns from those before it."""
+    with tempfile.TemporaryDirectory() as folder:
+        notebook = f"{folder}/profile.json"
+        children = [in_a_process("-m", __name__, notebook, str(number)) for number in range(len(_RUNS))]
+    found = [(int(child.printed), child.peak_bytes) for child in children]
+    for run, (predicted, measured) in zip(_RUNS, found, strict=True):
+        print(f"  {run}: predicted {predicted / 1e6:.0f} MB, measured {measured / 1e6:.0f} MB", file=sys.stderr)
+    return found
+
+
+def _predict_and_paint(notebook: Path, number: int) -> int:
+    """Paint one of the runs, two steps of it; return the peak that was predicted."""
+    from worker.engine.plan import Planner
+    from worker.engine.steps import Style, Subject
+    from worker.engine.stylize import stylize
+
+    side, count, preset, changes = _RUNS[number]
+    params = resolve(preset, {"size": side, "start_size": 0, "steps": 2, **changes})
+    size = (side * 3 // 4, side)
+    subjects, style = [Subject(scene(*size)) for _ in range(count)], Style(painting(*size))
+    weights, planner = network(), Planner(notebook)
+    predicted = planner.predicted_bytes(params, size, planner.plan(params, size, count))
+    for chunks in stylize(subjects, [style], params, weights, planner=planner):
+        for chunk in chunks.values():
+            chunk.image()
+    return predicted
+
+
+if __name__ == "__main__":
+    print(json.dumps(_predict_and_paint(Path(sys.argv[1]), int(sys.argv[2]))))
