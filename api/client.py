@@ -100,6 +100,10 @@ class Client(Connection):
         headers = {"Content-Type": "application/octet-stream"}  # the server looks at the bytes, not at the name
         return self._get(Image, "POST", "/v1/images", content=data, headers=headers)
 
+    def image(self, image_id: str) -> Image:
+        """Describe an uploaded picture; a problem `not_found` if the server has none of that id."""
+        return self._get(Image, "GET", f"/v1/images/{quote(image_id, safe='')}")
+
     # -- jobs
 
     def submit(self, content: Source, styles: Sequence[Style], **wishes: Unpack[Wishes]) -> Job:

@@ -1,6 +1,6 @@
 """The `atelier` command: one file for each kind of command.
 
-`submit`, `jobs` and `operators` talk to a server, `processes` starts one, `checks` looks at this machine.
+`submit`, `rerun`, `jobs` and `operators` talk to a server, `processes` starts one, `checks` looks at this machine.
 Failures become a sentence and an exit code in `exits`.
 """
 
@@ -13,6 +13,7 @@ from api.cli.exits import Guarded
 from api.cli.jobs import cancel, list_jobs, show, watch
 from api.cli.operators import queue, workers
 from api.cli.processes import api, db, demo, maintenance, up, worker
+from api.cli.rerun import rerun
 from api.cli.submit import submit
 
 
@@ -26,6 +27,7 @@ for _command in (
     up,
     demo,
     submit,
+    rerun,
     watch,
     list_jobs,
     show,

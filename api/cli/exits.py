@@ -4,7 +4,7 @@
 | --- | --- |
 | 1 | something else went wrong |
 | 2 | the command line cannot be used (click's own) |
-| 3 | the job failed, was canceled or expired |
+| 3 | the job failed, was canceled or expired, or its pictures are gone |
 | 4 | no server answers |
 | 130 | Ctrl-C |
 
@@ -32,6 +32,12 @@ class Failure(click.ClickException):
 
 class JobUnsuccessful(Failure):
     """The job ended without the picture that was asked for."""
+
+    exit_code = 3
+
+
+class PicturesGone(Failure):
+    """A picture cannot be painted again, since some of those that it came from are gone."""
 
     exit_code = 3
 
