@@ -1,4 +1,4 @@
-"""What must hold of a job's pictures before it is queued: each is known, and none is too narrow or too large to paint.
+"""What must hold of a job's pictures before it is queued: each is known, can be painted at its size, and masks fit.
 
 Invariant: nothing is kept here, so that a job that is refused leaves no trace.
 """
@@ -13,12 +13,18 @@ from api.schemas import JobRequest
 from api.services import Services
 from shared import images, sizes
 from shared.db.models import Image
-from shared.errors import InvalidParams, UnknownImage
+from shared.errors import AtelierError, InvalidMask, InvalidParams, NotFound, UnknownImage
 from shared.images import ImageInfo
 from shared.params import MAX_SIZE_PX, StyleParams
+from shared.storage import image_key
 
 #: (height, width) in pixels.
 Size = tuple[int, int]
+
+#: How far a mask's sides may be from the content's in proportion.
+_MASK_TOLERANCE = 0.02
+#: The darkest grey but one of an eight-bit picture: a mask that is nowhere above it paints nothing.
+_BLACK = 1 / 255
 
 
 class File(NamedTuple):
@@ -36,6 +42,15 @@ class Submission:
     params: StyleParams
     #: What came with it, by the id that each gets when it is kept.
     files: Mapping[str, File] = field(default_factory=dict)
+    #: The picture that it starts from, once that is found.
+    init_id: str | None = None
+
+
+class Sizes(NamedTuple):
+    """How large the originals are."""
+
+    content: Size
+    styles: list[Size]
 
 
 def inspect(services: Services, data: bytes) -> File:
@@ -44,19 +59,32 @@ def inspect(services: Services, data: bytes) -> File:
     return File(data, images.inspect(data, max_bytes=settings.max_upload_bytes, max_px=settings.max_upload_px))
 
 
-def check(services: Services, submission: Submission) -> None:
-    """Raise `UnknownImage`, or `InvalidParams` for sizes at which the pictures cannot be painted."""
+def check(services: Services, submission: Submission) -> Sizes:
+    """Return how large the originals are, once all is right with them.
+
+    Raises `UnknownImage`, `InvalidMask`, or `InvalidParams` for sizes at which the pictures cannot be painted.
+    """
     request = submission.request
-    styles = [style.image for style in request.style_choices()]
-    shapes = _shapes(services, submission, [request.content, *styles])
-    _check_sizes(submission.params, shapes[request.content], [shapes[image_id] for image_id in styles])
+    styles = request.style_choices()
+    masks = {f"/styles/{number}/mask": style.mask for number, style in enumerate(styles) if style.mask}
+    start = [submission.init_id] if submission.init_id else []
+    shapes = _shapes(
+        services, submission, [request.content, *(style.image for style in styles), *masks.values(), *start]
+    )
+    sizes = Sizes(shapes[request.content], [shapes[style.image] for style in styles])
+    _check_sizes(submission.params, *sizes)
+    for pointer, mask in masks.items():
+        _check_mask_shape(pointer, shapes[mask], sizes.content)
+    for mask, pointer in {mask: pointer for pointer, mask in reversed(masks.items())}.items():
+        _check_mask_paints(services, submission, pointer, mask)
+    return sizes
 
 
-def mistake(pointer: str, detail: str, **bounds: Any) -> InvalidParams:
+def mistake(pointer: str, detail: str, kind: type[AtelierError] = InvalidParams, **bounds: Any) -> AtelierError:
     """Make the error that points at one place of the request."""
     detail = f"{pointer}: {detail}"
     found = {"pointer": pointer, "detail": detail, **bounds}
-    return InvalidParams(f"The request has 1 mistake: {detail}", errors=[found])
+    return kind(f"The request has 1 mistake: {detail}", errors=[found])
 
 
 def _shapes(services: Services, submission: Submission, wanted: Sequence[str]) -> dict[str, Size]:
@@ -82,3 +110,21 @@ def _check_sizes(params: StyleParams, content: Size, styles: Sequence[Size]) -> 
         sizes.long_sides(params, content, styles)
     except InvalidParams as error:
         raise mistake("/params/size", error.detail, least=error.fields["least"], unit="px") from None
+
+
+def _check_mask_shape(pointer: str, mask: Size, content: Size) -> None:
+    stretch = (mask[1] * content[0]) / (mask[0] * content[1])
+    if abs(stretch - 1) > _MASK_TOLERANCE:
+        shapes = f"The mask is {mask[1]} × {mask[0]} px and the content {content[1]} × {content[0]} px"
+        raise mistake(pointer, f"{shapes}; their proportions must be the same.", InvalidMask)
+
+
+def _check_mask_paints(services: Services, submission: Submission, pointer: str, image_id: str) -> None:
+    file = submission.files.get(image_id)
+    try:
+        data = file.data if file else services.store.get(image_key(image_id))
+    except NotFound:
+        raise UnknownImage(f"The bytes of image {image_id} are gone; upload it again.", images=[image_id]) from None
+    mask = images.decode(data, max_px=services.settings.max_upload_px).mask
+    if not (mask > _BLACK).any():
+        raise mistake(pointer, "The mask is black everywhere, so its style would be painted nowhere.", InvalidMask)

@@ -14,7 +14,7 @@ from flask import Flask
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from api import problems, schemas
+from api import problems, schemas, schemas_operators
 from shared.errors import AtelierError
 from shared.params import PRESETS, StyleParams
 
@@ -32,6 +32,8 @@ class Operation:
     takes: dict[str, Any] = field(default_factory=dict)
     query: dict[str, str] = field(default_factory=dict)
     errors: tuple[type[AtelierError], ...] = ()
+    #: Good answers of another status, with what each says and its model.
+    others: dict[int, tuple[str, Any]] = field(default_factory=dict)
 
 
 BINARY = {"type": "string", "format": "binary"}
@@ -45,12 +47,13 @@ def operation(
     takes: dict[str, Any] | None = None,
     query: dict[str, str] | None = None,
     errors: tuple[type[AtelierError], ...] = (),
+    others: dict[int, tuple[str, Any]] | None = None,
 ) -> Callable[[View], View]:
     """Declare the contract of a view; a model in `returns` stands for JSON of that model."""
     returned = returns if isinstance(returns, dict) else {"application/json": returns}
 
     def declare(view: View) -> View:
-        view.operation = Operation(summary, status, returned, takes or {}, query or {}, errors)  # type: ignore[attr-defined]
+        view.operation = Operation(summary, status, returned, takes or {}, query or {}, errors, others or {})  # type: ignore[attr-defined]
         return view
 
     return declare
@@ -99,6 +102,8 @@ def _describe(declared: Operation, endpoint: str, arguments: list[str]) -> dict[
     }
     if declared.takes:
         described["requestBody"] = {"required": True, "content": _content(declared.takes)}
+    for status, (text, model) in declared.others.items():
+        described["responses"][str(status)] = {"description": text, "content": _content({"application/json": model})}
     by_status: dict[int, list[str]] = {}
     for kind in declared.errors:
         by_status.setdefault(problems.status_of(kind).value, []).append(f"`{kind.code}`: {kind().message}")
@@ -119,7 +124,8 @@ def _schema(shape: Any) -> dict[str, Any]:
 
 
 def _models() -> dict[str, Any]:
-    outgoing = [model for name, model in vars(schemas).items() if name.endswith(("View", "Page", "Columns"))]
+    declared = {**vars(schemas), **vars(schemas_operators)}
+    outgoing = [model for name, model in declared.items() if name.endswith(("View", "Page", "Columns"))]
     wanted: Any = [(model, "serialization") for model in outgoing]
     wanted += [(model, "validation") for model in (schemas.JobRequest, StyleParams)]
     _, definitions = models_json_schema(wanted, ref_template=_REF)

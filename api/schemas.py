@@ -21,9 +21,9 @@ from pydantic import (
     model_validator,
 )
 
-from shared.ids import IMAGE_ID
+from shared.ids import IMAGE_ID, is_uuid
 from shared.params import DEFAULT_PRESET, PRESETS
-from shared.states import State, Wish
+from shared.states import State
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
 
@@ -42,9 +42,17 @@ def _in_utc(moment: datetime) -> datetime:
         raise ValueError("this time is outside the calendar") from None
 
 
+def _canonical_uuid(text: str) -> str:
+    if not is_uuid(text):
+        raise ValueError("write the id of a job")
+    return text
+
+
 Preset = StrEnum("Preset", {name: name for name in PRESETS})  # type: ignore[misc]
 Moment = Annotated[AwareDatetime, BeforeValidator(_text_of_moment), AfterValidator(_in_utc)]
 ImageId = Annotated[str, Field(pattern=f"^{IMAGE_ID.pattern}$", description="An image, named by its bytes.")]
+
+JobId = Annotated[str, AfterValidator(_canonical_uuid)]
 
 
 class StyleChoice(BaseModel):
@@ -53,6 +61,7 @@ class StyleChoice(BaseModel):
     model_config = ConfigDict(extra="forbid")
     image: ImageId
     weight: float = Field(1.0, gt=0, le=1000, allow_inf_nan=False, description="Share, relative to the others.")
+    mask: ImageId | None = Field(None, description="Where it is painted: white on black, of the content's shape.")
 
 
 class JobRequest(BaseModel):
@@ -69,6 +78,8 @@ class JobRequest(BaseModel):
     content: ImageId
     style: ImageId | None = Field(None, description="The one style image; or use `styles`.")
     styles: list[StyleChoice] | None = Field(None, min_length=1, max_length=16, description="Several, blended.")
+    init_image: ImageId | None = Field(None, description="What the painting starts from; null starts as `params` say.")
+    init_job: JobId | None = Field(None, description="A job that succeeded, whose picture the painting starts from.")
     preset: Preset = Field(Preset(DEFAULT_PRESET), description="The named set of parameters to start from.")
     params: dict[str, JsonValue] = Field(default_factory=dict, description="What departs from the preset.")
     weights: Literal["auto", "imagenet", "patch"] | None = Field(
@@ -88,9 +99,19 @@ class JobRequest(BaseModel):
             raise ValueError("give either style or styles")
         return self
 
+    @model_validator(mode="after")
+    def _one_start(self) -> Self:
+        if self.init_image is not None and self.init_job is not None:
+            raise ValueError("give either init_image or init_job")
+        return self
+
     def style_choices(self) -> list[StyleChoice]:
         """Return the styles, however they were named."""
         return self.styles or [StyleChoice(image=str(self.style))]
+
+    def weights_wanted(self) -> str | None:
+        """Return the weights to insist on; None takes the worker's."""
+        return None if self.weights == "auto" else self.weights
 
 
 class ImageView(BaseModel):
@@ -163,6 +184,7 @@ class JobView(BaseModel):
     weights: dict[str, Any] | None
     content: str
     styles: list[StyleChoice]
+    init_image: str | None
     priority: int
     label: str | None
     metadata: dict[str, Any]
@@ -184,6 +206,27 @@ class JobView(BaseModel):
     links: dict[str, str]
 
 
+class EstimateView(BaseModel):
+    """What painting is predicted to take on the fastest of the workers that can hold it."""
+
+    seconds: float
+    peak_bytes: int = Field(description="Most memory that the worker's process holds at once.")
+    tile_size: int = Field(description="Side of the tiles at the last scale, in px; 0 where none are needed.")
+    scales: list[tuple[int, int]] = Field(description="(width, height) in px, painted one after the other.")
+
+
+class DryRunView(BaseModel):
+    """A job as it would be queued, with every default filled in; nothing of it is kept."""
+
+    preset: str
+    params: dict[str, Any]
+    weights: dict[str, Any] | None
+    content: str
+    styles: list[StyleChoice]
+    init_image: str | None
+    estimate: EstimateView | None = Field(description="Null while no worker has told what it can do.")
+
+
 class JobPage(BaseModel):
     """A page of jobs, newest first."""
 
@@ -201,57 +244,6 @@ class LossColumns(BaseModel):
     style: list[float]
     tv: list[float]
     step_ms: list[float]
-
-
-class WorkerView(BaseModel):
-    """A worker: what it does, what is wished of it; `gone` if it has not been heard of lately."""
-
-    name: str
-    state: Literal["working", "idle", "paused", "drained", "gone"]
-    wish: Wish
-    job_id: str | None
-    weights: dict[str, Any] | None = Field(description="Null until its painter is ready.")
-    device: dict[str, Any] | None
-    started_at: str
-    seen_at: str
-
-
-class WorkersView(BaseModel):
-    """All workers, by name."""
-
-    workers: list[WorkerView]
-
-
-class BacklogView(BaseModel):
-    """What waits and runs, and whether jobs are handed out."""
-
-    queued: int
-    running: int
-    sent: int = Field(description="How many of those queued have been sent to the workers.")
-    oldest_waiting_s: float | None = Field(description="Age of the oldest queued job.")
-    paused_at: str | None = Field(description="Since when an operator has the queue paused.")
-    held_for: str | None = Field(description="The trouble until whose end the queue holds by itself.")
-    workers: int = Field(description="Workers that live.")
-
-
-class HealthView(BaseModel):
-    """Alive."""
-
-    state: Literal["alive"]
-
-
-class PartView(BaseModel):
-    """One part's health."""
-
-    ok: bool
-    latency_ms: float
-
-
-class ReadinessView(BaseModel):
-    """Whether requests can be served: `degraded` without Redis, `unavailable` without database or storage."""
-
-    state: Literal["ready", "degraded", "unavailable"]
-    parts: dict[str, PartView]
 
 
 class ProblemView(BaseModel):

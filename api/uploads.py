@@ -5,17 +5,21 @@ Invariant: nothing of a body is kept here; a multipart job is checked whole befo
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import Any
 
 from flask import Request, json
 
-from api import checks, usecases
+from api import checks, submissions
 from api.checks import Submission
 from api.services import Services
 from shared import ids
 from shared.errors import InvalidRequest, UnsupportedImage, UnsupportedMediaType
 
 MULTIPART = "multipart/form-data"
+
+#: The files of a multipart job; those named `image` are pictures that the request names by their ids.
+JOB_FILES = ("content", "style", "mask", "init_image", "image")
 
 
 def image_bytes(request: Request) -> bytes:
@@ -36,18 +40,29 @@ def image_bytes(request: Request) -> bytes:
 def submission(request: Request, services: Services) -> Submission:
     """Read a job from JSON, or from multipart with its files."""
     if request.mimetype != MULTIPART:
-        return Submission(*usecases.parse(services, _json_object(request)))
-    body = _request_part(request)
-    contents, styles = ([file.read() for file in request.files.getlist(name)] for name in ("content", "style"))
-    if len(contents) > 1:
-        raise InvalidRequest("A job has one file `content`.")
-    if contents:
-        body["content"] = ids.image_id(contents[0])
-    if styles:
-        body["styles"] = [{"image": ids.image_id(data)} for data in styles]
-    parsed = usecases.parse(services, body)
-    files = {ids.image_id(data): data for data in (*contents, *styles)}
-    return Submission(*parsed, {image_id: checks.inspect(services, data) for image_id, data in files.items()})
+        return _submission(services, _json_object(request), {})
+    files = {name: [bytes(file.read()) for file in request.files.getlist(name)] for name in JOB_FILES}
+    body = _request_part(request) | _named({name: [ids.image_id(data) for data in files[name]] for name in files})
+    return _submission(services, body, {ids.image_id(data): data for name in files for data in files[name]})
+
+
+def _submission(services: Services, body: dict[str, Any], files: dict[str, bytes]) -> Submission:
+    job, params = submissions.parse(services, body)
+    inspected = {image_id: checks.inspect(services, data) for image_id, data in files.items()}
+    return Submission(job, params, inspected, init_id=job.init_image)
+
+
+def _named(found: dict[str, list[str]]) -> dict[str, Any]:
+    """Write the part of a request that the files stand for, given their ids."""
+    single = {name: found[name] for name in ("content", "init_image") if found[name]}
+    for name, image_ids in single.items():
+        if len(image_ids) > 1:
+            raise InvalidRequest(f"A job has one file `{name}`.")
+    if len(found["mask"]) > len(found["style"]):
+        raise InvalidRequest("There are more files `mask` than `style`: each is for the style of its place.")
+    pairs = zip_longest(found["style"], found["mask"])
+    styles = [{"image": style, **({"mask": mask} if mask else {})} for style, mask in pairs]
+    return {name: image_ids[0] for name, image_ids in single.items()} | ({"styles": styles} if styles else {})
 
 
 def _json_object(request: Request) -> dict[str, Any]:

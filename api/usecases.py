@@ -1,25 +1,20 @@
-"""What a client can do: upload, submit, cancel; and an operator: instruct a worker, pause the queue. No HTTP here.
+"""What a client can do: upload, cancel; and an operator: instruct a worker, pause the queue. No HTTP here.
+
+Submitting has a file of its own, `api.submissions`.
 
 Invariant: a job's row is committed before anybody is told of it, and no request waits for Redis.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from pydantic import ValidationError
 from redis import RedisError
 from sqlalchemy.exc import IntegrityError
 
-from api import checks
-from api.checks import File, Submission
-from api.problems import invalid
-from api.schemas import JobRequest
+from api.checks import File
 from api.services import Services
 from shared import clock, ids, logs
 from shared.db import jobs, workers
-from shared.db.models import Image, Job
-from shared.params import StyleParams, resolve
+from shared.db.models import Image
 from shared.states import State, Wish
 from shared.storage import image_key
 
@@ -52,50 +47,6 @@ def upload(services: Services, file: File) -> tuple[Image, bool]:
     if not services.store.exists(image_key(image.id)):  # swept as an orphan between the bytes and the row
         services.store.put(image_key(image.id), data)
     return image, True
-
-
-def parse(services: Services, body: Mapping[str, object]) -> tuple[JobRequest, StyleParams]:
-    """Check a request's form and fill up its parameters; raise `InvalidParams`."""
-    try:
-        request = JobRequest.model_validate(body)
-    except ValidationError as error:
-        raise invalid(error) from None
-    _check_limit(request, services.settings.time_limit_s)
-    try:
-        return request, resolve(request.preset, request.params)
-    except ValidationError as error:
-        raise invalid(error, at="/params") from None
-
-
-def _check_limit(request: JobRequest, most_s: float) -> None:
-    if request.time_limit_s is not None and request.time_limit_s > most_s:
-        raise checks.mistake("/time_limit_s", f"No job runs here for more than {most_s:g} s.", le=most_s, unit="s")
-
-
-def submit(services: Services, submission: Submission) -> Job:
-    """Check a job, keep the pictures that came with it and queue it: nothing → queued. Raises as `checks.check`."""
-    checks.check(services, submission)
-    for file in submission.files.values():
-        upload(services, file)
-    request = submission.request
-    job = Job(
-        id=ids.new_id(),
-        preset=request.preset.value,
-        params=submission.params.model_dump(mode="json"),
-        weights_wanted=None if request.weights == "auto" else request.weights,
-        content_id=request.content,
-        styles=[style.model_dump() for style in request.style_choices()],
-        priority=request.priority,
-        start_by=request.start_by,
-        time_limit_s=request.time_limit_s,
-        label=request.label,
-        annotations=request.metadata,
-    )
-    with services.database.writing("submit") as session:
-        jobs.create(session, job)
-    log.info("job_queued", job_id=job.id, preset=job.preset)
-    services.dispatcher.nudge()
-    return job
 
 
 def cancel(services: Services, job_id: str) -> State:

@@ -10,8 +10,10 @@ from redis import RedisError
 from sqlalchemy.orm import Session
 
 from api import schemas
+from api.checks import Submission
 from api.services import Services
 from shared.clock import rfc3339
+from shared.costs import Estimate
 from shared.db import queries, workers
 from shared.db.models import Image, Job
 from shared.settings import Settings
@@ -47,6 +49,7 @@ def job_view(
         weights=job.weights or ({"name": job.weights_wanted} if job.weights_wanted else None),
         content=job.content_id,
         styles=[schemas.StyleChoice(**style) for style in job.styles],
+        init_image=job.init_id,
         priority=job.priority,
         label=job.label,
         metadata=job.annotations,
@@ -66,6 +69,26 @@ def job_view(
         ended_at=rfc3339(job.ended_at),
         expires_at=_expires_at(job, settings.retention_s),
         links=_links(job),
+    )
+
+
+def dry_run_view(submission: Submission, estimate: Estimate | None) -> schemas.DryRunView:
+    """Show a job that is not queued; sizes are (width, height), as everywhere outside."""
+    request = submission.request
+    return schemas.DryRunView(
+        preset=request.preset.value,
+        params=submission.params.model_dump(mode="json"),
+        weights={"name": request.weights} if request.weights_wanted() else None,
+        content=request.content,
+        styles=request.style_choices(),
+        init_image=submission.init_id,
+        estimate=estimate
+        and schemas.EstimateView(
+            seconds=round(estimate.seconds, 3),
+            peak_bytes=estimate.peak_bytes,
+            tile_size=estimate.tile_size,
+            scales=[(width, height) for height, width in estimate.scales],
+        ),
     )
 
 

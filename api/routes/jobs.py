@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request, url_for
 
-from api import pagination, uploads, usecases
+from api import pagination, submissions, uploads, usecases
 from api.openapi import BINARY, operation
-from api.schemas import JobPage, JobRequest, JobView
+from api.schemas import DryRunView, JobPage, JobRequest, JobView
 from api.services import services
-from api.views import current_job, job_view, retry_after_s
+from api.views import current_job, dry_run_view, job_view, retry_after_s
 from shared import errors
 from shared.db import queries
 from shared.states import TERMINAL, State
@@ -20,6 +20,9 @@ _MULTIPART = {
     "properties": {
         "content": BINARY,
         "style": {"type": "array", "items": BINARY},
+        "mask": {"type": "array", "items": BINARY, "description": "Each for the style of its place."},
+        "init_image": BINARY,
+        "image": {"type": "array", "items": BINARY, "description": "Pictures that `request` names by their ids."},
         "request": {"$ref": "#/components/schemas/JobRequest"},
     },
 }
@@ -30,6 +33,8 @@ _MULTIPART = {
     "Submit a job",
     status=202,
     returns=JobView,
+    others={200: ("A dry run: the job as it would be queued, and what it would take.", DryRunView)},
+    query={"dry_run": "`true` checks everything and keeps nothing."},
     takes={"application/json": JobRequest, uploads.MULTIPART: _MULTIPART},
     errors=(
         errors.InvalidRequest,
@@ -38,14 +43,22 @@ _MULTIPART = {
         errors.CorruptImage,
         errors.ImageTooLarge,
         errors.InvalidParams,
+        errors.InvalidMask,
+        errors.TooLarge,
         errors.UnknownImage,
         errors.StorageFull,
         errors.DatabaseUnavailable,
     ),
 )
 def submit() -> tuple[Response, int]:
-    """Queue a job."""
-    job = usecases.submit(services(), uploads.submission(request, services()))
+    """Queue a job, or say what it would take."""
+    dry_run = _flag("dry_run")
+    submission = uploads.submission(request, services())
+    if dry_run:
+        submission, _, estimate = submissions.examine(services(), submission)
+        view = dry_run_view(submission, estimate)
+        return Response(view.model_dump_json(), content_type="application/json"), 200
+    job = submissions.submit(services(), submission)
     return _shown(job_view(job, services().settings)), 202
 
 
@@ -112,3 +125,11 @@ def _states() -> list[State]:
     except ValueError:
         mistake = {"pointer": "state", "detail": f"one of {', '.join(State)}"}
         raise errors.InvalidParams(f"state is one of {', '.join(State)}.", errors=[mistake]) from None
+
+
+def _flag(name: str) -> bool:
+    value = request.args.get(name, "false")
+    if value not in ("true", "false"):
+        mistake = {"pointer": name, "detail": "one of true, false"}
+        raise errors.InvalidParams(f"{name} is true or false.", errors=[mistake])
+    return value == "true"

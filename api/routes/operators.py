@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from api import usecases
 from api.openapi import operation
-from api.schemas import BacklogView, WorkersView, WorkerView
+from api.schemas_operators import BacklogView, WorkersView, WorkerView
 from api.services import services
 from api.views_operators import backlog_view, workers_view
 from shared import errors

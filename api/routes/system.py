@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from api import openapi, problems
 from api.openapi import operation
-from api.schemas import HealthView, PartView, ReadinessView
+from api.schemas_operators import HealthView, PartView, ReadinessView
 from api.services import services
 from shared import errors
 from shared.errors import AtelierError

@@ -18,9 +18,9 @@ from tests.factories import add_job
 from tests.integration.test_api_images import BAD, stored
 
 FIELDS = {
-    "id", "state", "preset", "params", "weights", "content", "styles", "priority", "label", "metadata", "batch_id",
-    "retry_of", "attempt", "retry_at", "start_by", "time_limit_s", "worker", "progress", "queue", "error", "result",
-    "created_at", "started_at", "ended_at", "expires_at", "links",
+    "id", "state", "preset", "params", "weights", "content", "styles", "init_image", "priority", "label", "metadata",
+    "batch_id", "retry_of", "attempt", "retry_at", "start_by", "time_limit_s", "worker", "progress", "queue", "error",
+    "result", "created_at", "started_at", "ended_at", "expires_at", "links",
 }  # fmt: skip
 
 
@@ -47,7 +47,7 @@ def test_a_submitted_job_is_accepted_with_every_default_filled_in(client, image_
     assert int(answer.headers["Retry-After"]) >= 1
     assert (job["state"], job["preset"], job["label"], job["metadata"]) == ("queued", "balanced", "sea", {"a": 1})
     assert job["params"]["learning_rate"] > 0
-    assert job["styles"] == [{"image": image_id, "weight": 1.0}]
+    assert (job["styles"], job["init_image"]) == ([{"image": image_id, "weight": 1.0, "mask": None}], None)
     shown = client.get(answer.headers["Location"]).json
     assert (shown["queue"]["position"], shown["queue"]["eta_s"]) == (1, None)
 
@@ -170,6 +170,9 @@ def test_an_unknown_image_is_named(client, image_id) -> None:
         ({"colour": "red"}, "/colour", {}),
         ({"label": "x" * 201}, "/label", {}),
         ({"style": None}, "", {}),
+        ({"init_image": "mona-lisa.jpg"}, "/init_image", {}),
+        ({"init_job": "../1"}, "/init_job", {}),
+        ({"init_image": f"sha256:{'0' * 64}", "init_job": "01a20750-e506-729a-9bdf-2a44836107f2"}, "", {}),
     ],
 )
 def test_a_mistake_is_pointed_at_with_its_bounds_and_unit(client, image_id, change, pointer, bounds) -> None:

@@ -1,0 +1,56 @@
+"""What a job would take on the workers there are, from what each has told of its device.
+
+Limits: masks and a start of the job's own are not counted; they are small beside the painting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pydantic import ValidationError
+
+from api.checks import Sizes
+from api.services import Services
+from shared import costs, logs
+from shared.costs import Capacity, Estimate
+from shared.db import workers
+from shared.errors import TooLarge
+from shared.params import StyleParams
+
+log = logs.get(__name__)
+
+
+def estimate(services: Services, params: StyleParams, sizes: Sizes) -> Estimate | None:
+    """Predict a job on the fastest live worker that can hold it; None while none has told its capacity.
+
+    Raises `TooLarge`, with the largest size that any of them can hold, if none can.
+    """
+    found: list[Estimate] = []
+    refusals: list[TooLarge] = []
+    for capacity in _capacities(services):
+        try:
+            found.append(costs.estimate(params, sizes.content, sizes.styles, capacity))
+        except TooLarge as error:
+            refusals.append(error)
+    if refusals and not found:
+        raise _pointed(max(refusals, key=lambda error: error.fields["largest"]))
+    return min(found, key=lambda one: one.seconds, default=None)
+
+
+def _capacities(services: Services) -> Iterator[Capacity]:
+    """Yield what the live workers have told; one of another version that cannot be read says nothing."""
+    with services.database.reading() as session:
+        told = {worker.name: (worker.about or {}).get("capacity") for worker in workers.alive(session)}
+    for name, capacity in told.items():
+        if capacity is None:
+            continue
+        try:
+            yield Capacity.model_validate(capacity)
+        except ValidationError as error:
+            log.warning("capacity_unreadable", worker=name, reason=str(error))
+
+
+def _pointed(error: TooLarge) -> TooLarge:
+    """Point at the size."""
+    found = {"pointer": "/params/size", "detail": error.detail, "le": error.fields["largest"], "unit": "px"}
+    return TooLarge(error.detail, **error.fields, errors=[found])
