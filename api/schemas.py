@@ -206,13 +206,20 @@ class JobView(BaseModel):
     links: dict[str, str]
 
 
+class SizeView(BaseModel):
+    """A size in pixels."""
+
+    width: int
+    height: int
+
+
 class EstimateView(BaseModel):
     """What painting is predicted to take on the fastest of the workers that can hold it."""
 
     seconds: float
     peak_bytes: int = Field(description="Most memory that the worker's process holds at once.")
     tile_size: int = Field(description="Side of the tiles at the last scale, in px; 0 where none are needed.")
-    scales: list[tuple[int, int]] = Field(description="(width, height) in px, painted one after the other.")
+    scales: list[SizeView] = Field(description="Sizes painted one after the other.")
 
 
 class DryRunView(BaseModel):

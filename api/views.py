@@ -73,7 +73,7 @@ def job_view(
 
 
 def dry_run_view(submission: Submission, estimate: Estimate | None) -> schemas.DryRunView:
-    """Show a job that is not queued; sizes are (width, height), as everywhere outside."""
+    """Show a job that is not queued."""
     request = submission.request
     return schemas.DryRunView(
         preset=request.preset.value,
@@ -87,7 +87,7 @@ def dry_run_view(submission: Submission, estimate: Estimate | None) -> schemas.D
             seconds=round(estimate.seconds, 3),
             peak_bytes=estimate.peak_bytes,
             tile_size=estimate.tile_size,
-            scales=[(width, height) for height, width in estimate.scales],
+            scales=[schemas.SizeView(width=width, height=height) for height, width in estimate.scales],
         ),
     )
 

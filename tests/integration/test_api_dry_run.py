@@ -57,7 +57,7 @@ def test_the_fastest_worker_that_can_hold_the_picture_is_the_measure(client, dat
     expected = predicted(FAST, size=512)
     assert found["seconds"] == round(expected.seconds, 3)
     assert (found["peak_bytes"], found["tile_size"]) == (expected.peak_bytes, expected.tile_size)
-    assert found["scales"] == [[width, height] for height, width in expected.scales]
+    assert found["scales"] == [{"width": width, "height": height} for height, width in expected.scales]
 
 
 def test_without_a_worker_that_has_told_its_capacity_nothing_is_predicted(client, database, image_id) -> None:
