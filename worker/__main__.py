@@ -1,6 +1,7 @@
-"""Start a worker process: `python -m worker paint` or `python -m worker maintenance`.
+"""Start a worker process: `python -m worker paint`, `python -m worker maintenance` or `python -m worker weights`.
 
-Each runs until SIGTERM, hands back the job it has, and exits 0.
+The first two run until SIGTERM, hand back the job they have, and exit 0. The last fetches the ImageNet weights
+ahead of time and ends.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import threading
 
 from shared import logs
 from shared.broker import PAINT_QUEUE
+from shared.errors import WeightsUnavailable
 from shared.settings import Settings
 
 _CELERY = (
@@ -43,7 +45,21 @@ def maintenance() -> int:
     return chores.run(settings, ending)
 
 
-_KINDS = {"paint": paint, "maintenance": maintenance}
+def weights() -> int:
+    """Fetch the ImageNet weights unless they are here; print where they lie, or, with 1, why they cannot be had."""
+    from worker.engine.weights import IMAGENET_FILE, fetch_imagenet
+
+    folder = Settings.load().weights_dir
+    try:
+        sys.stdout.write(f"{fetch_imagenet(folder)}\n")
+    except WeightsUnavailable as error:
+        mend = f"Come back with internet, or copy {IMAGENET_FILE} from another machine to {folder}."
+        sys.stdout.write(f"{str(error).rstrip('.')}. {mend}\n")
+        return 1
+    return 0
+
+
+_KINDS = {"paint": paint, "maintenance": maintenance, "weights": weights}
 
 
 def main(arguments: list[str]) -> int:

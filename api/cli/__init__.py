@@ -1,7 +1,7 @@
 """The `atelier` command: one file for each kind of command.
 
-`submit`, `rerun`, `jobs` and `operators` talk to a server, `processes` starts one, `checks` looks at this machine.
-Failures become a sentence and an exit code in `exits`.
+`submit`, `rerun`, `jobs` and `operators` talk to a server, `processes` starts one, `checks` and `weights` look
+after this machine. Failures become a sentence and an exit code in `exits`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from api.cli.operators import queue, workers
 from api.cli.processes import api, db, demo, maintenance, up, worker
 from api.cli.rerun import rerun
 from api.cli.submit import submit
+from api.cli.weights import weights
 
 
 @click.group(cls=Guarded, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -35,6 +36,7 @@ for _command in (
     workers,
     queue,
     doctor,
+    weights,
     api,
     worker,
     maintenance,

@@ -5,7 +5,7 @@
 | 1 | something else went wrong |
 | 2 | the command line cannot be used (click's own) |
 | 3 | the job failed, was canceled or expired, or its pictures are gone |
-| 4 | no server answers |
+| 4 | no server answers, or none that has the weights |
 | 130 | Ctrl-C |
 
 Invariant: exit codes are declared here and nowhere else, and a failure that may be expected never shows a
@@ -44,6 +44,12 @@ class PicturesGone(Failure):
 
 class ServerUnreachable(Failure):
     """No server answers."""
+
+    exit_code = 4
+
+
+class WeightsUnreachable(Failure):
+    """The weights cannot be fetched."""
 
     exit_code = 4
 
