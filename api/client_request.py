@@ -21,11 +21,13 @@ class Wishes(TypedDict, total=False):
     """What may be wished beside content and styles; None wishes nothing.
 
     `masks` say where each style counts, in the order of the styles; None, or none, is everywhere. The first scale
-    starts from `init_image`. A job that has not begun by `start_by`, a moment with its zone, expires.
+    starts from `init_image`, or from what the job `init_job` painted. A job that has not begun by `start_by`, a moment
+    with its zone, expires.
     """
 
     masks: Sequence[Source | None]
     init_image: Source | None
+    init_job: str | None
     preset: str | None
     params: Mapping[str, Any] | None
     weights: str | None

@@ -48,6 +48,7 @@ class _Moment(click.ParamType[datetime]):
     help="Where a style counts: white in full, black not at all. Repeat it in the order of the styles.",
 )
 @click.option("--init-image", type=_PICTURE, metavar="FILE", help="The picture that the painting starts from.")
+@click.option("--init-job", metavar="ID", help="The job whose picture the painting starts from; or --init-image.")
 @click.option("--preset", type=click.Choice(list(PRESETS)), help=f"A named set of parameters [{DEFAULT_PRESET}].")
 @click.option("--weights", type=click.Choice(WEIGHTS_NAMES), help="Fail rather than paint with other VGG19 weights.")
 @click.option("--label", help="A name of yours, to find the job again.")
@@ -103,7 +104,9 @@ def _wishes(options: dict[str, Any], styles: tuple[Path, ...]) -> dict[str, Any]
         raise click.UsageError(
             f"There are {len(options['masks'])} masks for {len(styles)} styles; each takes one at most."
         )
-    names = ("masks", "init_image", "preset", "weights", "label", "priority", "start_by", "time_limit_s")
+    if options["init_image"] and options["init_job"]:
+        raise click.UsageError("A painting starts from one picture: drop --init-image or --init-job.")
+    names = ("masks", "init_image", "init_job", "preset", "weights", "label", "priority", "start_by", "time_limit_s")
     wishes: dict[str, Any] = {name: options[name] for name in names}
     return {**wishes, "params": chosen_params(options)}
 

@@ -87,3 +87,13 @@ def test_more_masks_than_styles_are_a_mistake_in_the_command() -> None:
         result = submit(server.url, "photo", "sky", "--mask", "upper", "--mask", "upper", "--no-wait")
     assert (result.exit_code, server.asked) == (2, [])
     assert "2 masks for 1 style" in result.stderr
+
+
+@pytest.mark.usefixtures("pictures")
+def test_a_painting_starts_from_a_job_or_from_a_file_but_not_from_both() -> None:
+    answers = [as_json(image(number)) for number in "12"]
+    with serving(*answers, as_json({"id": "j", "state": "queued"}, 202)) as server:
+        assert submit(server.url, "photo", "sky", "--init-job", "other", "--no-wait").exit_code == 0
+        both = submit(server.url, "photo", "sky", "--init-job", "other", "--init-image", "start", "--no-wait")
+    assert json.loads(server.asked[-1].body)["init_job"] == "other"
+    assert (both.exit_code, "starts from one picture" in both.stderr) == (2, True)
