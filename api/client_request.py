@@ -44,7 +44,7 @@ def job_request(
     """Write the request; `image_id` uploads what is no id yet. More masks than styles raise `ValueError`."""
     masks = wishes.get("masks", ())
     if len(masks) > len(styles):
-        raise ValueError(f"There are {len(masks)} masks for {len(styles)} styles.")
+        raise ValueError(f"There are more masks ({len(masks)}) than styles ({len(styles)}).")
     start_by, init_image = wishes.get("start_by"), wishes.get("init_image")
     plain = {name: value for name, value in wishes.items() if name not in ("masks", "init_image", "start_by")}
     request = {

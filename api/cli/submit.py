@@ -102,7 +102,7 @@ def _wishes(options: dict[str, Any], styles: tuple[Path, ...]) -> dict[str, Any]
     """Collect what was wished for beside the pictures to paint."""
     if len(options["masks"]) > len(styles):
         raise click.UsageError(
-            f"There are {len(options['masks'])} masks for {len(styles)} styles; each takes one at most."
+            f"There are more masks ({len(options['masks'])}) than styles ({len(styles)}); each style takes one."
         )
     if options["init_image"] and options["init_job"]:
         raise click.UsageError("A painting starts from one picture: drop --init-image or --init-job.")

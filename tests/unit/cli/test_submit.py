@@ -86,7 +86,7 @@ def test_more_masks_than_styles_are_a_mistake_in_the_command() -> None:
     with serving() as server:
         result = submit(server.url, "photo", "sky", "--mask", "upper", "--mask", "upper", "--no-wait")
     assert (result.exit_code, server.asked) == (2, [])
-    assert "2 masks for 1 style" in result.stderr
+    assert "more masks (2) than styles (1)" in result.stderr
 
 
 @pytest.mark.usefixtures("pictures")
