@@ -76,7 +76,8 @@ def test_a_job_that_has_not_succeeded_is_no_start(client, database, image_id, jo
     assert (mistake["pointer"], "queued" in mistake["detail"]) == ("/init_job", True)
     held = claim(database, job_id)
     with database.writing() as session:
-        jobs.fail(session, held, Diverged())
+        left = {"key": "k", "width": 1, "height": 1, "bytes": 1, "format": "png", "partial": True}
+        jobs.fail(session, held, Diverged(), result=left)
     assert "failed" in refusal(submit(client, image_id, init_job=job_id))["detail"]
 
 
