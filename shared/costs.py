@@ -88,7 +88,8 @@ def estimate(params: StyleParams, content: Size, styles: list[Size], capacity: C
     if originals + least_bytes(params, scales[-1], capacity) > capacity.memory_bytes:
         largest = _largest(params, content, originals, capacity)
         raise TooLarge(
-            f"No memory holds a picture of {max(scales[-1])} px, even in tiles; {largest} px is the most.",
+            f"No memory holds a picture of {max(scales[-1])} px, even in tiles; "
+            + (f"{largest} px is the most." if largest else "the uploaded pictures alone fill it."),
             size=max(scales[-1]),
             largest=largest,
         )

@@ -133,12 +133,12 @@ class StyleParams(BaseModel):
 
 #: Scale-free losses over averaged, mirrored feature maps, coarse to fine: a painted look with any weights.
 _PAINTERLY: dict[str, Any] = {
-    "start_size": 96,
+    "start_size": 128,
     "scale_factor": 2.0,
     "optimizer": "lbfgs",
     "content_weight": 0.25,
     "style_weight": 1.0,
-    "tv_weight": 0.3,
+    "tv_weight": 1.0,
     "content_layers": {"block3_conv2": 1.0},
     "style_layers": {f"block{b}_conv1": 1.0 for b in range(1, 5)},
     "loss_scaling": "target",
@@ -161,7 +161,7 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "balanced": (
         "Coarse to fine until little more is gained: the default, for most pictures.",
-        _PAINTERLY | {"steps": 60},
+        _PAINTERLY | {"steps": 50},
     ),
     "quality": (
         "Larger, in smaller steps between scales, and to the end: for a picture to be printed.",

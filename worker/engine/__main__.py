@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -118,13 +120,31 @@ def _paint(content_file: Path, styles: list[Style], output: Path, params: StyleP
 
 def _opened(options: dict[str, Any]) -> tuple[Network, Planner]:
     """Start TensorFlow, which takes seconds, only once the command is known to be right."""
-    from worker.engine import device, weights
-    from worker.engine.plan import Planner
+    with _without_greeting():
+        from worker.engine import device, weights
+        from worker.engine.plan import Planner
 
     limit_bytes = int(options["memory_limit"] * 1e9)
     device.prepare(limit_bytes)
     network = weights.load(options["vgg19"], options["weights_dir"])
     return network, Planner(options["weights_dir"] / "profile.json", limit_bytes=limit_bytes)
+
+
+@contextmanager
+def _without_greeting() -> Iterator[None]:
+    """Keep what TensorFlow says at its import, which no setting silences, off the terminal; unless it fails."""
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            said.seek(0)
+            os.write(terminal, said.read())
+            raise
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
 
 
 def _chunks(

@@ -52,10 +52,10 @@ class Run(NamedTuple):
 
 
 class Batch:
-    """Some pictures of a run at one scale, `side by side` in each call; `siblings` batches take turns."""
+    """Some pictures of a run, side by side in each call."""
 
     def __init__(self, run: Run, scale: int, plan: Plan, members: list[Canvas], *, siblings: int) -> None:
-        """Take the pictures as they are; nothing is computed yet."""
+        """Take the pictures as they are at `scale`; nothing is computed yet. `siblings` batches take turns."""
         self._run = run
         self._scale = scale
         self._size = run.sizes[scale - 1]
