@@ -25,6 +25,8 @@ Size = tuple[int, int]
 
 #: The smallest tile worth cutting, in pixels: below it nearly all is halo.
 LEAST_TILE_PX = 128
+#: Tiles of this side cost less than twice the untiled work: better than a long history in smaller ones.
+_GOOD_TILE_PX = 512
 _ITEM_BYTES = {"float32": 4, "bfloat16": 2}
 #: What a step holds for a moment beside the activations that it keeps, in bytes a pixel: the first block's gradients
 #: and Gram products, which are float32 whatever the precision. Measured with TensorFlow 2.21 on a CPU.
@@ -134,11 +136,12 @@ def _arrays(params: StyleParams, *, tiled: bool) -> int:
 
 
 def remembering(params: StyleParams, size: Size, capacity: Capacity) -> StyleParams:
-    """Shorten L-BFGS's history until a picture of `size` fits in the smallest tiles; unchanged where it does."""
+    """Shorten L-BFGS's history until a picture of `size` fits in tiles of a good size; unchanged where it does."""
+    tile = params.tile_size or (_GOOD_TILE_PX if max(size) > _GOOD_TILE_PX else 0)
     while (
         params.optimizer == "lbfgs"
         and params.lbfgs_history > _LEAST_HISTORY
-        and least_bytes(params, size, capacity) > capacity.memory_bytes
+        and peak_bytes(params, size, capacity, tile=tile) > capacity.memory_bytes
     ):
         params = params.model_copy(update={"lbfgs_history": max(_LEAST_HISTORY, params.lbfgs_history // 2)})
     return params

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from shared.vgg19 import LAYERS
 
@@ -33,12 +33,18 @@ def _parameter(default: Any, text: str, *, unit: str = "", **bounds: Any) -> Any
     return Field(description=text, json_schema_extra=extra, **make, **bounds)
 
 
+def _not_tiny(size: int) -> int:
+    if 0 < size < LEAST_PX:
+        raise ValueError(f"must be 0 or at least {LEAST_PX}")
+    return size
+
+
 class StyleParams(BaseModel):
     """How one picture is painted. The defaults are the published recipe of Gatys et al. as `classic`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    size: int = _parameter(
+    size: Annotated[int, AfterValidator(_not_tiny)] = _parameter(
         512, "Long side of the painted picture; 0 keeps the content's own size.", unit="px", ge=0, le=MAX_SIZE_PX
     )
     start_size: int = _parameter(
@@ -113,13 +119,6 @@ class StyleParams(BaseModel):
         multiple_of=16,
     )
     timelapse: int = _parameter(0, "Frames of an animation of the painting; 0 makes none.", unit="frames", ge=0, le=240)
-
-    @field_validator("size")
-    @classmethod
-    def _not_tiny(cls, size: int) -> int:
-        if 0 < size < LEAST_PX:
-            raise ValueError(f"must be 0 or at least {LEAST_PX}")
-        return size
 
     @model_validator(mode="after")
     def _known_layers(self) -> StyleParams:

@@ -169,7 +169,8 @@ def test_workers_that_stopped_consuming_replace_themselves(rig, client) -> None:
     )
     pids = {rig.processes[name].pid for name in ("worker-1", "worker-2")}
     # kombu puts off a cancel until the read that is under way has ended, so a worker may still take one message
-    job_ids = [rig.submit(client, steps=2) for _ in range(4)]
+    # of different params, or they would all be painted together, from that message
+    job_ids = [rig.submit(client, steps=steps) for steps in range(2, 6)]
     for job_id in job_ids:
         rig.wait_state(job_id, "succeeded", timeout_s=60)
     assert pids & {rig.processes[name].pid for name in ("worker-1", "worker-2")}

@@ -39,7 +39,7 @@ def test_every_parameter_has_an_option_with_its_declared_help() -> None:
     for name, field in StyleParams.model_fields.items():
         assert f"--{name.replace('_', '-')} " in help_text
         assert " ".join(str(field.description).split()) in help_text
-    assert "[16 to 4096 px]" in help_text
+    assert "[0 to 16383 px]" in help_text
 
 
 @pytest.mark.parametrize("field", ["size", "steps", "beta_1", "pooling", "antialias", "style_layers"])
@@ -64,7 +64,7 @@ def test_an_option_wins_over_an_assignment() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--size", "8"), "greater than or equal to 16"),
+        (("--size", "8"), "must be 0 or at least 16"),
         (("--size", "big"), "valid integer"),
         (("--pooling", "median"), "'max' or 'average'"),
         (("--epsilon", "NaN"), "less than or equal to 10"),

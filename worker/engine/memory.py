@@ -6,6 +6,7 @@ Limits: peaks of a process are measured on Linux; elsewhere they are 0, which sa
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from pathlib import Path
 
 import tensorflow as tf
@@ -60,6 +61,7 @@ def _on_gpu() -> bool:
     return bool(tf.config.list_physical_devices("GPU"))
 
 
+@lru_cache(maxsize=1)
 def _gpu_bytes() -> int:
     """Tell how much TensorFlow may take of the GPU."""
     found = (device.memory_limit for device in device_lib.list_local_devices() if device.device_type == "GPU")
