@@ -18,7 +18,7 @@ from api.services import Services
 from api.usecases import upload
 from shared import ids, logs
 from shared.costs import Estimate
-from shared.db import jobs, queries
+from shared.db import jobs
 from shared.db.models import Job
 from shared.errors import NotFound
 from shared.groups import group_key
@@ -26,6 +26,9 @@ from shared.params import StyleParams, resolve
 from shared.states import State
 
 log = logs.get(__name__)
+
+#: Whose every job is, as long as nobody says who asks.
+_OWNER = "local"
 
 
 def parse(services: Services, body: Mapping[str, object]) -> tuple[JobRequest, StyleParams]:
@@ -72,17 +75,23 @@ def _check_limit(request: JobRequest, most_s: float) -> None:
 
 def _with_result_of(services: Services, submission: Submission, job_id: str) -> Submission:
     """Take another job's picture along like an upload, so that it outlives that job."""
-    try:
-        with services.database.reading() as session:
-            job = queries.job(session, job_id)
-    except NotFound as error:
-        raise checks.mistake("/init_job", error.detail) from None
-    if job.state != State.SUCCEEDED or not job.result:
-        raise checks.mistake("/init_job", f"The job is {job.state}; only one that has succeeded can be a start.")
-    data = services.store.get(job.result["key"])
+    data = _result_of(services, job_id)
     image_id = ids.image_id(data)
     files = {**submission.files, image_id: checks.inspect(services, data)}
     return replace(submission, files=files, init_id=image_id)
+
+
+def _result_of(services: Services, job_id: str) -> bytes:
+    with services.database.reading() as session:
+        job = session.get(Job, job_id)
+    if job is None or job.owner != _OWNER:  # a stranger's job is not told from none
+        raise checks.mistake("/init_job", f"There is no job {job_id}.")
+    if job.state != State.SUCCEEDED or not job.result:
+        raise checks.mistake("/init_job", f"The job is {job.state}; only one that has succeeded can be a start.")
+    try:
+        return services.store.get(job.result["key"])
+    except NotFound:  # swept since its row was read, or lost
+        raise checks.mistake("/init_job", "The job's picture is gone.") from None
 
 
 def _job(submission: Submission, sizes: Sizes) -> Job:
@@ -91,6 +100,7 @@ def _job(submission: Submission, sizes: Sizes) -> Job:
     weights = request.weights_wanted()
     return Job(
         id=ids.new_id(),
+        owner=_OWNER,
         preset=request.preset.value,
         params=params.model_dump(mode="json"),
         weights_wanted=weights,

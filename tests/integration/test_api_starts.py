@@ -6,8 +6,10 @@ from io import BytesIO
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from shared.db import jobs, queries
+from shared.db.models import Job
 from shared.errors import Diverged
 from shared.groups import group_key
 from shared.params import StyleParams
@@ -79,6 +81,19 @@ def test_a_job_that_has_not_succeeded_is_no_start(client, database, image_id, jo
         left = {"key": "k", "width": 1, "height": 1, "bytes": 1, "format": "png", "partial": True}
         jobs.fail(session, held, Diverged(), result=left)
     assert "failed" in refusal(submit(client, image_id, init_job=job_id))["detail"]
+
+
+def test_another_owners_job_is_as_unknown_as_one_that_never_was(client, database, image_id, painted) -> None:
+    with database.writing() as session:
+        session.execute(update(Job).where(Job.id == painted).values(owner="other"))
+    mistake = refusal(submit(client, image_id, init_job=painted))
+    assert mistake == {"pointer": "/init_job", "detail": f"/init_job: There is no job {painted}."}
+
+
+def test_a_job_whose_picture_is_gone_is_no_start(client, database, store, image_id, painted) -> None:
+    store.delete(row_of(database, painted).result["key"])
+    mistake = refusal(submit(client, image_id, init_job=painted))
+    assert (mistake["pointer"], "gone" in mistake["detail"]) == ("/init_job", True)
 
 
 def test_an_unknown_job_is_no_start(client, image_id) -> None:
