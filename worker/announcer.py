@@ -9,6 +9,7 @@ so that no message waits for a database that is away.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from typing import Any
@@ -39,6 +40,7 @@ class Announcer:
     def refresh(self) -> None:
         """Ask the painter again; the row is told a few seconds later."""
         self._about = {
+            "process": os.getpid(),
             "weights": dict(self._painter.weights),
             "device": dict(self._painter.device),
             "capacity": self._painter.capacity.model_dump(mode="json"),

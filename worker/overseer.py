@@ -205,12 +205,21 @@ class Overseer:
             self._kill()
             self._busy_at = self._clock()
 
+    def _ready(self) -> bool:
+        """Say whether the child there is now has told what it paints with."""
+        with self._database.reading() as session:
+            about = workers.about(session, self._name)
+        return about is not None and about.get("process") in self._pool.children()
+
     def _check_intake(self) -> None:
-        """Replace this process if messages wait, it is idle, and still it takes none."""
+        """Replace this process if messages wait, it is idle, and still it takes none.
+
+        A child that has yet to open its painter, which may have to learn its weights, is given as long as a step.
+        """
         now = self._clock()
         if self._messages.waiting() == 0:
             self._busy_at = now
-        elif now - self._busy_at > self._settings.starve_s:
+        elif now - self._busy_at > (self._settings.starve_s if self._ready() else self._settings.stall_s):
             log.error("worker_starved", seconds=round(now - self._busy_at, 1))
             self._kill()
             self._replace()

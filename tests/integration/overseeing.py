@@ -8,7 +8,7 @@ from typing import Self
 
 from sqlalchemy import update
 
-from shared.db import jobs, queries
+from shared.db import jobs, queries, workers
 from shared.db.base import Database
 from shared.db.models import Job
 from tests.factories import add_job
@@ -65,8 +65,15 @@ class Rig:
     def replace(self) -> None:
         self.replaced += 1
 
-    def start_child(self) -> None:
+    def start_child(self, *, ready: bool = True) -> None:
         self.spawned.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(120)"]))
+        if ready:
+            self.tell_ready()
+
+    def tell_ready(self) -> None:
+        """Have the newest child say what it paints with, as its announcer does."""
+        with self.database.writing() as session:
+            workers.describe(session, "w1", {"process": self.spawned[-1].pid})
 
     def job(self, job_id: str) -> Job:
         with self.database.reading() as session:

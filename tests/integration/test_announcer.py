@@ -44,7 +44,12 @@ def about(database: Database) -> dict | None:
 def test_a_row_says_what_paints_and_what_that_can_do(said, database, painter) -> None:
     said.start()
     told = about(database)
-    assert told == {"weights": dict(painter.weights), "device": {"kind": "fake"}, "capacity": told["capacity"]}
+    assert told == {
+        "process": os.getpid(),
+        "weights": dict(painter.weights),
+        "device": {"kind": "fake"},
+        "capacity": told["capacity"],
+    }
     assert Capacity.model_validate(told["capacity"]) == painter.capacity
 
 

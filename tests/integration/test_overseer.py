@@ -111,6 +111,20 @@ def test_an_idle_worker_that_leaves_messages_alone_replaces_itself(rig, settings
     assert rig.killed()
 
 
+def test_a_child_that_still_learns_its_weights_is_given_time(rig, settings) -> None:
+    rig.spawned[-1].kill()
+    rig.spawned[-1].wait(10)
+    rig.start_child(ready=False)
+    rig.messages.count = 1
+    rig.overseer.message_taken()
+    rig.now += settings.stall_s - 1
+    rig.overseer.look()
+    assert rig.replaced == 0
+    rig.tell_ready()
+    rig.overseer.look()
+    assert rig.replaced == 1
+
+
 def test_a_busy_or_paused_worker_may_leave_messages_alone(rig, settings, database) -> None:
     rig.messages.count = 1
     rig.run_job()
