@@ -16,10 +16,9 @@ from shared.db.models import Image
 from shared.errors import AtelierError, InvalidMask, InvalidParams, NotFound, UnknownImage
 from shared.images import ImageInfo
 from shared.params import MAX_SIZE_PX, StyleParams
+from shared.sizes import Size
 from shared.storage import image_key
 
-#: (height, width) in pixels.
-Size = tuple[int, int]
 
 #: How far a mask's sides may be from the content's in proportion.
 _MASK_TOLERANCE = 0.02

@@ -18,10 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from shared.errors import TooLarge
 from shared.params import StyleParams
-from shared.sizes import fitted, long_sides, style_side
+from shared.sizes import Size, fitted, scale_sizes, style_side
 from shared.vgg19 import aligned, channels, deepest, halo, kernel_shapes, stride, up_to
-
-Size = tuple[int, int]
 
 #: The smallest tile worth cutting, in pixels: below it nearly all is halo.
 LEAST_TILE_PX = 128
@@ -84,7 +82,7 @@ def estimate(params: StyleParams, content: Size, styles: list[Size], capacity: C
     Raises `InvalidParams` for a picture too narrow and `TooLarge`, with the largest `size` that would fit, for one
     that `capacity` cannot hold even in the smallest tiles.
     """
-    scales = [fitted(content, side) for side in long_sides(params, content, styles)]
+    scales = scale_sizes(params, content, styles)
     originals = sum(height * width for height, width in (content, *styles)) * _ARRAY_BYTES
     params = remembering(params, scales[-1], capacity)
     if originals + least_bytes(params, scales[-1], capacity) > capacity.memory_bytes:

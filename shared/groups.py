@@ -17,7 +17,7 @@ from typing import Any
 
 from shared.errors import InvalidParams
 from shared.params import StyleParams
-from shared.sizes import fitted, long_sides
+from shared.sizes import scale_sizes
 
 #: A larger picture keeps the device busy by itself: painting several together would gain nothing but waiting.
 _MOST_PX = 512 * 512
@@ -60,11 +60,6 @@ def group_key(
 def most_in_group(key: str) -> int:
     """Read from a key how many jobs of its group may be painted together."""
     return int(key.partition(":")[0])
-
-
-def scale_sizes(params: StyleParams, content_size: tuple[int, int]) -> list[tuple[int, int]]:
-    """List the (height, width) that a content passes through; raise `InvalidParams` if it is too narrow."""
-    return [fitted(content_size, side) for side in long_sides(params, content_size)]
 
 
 def _most(painted: tuple[int, int], original: tuple[int, int]) -> int:

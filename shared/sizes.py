@@ -12,6 +12,9 @@ from collections.abc import Iterable
 from shared.errors import InvalidParams
 from shared.params import LEAST_PX, StyleParams
 
+#: (height, width).
+Size = tuple[int, int]
+
 
 def fitted(shape: tuple[int, ...], long_side: int) -> tuple[int, int]:
     """Scale (height, width, …) so that the long side becomes `long_side`, rounding down as the recipe does."""
@@ -41,6 +44,11 @@ def long_sides(params: StyleParams, content: tuple[int, ...], styles: Iterable[t
         sides.append(round(side))
         side *= params.scale_factor
     return [*sides, last]
+
+
+def scale_sizes(params: StyleParams, content: tuple[int, ...], styles: Iterable[tuple[int, ...]] = ()) -> list[Size]:
+    """List the size that the content has at each scale; raise as `long_sides`, and of the same shapes."""
+    return [fitted(content, side) for side in long_sides(params, content, styles)]
 
 
 def style_side(side: int, style_scale: float) -> int:

@@ -23,7 +23,7 @@ from shared.db import jobs, queries
 from shared.db.jobs import LostRace
 from shared.db.models import Job
 from shared.errors import AtelierError, DatabaseUnavailable
-from shared.sizes import fitted, long_sides
+from shared.sizes import Size, scale_sizes
 from shared.states import State
 from worker.attempt import Attempt
 from worker.engine.steps import Style
@@ -132,9 +132,8 @@ def _join(attempt: Attempt, others: list[Attempt], styles: list[tuple[int, ...]]
         others.append(attempt)
 
 
-def _sizes(attempt: Attempt, styles: list[tuple[int, ...]]) -> list[tuple[int, int]]:
-    content = attempt.subject.content.shape
-    return [fitted(content, side) for side in long_sides(attempt.params, content, styles)]
+def _sizes(attempt: Attempt, styles: list[tuple[int, ...]]) -> list[Size]:
+    return scale_sizes(attempt.params, attempt.subject.content.shape, styles)
 
 
 def _act(attempt: Attempt, act: Callable[..., None], *given: object) -> None:

@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from shared.errors import OutOfMemory
 from shared.params import StyleParams
-from shared.sizes import fitted, long_sides
+from shared.sizes import scale_sizes
 from worker.engine.batch import Batch, Run
 from worker.engine.canvas import Canvas
 from worker.engine.network import Network
@@ -48,8 +48,7 @@ def stylize(
     with a loss that is not finite ends with a chunk that carries the error.
     """
     shares(styles)
-    content = subjects[0].content.shape
-    sides = long_sides(params, content, [style.picture.shape for style in styles])
+    sizes = scale_sizes(params, subjects[0].content.shape, [style.picture.shape for style in styles])
     styles = [style for style in styles if style.weight > 0]
     regions = len(styles) if any(style.mask is not None for style in styles) else 0
     run = Run(
@@ -59,13 +58,13 @@ def stylize(
         Recipe.of(params, precision=resolved(params.precision), regions=regions),
         Settings.of(params),
         planner or Planner(),
-        [fitted(content, side) for side in sides],
+        sizes,
         steps_per_call,
         wanted,
     )
     canvases = [Canvas(number, subject, params) for number, subject in enumerate(subjects)]
     resume = subjects[0].resume
-    for scale in range(resume.scale if resume else 1, len(sides) + 1):
+    for scale in range(resume.scale if resume else 1, len(sizes) + 1):
         yield from _scale(run, scale, [canvas for canvas in canvases if not canvas.ended])
 
 
