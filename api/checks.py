@@ -19,7 +19,6 @@ from shared.params import MAX_SIZE_PX, StyleParams
 from shared.sizes import Size
 from shared.storage import image_key
 
-
 #: How far a mask's sides may be from the content's in proportion.
 _MASK_TOLERANCE = 0.02
 #: The darkest grey but one of an eight-bit picture: a mask that is nowhere above it paints nothing.

@@ -9,7 +9,6 @@ Invariant: a plan decides how much memory is held and how long it takes, never w
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +28,7 @@ from shared.params import StyleParams
 from shared.vgg19 import aligned
 from worker.engine import device, memory
 from worker.engine.precision import resolved
+from worker.engine.weight_files import replacing
 
 #: Runs that take less say little about the next, the fixed part being most of it; nor do those that did not grow.
 _TELLING_BYTES = 2**28
@@ -132,11 +132,9 @@ class Planner:
             **_read(self._notebook),
             self._device: self._learned.model_dump(include={"bytes_factor", "gflop_per_s"}),
         }
-        draft = self._notebook.with_suffix(f".{os.getpid()}")
         try:
-            self._notebook.parent.mkdir(parents=True, exist_ok=True)
-            draft.write_text(json.dumps(notes, indent=2))
-            draft.replace(self._notebook)
+            with replacing(self._notebook) as file:
+                file.write(json.dumps(notes, indent=2).encode())
         except OSError as error:
             log.warning("profile_not_kept", path=str(self._notebook), reason=str(error))
         self._kept = self._learned
