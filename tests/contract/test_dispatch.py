@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from itertools import pairwise
 
 import pytest
@@ -16,6 +15,7 @@ from shared.errors import BrokerUnavailable
 from shared.settings import Settings
 from tests.factories import add_image, add_job
 from tests.fakes import Outbox
+from tests.racing import race
 from tests.waiting import wait_until
 
 
@@ -165,11 +165,7 @@ def test_dispatchers_at_work_together_send_no_job_twice(database, dispatch, outb
     with database.writing() as session:
         for number in range(20):
             workers.beat(session, f"w{number}")
-    threads = [threading.Thread(target=dispatch) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
+    race(dispatch, threads=8)
     assert sorted(outbox.sent) == made
 
 

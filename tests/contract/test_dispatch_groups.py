@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 import pytest
 from sqlalchemy import update
 
@@ -13,6 +11,7 @@ from shared.db.models import Job
 from shared.dispatch import Dispatcher
 from tests.factories import add_job
 from tests.fakes import Outbox
+from tests.racing import race
 
 
 @pytest.fixture
@@ -130,10 +129,6 @@ def test_dispatchers_at_work_together_send_no_job_of_a_group_twice(database, dis
     with database.writing() as session:
         for number in range(20):
             workers.beat(session, f"w{number}")
-    threads = [threading.Thread(target=dispatch) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
+    race(dispatch, threads=8)
     assert sorted(outbox.sent) == made
     assert max(len(message) for message in outbox.messages) == 3

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from datetime import UTC, datetime
 
 from sqlalchemy import func, select, update
@@ -13,6 +12,7 @@ from shared.db.jobs import Claim
 from shared.db.models import Job, JobEvent, Worker
 from shared.states import State
 from tests.factories import add_image, add_job
+from tests.racing import race
 
 
 def run_job(database: Database, lease_s: float = 20.0, **values) -> Claim:
@@ -45,11 +45,7 @@ def test_sweepers_at_work_together_lose_each_attempt_once(database) -> None:
         with database.writing() as session:
             found.extend(sweeps.end_leases(session))
 
-    threads = [threading.Thread(target=sweep) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
+    race(sweep, threads=6)
     assert sorted(job_id for job_id, _ in found) == sorted(claim.job_id for claim in claims)
     with database.reading() as session:
         assert set(session.scalars(select(Job.lost_attempts))) == {1}
@@ -92,11 +88,7 @@ def test_a_worker_that_arrives_twice_at_once_is_one(database) -> None:
         with database.writing() as session:
             workers.beat(session, "w1")
 
-    threads = [threading.Thread(target=arrive) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
+    race(arrive, threads=8)
     with database.reading() as session:
         assert [worker.name for worker in workers.alive(session)] == ["w1"]
 

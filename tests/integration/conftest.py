@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -9,6 +11,7 @@ from flask.testing import FlaskClient
 from api.app import create_app
 from shared import images
 from tests.factories import picture
+from tests.integration.overseeing import Rig
 
 
 @pytest.fixture
@@ -39,3 +42,10 @@ def job_id(client, image_id) -> str:
     return client.post(
         "/v1/jobs", json={"content": image_id, "style": image_id, "params": {"size": 32, "steps": 8}}
     ).json["id"]
+
+
+@pytest.fixture
+def rig(settings, database) -> Iterator[Rig]:
+    """An overseer and the child that it watches."""
+    with Rig(settings, database) as made:
+        yield made

@@ -11,8 +11,14 @@ from sqlalchemy import update
 from shared.db import jobs, queries, workers
 from shared.db.base import Database
 from shared.db.models import Job
+from shared.errors import DatabaseUnavailable
 from tests.factories import add_job
 from worker.overseer import Overseer
+
+
+def refuse(*_: object) -> None:
+    """Be a database that is away."""
+    raise DatabaseUnavailable
 
 
 class Tap:

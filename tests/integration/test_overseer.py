@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from sqlalchemy import update
 
 from shared.db import jobs, workers
 from shared.db.models import Job
-from shared.errors import DatabaseUnavailable
 from shared.states import Wish
-from tests.integration.overseeing import Rig
-
-
-def refuse(*_: object) -> None:
-    raise DatabaseUnavailable
-
-
-@pytest.fixture
-def rig(settings, database) -> Iterator[Rig]:
-    with Rig(settings, database) as made:
-        yield made
+from tests.integration.overseeing import refuse
 
 
 def test_a_worker_is_known_while_it_looks(rig, database) -> None:

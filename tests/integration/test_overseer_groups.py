@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
 from sqlalchemy import update
 
 from shared.db import jobs, queries
 from shared.db.models import Job
-from shared.errors import DatabaseUnavailable
 from tests.factories import add_job
-from tests.integration.overseeing import Rig
-
-
-def refuse(*_: object) -> None:
-    raise DatabaseUnavailable
-
-
-@pytest.fixture
-def rig(settings, database) -> Iterator[Rig]:
-    with Rig(settings, database) as made:
-        yield made
+from tests.integration.overseeing import refuse
 
 
 def test_a_group_of_which_one_makes_steps_is_left_alone(rig, settings) -> None:
