@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from celery import Celery
 
 from shared.broker import PAINT_QUEUE, Broker, create_celery
 from shared.db import queries
@@ -162,19 +163,21 @@ def test_a_worker_told_to_drain_pause_and_resume_obeys_within_two_seconds(rig, c
 
 
 def test_workers_that_stopped_consuming_replace_themselves(rig, client) -> None:
-    create_celery(rig.settings).control.cancel_consumer(PAINT_QUEUE)
-    wait_until(
-        lambda: all("Canceling queue" in rig.processes[name].log() for name in ("worker-1", "worker-2")),
-        "both have stopped",
-    )
-    pids = {rig.processes[name].pid for name in ("worker-1", "worker-2")}
-    # kombu puts off a cancel until the read that is under way has ended, so a worker may still take one message
-    # of different params, or they would all be painted together, from that message
-    job_ids = [rig.submit(client, steps=steps) for steps in range(2, 6)]
-    for job_id in job_ids:
-        rig.wait_state(job_id, "succeeded", timeout_s=60)
-    assert pids & {rig.processes[name].pid for name in ("worker-1", "worker-2")}
+    celery = create_celery(rig.settings)
+    celery.control.cancel_consumer(PAINT_QUEUE)
+    wait_until(lambda: consumed_queues(celery) == [[], []], "both have stopped")
+    # kombu puts off a cancel until the read that is under way has ended: till then a message may still be taken
+    wait_until(lambda: not any("b" in each["flags"] for each in rig.redis.client_list()), "no read is under way")
+    pids = {name: rig.processes[name].pid for name in ("worker-1", "worker-2")}
+    job_id = rig.submit(client, steps=2)
+    rig.wait_state(job_id, "succeeded", timeout_s=60)
     assert "worker_starved" in rig.processes["worker-1"].log() + rig.processes["worker-2"].log()
+    assert {name: rig.processes[name].pid for name in pids} == pids
+
+
+def consumed_queues(celery: Celery) -> list[list[object]]:
+    """What each worker that answers reads messages from."""
+    return list((celery.control.inspect(timeout=2.0).active_queues() or {}).values())
 
 
 def test_a_job_over_its_limit_fails_with_its_picture(rig, client) -> None:
