@@ -11,7 +11,7 @@ import re
 import structlog
 from flask import Flask, Response, g, request
 
-from api import problems
+from api import auth, problems
 from api.routes import images, jobs, operators, outputs, system
 from api.services import open_services
 from shared import ids
@@ -40,6 +40,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     for resource in (images, jobs, operators, outputs, system):
         app.register_blueprint(resource.blueprint)
     app.before_request(_begin)
+    auth.register(app)
     app.after_request(_finish)
     return app
 

@@ -9,9 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from api.access import Caller
 from api.schemas import JobRequest
 from api.services import Services
 from shared import images, sizes
+from shared.db import queries
 from shared.db.models import Image
 from shared.errors import AtelierError, InvalidMask, InvalidParams, NotFound, UnknownImage
 from shared.images import ImageInfo
@@ -36,6 +38,7 @@ class File(NamedTuple):
 class Submission:
     """A job as it was asked for: its form is right, its pictures are not checked yet."""
 
+    caller: Caller
     request: JobRequest
     params: StyleParams
     #: What came with it, by the id that each gets when it is kept.
@@ -89,10 +92,7 @@ def _shapes(services: Services, submission: Submission, wanted: Sequence[str]) -
     """Find how large each picture is, whether it comes with the request or was kept before."""
     found: dict[str, ImageInfo | Image] = {image_id: file.info for image_id, file in submission.files.items()}
     with services.database.reading() as session:
-        for image_id in set(wanted) - set(found):
-            row = session.get(Image, image_id)
-            if row is not None:
-                found[image_id] = row
+        found |= queries.images(session, set(wanted) - set(found), owner=submission.caller.sees)
     unknown = sorted(set(wanted) - set(found))
     if unknown:
         raise UnknownImage(f"No image {unknown[0]} has been uploaded.", images=unknown)

@@ -55,7 +55,7 @@ def run(content: Path | None, style: Path | None, out: Path, *, size: int, setti
     with (
         tempfile.TemporaryDirectory(prefix="atelier-demo-") as home,
         Stack(_own_settings(settings, Path(home)), workers=1) as stack,
-        Client(stack.url) as client,
+        Client(stack.url, stack.key) as client,
     ):
         started_at = time.monotonic()
         job = client.submit(photo.data, [painting.data], params={"size": size}, label="demo")

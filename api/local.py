@@ -27,9 +27,11 @@ from urllib.request import urlopen
 from redis import RedisError
 
 import migrations
-from api import redis_server
+from api import first_key, redis_server
+from api.home import ADDRESS_FILE
 from api.processes import Child
 from shared import logs
+from shared.db.base import connect as connect_database
 from shared.errors import Misconfigured
 from shared.progress import connect
 from shared.settings import Settings
@@ -47,6 +49,8 @@ class Stack:
         """Plan a stack with that many painting workers; nothing is started yet."""
         self.settings = settings
         self.url = ""
+        #: The operator's key.
+        self.key = ""
         self._workers = workers
         self._children: list[Child] = []
         self._open = ExitStack()
@@ -81,14 +85,20 @@ class Stack:
         if self.settings.redis_url == f"unix://{home}/redis.sock":
             self._start_redis(home)
         _explained(lambda: migrations.upgrade(self.settings.database_url), home)
+        _explained(self._make_key, home)
         self._launch("api", [sys.executable, "-m", "api.wsgi", "--fd", str(listener.fileno())], listener.fileno())
         self._launch("maintenance", [sys.executable, "-m", "worker", "maintenance"])
         for number in range(1, self._workers + 1):
             self._launch(f"worker-{number}", [sys.executable, "-m", "worker", "paint"])
         self._await("api", self._answers)
-        address = home / "address"
+        address = home / ADDRESS_FILE
         address.write_text(self.url + "\n", encoding="utf-8")
         self._open.callback(address.unlink, missing_ok=True)
+
+    def _make_key(self) -> None:
+        database = connect_database(self.settings.database_url)
+        self.key = first_key.ensure(database, self.settings.home)
+        database.engine.dispose()
 
     def _start_redis(self, home: Path) -> None:
         path, folder = home / "redis.sock", home / "redis"

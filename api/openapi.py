@@ -15,6 +15,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from api import problems, schemas, schemas_operators
+from api.access import Access
+from shared import errors
 from shared.errors import AtelierError
 from shared.params import PRESETS, StyleParams
 
@@ -27,6 +29,7 @@ class Operation:
     """The contract of one view. `returns` and `takes` map a media type to a model, or to a plain schema."""
 
     summary: str
+    access: Access
     status: int
     returns: dict[str, Any]
     takes: dict[str, Any] = field(default_factory=dict)
@@ -42,6 +45,7 @@ BINARY = {"type": "string", "format": "binary"}
 def operation(
     summary: str,
     *,
+    access: Access,
     returns: Any,
     status: int = 200,
     takes: dict[str, Any] | None = None,
@@ -53,7 +57,8 @@ def operation(
     returned = returns if isinstance(returns, dict) else {"application/json": returns}
 
     def declare(view: View) -> View:
-        view.operation = Operation(summary, status, returned, takes or {}, query or {}, errors, others or {})  # type: ignore[attr-defined]
+        view.access = access  # type: ignore[attr-defined]
+        view.operation = Operation(summary, access, status, returned, takes or {}, query or {}, errors, others or {})  # type: ignore[attr-defined]
         return view
 
     return declare
@@ -78,7 +83,7 @@ def document(app: Flask) -> dict[str, Any]:
             "description": "Upload a photograph and a painting, submit a job, follow it, fetch the picture.",
         },
         "paths": dict(sorted(paths.items())),
-        "components": {"schemas": _models()},
+        "components": {"schemas": _models(), "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
     }
 
 
@@ -89,6 +94,7 @@ def presets() -> dict[str, str]:
 
 def _describe(declared: Operation, endpoint: str, arguments: list[str]) -> dict[str, Any]:
     described: dict[str, Any] = {
+        "security": [] if declared.access is Access.PUBLIC else [{"key": []}],
         "operationId": endpoint.replace(".", "_"),
         "summary": declared.summary,
         "parameters": [
@@ -105,12 +111,19 @@ def _describe(declared: Operation, endpoint: str, arguments: list[str]) -> dict[
     for status, (text, model) in declared.others.items():
         described["responses"][str(status)] = {"description": text, "content": _content({"application/json": model})}
     by_status: dict[int, list[str]] = {}
-    for kind in declared.errors:
+    for kind in (*declared.errors, *_errors_of(declared.access)):
         by_status.setdefault(problems.status_of(kind).value, []).append(f"`{kind.code}`: {kind().message}")
     for status, texts in by_status.items():
         content = _content({problems.MEDIA_TYPE: schemas.ProblemView})
         described["responses"][str(status)] = {"description": " ".join(texts), "content": content}
     return described
+
+
+def _errors_of(access: Access) -> tuple[type[AtelierError], ...]:
+    """Return what every view of that access may answer."""
+    if access is Access.PUBLIC:
+        return ()
+    return (errors.Unauthorized, errors.Forbidden, errors.RateLimited, errors.DatabaseUnavailable)
 
 
 def _content(by_media_type: dict[str, Any]) -> dict[str, Any]:

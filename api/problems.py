@@ -6,6 +6,7 @@ foresaw is logged with its traceback and leaves as `internal`, without a word ab
 
 from __future__ import annotations
 
+import math
 from http import HTTPStatus
 from typing import Any
 
@@ -27,15 +28,24 @@ STATUS: dict[type[AtelierError], HTTPStatus] = {
     errors.InvalidMask: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.TooLarge: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.UnknownImage: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.ForbiddenUrl: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.IdempotencyConflict: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.Unauthorized: HTTPStatus.UNAUTHORIZED,
+    errors.Forbidden: HTTPStatus.FORBIDDEN,
     errors.NotFound: HTTPStatus.NOT_FOUND,
     errors.NotFinished: HTTPStatus.CONFLICT,
     errors.NoResult: HTTPStatus.CONFLICT,
     errors.IllegalTransition: HTTPStatus.CONFLICT,
+    errors.IdTaken: HTTPStatus.CONFLICT,
+    errors.ResultExpired: HTTPStatus.GONE,
     errors.UnsupportedImage: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.CorruptImage: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.ImageTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.MethodNotAllowed: HTTPStatus.METHOD_NOT_ALLOWED,
+    errors.RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.QuotaExceeded: HTTPStatus.TOO_MANY_REQUESTS,
     errors.TooManyStreams: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.StorageFull: HTTPStatus.INSUFFICIENT_STORAGE,
     errors.StorageUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -49,7 +59,7 @@ _FRAMEWORK: dict[int, type[AtelierError]] = {
     400: errors.InvalidRequest,
     404: errors.NotFound,
     405: errors.MethodNotAllowed,
-    413: errors.ImageTooLarge,
+    413: errors.BodyTooLarge,
     415: errors.UnsupportedMediaType,
 }
 
@@ -72,7 +82,9 @@ def problem(error: AtelierError) -> Response:
     }
     response = Response(json.dumps(body), status=status, content_type=MEDIA_TYPE)
     if error.retryable:
-        response.headers["Retry-After"] = str(_RETRY_AFTER_S)
+        response.headers["Retry-After"] = str(math.ceil(error.fields.get("retry_after_s", _RETRY_AFTER_S)))
+    if status == HTTPStatus.UNAUTHORIZED:
+        response.headers["WWW-Authenticate"] = "Bearer"
     return response
 
 

@@ -178,6 +178,7 @@ class JobView(BaseModel):
     """A job."""
 
     id: str
+    owner: str
     state: State
     preset: str
     params: dict[str, Any]

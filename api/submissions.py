@@ -11,6 +11,7 @@ from dataclasses import replace
 from pydantic import ValidationError
 
 from api import checks, estimates
+from api.access import Caller
 from api.checks import Sizes, Submission
 from api.problems import invalid
 from api.schemas import JobRequest
@@ -18,7 +19,7 @@ from api.services import Services
 from api.usecases import upload
 from shared import ids, logs
 from shared.costs import Estimate
-from shared.db import jobs
+from shared.db import images, jobs, queries
 from shared.db.models import Job
 from shared.errors import NotFound
 from shared.groups import group_key
@@ -26,9 +27,6 @@ from shared.params import StyleParams, resolve
 from shared.states import State
 
 log = logs.get(__name__)
-
-#: Whose every job is, as long as nobody says who asks.
-_OWNER = "local"
 
 
 def parse(services: Services, body: Mapping[str, object]) -> tuple[JobRequest, StyleParams]:
@@ -48,9 +46,10 @@ def submit(services: Services, submission: Submission) -> Job:
     """Check a job, keep the pictures that came with it and queue it: nothing → queued. Raises as `examine`."""
     submission, sizes, _ = examine(services, submission)
     for file in submission.files.values():
-        upload(services, file)
-    job = _job(submission, sizes)
+        upload(services, file, submission.caller)
+    job = _job(services, submission, sizes)
     with services.database.writing("submit") as session:
+        images.use(session, images_of(job))
         jobs.create(session, job)
     log.info("job_queued", job_id=job.id, preset=job.preset)
     services.dispatcher.nudge()
@@ -75,17 +74,18 @@ def _check_limit(request: JobRequest, most_s: float) -> None:
 
 def _with_result_of(services: Services, submission: Submission, job_id: str) -> Submission:
     """Take another job's picture along like an upload, so that it outlives that job."""
-    data = _result_of(services, job_id)
+    data = _result_of(services, job_id, submission.caller)
     image_id = ids.image_id(data)
     files = {**submission.files, image_id: checks.inspect(services, data)}
     return replace(submission, files=files, init_id=image_id)
 
 
-def _result_of(services: Services, job_id: str) -> bytes:
-    with services.database.reading() as session:
-        job = session.get(Job, job_id)
-    if job is None or job.owner != _OWNER:  # a stranger's job is not told from none
-        raise checks.mistake("/init_job", f"There is no job {job_id}.")
+def _result_of(services: Services, job_id: str, caller: Caller) -> bytes:
+    try:
+        with services.database.reading() as session:
+            job = queries.job(session, job_id, owner=caller.sees)
+    except NotFound as error:
+        raise checks.mistake("/init_job", error.detail) from None
     if job.state != State.SUCCEEDED or not job.result:
         raise checks.mistake("/init_job", f"The job is {job.state}; only one that has succeeded can be a start.")
     try:
@@ -94,13 +94,13 @@ def _result_of(services: Services, job_id: str) -> bytes:
         raise checks.mistake("/init_job", "The job's picture is gone.") from None
 
 
-def _job(submission: Submission, sizes: Sizes) -> Job:
+def _job(services: Services, submission: Submission, sizes: Sizes) -> Job:
     request, params = submission.request, submission.params
     styles = [style.model_dump(exclude_none=True) for style in request.style_choices()]
     weights = request.weights_wanted()
     return Job(
         id=ids.new_id(),
-        owner=_OWNER,
+        owner=submission.caller.owner,
         preset=request.preset.value,
         params=params.model_dump(mode="json"),
         weights_wanted=weights,
@@ -109,8 +109,15 @@ def _job(submission: Submission, sizes: Sizes) -> Job:
         init_id=submission.init_id,
         group_key=group_key(params, styles, sizes.content, weights, submission.init_id),
         priority=request.priority,
+        retention_s=services.settings.retention_s,
         start_by=request.start_by,
         time_limit_s=request.time_limit_s,
         label=request.label,
         annotations=request.metadata,
     )
+
+
+def images_of(job: Job) -> set[str]:
+    """Return the ids of all pictures that painting a job needs."""
+    styles = {style[part] for style in job.styles for part in ("image", "mask") if style.get(part)}
+    return {job.content_id, *styles, *([job.init_id] if job.init_id else [])}

@@ -11,6 +11,7 @@ from typing import Any
 from flask import Request, json
 
 from api import checks, submissions
+from api.access import Caller
 from api.checks import Submission
 from api.services import Services
 from shared import ids
@@ -37,19 +38,19 @@ def image_bytes(request: Request) -> bytes:
     return data
 
 
-def submission(request: Request, services: Services) -> Submission:
+def submission(request: Request, services: Services, caller: Caller) -> Submission:
     """Read a job from JSON, or from multipart with its files."""
     if request.mimetype != MULTIPART:
-        return _submission(services, _json_object(request), {})
+        return _submission(services, caller, _json_object(request), {})
     files = {name: [bytes(file.read()) for file in request.files.getlist(name)] for name in JOB_FILES}
     body = _request_part(request) | _named({name: [ids.image_id(data) for data in files[name]] for name in files})
-    return _submission(services, body, {ids.image_id(data): data for name in files for data in files[name]})
+    return _submission(services, caller, body, {ids.image_id(data): data for name in files for data in files[name]})
 
 
-def _submission(services: Services, body: dict[str, Any], files: dict[str, bytes]) -> Submission:
+def _submission(services: Services, caller: Caller, body: dict[str, Any], files: dict[str, bytes]) -> Submission:
     job, params = submissions.parse(services, body)
     inspected = {image_id: checks.inspect(services, data) for image_id, data in files.items()}
-    return Submission(job, params, inspected, init_id=job.init_image)
+    return Submission(caller, job, params, inspected, init_id=job.init_image)
 
 
 def _named(found: dict[str, list[str]]) -> dict[str, Any]:

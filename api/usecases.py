@@ -8,12 +8,12 @@ Invariant: a job's row is committed before anybody is told of it, and no request
 from __future__ import annotations
 
 from redis import RedisError
-from sqlalchemy.exc import IntegrityError
 
+from api.access import Caller
 from api.checks import File
 from api.services import Services
 from shared import clock, ids, logs
-from shared.db import jobs, workers
+from shared.db import images, jobs, queries, workers
 from shared.db.models import Image
 from shared.states import State, Wish
 from shared.storage import image_key
@@ -21,37 +21,33 @@ from shared.storage import image_key
 log = logs.get(__name__)
 
 
-def upload(services: Services, file: File) -> tuple[Image, bool]:
-    """Keep an image, bytes first; return it and whether it is new. Equal bytes are one image."""
+def upload(services: Services, file: File, caller: Caller) -> tuple[Image, bool]:
+    """Keep an image, bytes first; return it and whether it is new to its owner. Equal bytes are one image."""
     data, info = file
+    now = clock.now()
     image = Image(
         id=ids.image_id(data),
         width=info.width,
         height=info.height,
         format=info.format,
         size_bytes=info.size_bytes,
-        created_at=clock.now(),
+        created_at=now,
+        last_used_at=now,
     )
-    with services.database.reading() as session:
-        known = session.get(Image, image.id)
-    if known is not None and services.store.exists(image_key(image.id)):
-        return known, False
-    services.store.put(image_key(image.id), data)
-    if known is not None:
-        return known, False
-    try:
-        with services.database.writing("upload") as session:
-            session.add(image)
-    except IntegrityError:  # another upload of the same bytes was first
-        return image, False
-    if not services.store.exists(image_key(image.id)):  # swept as an orphan between the bytes and the row
-        services.store.put(image_key(image.id), data)
-    return image, True
+    key = image_key(image.id)
+    if not services.store.exists(key):
+        services.store.put(key, data)
+    with services.database.writing("upload") as session:
+        kept, is_new = images.keep(session, image, caller.owner)
+    if not services.store.exists(key):  # swept as an orphan between the bytes and the row
+        services.store.put(key, data)
+    return kept, is_new
 
 
-def cancel(services: Services, job_id: str) -> State:
+def cancel(services: Services, job_id: str, caller: Caller) -> State:
     """Cancel a queued job at once, ask a running one to stop; return its state now."""
     with services.database.writing("cancel") as session:
+        queries.job(session, job_id, owner=caller.sees)
         state = jobs.request_cancel(session, job_id)
     log.info("cancel_requested", job_id=job_id, state=state)
     if state == State.RUNNING:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-from datetime import timedelta
 from typing import Any, Literal
 
 from redis import RedisError
 from sqlalchemy.orm import Session
 
 from api import schemas
+from api.access import Caller
 from api.checks import Submission
 from api.services import Services
 from shared.clock import rfc3339
 from shared.costs import Estimate
 from shared.db import queries, workers
 from shared.db.models import Image, Job
-from shared.settings import Settings
 from shared.states import TERMINAL, State
 
 #: The shortest and the longest time between two polls that a client is asked for, in seconds.
@@ -38,11 +37,12 @@ def image_view(image: Image) -> schemas.ImageView:
 
 
 def job_view(
-    job: Job, settings: Settings, *, live: dict[str, Any] | None = None, queue: schemas.QueueView | None = None
+    job: Job, *, live: dict[str, Any] | None = None, queue: schemas.QueueView | None = None
 ) -> schemas.JobView:
     """Show a job, with its live progress if it runs and its place in line if it waits."""
     return schemas.JobView(
         id=job.id,
+        owner=job.owner,
         state=State(job.state),
         preset=job.preset,
         params=job.params,
@@ -54,7 +54,7 @@ def job_view(
         label=job.label,
         metadata=job.annotations,
         batch_id=None,
-        retry_of=None,
+        retry_of=job.retry_of,
         attempt=job.attempt,
         retry_at=rfc3339(job.retry_at) if job.state == State.QUEUED else None,
         start_by=rfc3339(job.start_by),
@@ -67,7 +67,7 @@ def job_view(
         created_at=str(rfc3339(job.created_at)),
         started_at=rfc3339(job.started_at),
         ended_at=rfc3339(job.ended_at),
-        expires_at=_expires_at(job, settings.retention_s),
+        expires_at=rfc3339(job.expires_at),
         links=_links(job),
     )
 
@@ -92,13 +92,13 @@ def dry_run_view(submission: Submission, estimate: Estimate | None) -> schemas.D
     )
 
 
-def current_job(services: Services, job_id: str) -> schemas.JobView:
+def current_job(services: Services, job_id: str, caller: Caller) -> schemas.JobView:
     """Show a job as it is now: from Redis while it runs, from the database otherwise."""
     with services.database.reading() as session:
-        job = queries.job(session, job_id)
+        job = queries.job(session, job_id, owner=caller.sees)
         queue = _queue_view(session, job) if job.state == State.QUEUED else None
     live = _live_step(services, job_id) if job.state == State.RUNNING else None
-    return job_view(job, services.settings, live=live, queue=queue)
+    return job_view(job, live=live, queue=queue)
 
 
 def retry_after_s(view: schemas.JobView) -> int:
@@ -134,16 +134,6 @@ def _links(job: Job) -> dict[str, str]:
     if job.state not in TERMINAL:
         links["cancel"] = f"{path}/cancel"
     return links
-
-
-def _expires_at(job: Job, retention_s: float) -> str | None:
-    """Say when an ended job goes; None for one that has not ended, or that is kept beyond the calendar's end."""
-    if job.ended_at is None:
-        return None
-    try:
-        return rfc3339(job.ended_at + timedelta(seconds=retention_s))
-    except OverflowError:
-        return None
 
 
 def _queue_view(session: Session, job: Job) -> schemas.QueueView:

@@ -109,6 +109,7 @@ class _Head(NamedTuple):
     """A due job that may go next."""
 
     job_id: str
+    place: str
     owner: str
     priority: int
     #: Of the group that it may take along; None if it goes alone.
@@ -136,7 +137,7 @@ def _in_turn(session: Session, room: int, redispatch_after_s: float) -> list[lis
     heads = {head.job_id: head for head in _heads(session, room, redispatch_after_s)}
     messages: list[list[str]] = []
     while heads and len(messages) < room:
-        head = min(heads.values(), key=lambda head: (-head.priority, ahead[head.owner], head.job_id))
+        head = min(heads.values(), key=lambda head: (-head.priority, ahead[head.owner], head.place))
         message = [head.job_id, *_companions(session, head, redispatch_after_s)]
         for job_id in message:
             heads.pop(job_id, None)
@@ -164,12 +165,12 @@ def _heads(session: Session, room: int, redispatch_after_s: float) -> list[_Head
     own = (
         select(waiting.id)
         .where(waiting.owner == owners.c.owner, _due(waiting, redispatch_after_s))
-        .order_by(waiting.priority.desc(), waiting.id)
+        .order_by(waiting.priority.desc(), waiting.place)
         .limit(room)
         .correlate(owners)
     )
     group_key = case((Job.attempt == 0, Job.group_key))
-    heads = select(Job.id, Job.owner, Job.priority, group_key).join(owners, Job.id.in_(own))
+    heads = select(Job.id, Job.place, Job.owner, Job.priority, group_key).join(owners, Job.id.in_(own))
     return [_Head(*row) for row in session.execute(heads)]
 
 
@@ -178,14 +179,14 @@ def _companions(session: Session, head: _Head, redispatch_after_s: float) -> lis
     if head.group_key is None:
         return []
     near = (
-        select(Job.id, Job.attempt, Job.group_key)
+        select(Job.id, Job.place, Job.attempt, Job.group_key)
         .where(Job.owner == head.owner, Job.priority == head.priority, _due(Job, redispatch_after_s))
-        .where(Job.id > head.job_id)  # the head is the oldest of its owner's that are left
-        .order_by(Job.id)
+        .where(Job.place > head.place)  # the head is the oldest of its owner's that are left
+        .order_by(Job.place)
         .limit(_LOOK_AHEAD)
         .subquery()
     )
-    query = select(near.c.id).where(near.c.group_key == head.group_key, near.c.attempt == 0).order_by(near.c.id)
+    query = select(near.c.id).where(near.c.group_key == head.group_key, near.c.attempt == 0).order_by(near.c.place)
     return list(session.scalars(query.limit(most_in_group(head.group_key) - 1)))
 
 

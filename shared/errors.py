@@ -44,6 +44,56 @@ class MethodNotAllowed(AtelierError):
     code = "method_not_allowed"
 
 
+class Unauthorized(AtelierError):
+    """A valid API key is needed."""
+
+    code = "unauthorized"
+
+
+class Forbidden(AtelierError):
+    """This key's role does not allow that."""
+
+    code = "forbidden"
+
+
+class RateLimited(AtelierError):
+    """This key has made as many requests as it may in a minute."""
+
+    code = "rate_limited"
+    retryable = True
+
+
+class QuotaExceeded(AtelierError):
+    """This key has as much work waiting, or has asked for as much today, as it may."""
+
+    code = "quota_exceeded"
+    retryable = True
+
+
+class IdempotencyConflict(AtelierError):
+    """This idempotency key was used for another request."""
+
+    code = "idempotency_conflict"
+
+
+class IdTaken(AtelierError):
+    """Something else has this id."""
+
+    code = "id_taken"
+
+
+class BodyTooLarge(AtelierError):
+    """The body is larger than this path takes."""
+
+    code = "body_too_large"
+
+
+class ForbiddenUrl(AtelierError):
+    """This address is not one that webhooks may be sent to."""
+
+    code = "forbidden_url"
+
+
 class TooManyStreams(AtelierError):
     """Too many event streams are open."""
 
@@ -80,6 +130,12 @@ class NoResult(AtelierError):
     """The job ended without a result."""
 
     code = "no_result"
+
+
+class ResultExpired(AtelierError):
+    """The job's files were kept as long as its retention said, and are gone."""
+
+    code = "result_expired"
 
 
 class IllegalTransition(AtelierError):

@@ -10,6 +10,7 @@ import os
 import re
 import time
 import uuid
+from datetime import datetime
 
 IMAGE_ID = re.compile(r"sha256:[0-9a-f]{64}")
 
@@ -21,6 +22,12 @@ def new_id() -> str:
     value = value & ~(0xF << 76) | 0x7 << 76
     value = value & ~(0x3 << 62) | 0x2 << 62
     return str(uuid.UUID(int=value))
+
+
+def first_at(moment: datetime) -> str:
+    """Return the least UUIDv7 that can be made at `moment`; all that are made later are greater."""
+    milliseconds = int(moment.timestamp() * 1000)
+    return str(uuid.UUID(int=max(0, milliseconds) << 80 | 0x7 << 76 | 0x2 << 62))
 
 
 def image_id(data: bytes) -> str:

@@ -24,6 +24,10 @@ def _in_home(pattern: str) -> Any:
     return lambda values: pattern.format(home=values["home"])
 
 
+#: As long as anything is kept: beyond it databases leave their calendars, in seconds.
+_CENTURY_S = 100 * 365.25 * 86_400
+
+
 class Settings(BaseSettings):
     """What an operator may set, each as `ATELIER_` and the name in capitals."""
 
@@ -70,12 +74,27 @@ class Settings(BaseSettings):
     starve_s: float = Field(
         20.0, gt=0, description="When an idle worker that leaves waiting messages alone replaces itself, in seconds."
     )
-    retention_s: float = Field(30 * 86_400.0, gt=0, description="When ended jobs and their files go, in seconds.")
+    retention_s: float = Field(
+        30 * 86_400.0,
+        gt=0,
+        le=_CENTURY_S,
+        description="How long an ended job's files stay at most, and an image unused, in seconds.",
+    )
+    history_s: float = Field(
+        180 * 86_400.0, gt=0, le=_CENTURY_S, description="When ended jobs without files are forgotten, in seconds."
+    )
     orphan_age_s: float = Field(3600.0, ge=0, description="Age from which a file without a row is removed, in seconds.")
     orphan_sweep_s: float = Field(600.0, gt=0, description="Time between two searches for such files, in seconds.")
     stream_limit: int = Field(64, ge=1, description="Most event streams open at once in one API process.")
     stream_life_s: float = Field(600.0, gt=0, description="When an event stream asks to be reopened, in seconds.")
+    api_processes: int = Field(1, ge=1, le=64, description="Processes of the API on one address.")
     api_threads: int = Field(96, ge=2, description="Threads of one API process; more than its event streams.")
+    requests_per_min: int = Field(
+        0, ge=0, description="Requests a minute for keys that have no limit of their own; 0 is no limit."
+    )
+    webhook_networks: str = Field(
+        "", description="Networks that webhooks may reach though they are not public, as `10.0.0.0/8,192.0.2.7/32`."
+    )
     log_format: Literal["auto", "json", "text"] = Field("auto", description="`auto` writes text to a terminal only.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level logged.")
 

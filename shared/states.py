@@ -1,4 +1,4 @@
-"""The states of a job, the legal moves between them, and what a worker may be told. Standard library only.
+"""The states of a job, the legal moves between them, what a worker may be told, and the roles. Standard library only.
 
 Invariant: a terminal state is never left; every writer in `shared.db.jobs` asks this table first.
 """
@@ -25,6 +25,22 @@ class Wish(StrEnum):
     WORK = "work"
     PAUSE = "pause"
     DRAIN = "drain"
+
+
+class Role(StrEnum):
+    """What a key may do: its own jobs, see all, or steer all."""
+
+    CLIENT = "client"
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+
+
+class DeliveryState(StrEnum):
+    """Where a webhook's delivery is: still to be made, made, or given up."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    FAILED = "failed"
 
 
 #: From each state, the states it may move to. `running → queued` is a claim handed back or lost.

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from shared import clock, ids
+from shared.db import keys
 from shared.db.base import Database
-from shared.db.models import Image, Job
+from shared.db.models import ApiKey, Image, ImageOwner, Job
 from shared.params import resolve
 from worker.engine.steps import Picture
 
@@ -21,12 +22,14 @@ def picture(width: int = 24, height: int = 16, seed: int = 0) -> Picture:
     return coarse[rows][:, columns].astype(np.float32)
 
 
-def add_image(database: Database, data: bytes = b"bytes", **values: Any) -> str:
+def add_image(database: Database, data: bytes = b"bytes", *, owner: str = "local", **values: Any) -> str:
     """Add an image's row and return its id."""
-    image_id = ids.image_id(data)
-    row = {"width": 24, "height": 16, "format": "png", "size_bytes": len(data), "created_at": clock.now(), **values}
+    image_id, now = ids.image_id(data), clock.now()
+    row = {"width": 24, "height": 16, "format": "png", "size_bytes": len(data), "created_at": now, "last_used_at": now}
     with database.writing() as session:
-        session.merge(Image(id=image_id, **row))
+        session.merge(Image(id=image_id, **row | values))
+        session.flush()
+        session.merge(ImageOwner(image_id=image_id, owner=owner, created_at=now))
     return image_id
 
 
@@ -53,3 +56,9 @@ def add_job(database: Database, **values: Any) -> str:
     with database.writing() as session:
         jobs.create(session, job)
     return job.id
+
+
+def add_key(database: Database, role: str = "operator", owner: str = "local", **limits: Any) -> str:
+    """Make an API key and return it in full."""
+    with database.writing() as session:
+        return keys.create(session, ApiKey(name=f"{owner}'s", owner=owner, role=role, **limits))

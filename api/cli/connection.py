@@ -1,7 +1,7 @@
 """Which server a command talks to, and with which settings.
 
 In this order: `--url` or `ATELIER_URL`, the address that a running `atelier up` wrote to its home folder,
-the default address.
+the default address. The key is `ATELIER_KEY`, or the one that `atelier up` wrote beside its address.
 """
 
 from __future__ import annotations
@@ -12,26 +12,25 @@ from typing import Any, TypeVar
 
 import click
 
+from api import home
 from api.client import Client
 from shared.settings import Settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-ADDRESS_FILE = "address"
-
 
 def address(settings: Settings) -> str:
     """Return the address of the stack of these settings: the one it wrote, else the default."""
-    try:
-        written = (settings.home / ADDRESS_FILE).read_text().strip()
-    except OSError:
-        written = ""
-    return written or f"http://{settings.host}:{settings.port}"
+    return home.address(settings.home) or f"http://{settings.host}:{settings.port}"
 
 
 def connect(url: str | None) -> Client:
     """Prepare a client of the server at `url`, or of the one that the settings lead to."""
-    return Client(url or address(Settings.load()), os.environ.get("ATELIER_KEY"))
+    settings = Settings.load()
+    own = address(settings)
+    found = url or own
+    # the key of this machine's stack is for that stack alone
+    return Client(found, os.environ.get("ATELIER_KEY") or (home.operator_key(settings.home) if found == own else None))
 
 
 def url_option(command: Command) -> Command:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from flask import Blueprint, Response, request
 
 from api import checks, uploads, usecases
+from api.access import Access
+from api.auth import caller
 from api.openapi import BINARY, operation
 from api.schemas import ImageView
 from api.services import services
@@ -23,6 +25,7 @@ _FILE = {"type": "object", "properties": {"file": BINARY}, "required": ["file"]}
 @blueprint.post("")
 @operation(
     "Upload an image; 200 if its bytes are known already",
+    access=Access.WRITE,
     status=201,
     returns=ImageView,
     takes={"image/*": BINARY, uploads.MULTIPART: _FILE},
@@ -37,21 +40,26 @@ _FILE = {"type": "object", "properties": {"file": BINARY}, "required": ["file"]}
 )
 def upload() -> tuple[Response, int]:
     """Keep an uploaded image."""
-    image, is_new = usecases.upload(services(), checks.inspect(services(), uploads.image_bytes(request)))
+    image, is_new = usecases.upload(services(), checks.inspect(services(), uploads.image_bytes(request)), caller())
     response = Response(image_view(image).model_dump_json(), content_type="application/json")
     response.headers["Location"] = f"/v1/images/{image.id}"
     return response, 201 if is_new else 200
 
 
 @blueprint.get("/<image_id>")
-@operation("Describe an image", returns=ImageView, errors=(errors.NotFound,))
+@operation("Describe an image", access=Access.READ, returns=ImageView, errors=(errors.NotFound,))
 def show(image_id: str) -> Response:
     """Describe an image."""
     return Response(image_view(_image(image_id)).model_dump_json(), content_type="application/json")
 
 
 @blueprint.get("/<image_id>/content")
-@operation("Fetch an image's bytes as they were uploaded", returns={"image/*": BINARY}, errors=(errors.NotFound,))
+@operation(
+    "Fetch an image's bytes as they were uploaded",
+    access=Access.READ,
+    returns={"image/*": BINARY},
+    errors=(errors.NotFound,),
+)
 def content(image_id: str) -> Response:
     """Send the bytes, never to be shown inline: they are a stranger's."""
     image = _image(image_id)
@@ -64,4 +72,4 @@ def content(image_id: str) -> Response:
 
 def _image(image_id: str) -> Image:
     with services().database.reading() as session:
-        return queries.image(session, image_id)
+        return queries.image(session, image_id, owner=caller().sees)

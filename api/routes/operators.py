@@ -6,6 +6,7 @@ from flask import Blueprint, Response
 from pydantic import BaseModel
 
 from api import usecases
+from api.access import Access
 from api.openapi import operation
 from api.schemas_operators import BacklogView, WorkersView, WorkerView
 from api.services import services
@@ -17,7 +18,7 @@ blueprint = Blueprint("operators", __name__, url_prefix="/v1")
 
 
 @blueprint.get("/workers")
-@operation("List the workers", returns=WorkersView, errors=(errors.DatabaseUnavailable,))
+@operation("List the workers", access=Access.OVERSEE, returns=WorkersView, errors=(errors.DatabaseUnavailable,))
 def workers() -> Response:
     """List the workers."""
     return _json(workers_view(services()))
@@ -26,6 +27,7 @@ def workers() -> Response:
 @blueprint.post("/workers/<name>/drain")
 @operation(
     "Have a worker hand back its job, with a checkpoint, and take no other",
+    access=Access.OPERATE,
     returns=WorkerView,
     errors=(errors.NotFound, errors.DatabaseUnavailable),
 )
@@ -37,6 +39,7 @@ def drain_worker(name: str) -> Response:
 @blueprint.post("/workers/<name>/pause")
 @operation(
     "Have a worker take no further job; it finishes the one it has",
+    access=Access.OPERATE,
     returns=WorkerView,
     errors=(errors.NotFound, errors.DatabaseUnavailable),
 )
@@ -46,21 +49,33 @@ def pause_worker(name: str) -> Response:
 
 
 @blueprint.post("/workers/<name>/resume")
-@operation("Have a worker take jobs again", returns=WorkerView, errors=(errors.NotFound, errors.DatabaseUnavailable))
+@operation(
+    "Have a worker take jobs again",
+    access=Access.OPERATE,
+    returns=WorkerView,
+    errors=(errors.NotFound, errors.DatabaseUnavailable),
+)
 def resume_worker(name: str) -> Response:
     """Let a worker work."""
     return _instructed(name, Wish.WORK)
 
 
 @blueprint.get("/queue")
-@operation("Show the queue as a whole", returns=BacklogView, errors=(errors.DatabaseUnavailable,))
+@operation(
+    "Show the queue as a whole", access=Access.OVERSEE, returns=BacklogView, errors=(errors.DatabaseUnavailable,)
+)
 def queue() -> Response:
     """Show the queue."""
     return _json(backlog_view(services()))
 
 
 @blueprint.post("/queue/pause")
-@operation("Hand out no more jobs; those that run go on", returns=BacklogView, errors=(errors.DatabaseUnavailable,))
+@operation(
+    "Hand out no more jobs; those that run go on",
+    access=Access.OPERATE,
+    returns=BacklogView,
+    errors=(errors.DatabaseUnavailable,),
+)
 def pause_queue() -> Response:
     """Pause the queue."""
     usecases.pause_queue(services())
@@ -68,7 +83,7 @@ def pause_queue() -> Response:
 
 
 @blueprint.post("/queue/resume")
-@operation("Hand out jobs again", returns=BacklogView, errors=(errors.DatabaseUnavailable,))
+@operation("Hand out jobs again", access=Access.OPERATE, returns=BacklogView, errors=(errors.DatabaseUnavailable,))
 def resume_queue() -> Response:
     """Resume the queue."""
     usecases.resume_queue(services())

@@ -9,6 +9,8 @@ from flask import Blueprint, Response, json, request, send_file
 from redis import RedisError
 
 from api import events
+from api.access import Access
+from api.auth import caller
 from api.openapi import BINARY, operation
 from api.schemas import LossColumns
 from api.services import Services, services
@@ -25,6 +27,7 @@ _FORMATS = ("png", "jpeg", "webp")
 @blueprint.get("/events")
 @operation(
     "Follow a job as Server-Sent Events; `Last-Event-ID` resumes",
+    access=Access.READ,
     returns={"text/event-stream": {"type": "string"}},
     query={"last_event_id": "For clients that cannot send the header."},
     errors=(errors.NotFound, errors.TooManyStreams),
@@ -44,7 +47,7 @@ def follow(job_id: str) -> Response:
 
 
 @blueprint.get("/preview")
-@operation("Fetch the newest frame", returns={"image/jpeg": BINARY}, errors=(errors.NotFound,))
+@operation("Fetch the newest frame", access=Access.READ, returns={"image/jpeg": BINARY}, errors=(errors.NotFound,))
 def preview(job_id: str) -> Response:
     """Send the newest frame: live while the job runs, the picture made small after."""
     job = _job(job_id)
@@ -63,7 +66,7 @@ def preview(job_id: str) -> Response:
 
 
 @blueprint.get("/losses")
-@operation("Fetch every step's losses as columns", returns=LossColumns, errors=(errors.NotFound,))
+@operation("Fetch every step's losses as columns", access=Access.READ, returns=LossColumns, errors=(errors.NotFound,))
 def losses(job_id: str) -> Response:
     """Send the losses: from storage if the job left a picture, from Redis otherwise."""
     job = _job(job_id)
@@ -80,6 +83,7 @@ def losses(job_id: str) -> Response:
 @blueprint.get("/result")
 @operation(
     "Fetch the picture",
+    access=Access.READ,
     returns={f"image/{name}": BINARY for name in _FORMATS},
     query={"format": "png (as painted), jpeg (what is transparent on white) or webp."},
     errors=(errors.NotFound, errors.NotFinished, errors.NoResult, errors.InvalidParams),
@@ -96,6 +100,7 @@ def result(job_id: str) -> Response:
 @blueprint.get("/timelapse")
 @operation(
     "Fetch the animation of the painting, if one was asked for",
+    access=Access.READ,
     returns={"image/webp": BINARY},
     errors=(errors.NotFound, errors.NotFinished, errors.NoResult),
 )
@@ -110,6 +115,7 @@ def timelapse(job_id: str) -> Response:
 @blueprint.get("/manifest")
 @operation(
     "Fetch the provenance: everything that decided the picture",
+    access=Access.READ,
     returns={"application/json": {"type": "object"}},
     errors=(errors.NotFound, errors.NotFinished, errors.NoResult),
 )
@@ -120,7 +126,7 @@ def manifest(job_id: str) -> Response:
 
 def _job(job_id: str) -> Job:
     with services().database.reading() as session:
-        return queries.job(session, job_id)
+        return queries.job(session, job_id, owner=caller().sees)
 
 
 def _finished(job_id: str) -> Job:

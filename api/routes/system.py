@@ -10,6 +10,8 @@ from redis import RedisError
 from werkzeug.wrappers import Response as AnyResponse
 
 from api import openapi, problems
+from api.access import Access
+from api.auth import public
 from api.openapi import operation
 from api.schemas_operators import HealthView, PartView, ReadinessView
 from api.services import services
@@ -21,7 +23,7 @@ blueprint = Blueprint("system", __name__)
 
 
 @blueprint.get("/healthz")
-@operation("Say whether the process lives", returns=HealthView)
+@operation("Say whether the process lives", access=Access.PUBLIC, returns=HealthView)
 def alive() -> Response:
     """Answer at all."""
     return Response(HealthView(state="alive").model_dump_json(), content_type="application/json")
@@ -30,6 +32,7 @@ def alive() -> Response:
 @blueprint.get("/readyz")
 @operation(
     "Say whether requests can be served, part by part; 503 if not",
+    access=Access.PUBLIC,
     returns=ReadinessView,
     errors=(errors.DatabaseUnavailable,),
 )
@@ -49,12 +52,14 @@ def ready() -> tuple[Response, int]:
 
 
 @blueprint.get("/openapi.json")
+@public
 def specification() -> Response:
     """Send the OpenAPI document."""
     return Response(json.dumps(openapi.document(current_app)), content_type="application/json")
 
 
 @blueprint.get("/docs")
+@public
 def docs() -> str:
     """Show the documentation, made from the same declarations."""
     kinds = [(problems.status_of(kind).value, kind) for kind in errors.subclasses()]
@@ -68,6 +73,7 @@ def docs() -> str:
 
 
 @blueprint.get("/")
+@public
 def home() -> AnyResponse:
     """Send a first-time visitor to the documentation."""
     return redirect("/docs")

@@ -52,6 +52,7 @@ def create(session: Session, job: Job) -> None:
     job.state = State.QUEUED
     job.attempt = 0
     job.created_at = clock.now()
+    job.place = job.place or job.id
     session.add(job)
     session.flush()
     record(session, job.id, "job_queued", State.QUEUED, attempt=0)
@@ -247,6 +248,8 @@ def _attempt_of(session: Session, where: tuple[ColumnElement[bool], ...], **valu
     """Update the one job that `where` names and return its attempt, or None if it names none."""
     if "state" in values:
         values |= {"lease_expires_at": None, "dispatched_at": None}
+    if "ended_at" in values:
+        values["expires_at"] = moments.after(Job.retention_s)
     statement = update(Job).where(*where).values(**values).returning(Job.attempt)
     return session.scalar(statement.execution_options(synchronize_session=False))
 

@@ -8,17 +8,24 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, text
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.db.base import Table
-from shared.states import State, Wish
+from shared.states import DeliveryState, Role, State, Wish
 
 _STATES = ", ".join(f"'{state}'" for state in State)
 _WISHES = ", ".join(f"'{wish}'" for wish in Wish)
+_ROLES = ", ".join(f"'{role}'" for role in Role)
+_DELIVERY_STATES = ", ".join(f"'{state}'" for state in DeliveryState)
 _QUEUED = text("state = 'queued'")
 _SENT = text("dispatched_at IS NOT NULL")
 _RUNNING = text("state = 'running'")
+_KEPT = text("files_gone_at IS NULL")
+_PENDING = text("state = 'pending'")
+
+#: How long an ended job's files stay where nothing else is said, in seconds.
+DEFAULT_RETENTION_S = 30 * 86_400.0
 
 
 class Image(Table):
@@ -31,6 +38,20 @@ class Image(Table):
     height: Mapped[int]
     format: Mapped[str] = mapped_column(String(8))
     size_bytes: Mapped[int]
+    created_at: Mapped[datetime]
+    #: When a job was last asked for with it, within the hour, or it was last uploaded.
+    last_used_at: Mapped[datetime]
+    #: Since when its bytes are gone; an upload of the same bytes brings it back.
+    gone_at: Mapped[datetime | None]
+
+
+class ImageOwner(Table):
+    """Who has uploaded an image: a client sees and uses only its own."""
+
+    __tablename__ = "image_owners"
+
+    image_id: Mapped[str] = mapped_column(ForeignKey("images.id", ondelete="CASCADE"), primary_key=True)
+    owner: Mapped[str] = mapped_column(String(64), primary_key=True)
     created_at: Mapped[datetime]
 
 
@@ -47,17 +68,22 @@ class Job(Table):
         CheckConstraint("dispatched_at IS NULL OR state = 'queued'", name="sent"),
         # What dispatch reads: each owner's waiting jobs in the order in which they go, and those sent. Not for
         # waiting jobs alone: SQLite would pass a partial index over for any other that begins with the state.
-        Index("ix_jobs_turn", "state", "owner", text("priority DESC"), "id"),
+        Index("ix_jobs_turn", "state", "owner", text("priority DESC"), "place"),
         Index("ix_jobs_sent", "dispatched_at", sqlite_where=_SENT, postgresql_where=_SENT),
         # What the sweeper and the watchdogs read.
         Index("ix_jobs_lease", "lease_expires_at", sqlite_where=_RUNNING, postgresql_where=_RUNNING),
         Index("ix_jobs_start_by", "start_by", sqlite_where=_QUEUED, postgresql_where=_QUEUED),
+        Index("ix_jobs_expires_at", "expires_at", sqlite_where=_KEPT, postgresql_where=_KEPT),
         Index("ix_jobs_ended_at", "ended_at"),
-        Index("ix_jobs_state_id", "state", "id"),
-        Index("ix_jobs_label_id", "label", "id"),
+        # What listings read: a page of each state, whatever else they are filtered by.
+        Index("ix_jobs_state_place", "state", "place"),
+        Index("ix_jobs_owner_state_place", "owner", "state", "place"),
+        Index("ix_jobs_label_state_place", "label", "state", "place"),
     )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    #: A UUIDv7 by which jobs sort by age: the id, unless the client has chosen that.
+    place: Mapped[str] = mapped_column(String(36), unique=True)
     #: Whose job it is; owners take turns.
     owner: Mapped[str] = mapped_column(String(64), default="local")
     state: Mapped[str] = mapped_column(String(16))
@@ -74,6 +100,12 @@ class Job(Table):
     #: Equal for jobs that can be painted in one optimisation; null for a job that is painted alone.
     group_key: Mapped[str | None] = mapped_column(String(64))
     priority: Mapped[int] = mapped_column(default=0)
+    #: The job that this one paints again.
+    retry_of: Mapped[str | None] = mapped_column(String(36))
+    #: Hash of the request by which the client chose the id: the same again is no other job.
+    fingerprint: Mapped[str | None] = mapped_column(String(64))
+    #: Where its end is told.
+    webhook: Mapped[str | None] = mapped_column(String(2000))
     label: Mapped[str | None] = mapped_column(String(200))
     annotations: Mapped[dict[str, Any]] = mapped_column("metadata")
     attempt: Mapped[int] = mapped_column(default=0)
@@ -103,6 +135,15 @@ class Job(Table):
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
+    #: How long its files stay once it has ended, in seconds; then when they go, and since when they are gone.
+    retention_s: Mapped[float] = mapped_column(default=DEFAULT_RETENTION_S)
+    expires_at: Mapped[datetime | None]
+    files_gone_at: Mapped[datetime | None]
+    #: What painting was predicted to take when it was submitted, in seconds; null while nobody could say.
+    predicted_s: Mapped[float | None]
+    #: When it was promised to end, at evens and at nine in ten.
+    promised_p50_at: Mapped[datetime | None]
+    promised_p90_at: Mapped[datetime | None]
 
 
 class JobEvent(Table):
@@ -146,3 +187,91 @@ class Queue(Table):
     paused_at: Mapped[datetime | None]
     #: Why it holds by itself until that is mended: the code of an error, such as `storage_full`.
     held_for: Mapped[str | None] = mapped_column(String(64))
+
+
+class ApiKey(Table):
+    """A key to the API, of which only the hash of its secret part is kept; a null limit is none."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (CheckConstraint(f"role IN ({_ROLES})", name="role"),)
+
+    #: The public part of the key, by which it is found.
+    id: Mapped[str] = mapped_column(String(16), primary_key=True)
+    name: Mapped[str] = mapped_column(String(100))
+    owner: Mapped[str] = mapped_column(String(64))
+    role: Mapped[str] = mapped_column(String(16))
+    secret_hash: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+    max_waiting: Mapped[int | None]
+    #: Most work a day, in pixels times steps.
+    max_work_per_day: Mapped[float | None]
+    max_requests_per_min: Mapped[int | None]
+    #: Longest retention that its jobs may have, in seconds.
+    max_retention_s: Mapped[float | None]
+
+
+class Usage(Table):
+    """How much work was asked for with a key on one day (UTC), in pixels times steps."""
+
+    __tablename__ = "usage"
+
+    key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.id", ondelete="CASCADE"), primary_key=True)
+    day: Mapped[str] = mapped_column(String(10), primary_key=True)
+    work: Mapped[float]
+
+
+class IdempotencyKey(Table):
+    """A request that was carried out, and its answer, so that the same request again is answered alike."""
+
+    __tablename__ = "idempotency_keys"
+    __table_args__ = (Index("ix_idempotency_keys_created_at", "created_at"),)
+
+    owner: Mapped[str] = mapped_column(String(64), primary_key=True)
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    #: Hash of the request.
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    status: Mapped[int]
+    location: Mapped[str] = mapped_column(String(200))
+    body: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime]
+
+
+class WebhookSecret(Table):
+    """What an owner's webhooks are signed with; after a rotation, for a while, with the one before too."""
+
+    __tablename__ = "webhook_secrets"
+
+    owner: Mapped[str] = mapped_column(String(64), primary_key=True)
+    secret: Mapped[str] = mapped_column(String(100))
+    previous_secret: Mapped[str | None] = mapped_column(String(100))
+    previous_until: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+
+
+class Delivery(Table):
+    """An event to be told to a webhook; written in the transaction that made it happen."""
+
+    __tablename__ = "deliveries"
+    __table_args__ = (
+        CheckConstraint(f"state IN ({_DELIVERY_STATES})", name="state"),
+        CheckConstraint("(state = 'pending') = (next_at IS NOT NULL)", name="next"),
+        Index("ix_deliveries_next_at", "next_at", sqlite_where=_PENDING, postgresql_where=_PENDING),
+        Index("ix_deliveries_owner_id", "owner", "id"),
+        Index("ix_deliveries_created_at", "created_at"),
+    )
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    owner: Mapped[str] = mapped_column(String(64))
+    url: Mapped[str] = mapped_column(String(2000))
+    event: Mapped[str] = mapped_column(String(32))
+    #: What it is about; null for a test call.
+    subject_id: Mapped[str | None] = mapped_column(String(36))
+    state: Mapped[str] = mapped_column(String(16))
+    attempts: Mapped[int] = mapped_column(default=0)
+    #: When it is tried next, by the database's clock.
+    next_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    #: Each attempt: when, the status or the error, how long it took in ms.
+    log: Mapped[list[dict[str, Any]]] = mapped_column(JSON)

@@ -3,7 +3,8 @@
 A worker's own clock may be wrong or step back; a lease written and read by it would end early or never.
 
 Invariant: no Python time is ever compared with these columns: `lease_expires_at`, `retry_at`, `start_by`,
-`dispatched_at`, `seen_at`.
+`dispatched_at`, `seen_at`,
+`expires_at`, `next_at`.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Float, literal
+from sqlalchemy import ColumnElement, Float, literal
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql.functions import FunctionElement
 
 from shared.db.base import UtcDateTime
@@ -25,9 +27,9 @@ class _Moment(FunctionElement[datetime]):
     inherit_cache = True
 
 
-def after(seconds: float) -> Any:
-    """Write the moment that many seconds from now; negative seconds lie in the past."""
-    return _Moment(literal(float(seconds), Float))
+def after(seconds: float | ColumnElement[float] | InstrumentedAttribute[float]) -> Any:
+    """Write the moment that many seconds from now, a number or a column; negative seconds lie in the past."""
+    return _Moment(literal(float(seconds), Float) if isinstance(seconds, int | float) else seconds)
 
 
 def now() -> Any:

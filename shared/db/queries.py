@@ -1,19 +1,20 @@
 """Read-only questions to the database: one job, pages of jobs, the queue.
 
-Listings are newest first and paged by key: ids sort by time, so a page starts below the last id seen and
+Listings are newest first and paged by key: places sort by time, so a page starts below the last place seen and
 costs the same however deep it lies.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import Select, func, or_, select, union_all
 from sqlalchemy.orm import Session
 
-from shared.db.models import Image, Job, JobEvent
+from shared import ids
+from shared.db.models import Image, ImageOwner, Job, JobEvent
 from shared.errors import NotFound
 from shared.states import State
 
@@ -27,26 +28,48 @@ class Backlog(NamedTuple):
     oldest_at: datetime | None
 
 
-def job(session: Session, job_id: str) -> Job:
-    """Return one job; raise `NotFound`."""
+def job(session: Session, job_id: str, *, owner: str | None = None) -> Job:
+    """Return one job, of that owner unless it is None; raise `NotFound`."""
     found = session.get(Job, job_id)
-    if found is None:
+    if found is None or owner not in (None, found.owner):  # a stranger's job is not told from none
         raise NotFound(f"There is no job {job_id}.")
     return found
 
 
-def jobs(
-    session: Session, *, states: Sequence[State] = (), label: str | None = None, before: str | None = None, limit: int
-) -> list[Job]:
-    """Return up to `limit` jobs, newest first, those older than the id `before`."""
-    query = select(Job).order_by(Job.id.desc()).limit(limit)
-    if states:
-        query = query.where(Job.state.in_(states))
-    if label is not None:
-        query = query.where(Job.label == label)
-    if before is not None:
-        query = query.where(Job.id < before)
+class Filter(NamedTuple):
+    """Which jobs a listing shows; None and nothing at all stand for any."""
+
+    states: Sequence[State] = ()
+    owner: str | None = None
+    label: str | None = None
+    created_after: datetime | None = None
+
+
+ANY = Filter()
+
+
+def jobs(session: Session, wanted: Filter = ANY, *, before: str | None = None, limit: int) -> list[Job]:
+    """Return up to `limit` jobs, newest first, those further back than the place `before`.
+
+    A page of each state is read by an index that ends with the place, and the newest of all of them are taken.
+    """
+    pages = [_page(wanted, state, before, limit) for state in wanted.states or State]
+    newest = union_all(*pages).subquery()
+    query = select(Job).where(Job.id.in_(select(newest.c.id))).order_by(Job.place.desc()).limit(limit)
     return list(session.scalars(query))
+
+
+def _page(wanted: Filter, state: State, before: str | None, limit: int) -> Select[tuple[str]]:
+    query = select(Job.id).where(Job.state == state).order_by(Job.place.desc()).limit(limit)
+    if wanted.owner is not None:
+        query = query.where(Job.owner == wanted.owner)
+    if wanted.label is not None:
+        query = query.where(Job.label == wanted.label)
+    if wanted.created_after is not None:
+        query = query.where(Job.place >= ids.first_at(wanted.created_after), Job.created_at > wanted.created_after)
+    if before is not None:
+        query = query.where(Job.place < before)
+    return select(query.subquery().c.id)
 
 
 def running_of(session: Session, worker: str) -> list[Job]:
@@ -66,22 +89,25 @@ def job_events(session: Session, job_id: str) -> list[JobEvent]:
     return list(session.scalars(select(JobEvent).where(JobEvent.job_id == job_id).order_by(JobEvent.id)))
 
 
-def image(session: Session, image_id: str) -> Image:
-    """Return one image; raise `NotFound`."""
-    found = session.get(Image, image_id)
+def image(session: Session, image_id: str, *, owner: str | None = None) -> Image:
+    """Return one image whose bytes are kept, uploaded by that owner unless it is None; raise `NotFound`."""
+    found = images(session, [image_id], owner=owner).get(image_id)
     if found is None:
         raise NotFound(f"There is no image {image_id}.")
     return found
 
 
-def known_images(session: Session, image_ids: Sequence[str]) -> set[str]:
-    """Return those of `image_ids` that have been uploaded."""
-    return set(session.scalars(select(Image.id).where(Image.id.in_(image_ids))))
+def images(session: Session, image_ids: Collection[str], *, owner: str | None = None) -> dict[str, Image]:
+    """Return those of the images whose bytes are kept and that the owner has uploaded; None sees all."""
+    query = select(Image).where(Image.id.in_(image_ids), Image.gone_at.is_(None))
+    if owner is not None:
+        query = query.join(ImageOwner, ImageOwner.image_id == Image.id).where(ImageOwner.owner == owner)
+    return {image.id: image for image in session.scalars(query)}
 
 
 def queue_position(session: Session, waiting: Job) -> int:
     """Return a queued job's place in line, counted from 1."""
-    ahead = or_(Job.priority > waiting.priority, (Job.priority == waiting.priority) & (Job.id < waiting.id))
+    ahead = or_(Job.priority > waiting.priority, (Job.priority == waiting.priority) & (Job.place < waiting.place))
     query = select(func.count()).select_from(Job).where(Job.state == State.QUEUED, ahead)
     return (session.scalar(query) or 0) + 1
 
@@ -89,7 +115,7 @@ def queue_position(session: Session, waiting: Job) -> int:
 def backlog(session: Session) -> Backlog:
     """Count what waits and runs."""
     counted = select(func.count()).select_from(Job)
-    oldest = select(Job.created_at).where(Job.state == State.QUEUED).order_by(Job.id).limit(1)
+    oldest = select(Job.created_at).where(Job.state == State.QUEUED).order_by(Job.place).limit(1)
     return Backlog(
         queued=session.scalar(counted.where(Job.state == State.QUEUED)) or 0,
         running=session.scalar(counted.where(Job.state == State.RUNNING)) or 0,

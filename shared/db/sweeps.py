@@ -41,7 +41,12 @@ def expire(session: Session) -> list[str]:
     late = select(Job.id).where(Job.state == State.QUEUED, Job.attempt == 0, Job.start_by <= moments.now())
     late = late.limit(ROWS_AT_ONCE).with_for_update(skip_locked=True)
     found = list(session.scalars(late))
-    values = {"state": State.EXPIRED, "ended_at": clock.now(), "dispatched_at": None}
+    values = {
+        "state": State.EXPIRED,
+        "ended_at": clock.now(),
+        "dispatched_at": None,
+        "expires_at": moments.after(Job.retention_s),
+    }
     statement = update(Job).where(Job.id.in_(found), Job.state == State.QUEUED).values(**values).returning(Job.id)
     expired = list(session.scalars(statement.execution_options(synchronize_session=False))) if found else []
     for job_id in expired:

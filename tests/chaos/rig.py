@@ -22,7 +22,7 @@ from typing import Self
 import psutil
 
 import migrations
-from api import redis_server
+from api import first_key, redis_server
 from api.client import Client
 from shared import images, progress
 from shared.db import queries, workers
@@ -143,6 +143,7 @@ class Rig:
         (self.home / "redis").mkdir()
         migrations.upgrade(self.settings.database_url)
         self.database = connect(self.settings.database_url)
+        self.key = first_key.ensure(self.database, self.home)
         self.store = open_store(self.settings.storage_url)
         self.redis = progress.connect(self.settings.redis_url)
         self.add("redis", redis_server.command(self.home / "redis.sock", self.home / "redis"))
@@ -201,7 +202,7 @@ class Rig:
         return [f"http://127.0.0.1:{port}" for port in self._ports]
 
     def client(self) -> Client:
-        return Client(self.urls[0])
+        return Client(self.urls[0], self.key)
 
     @property
     def worker(self) -> Process:

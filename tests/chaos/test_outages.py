@@ -188,7 +188,7 @@ def test_a_database_that_is_away_is_told_and_comes_back_by_itself() -> None:
         made = [rig.submit(client, steps=100) for _ in range(3)]
         rig.wait_running(made[0])
         rig.postgres.kill()
-        impatient = Client(rig.urls[0], sleep=lambda seconds: None)
+        impatient = Client(rig.urls[0], rig.key, sleep=lambda seconds: None)
         with pytest.raises(ApiProblem) as refused:
             impatient.job(made[0])
         assert (refused.value.status, refused.value.code) == (503, "database_unavailable")

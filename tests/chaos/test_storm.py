@@ -61,7 +61,7 @@ class Producers:
     def _produce(self, seed: int) -> None:
         luck = random.Random(seed)
         image = None
-        with httpx.Client(timeout=10) as http:
+        with httpx.Client(timeout=10, headers={"Authorization": f"Bearer {self._rig.key}"}) as http:
             while self._left > 0 and not self.ending.is_set():
                 url = luck.choice(self._rig.urls)
                 try:

@@ -16,7 +16,7 @@ def test_pages_are_newest_first_and_meet_without_gap_or_overlap(database) -> Non
     with database.reading() as session:
         while page := queries.jobs(session, before=before, limit=3):
             seen += [job.id for job in page]
-            before = page[-1].id
+            before = page[-1].place
     assert seen == sorted(made, reverse=True)
 
 
@@ -27,7 +27,7 @@ def test_a_listing_is_filtered_by_state_and_label(database) -> None:
     with database.writing() as session:
         jobs.request_cancel(session, ended)
     with database.reading() as session:
-        found = queries.jobs(session, states=[State.QUEUED], label="sea", limit=10)
+        found = queries.jobs(session, queries.Filter([State.QUEUED], label="sea"), limit=10)
     assert [job.id for job in found] == [wanted]
 
 
@@ -41,7 +41,7 @@ def test_the_queue_goes_by_priority_and_then_by_age(database) -> None:
 def test_known_images_are_told_from_unknown_ones(database) -> None:
     known = add_image(database)
     with database.reading() as session:
-        assert queries.known_images(session, [known, "sha256:0"]) == {known}
+        assert set(queries.images(session, [known, "sha256:0"])) == {known}
         with pytest.raises(NotFound):
             queries.image(session, "sha256:0")
         with pytest.raises(NotFound):

@@ -10,7 +10,8 @@ from flask.testing import FlaskClient
 
 from api.app import create_app
 from shared import images
-from tests.factories import picture
+from tests.factories import add_key, picture
+from tests.integration.calling import client_with
 from tests.integration.overseeing import Rig
 
 
@@ -21,8 +22,15 @@ def app(settings, database) -> Flask:
 
 
 @pytest.fixture
-def client(app) -> FlaskClient:
-    return app.test_client()
+def key(database) -> str:
+    """An operator's key."""
+    return add_key(database)
+
+
+@pytest.fixture
+def client(app, key) -> FlaskClient:
+    """One that brings an operator's key."""
+    return client_with(app, key)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from PIL import Image
 from api.app import create_app
 from shared import images
 from tests.factories import picture
+from tests.integration.calling import client_with
 
 
 def _bomb() -> bytes:
@@ -86,15 +87,15 @@ def test_a_bad_image_is_refused_and_nothing_is_kept(client, settings, kind, way)
     assert stored(settings) == []
 
 
-def test_more_bytes_than_allowed_are_refused(settings, database, png) -> None:
+def test_more_bytes_than_allowed_are_refused(settings, database, png, key) -> None:
     app = create_app(settings.model_copy(update={"max_upload_bytes": 100}))
-    answer = app.test_client().post("/v1/images", data=png, content_type="image/png")
+    answer = client_with(app, key).post("/v1/images", data=png, content_type="image/png")
     assert (answer.status_code, answer.json["code"], answer.json["max_bytes"]) == (413, "image_too_large", 100)
 
 
-def test_more_pixels_than_allowed_are_refused(settings, database, png) -> None:
+def test_more_pixels_than_allowed_are_refused(settings, database, png, key) -> None:
     app = create_app(settings.model_copy(update={"max_upload_px": 100}))
-    answer = app.test_client().post("/v1/images", data=png, content_type="image/png")
+    answer = client_with(app, key).post("/v1/images", data=png, content_type="image/png")
     assert (answer.status_code, answer.json["width"], answer.json["height"]) == (413, 24, 16)
 
 

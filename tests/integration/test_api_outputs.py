@@ -13,6 +13,7 @@ from PIL import Image
 from api.client_events import parse
 from shared import images
 from shared.progress import RedisProgress
+from tests.integration.calling import client_with
 from tests.integration.test_api_jobs import claim, step
 from tests.integration.test_runner import FakePainter
 from tests.waiting import wait_until
@@ -98,11 +99,11 @@ def test_streams_are_bounded_and_a_closed_one_makes_room(app, client, job_id) ->
     assert found.streams.acquire(blocking=False)
 
 
-def test_a_stream_ends_with_its_life(settings, database, job_id) -> None:
+def test_a_stream_ends_with_its_life(settings, database, job_id, key) -> None:
     from api.app import create_app
 
     app = create_app(settings.model_copy(update={"stream_life_s": 0.01}))
-    response = app.test_client().get(f"/v1/jobs/{job_id}/events")
+    response = client_with(app, key).get(f"/v1/jobs/{job_id}/events")
     assert "retry:" in response.data.decode()
 
 
@@ -224,11 +225,11 @@ def test_the_manifest_says_what_decided_the_picture(client, painted) -> None:
     assert json.dumps(manifest["weights"]) == json.dumps(job["weights"])
 
 
-def test_a_live_follower_hears_each_step_as_it_is_made(app, client, studio, job_id) -> None:
+def test_a_live_follower_hears_each_step_as_it_is_made(app, client, studio, job_id, key) -> None:
     heard: list[str] = []
 
     def follow() -> None:
-        heard.extend(event.name for event in read_events(app.test_client().get(f"/v1/jobs/{job_id}/events")))
+        heard.extend(event.name for event in read_events(client_with(app, key).get(f"/v1/jobs/{job_id}/events")))
 
     follower = threading.Thread(target=follow)
     follower.start()

@@ -19,6 +19,7 @@ from shared import progress
 from shared.db import jobs
 from shared.progress import RedisProgress
 from tests.factories import add_job
+from tests.integration.calling import client_with
 from tests.integration.test_api_jobs import step
 from tests.waiting import wait_until
 
@@ -39,8 +40,8 @@ def server(tmp_path) -> Iterator[subprocess.Popen]:
 
 
 @pytest.fixture
-def client(server, settings, database, tmp_path: Path) -> FlaskClient:
-    return create_app(settings.model_copy(update={"redis_url": f"unix://{tmp_path}/own.sock"})).test_client()
+def client(server, settings, database, key, tmp_path: Path) -> FlaskClient:
+    return client_with(create_app(settings.model_copy(update={"redis_url": f"unix://{tmp_path}/own.sock"})), key)
 
 
 @pytest.fixture

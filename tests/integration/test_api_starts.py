@@ -6,16 +6,15 @@ from io import BytesIO
 from typing import Any
 
 import pytest
-from sqlalchemy import update
 
 from shared.db import jobs, queries
-from shared.db.models import Job
 from shared.errors import Diverged
 from shared.groups import group_key
 from shared.params import StyleParams
 from shared.progress import RedisProgress
-from tests.factories import add_job
+from tests.factories import add_job, add_key
 from tests.fakes import FakePainter
+from tests.integration.calling import client_with
 from tests.integration.test_api_checks import encoded, refusal
 from tests.integration.test_api_images import stored
 from tests.integration.test_api_jobs import claim
@@ -83,10 +82,10 @@ def test_a_job_that_has_not_succeeded_is_no_start(client, database, image_id, jo
     assert "failed" in refusal(submit(client, image_id, init_job=job_id))["detail"]
 
 
-def test_another_owners_job_is_as_unknown_as_one_that_never_was(client, database, image_id, painted) -> None:
-    with database.writing() as session:
-        session.execute(update(Job).where(Job.id == painted).values(owner="other"))
-    mistake = refusal(submit(client, image_id, init_job=painted))
+def test_another_owners_job_is_as_unknown_as_one_that_never_was(app, database, png, painted) -> None:
+    stranger = client_with(app, add_key(database, "client", "other"))
+    image_id = stranger.post("/v1/images", data=png, content_type="image/png").json["id"]
+    mistake = refusal(submit(stranger, image_id, init_job=painted))
     assert mistake == {"pointer": "/init_job", "detail": f"/init_job: There is no job {painted}."}
 
 

@@ -10,6 +10,7 @@ from api import problems
 from api.app import create_app
 from shared import errors
 from shared.db.base import connect
+from tests.integration.calling import client_with
 
 
 def test_the_process_says_that_it_lives_and_is_ready(client, redis) -> None:
@@ -24,7 +25,7 @@ def test_a_database_away_is_503_with_a_time_to_come_back(app: Flask) -> None:
 
     away = connect("postgresql://nobody@127.0.0.1:1/none")
     app.extensions["atelier"] = replace(app.extensions["atelier"], database=away)
-    client = app.test_client()
+    client = client_with(app, "atl_x_y")
     assert client.get("/readyz").status_code == 503
     with capture_logs():  # pytest's own would draw the traceback, for seconds
         answer = client.get("/v1/jobs")
@@ -54,7 +55,7 @@ JOB = "01a20750-e506-729a-9bdf-2a44836107f2"
 def test_without_a_database_every_call_says_so(settings, method, path, body) -> None:
     app = create_app(settings.model_copy(update={"database_url": "postgresql://nobody@127.0.0.1:1/none"}))
     with capture_logs():  # pytest's own would draw each traceback, for seconds
-        answer = app.test_client().open(path, method=method, json=body)
+        answer = client_with(app, "atl_x_y").open(path, method=method, json=body)
     assert (answer.status_code, answer.json["code"]) == (503, "database_unavailable")
     assert int(answer.headers["Retry-After"]) > 0
     assert "127.0.0.1" not in answer.text

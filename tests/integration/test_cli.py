@@ -45,9 +45,10 @@ def url(app) -> Iterator[str]:
 
 
 @pytest.fixture
-def atelier(url, monkeypatch) -> Atelier:
-    """Run the command against that server."""
+def atelier(url, key, monkeypatch) -> Atelier:
+    """Run the command against that server, with an operator's key."""
     monkeypatch.setenv("ATELIER_URL", url)
+    monkeypatch.setenv("ATELIER_KEY", key)
     return lambda *arguments: CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
@@ -83,7 +84,7 @@ def painting(studio: Studio) -> Iterator[None]:
     def work() -> None:
         while not ended.wait(0.02):
             with studio.database.reading() as session:
-                queued = [job.id for job in queries.jobs(session, states=[State.QUEUED], limit=10)]
+                queued = [job.id for job in queries.jobs(session, queries.Filter([State.QUEUED]), limit=10)]
             for job_id in queued:
                 run([job_id], studio)
 
@@ -121,9 +122,9 @@ def test_submit_can_tell_programs_everything(atelier, photo, studio, tmp_path) -
     assert (job["state"], job["label"], job["params"]["steps"]) == ("succeeded", "mine", 5)
 
 
-def test_every_parameter_reaches_the_job(atelier, photo, url) -> None:
+def test_every_parameter_reaches_the_job(atelier, photo, url, key) -> None:
     options = ("--preset", "classic", "--style-layers", "block1_conv1=0.5", "--param", "final_learning_rate=null")
-    with Client(url) as client:
+    with Client(url, key) as client:
         job = client.job(submitted(atelier, photo, *options, "--antialias", "true", "--pooling", "average"))
     assert job.preset == "classic"
     assert job.params["style_layers"] == {"block1_conv1": 0.5}
@@ -219,16 +220,16 @@ def test_a_command_line_that_cannot_be_used_exits_2(atelier, photo, arguments, s
     assert said in result.stderr
 
 
-def test_a_deadline_and_a_limit_reach_the_job(atelier, photo, url) -> None:
+def test_a_deadline_and_a_limit_reach_the_job(atelier, photo, url, key) -> None:
     options = ("--start-by", "2030-01-31T12:00:00+02:00", "--time-limit", "90")
-    with Client(url) as client:
+    with Client(url, key) as client:
         job = client.job(submitted(atelier, photo, *options)).raw()
     assert (job["start_by"], job["time_limit_s"]) == ("2030-01-31T10:00:00.000Z", 90)
     assert "2030-01-31T10:00:00.000Z" in atelier("show", job["id"]).stdout
 
 
-def test_a_deadline_without_a_zone_is_in_this_machines(atelier, photo, url) -> None:
-    with Client(url) as client:
+def test_a_deadline_without_a_zone_is_in_this_machines(atelier, photo, url, key) -> None:
+    with Client(url, key) as client:
         job = client.job(submitted(atelier, photo, "--start-by", "2030-01-31T12:00"))
     assert datetime.fromisoformat(job.start_by) == datetime(2030, 1, 31, 12).astimezone()
 

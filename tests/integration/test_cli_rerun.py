@@ -29,7 +29,7 @@ def files(tmp_path) -> list[Path]:
 
 
 @pytest.fixture
-def manifest(atelier, url, studio, files, tmp_path) -> Path:
+def manifest(atelier, url, studio, files, tmp_path, key) -> Path:
     """The manifest of a painted job."""
     photo, sky, ground, mask, start = files
     pictures = (photo, sky, ground, "--mask", mask, "--init-image", start)
@@ -37,17 +37,17 @@ def manifest(atelier, url, studio, files, tmp_path) -> Path:
     assert result.exit_code == 0, result.output
     run([result.stdout.strip()], studio)
     path = tmp_path / "manifest.json"
-    with Client(url) as client:
+    with Client(url, key) as client:
         path.write_text(json.dumps(client.manifest(result.stdout.strip())))
     return path
 
 
-def test_the_same_picture_comes_out_again(atelier, url, studio, manifest, tmp_path) -> None:
+def test_the_same_picture_comes_out_again(atelier, url, studio, manifest, tmp_path, key) -> None:
     before = json.loads(manifest.read_text())
     with painting(studio):
         result = atelier("rerun", manifest, "-o", tmp_path / "again.png", "--json")
     assert result.exit_code == 0, result.output
-    with Client(url) as client:
+    with Client(url, key) as client:
         now = client.manifest(json.loads(result.stdout)["id"])
     assert now["job"] != before["job"]
     asked_for = ("preset", "params", "content", "styles", "init")

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from api.client import Client
+from api.home import operator_key
 from api.local import Stack
 from shared import images
 from shared.errors import Misconfigured
@@ -51,7 +52,7 @@ def stack(tmp_path_factory) -> Iterator[Stack]:
 
 @pytest.fixture
 def client(stack) -> Iterator[Client]:
-    with Client(stack.url) as opened:
+    with Client(stack.url, stack.key) as opened:
         yield opened
 
 
@@ -141,7 +142,7 @@ def test_up_ends_everything_on_ctrl_c_and_hands_the_running_job_back(tmp_path) -
     try:
         address = tmp_path / "address"
         wait_until(lambda: address.exists() or up.poll() is not None, "the stack has an address", timeout_s=60)
-        with Client(address.read_text().strip()) as client:
+        with Client(address.read_text().strip(), operator_key(tmp_path)) as client:
             job = client.submit(PNG, [PNG], preset="classic", params={"steps": 10_000})
             wait_until(lambda: client.job(job.id).progress, "the job makes its first step", timeout_s=60)
         up.send_signal(signal.SIGINT)
@@ -165,7 +166,7 @@ def test_the_real_engine_paints_through_the_whole_system(tmp_path) -> None:
     weights = write_legacy(tmp_path / "vgg19.h5", random_kernels())
     with (
         Stack(own_settings(tmp_path / "home", engine="vgg19", weights=str(weights))) as stack,
-        Client(stack.url) as client,
+        Client(stack.url, stack.key) as client,
     ):
         job = client.submit(PNG, [OTHER], preset="classic", params={"size": 64, "steps": 4})
         ended = client.wait(job.id)

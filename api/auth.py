@@ -1,0 +1,114 @@
+"""The door: every request brings an API key, and passes only what the view behind it declares.
+
+A key is looked up in the database and remembered for a second, so that polling costs no more statements than it
+must; the process that revokes a key forgets it at once, others within that second.
+
+Invariant: a view that declares nothing is closed to all but operators.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import structlog
+from cachetools import TTLCache
+from flask import Flask, current_app, g, request
+
+from api.access import Access, Caller
+from api.services import Services, services
+from shared.db import keys
+from shared.errors import Forbidden, Unauthorized
+from shared.states import Role
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+#: How long a key that was found good is not looked up again, in seconds, and how many are remembered.
+_REMEMBERED_S, _REMEMBERED = 1.0, 10_000
+
+
+class Door:
+    """Finds who calls; any number of threads may ask."""
+
+    def __init__(self) -> None:
+        """Remember nobody yet."""
+        self._known: TTLCache[bytes, Caller] = TTLCache(_REMEMBERED, _REMEMBERED_S)
+        self._lock = threading.Lock()
+
+    def caller(self, found: Services, token: str) -> Caller:
+        """Return whose key `token` is; raise `Unauthorized`."""
+        mark = hashlib.sha256(token.encode()).digest()
+        with self._lock:
+            known = self._known.get(mark)
+        if known is None:
+            known = _looked_up(found, token)
+            with self._lock:
+                self._known[mark] = known
+        return known
+
+    def forget(self) -> None:
+        """Look every key up again."""
+        with self._lock:
+            self._known.clear()
+
+
+def register(app: Flask) -> None:
+    """Guard every route of `app`."""
+    app.extensions["atelier_door"] = Door()
+    app.before_request(_admit)
+
+
+def public(view: View) -> View:
+    """Declare that a view that is no part of the API needs no key."""
+    view.access = Access.PUBLIC  # type: ignore[attr-defined]
+    return view
+
+
+def caller() -> Caller:
+    """Return who makes this request; only for views that need a key."""
+    found: Caller = g.caller
+    return found
+
+
+def forget_keys() -> None:
+    """Have this process look every key up again."""
+    current_app.extensions["atelier_door"].forget()
+
+
+def access_of(view: Callable[..., Any]) -> Access:
+    """Return what a view needs."""
+    declared: Access = getattr(view, "access", Access.OPERATE)
+    return declared
+
+
+def _admit() -> None:
+    if request.endpoint is None or request.endpoint == "static":  # nothing there, or a file that is everybody's
+        return
+    access = access_of(current_app.view_functions[request.endpoint])
+    if access is Access.PUBLIC:
+        return
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise Unauthorized("Send an API key as `Authorization: Bearer …`; `atelier keys create` makes one.")
+    g.caller = current_app.extensions["atelier_door"].caller(services(), token.strip())
+    structlog.contextvars.bind_contextvars(key_id=g.caller.key_id)
+    if g.caller.role not in access.value:
+        raise Forbidden(f"A key of the role {g.caller.role} may not do that.", role=g.caller.role)
+
+
+def _looked_up(found: Services, token: str) -> Caller:
+    with found.database.reading() as session:
+        key = keys.find(session, token)
+    if key is None:
+        raise Unauthorized("This is no API key of ours, or it was revoked.")
+    return Caller(
+        key_id=key.id,
+        owner=key.owner,
+        role=Role(key.role),
+        max_waiting=key.max_waiting,
+        max_work_per_day=key.max_work_per_day,
+        max_requests_per_min=key.max_requests_per_min,
+        max_retention_s=key.max_retention_s,
+    )
