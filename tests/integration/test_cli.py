@@ -282,7 +282,8 @@ def test_no_server_exits_4_and_says_the_mend(atelier) -> None:
     assert "atelier up" in result.stderr
 
 
-def test_the_address_that_a_running_stack_wrote_is_found(url, tmp_path, monkeypatch) -> None:
+def test_the_address_and_the_key_that_a_running_stack_wrote_are_found(url, key, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("ATELIER_HOME", str(tmp_path))
     (tmp_path / "address").write_text(url + "\n")
+    (tmp_path / "operator.key").write_text(key + "\n")
     assert CliRunner().invoke(main, ["list"]).exit_code == 0
