@@ -90,6 +90,13 @@ class JobRequest(BaseModel):
     time_limit_s: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="Longest time it may run, in seconds; at most the server's limit."
     )
+    webhook: str | None = Field(None, max_length=2000, description="Where its end is told; see `/v1/webhooks`.")
+    retention_s: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="How long its files stay once it has ended; at most as long as here.",
+    )
     label: str | None = Field(None, max_length=200, description="For finding it again.")
     metadata: dict[str, JsonValue] = Field(default_factory=dict, max_length=64, description="Kept as it is.")
 
@@ -195,6 +202,8 @@ class JobView(BaseModel):
     retry_at: str | None
     start_by: str | None
     time_limit_s: float | None
+    retention_s: float
+    webhook: str | None
     worker: str | None
     progress: ProgressView | None
     queue: QueueView | None

@@ -7,6 +7,7 @@ from threading import BoundedSemaphore
 
 from flask import current_app
 
+from api.live import Hub
 from shared import progress
 from shared.broker import Broker
 from shared.db.base import Database, connect
@@ -17,7 +18,7 @@ from shared.storage import ImageStore, open_store
 
 #: Longest wait for Redis inside a request, in seconds.
 _REQUEST_REDIS_S = 0.5
-#: The same for an event stream, which blocks for up to a second on purpose.
+#: The same for the hub, which blocks for up to a second on purpose.
 _STREAM_REDIS_S = 3.0
 
 
@@ -31,23 +32,25 @@ class Services:
     dispatcher: Dispatcher
     #: For requests, which never wait for Redis.
     progress: RedisProgress
-    #: For event streams.
-    live: RedisProgress
-    #: One permit per event stream, so that streams never take every thread.
+    #: For followers of jobs.
+    hub: Hub
+    #: One permit for each event stream and long poll, so that these never take every thread.
     streams: BoundedSemaphore = field(repr=False)
 
 
 def open_services(settings: Settings) -> Services:
     """Open what `settings` names; nothing is connected before it is used."""
     database = connect(settings.database_url)
+    streams = BoundedSemaphore(settings.stream_limit)
+    live = RedisProgress(progress.connect(settings.redis_url, timeout_s=_STREAM_REDIS_S))
     return Services(
         settings=settings,
         database=database,
         store=open_store(settings.storage_url),
         dispatcher=Dispatcher(database, Broker(settings), settings),
         progress=RedisProgress(progress.connect(settings.redis_url, timeout_s=_REQUEST_REDIS_S)),
-        live=RedisProgress(progress.connect(settings.redis_url, timeout_s=_STREAM_REDIS_S)),
-        streams=BoundedSemaphore(min(settings.stream_limit, settings.api_threads - 1)),
+        hub=Hub(database, live, streams),
+        streams=streams,
     )
 
 

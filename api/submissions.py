@@ -5,10 +5,11 @@ Invariant: a job that is refused, and a dry run, leave no trace.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from pydantic import ValidationError
+from sqlalchemy.orm import Session
 
 from api import checks, estimates
 from api.access import Caller
@@ -21,39 +22,92 @@ from shared import ids, logs
 from shared.costs import Estimate
 from shared.db import images, jobs, queries
 from shared.db.models import Job
-from shared.errors import NotFound
+from shared.errors import IdTaken, IllegalTransition, NotFound
 from shared.groups import group_key
 from shared.params import StyleParams, resolve
-from shared.states import State
+from shared.states import TERMINAL, State
 
 log = logs.get(__name__)
 
+#: What a client asks for with a job, as columns.
+_ASKED_FOR = (
+    "owner",
+    "preset",
+    "params",
+    "weights_wanted",
+    "content_id",
+    "styles",
+    "init_id",
+    "group_key",
+    "priority",
+    "label",
+    "annotations",
+    "webhook",
+    "time_limit_s",
+    "retention_s",
+)
 
-def parse(services: Services, body: Mapping[str, object]) -> tuple[JobRequest, StyleParams]:
-    """Check a request's form and fill up its parameters; raise `InvalidParams`."""
-    try:
-        request = JobRequest.model_validate(body)
-    except ValidationError as error:
-        raise invalid(error) from None
-    _check_limit(request, services.settings.time_limit_s)
-    try:
-        return request, resolve(request.preset, request.params)
-    except ValidationError as error:
-        raise invalid(error, at="/params") from None
+
+#: Called in the transaction that queues a job, to note something beside it.
+Note = Callable[[Session, Job], None]
 
 
-def submit(services: Services, submission: Submission) -> Job:
-    """Check a job, keep the pictures that came with it and queue it: nothing → queued. Raises as `examine`."""
+def _note_nothing(session: Session, job: Job) -> None:
+    """Leave the job alone."""
+
+
+def read(services: Services, caller: Caller, body: Mapping[str, object], files: Mapping[str, bytes]) -> Submission:
+    """Check a request's form and that its pictures are whole; raise `InvalidParams` or what is wrong with a picture."""
+    job, params = _parsed(services, caller, body)
+    inspected = {image_id: checks.inspect(services, data) for image_id, data in files.items()}
+    return Submission(caller, job, params, inspected, init_id=job.init_image)
+
+
+def submit(
+    services: Services,
+    submission: Submission,
+    *,
+    job_id: str | None = None,
+    fingerprint: str | None = None,
+    note: Note = _note_nothing,
+) -> Job:
+    """Check a job, keep the pictures that came with it and queue it: nothing → queued. Raises as `examine`.
+
+    A `job_id` of the client's own choosing comes with the request's `fingerprint`; `IdTaken` if something has it.
+    """
     submission, sizes, _ = examine(services, submission)
     for file in submission.files.values():
         upload(services, file, submission.caller)
     job = _job(services, submission, sizes)
-    with services.database.writing("submit") as session:
-        images.use(session, images_of(job))
-        jobs.create(session, job)
-    log.info("job_queued", job_id=job.id, preset=job.preset)
-    services.dispatcher.nudge()
-    return job
+    if job_id is not None:
+        job.id, job.place, job.fingerprint = job_id, job.id, fingerprint
+    return _queued(services, job, note)
+
+
+def again(services: Services, caller: Caller, job_id: str, *, note: Note = _note_nothing) -> Job:
+    """Queue another job like one that has ended: nothing → queued.
+
+    Raises `NotFound`, `IllegalTransition` if it has not ended, and `UnknownImage` if a picture of it is gone.
+    """
+    with services.database.reading() as session:
+        former = queries.job(session, job_id, owner=caller.sees)
+    if former.state not in TERMINAL:
+        raise IllegalTransition(
+            f"The job is {former.state}; only one that has ended is tried again.", state=former.state
+        )
+    job = Job(id=ids.new_id(), retry_of=former.id, **{name: getattr(former, name) for name in _ASKED_FOR})
+    return _queued(services, job, note)
+
+
+def is_same(services: Services, caller: Caller, job_id: str, fingerprint: str) -> bool:
+    """Say whether the caller has asked for the job of that id in just this way; raise `IdTaken` if it is another."""
+    with services.database.reading() as session:
+        found = session.get(Job, job_id)
+    if found is None:
+        return False
+    if found.owner != caller.owner or found.fingerprint != fingerprint:
+        raise IdTaken(f"There is something of the id {job_id} already, and it is not what was asked for.")
+    return True
 
 
 def examine(services: Services, submission: Submission) -> tuple[Submission, Sizes, Estimate | None]:
@@ -65,6 +119,36 @@ def examine(services: Services, submission: Submission) -> tuple[Submission, Siz
         submission = _with_result_of(services, submission, submission.request.init_job)
     sizes = checks.check(services, submission)
     return submission, sizes, estimates.estimate(services, submission.params, sizes)
+
+
+def _queued(services: Services, job: Job, note: Note) -> Job:
+    with services.database.writing("submit") as session:
+        images.use(session, images_of(job))
+        jobs.create(session, job)
+        note(session, job)
+    log.info("job_queued", job_id=job.id, preset=job.preset)
+    services.dispatcher.nudge()
+    return job
+
+
+def _parsed(services: Services, caller: Caller, body: Mapping[str, object]) -> tuple[JobRequest, StyleParams]:
+    try:
+        request = JobRequest.model_validate(body)
+    except ValidationError as error:
+        raise invalid(error) from None
+    _check_limit(request, services.settings.time_limit_s)
+    most_s = most_retention_s(services, caller)
+    if request.retention_s is not None and request.retention_s > most_s:
+        raise checks.mistake("/retention_s", f"Files are kept here for {most_s:g} s at most.", le=most_s, unit="s")
+    try:
+        return request, resolve(request.preset, request.params)
+    except ValidationError as error:
+        raise invalid(error, at="/params") from None
+
+
+def most_retention_s(services: Services, caller: Caller) -> float:
+    """Return how long an ended job's files may stay at most, in seconds."""
+    return min(services.settings.retention_s, caller.max_retention_s or services.settings.retention_s)
 
 
 def _check_limit(request: JobRequest, most_s: float) -> None:
@@ -109,7 +193,8 @@ def _job(services: Services, submission: Submission, sizes: Sizes) -> Job:
         init_id=submission.init_id,
         group_key=group_key(params, styles, sizes.content, weights, submission.init_id),
         priority=request.priority,
-        retention_s=services.settings.retention_s,
+        retention_s=request.retention_s or most_retention_s(services, submission.caller),
+        webhook=request.webhook,
         start_by=request.start_by,
         time_limit_s=request.time_limit_s,
         label=request.label,

@@ -6,14 +6,10 @@ Invariant: nothing of a body is kept here; a multipart job is checked whole befo
 from __future__ import annotations
 
 from itertools import zip_longest
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask import Request, json
 
-from api import checks, submissions
-from api.access import Caller
-from api.checks import Submission
-from api.services import Services
 from shared import ids
 from shared.errors import InvalidRequest, UnsupportedImage, UnsupportedMediaType
 
@@ -38,19 +34,20 @@ def image_bytes(request: Request) -> bytes:
     return data
 
 
-def submission(request: Request, services: Services, caller: Caller) -> Submission:
-    """Read a job from JSON, or from multipart with its files."""
+class Asked(NamedTuple):
+    """A job as it was asked for: the request, and the pictures that came with it, by their ids."""
+
+    body: dict[str, Any]
+    files: dict[str, bytes]
+
+
+def job(request: Request) -> Asked:
+    """Read a job from JSON, or from multipart with its files; nothing in it is checked yet."""
     if request.mimetype != MULTIPART:
-        return _submission(services, caller, _json_object(request), {})
+        return Asked(json_object(request), {})
     files = {name: [bytes(file.read()) for file in request.files.getlist(name)] for name in JOB_FILES}
     body = _request_part(request) | _named({name: [ids.image_id(data) for data in files[name]] for name in files})
-    return _submission(services, caller, body, {ids.image_id(data): data for name in files for data in files[name]})
-
-
-def _submission(services: Services, caller: Caller, body: dict[str, Any], files: dict[str, bytes]) -> Submission:
-    job, params = submissions.parse(services, body)
-    inspected = {image_id: checks.inspect(services, data) for image_id, data in files.items()}
-    return Submission(caller, job, params, inspected, init_id=job.init_image)
+    return Asked(body, {ids.image_id(data): data for name in files for data in files[name]})
 
 
 def _named(found: dict[str, list[str]]) -> dict[str, Any]:
@@ -66,7 +63,8 @@ def _named(found: dict[str, list[str]]) -> dict[str, Any]:
     return {name: image_ids[0] for name, image_ids in single.items()} | ({"styles": styles} if styles else {})
 
 
-def _json_object(request: Request) -> dict[str, Any]:
+def json_object(request: Request) -> dict[str, Any]:
+    """Read a JSON object; raise `UnsupportedMediaType` or `InvalidRequest`."""
     if not request.is_json:
         raise UnsupportedMediaType("Send application/json or multipart/form-data.")
     return _object(request.get_data(as_text=False))

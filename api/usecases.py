@@ -15,8 +15,9 @@ from api.services import Services
 from shared import clock, ids, logs
 from shared.db import images, jobs, queries, workers
 from shared.db.models import Image
+from shared.errors import StorageUnavailable
 from shared.states import State, Wish
-from shared.storage import image_key
+from shared.storage import image_key, job_prefix
 
 log = logs.get(__name__)
 
@@ -56,6 +57,19 @@ def cancel(services: Services, job_id: str, caller: Caller) -> State:
         except RedisError as error:
             log.warning("cancel_not_hurried", job_id=job_id, reason=str(error))  # the row holds the wish
     return state
+
+
+def delete(services: Services, job_id: str, caller: Caller) -> None:
+    """Forget an ended job and its files; raise `NotFound`, or `IllegalTransition` if it has not ended."""
+    with services.database.writing("delete") as session:
+        queries.job(session, job_id, owner=caller.sees)
+        jobs.remove(session, job_id)
+    log.info("job_deleted", job_id=job_id)
+    try:
+        for key in list(services.store.list(job_prefix(job_id))):
+            services.store.delete(key)
+    except StorageUnavailable as error:  # the sweep for files without a row comes by
+        log.warning("files_left", job_id=job_id, reason=str(error))
 
 
 def instruct_worker(services: Services, name: str, wish: Wish) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import time
 from typing import Any, Literal
 
 from redis import RedisError
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from api import schemas
@@ -59,6 +61,8 @@ def job_view(
         retry_at=rfc3339(job.retry_at) if job.state == State.QUEUED else None,
         start_by=rfc3339(job.start_by),
         time_limit_s=job.time_limit_s,
+        retention_s=job.retention_s,
+        webhook=job.webhook,
         worker=job.worker,
         progress=_progress(live or job.progress),
         queue=queue,
@@ -131,7 +135,9 @@ def _links(job: Job) -> dict[str, str]:
     if job.result:
         film = ("timelapse",) if "timelapse_key" in job.result else ()
         links |= {name: f"{path}/{name}" for name in ("result", "manifest", *film)}
-    if job.state not in TERMINAL:
+    if job.state in TERMINAL:
+        links |= {"retry": f"{path}/retry", "delete": path}
+    else:
         links["cancel"] = f"{path}/cancel"
     return links
 
@@ -146,3 +152,22 @@ def _waiting_for(session: Session) -> Literal["paused", "no_worker", "turn"]:
     if queue.paused_at or queue.held_for:
         return "paused"
     return "turn" if workers.willing_count(session) else "no_worker"
+
+
+def await_change(services: Services, job_id: str, caller: Caller, timeout_s: float) -> None:
+    """Return when the state of a job that has not ended is another one, or after `timeout_s`; raise `NotFound`."""
+    with services.database.reading() as session:
+        job = queries.job(session, job_id, owner=caller.sees)
+    if job.state not in TERMINAL:
+        services.hub.wait_change(job_id, job.state, timeout_s=timeout_s)
+
+
+def await_end(services: Services, job_id: str, timeout_s: float) -> None:
+    """Return when a job has ended or is gone, or after `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    state: str | None = State.QUEUED
+    while state is not None and state not in TERMINAL and time.monotonic() < deadline:
+        if not services.hub.wait_change(job_id, state, timeout_s=deadline - time.monotonic()):
+            return
+        with services.database.reading() as session:
+            state = session.scalar(select(Job.state).where(Job.id == job_id))

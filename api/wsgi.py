@@ -1,8 +1,10 @@
-"""Serve the API with gunicorn: one process, many threads.
+"""Serve the API with gunicorn: a few processes, many threads.
 
-Threads suit it: requests wait for the database or a stream, and pictures are decoded outside Python's lock.
-Each event stream holds a thread, so there are more threads than streams. The process may be given a socket
-that is bound already, which keeps the address while the process is replaced.
+Threads suit it: requests wait for the database, whose drivers block, and pictures are decoded outside Python's lock.
+An event stream holds a thread that sleeps on a queue, filled by the one reader of `api.live`: there are as many of
+these threads besides those for all other requests, and none is made before it is needed. Greenlets or an event loop
+would save their stacks, and make every driver and every decoding stop all others. The processes may be given a
+socket that is bound already, which keeps the address while they are replaced; SIGHUP replaces them one by one.
 """
 
 from __future__ import annotations
@@ -28,7 +30,10 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         options: dict[str, Any] = {
             "bind": self._bind,
             "worker_class": "gthread",
-            "threads": self._settings.api_threads,
+            "workers": self._settings.api_processes,
+            "threads": self._settings.api_threads + self._settings.stream_limit,
+            "worker_connections": 4 * (self._settings.api_threads + self._settings.stream_limit),
+            "keepalive": 15,
             "timeout": 60,
             "graceful_timeout": 3,  # an open event stream is resumed elsewhere and need not be waited for
             "control_socket_disable": True,

@@ -148,15 +148,26 @@ class RedisProgress:
                 found.append(event.data)
         return found
 
-    def events(self, job_id: str) -> Iterator[Event]:
-        """Yield every entry still kept, oldest first."""
-        return _parsed(self._reading.call(lambda: self._redis.xrange(_stream(job_id))))
+    def events(self, job_id: str, after: str = "-") -> Iterator[Event]:
+        """Yield every entry still kept after that stream id, oldest first."""
+        least = f"({after}" if after != "-" else after
+        return _parsed(self._reading.call(lambda: self._redis.xrange(_stream(job_id), min=least)))
 
-    def wait_events(self, job_id: str, after: str, *, block_ms: int) -> list[Event]:
-        """Return the entries after stream id `after`, waiting up to `block_ms` for the first of them."""
-        answer = self._reading.call(lambda: self._redis.xread({_stream(job_id): after}, count=500, block=block_ms))
-        streams = answer.values() if isinstance(answer, dict) else (entries for _key, entries in answer or ())
-        return [event for entries in streams for event in _parsed(_flat(entries))]
+    def keeps(self, job_id: str, event_id: str) -> bool:
+        """Say whether the entry of that stream id is still kept."""
+        return bool(self._reading.call(lambda: self._redis.xrange(_stream(job_id), event_id, event_id, count=1)))
+
+    def newest_id(self, job_id: str) -> str:
+        """Return the id of a job's newest entry; `0-0` before the first."""
+        newest = self._reading.call(lambda: self._redis.xrevrange(_stream(job_id), count=1))
+        return next((event.id for event in _parsed(newest)), "0-0")
+
+    def wait_events(self, after: Mapping[str, str], *, block_ms: int) -> list[tuple[str, Event]]:
+        """Return the entries of several jobs, each after its stream id, waiting up to `block_ms` for the first."""
+        streams: Any = {_stream(job_id): last_id for job_id, last_id in after.items()}
+        answer = self._reading.call(lambda: self._redis.xread(streams, count=500, block=block_ms))
+        found: Any = answer.items() if isinstance(answer, dict) else answer or ()
+        return [(_job_of(stream), event) for stream, entries in found for event in _parsed(_flat(entries))]
 
     def preview(self, job_id: str) -> bytes | None:
         """Return the newest preview, an encoded JPEG, or None."""
@@ -176,6 +187,10 @@ def _flat(entries: Any) -> Any:
 
 def _stream(job_id: str) -> str:
     return f"atelier:job:{job_id}:progress"
+
+
+def _job_of(stream: bytes) -> str:
+    return stream.decode().split(":")[2]
 
 
 def _preview(job_id: str) -> str:

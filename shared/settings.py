@@ -85,10 +85,12 @@ class Settings(BaseSettings):
     )
     orphan_age_s: float = Field(3600.0, ge=0, description="Age from which a file without a row is removed, in seconds.")
     orphan_sweep_s: float = Field(600.0, gt=0, description="Time between two searches for such files, in seconds.")
-    stream_limit: int = Field(64, ge=1, description="Most event streams open at once in one API process.")
+    stream_limit: int = Field(512, ge=1, description="Most event streams and long polls at once in one API process.")
     stream_life_s: float = Field(600.0, gt=0, description="When an event stream asks to be reopened, in seconds.")
     api_processes: int = Field(1, ge=1, le=64, description="Processes of the API on one address.")
-    api_threads: int = Field(96, ge=2, description="Threads of one API process; more than its event streams.")
+    api_threads: int = Field(
+        32, ge=1, description="Threads of one API process for all other requests; each stream has one besides."
+    )
     requests_per_min: int = Field(
         0, ge=0, description="Requests a minute for keys that have no limit of their own; 0 is no limit."
     )

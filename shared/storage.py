@@ -231,6 +231,11 @@ def image_key(image_id: str) -> str:
     return f"images/{digest[:2]}/{digest}"
 
 
+def job_prefix(job_id: str) -> str:
+    """Name what all files of a job begin with."""
+    return f"jobs/{job_id}/"
+
+
 def attempt_key(job_id: str, attempt: int, name: str) -> str:
     """Name a file of one attempt at a job; a late attempt never writes over a newer one."""
-    return f"jobs/{job_id}/{attempt}/{name}"
+    return f"{job_prefix(job_id)}{attempt}/{name}"

@@ -1,20 +1,28 @@
-"""Jobs: submit, list, show, cancel."""
+"""Jobs: submit, list, show, cancel, try again, delete."""
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, request, url_for
+from collections.abc import Callable
 
-from api import pagination, submissions, uploads, usecases
+from flask import Blueprint, Response, request, url_for
+from sqlalchemy.orm import Session
+
+from api import idempotency, pagination, submissions, uploads, usecases
 from api.access import Access
+from api.answers import accepted, flag, json_answer, preferred_wait_s, shown, wait_s
 from api.auth import caller
+from api.idempotency import Answer, Once
 from api.openapi import BINARY, operation
 from api.schemas import DryRunView, JobPage, JobRequest, JobView
 from api.services import services
-from api.views import current_job, dry_run_view, job_view, retry_after_s
+from api.submissions import Note
+from api.views import await_change, await_end, current_job, dry_run_view, job_view
 from shared import errors
 from shared.db import queries
+from shared.db.models import Job
 from shared.db.queries import Filter
-from shared.states import TERMINAL, State
+from shared.ids import is_uuid
+from shared.states import State
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/v1/jobs")
 
@@ -31,6 +39,24 @@ _MULTIPART = {
 }
 
 
+_TAKES = {"application/json": JobRequest, uploads.MULTIPART: _MULTIPART}
+_REFUSALS = (
+    errors.InvalidRequest,
+    errors.UnsupportedMediaType,
+    errors.UnsupportedImage,
+    errors.CorruptImage,
+    errors.ImageTooLarge,
+    errors.BodyTooLarge,
+    errors.InvalidParams,
+    errors.InvalidMask,
+    errors.TooLarge,
+    errors.UnknownImage,
+    errors.ForbiddenUrl,
+    errors.QuotaExceeded,
+    errors.StorageFull,
+)
+
+
 @blueprint.post("")
 @operation(
     "Submit a job",
@@ -39,31 +65,89 @@ _MULTIPART = {
     returns=JobView,
     others={200: ("A dry run: the job as it would be queued, and what it would take.", DryRunView)},
     query={"dry_run": "`true` checks everything and keeps nothing."},
-    takes={"application/json": JobRequest, uploads.MULTIPART: _MULTIPART},
+    takes=_TAKES,
+    errors=(*_REFUSALS, errors.IdempotencyConflict),
+)
+def submit() -> Response:
+    """Queue a job, or say what it would take."""
+    dry_run = flag("dry_run")
+    asked = uploads.job(request)
+    if dry_run:
+        submission, _, estimate = submissions.examine(
+            services(), submissions.read(services(), caller(), asked.body, asked.files)
+        )
+        return json_answer(dry_run_view(submission, estimate))
+    once = idempotency.named(request, caller(), asked.body)
+
+    def act(note: Note) -> Job:
+        submission = submissions.read(services(), caller(), asked.body, asked.files)
+        return submissions.submit(services(), submission, note=note)
+
+    return _accepted(once, act)
+
+
+@blueprint.put("/<job_id>")
+@operation(
+    "Submit a job under an id of your own choosing; the same again is the same job",
+    access=Access.WRITE,
+    status=202,
+    returns=JobView,
+    others={200: ("The same was asked for before: the job as it is now.", JobView)},
+    takes=_TAKES,
+    errors=(*_REFUSALS, errors.IdTaken),
+)
+def put(job_id: str) -> tuple[Response, int]:
+    """Queue a job of that id, unless it is there."""
+    if not is_uuid(job_id):
+        mistake = {"pointer": "job_id", "detail": "a UUID in its canonical form"}
+        raise errors.InvalidParams("The id of a job is a UUID in lower case.", errors=[mistake])
+    asked = uploads.job(request)
+    fingerprint = idempotency.fingerprint(request, asked.body)
+    if submissions.is_same(services(), caller(), job_id, fingerprint):
+        return _current(job_id), 200
+    submission = submissions.read(services(), caller(), asked.body, asked.files)
+    try:
+        job = submissions.submit(services(), submission, job_id=job_id, fingerprint=fingerprint)
+    except errors.IdTaken:
+        if not submissions.is_same(services(), caller(), job_id, fingerprint):
+            raise
+        return _current(job_id), 200
+    return shown(job_view(job)), 202
+
+
+@blueprint.post("/<job_id>/retry")
+@operation(
+    "Submit a job that has ended again, as another job",
+    access=Access.WRITE,
+    status=202,
+    returns=JobView,
     errors=(
+        errors.NotFound,
         errors.InvalidRequest,
-        errors.UnsupportedMediaType,
-        errors.UnsupportedImage,
-        errors.CorruptImage,
-        errors.ImageTooLarge,
-        errors.InvalidParams,
-        errors.InvalidMask,
-        errors.TooLarge,
+        errors.IllegalTransition,
         errors.UnknownImage,
-        errors.StorageFull,
-        errors.DatabaseUnavailable,
+        errors.QuotaExceeded,
+        errors.IdempotencyConflict,
     ),
 )
-def submit() -> tuple[Response, int]:
-    """Queue a job, or say what it would take."""
-    dry_run = _flag("dry_run")
-    submission = uploads.submission(request, services(), caller())
-    if dry_run:
-        submission, _, estimate = submissions.examine(services(), submission)
-        view = dry_run_view(submission, estimate)
-        return Response(view.model_dump_json(), content_type="application/json"), 200
-    job = submissions.submit(services(), submission)
-    return _shown(job_view(job)), 202
+def retry(job_id: str) -> Response:
+    """Queue a job like one that has ended."""
+    once = idempotency.named(request, caller(), None)
+    return _accepted(once, lambda note: submissions.again(services(), caller(), job_id, note=note))
+
+
+@blueprint.delete("/<job_id>")
+@operation(
+    "Forget a job that has ended, and its files",
+    access=Access.WRITE,
+    status=204,
+    returns={},
+    errors=(errors.NotFound, errors.IllegalTransition),
+)
+def delete(job_id: str) -> Response:
+    """Delete a job."""
+    usecases.delete(services(), job_id, caller())
+    return Response(status=204)
 
 
 @blueprint.get("")
@@ -89,7 +173,7 @@ def listing() -> Response:
     page = found[:limit]
     cursor = pagination.encode(page[-1].place) if len(found) > limit else None
     body = JobPage(jobs=[job_view(job) for job in page], next_cursor=cursor)
-    response = Response(body.model_dump_json(), content_type="application/json")
+    response = json_answer(body)
     if cursor:
         arguments = {**request.args.to_dict(flat=False), "cursor": [cursor]}
         response.headers["Link"] = f'<{url_for("jobs.listing", **arguments)}>; rel="next"'  # type: ignore[arg-type]
@@ -97,10 +181,19 @@ def listing() -> Response:
 
 
 @blueprint.get("/<job_id>")
-@operation("Show a job with its live progress", access=Access.READ, returns=JobView, errors=(errors.NotFound,))
+@operation(
+    "Show a job with its live progress",
+    access=Access.READ,
+    returns=JobView,
+    query={"wait": "Seconds to wait for the next change of its state, at most 60; an ended job is shown at once."},
+    errors=(errors.NotFound, errors.InvalidParams),
+)
 def show(job_id: str) -> Response:
-    """Show a job."""
-    return _shown(current_job(services(), job_id, caller()))
+    """Show a job, now or once its state is another."""
+    seconds = wait_s()
+    if seconds:
+        await_change(services(), job_id, caller(), seconds)
+    return _current(job_id)
 
 
 @blueprint.post("/<job_id>/cancel")
@@ -114,14 +207,36 @@ def show(job_id: str) -> Response:
 def cancel(job_id: str) -> tuple[Response, int]:
     """Cancel a job."""
     usecases.cancel(services(), job_id, caller())
-    return _shown(current_job(services(), job_id, caller())), 202
+    return shown(current_job(services(), job_id, caller())), 202
 
 
-def _shown(view: JobView) -> Response:
-    response = Response(view.model_dump_json(), content_type="application/json")
-    response.headers["Location"] = view.links["self"]
-    if view.state not in TERMINAL:
-        response.headers["Retry-After"] = str(retry_after_s(view))
+def _current(job_id: str) -> Response:
+    return shown(current_job(services(), job_id, caller()))
+
+
+def _accepted(once: Once | None, act: Callable[[Note], Job]) -> Response:
+    """Queue a job by `act`, or answer as before if that was done, and wait for its end if that is preferred."""
+
+    def queue() -> Answer:
+        queued: list[Answer] = []
+
+        def note(session: Session, job: Job) -> None:
+            view = job_view(job)
+            queued.append(Answer(202, view.links["self"], view.model_dump_json()))
+            if once:
+                once.keep(session, queued[-1])
+
+        act(note)
+        return queued[-1]
+
+    answer, replayed = idempotency.carry_out(services(), once, queue)
+    seconds = preferred_wait_s()
+    if not seconds:
+        return accepted(answer, replayed=replayed)
+    job_id = answer.location.rpartition("/")[2]
+    await_end(services(), job_id, seconds)
+    response = shown(current_job(services(), job_id, caller()), 202)
+    response.headers["Preference-Applied"] = f"wait={seconds:g}"
     return response
 
 
@@ -137,11 +252,3 @@ def _states() -> list[State]:
     except ValueError:
         mistake = {"pointer": "state", "detail": f"one of {', '.join(State)}"}
         raise errors.InvalidParams(f"state is one of {', '.join(State)}.", errors=[mistake]) from None
-
-
-def _flag(name: str) -> bool:
-    value = request.args.get(name, "false")
-    if value not in ("true", "false"):
-        mistake = {"pointer": name, "detail": "one of true, false"}
-        raise errors.InvalidParams(f"{name} is true or false.", errors=[mistake])
-    return value == "true"

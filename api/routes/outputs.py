@@ -11,6 +11,7 @@ from redis import RedisError
 from api import events
 from api.access import Access
 from api.auth import caller
+from api.live import Row
 from api.openapi import BINARY, operation
 from api.schemas import LossColumns
 from api.services import Services, services
@@ -35,11 +36,11 @@ _FORMATS = ("png", "jpeg", "webp")
 def follow(job_id: str) -> Response:
     """Stream a job's events."""
     found = services()
-    _job(job_id)
+    job = _job(job_id)
     if not found.streams.acquire(blocking=False):
         raise errors.TooManyStreams
     last_id = request.headers.get("Last-Event-ID") or request.args.get("last_event_id")
-    response = Response(_guarded(found, job_id, last_id), content_type="text/event-stream")
+    response = Response(_streamed(found, job, last_id), content_type="text/event-stream")
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Accel-Buffering"] = "no"
     response.call_on_close(found.streams.release)
@@ -161,9 +162,5 @@ def _stored(job: Job, key: str) -> bytes:
     return services().store.get(job.result[key])
 
 
-def _guarded(found: Services, job_id: str, last_id: str | None) -> Iterator[str]:
-    """Stream events; a database that goes away ends the stream, and the client comes back."""
-    try:
-        yield from events.event_stream(found, job_id, last_id)
-    except errors.DatabaseUnavailable:
-        return
+def _streamed(found: Services, job: Job, last_id: str | None) -> Iterator[str]:
+    return events.event_stream(found, job.id, Row(job.state, job.attempt, job.progress), last_id)

@@ -12,14 +12,15 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, delete, exists, func, or_, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from shared import clock
 from shared.db import moments
 from shared.db.models import Job, JobEvent, Queue, Worker
-from shared.errors import AtelierError, IllegalTransition, NotFound, WorkerLost
-from shared.states import State, Wish, sources_of
+from shared.errors import AtelierError, IdTaken, IllegalTransition, NotFound, WorkerLost
+from shared.states import TERMINAL, State, Wish, sources_of
 
 #: A job whose attempts are lost this often in a row takes its workers down by itself, and is given up.
 MAX_LOST_ATTEMPTS = 3
@@ -48,13 +49,16 @@ class LostRace(Exception):
 
 
 def create(session: Session, job: Job) -> None:
-    """Add a new job: nothing → queued."""
+    """Add a new job: nothing → queued. Raises `IdTaken` if there is one of its id."""
     job.state = State.QUEUED
     job.attempt = 0
     job.created_at = clock.now()
     job.place = job.place or job.id
     session.add(job)
-    session.flush()
+    try:
+        session.flush()
+    except IntegrityError as error:
+        raise IdTaken(f"There is something of the id {job.id} already.") from error
     record(session, job.id, "job_queued", State.QUEUED, attempt=0)
 
 
@@ -81,6 +85,16 @@ def request_cancel(session: Session, job_id: str) -> State:
     if state != State.CANCELED:
         raise IllegalTransition(f"The job has {state} and cannot be canceled.", state=state)
     return State.CANCELED
+
+
+def remove(session: Session, job_id: str) -> None:
+    """Delete an ended job with its events; raise `NotFound`, and `IllegalTransition` for one that has not ended."""
+    ended = delete(Job).where(Job.id == job_id, Job.state.in_(TERMINAL)).returning(Job.id)
+    if session.scalar(ended.execution_options(synchronize_session=False)) is None:
+        state = session.scalar(select(Job.state).where(Job.id == job_id))
+        if state is None:
+            raise NotFound(f"There is no job {job_id}.")
+        raise IllegalTransition(f"The job is {state}; cancel it before it is deleted.", state=state)
 
 
 # -- the worker's side

@@ -6,7 +6,7 @@ import pytest
 from redis import Redis, RedisError
 
 from shared import progress
-from shared.progress import RedisProgress
+from shared.progress import Event, RedisProgress
 
 
 def step(number: int) -> dict:
@@ -16,6 +16,12 @@ def step(number: int) -> dict:
 @pytest.fixture
 def channel(redis: Redis) -> RedisProgress:
     return RedisProgress(redis)
+
+
+def waited(channel: RedisProgress, after: str) -> list[Event]:
+    found = channel.wait_events({"j": after, "other": after}, block_ms=10)
+    assert all(job_id == "j" for job_id, _ in found)
+    return [event for _, event in found]
 
 
 def test_every_step_is_kept_in_order_with_rising_ids(channel) -> None:
@@ -44,9 +50,9 @@ def test_what_lies_in_storage_goes_soon_after_the_end(channel, redis, state, kep
 def test_a_reader_resumes_where_it_was(channel) -> None:
     channel.started("j", 1)
     channel.steps("j", [step(1), step(2), step(3)], None)
-    seen = channel.wait_events("j", "0", block_ms=10)
-    assert [event.data.get("step") for event in channel.wait_events("j", seen[1].id, block_ms=10)] == [2, 3]
-    assert channel.wait_events("j", seen[-1].id, block_ms=10) == []
+    seen = waited(channel, "0")
+    assert [event.data.get("step") for event in waited(channel, seen[1].id)] == [2, 3]
+    assert waited(channel, seen[-1].id) == []
 
 
 def test_a_new_attempt_begins_a_fresh_history(channel) -> None:

@@ -17,7 +17,8 @@ from tests.integration.test_api_images import BAD, stored
 
 FIELDS = {
     "id", "owner", "state", "preset", "params", "weights", "content", "styles", "init_image", "priority", "label",
-    "metadata", "batch_id", "retry_of", "attempt", "retry_at", "start_by", "time_limit_s", "worker", "progress",
+    "metadata", "batch_id", "retry_of", "attempt", "retry_at", "start_by", "time_limit_s", "retention_s", "webhook",
+    "worker", "progress",
     "queue", "error", "result", "created_at", "started_at", "ended_at", "expires_at", "links",
 }  # fmt: skip
 

@@ -65,7 +65,7 @@ def test_errors_of_the_framework_are_problems_too(client) -> None:
     for answer, status, code in (
         (client.get("/v1/nothing"), 404, "not_found"),
         (client.put("/v1/images"), 405, "method_not_allowed"),
-        (client.delete("/v1/jobs/x"), 405, "method_not_allowed"),
+        (client.patch("/v1/jobs/x"), 405, "method_not_allowed"),
     ):
         assert (answer.status_code, answer.json["code"]) == (status, code)
         assert answer.content_type == "application/problem+json"
