@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from shared.db.quotas import Quota
 from shared.states import Role
 
 
@@ -37,6 +38,11 @@ class Caller:
     max_work_per_day: float | None = None
     max_requests_per_min: int | None = None
     max_retention_s: float | None = None
+
+    @property
+    def quota(self) -> Quota:
+        """What it may have waiting, and ask for in a day."""
+        return Quota(self.key_id, self.owner, self.max_waiting, self.max_work_per_day)
 
     @property
     def sees(self) -> str | None:

@@ -15,9 +15,10 @@ from typing import Any, TypeVar
 
 import structlog
 from cachetools import TTLCache
-from flask import Flask, current_app, g, request
+from flask import Flask, Response, current_app, g, request
 
 from api.access import Access, Caller
+from api.rate_limits import Standing
 from api.services import Services, services
 from shared.db import keys
 from shared.errors import Forbidden, Unauthorized
@@ -58,6 +59,7 @@ def register(app: Flask) -> None:
     """Guard every route of `app`."""
     app.extensions["atelier_door"] = Door()
     app.before_request(_admit)
+    app.after_request(_tell_standing)
 
 
 def public(view: View) -> View:
@@ -96,6 +98,14 @@ def _admit() -> None:
     structlog.contextvars.bind_contextvars(key_id=g.caller.key_id)
     if g.caller.role not in access.value:
         raise Forbidden(f"A key of the role {g.caller.role} may not do that.", role=g.caller.role)
+    g.standing = services().rate_limits.count(g.caller)
+
+
+def _tell_standing(response: Response) -> Response:
+    standing: Standing | None = g.get("standing")
+    if standing is not None:
+        response.headers.update(standing.headers())
+    return response
 
 
 def _looked_up(found: Services, token: str) -> Caller:

@@ -23,7 +23,7 @@ import httpx
 from pydantic import BaseModel, RootModel
 
 from api.client_events import Follower
-from api.client_http import Connection
+from api.client_keys import KeyCalls
 from api.client_models import (
     ApiProblem,
     Backlog,
@@ -73,7 +73,7 @@ class _Document(RootModel[dict[str, Any]]):
     """Any JSON object."""
 
 
-class Client(Connection):
+class Client(KeyCalls):
     """One server, reached over HTTP."""
 
     def __init__(

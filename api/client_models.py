@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from shared.states import TERMINAL, State
 
 
-class _Answer(BaseModel):
+class Answer(BaseModel):
     """A resource as the server sent it, unknown fields included."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -23,7 +23,7 @@ class _Answer(BaseModel):
         return self.model_dump(mode="json", exclude_unset=True)
 
 
-class Image(_Answer):
+class Image(Answer):
     """An uploaded picture; its id is the hash of its bytes."""
 
     id: str
@@ -31,7 +31,7 @@ class Image(_Answer):
     height: int
 
 
-class Progress(_Answer):
+class Progress(Answer):
     """How far a job is: `step` of `total` over all scales, with the losses of that step by part."""
 
     step: int
@@ -43,14 +43,14 @@ class Progress(_Answer):
     eta_s: float | None = None
 
 
-class Queue(_Answer):
+class Queue(Answer):
     """Why a job does not run yet; `position` counts from 1."""
 
     position: int | None = None
     waiting_for: str | None = None
 
 
-class Failure(_Answer):
+class Failure(Answer):
     """Why a job failed: a stable code and a sentence."""
 
     code: str
@@ -58,7 +58,7 @@ class Failure(_Answer):
     retryable: bool | None = None
 
 
-class Job(_Answer):
+class Job(Answer):
     """One content image, its styles, one set of parameters, one result."""
 
     id: str
@@ -85,14 +85,14 @@ class Job(_Answer):
         return self.state in TERMINAL
 
 
-class Size(_Answer):
+class Size(Answer):
     """A size in pixels."""
 
     width: int
     height: int
 
 
-class Estimate(_Answer):
+class Estimate(Answer):
     """What a run is predicted to take; `tile_size` is the side of the tiles in px, 0 if the picture is painted whole.
 
     `scales` are the sizes painted one after the other.
@@ -104,7 +104,7 @@ class Estimate(_Answer):
     scales: list[Size] = []
 
 
-class DryRun(_Answer):
+class DryRun(Answer):
     """What a job would be: its params in full, and an estimate if a worker is there to go by."""
 
     preset: str
@@ -112,7 +112,7 @@ class DryRun(_Answer):
     estimate: Estimate | None = None
 
 
-class Worker(_Answer):
+class Worker(Answer):
     """A worker: what it does, and what is wished of it."""
 
     name: str
@@ -125,7 +125,7 @@ class Worker(_Answer):
     seen_at: str | None = None
 
 
-class Backlog(_Answer):
+class Backlog(Answer):
     """What waits and runs, and whether jobs are handed out."""
 
     queued: int
@@ -137,7 +137,7 @@ class Backlog(_Answer):
     workers: int | None = None
 
 
-class Readiness(_Answer):
+class Readiness(Answer):
     """How the server is: `ready`, `degraded` or `unavailable`, and each of its parts."""
 
     state: str

@@ -1,12 +1,15 @@
 """OpenAPI 3.1, generated from what each view declares above itself and from the models that validate.
 
+The models are those that the declarations name, so nothing has to be listed twice. What parameters, headers and
+refusals look like is in `api.openapi_parts`; examples are in `api.openapi_examples`.
+
 Invariant: every route of `/v1` and every probe is described; a test walks the route table.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -14,14 +17,16 @@ from flask import Flask
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from api import problems, schemas, schemas_operators
+from api import openapi_examples, openapi_texts, schemas
 from api.access import Access
+from api.openapi_parts import REF, Part, answer_headers, given, link_all, parameters, refusals
 from shared import errors
 from shared.errors import AtelierError
 from shared.params import PRESETS, StyleParams
 
+__all__ = ["BINARY", "Operation", "document", "given", "operation", "presets"]
+
 View = TypeVar("View", bound=Callable[..., Any])
-_REF = "#/components/schemas/{model}"
 
 
 @dataclass(frozen=True)
@@ -33,57 +38,69 @@ class Operation:
     status: int
     returns: dict[str, Any]
     takes: dict[str, Any] = field(default_factory=dict)
-    query: dict[str, str] = field(default_factory=dict)
+    #: Each parameter in words, or as `given` describes it.
+    query: dict[str, str | Part] = field(default_factory=dict)
     errors: tuple[type[AtelierError], ...] = ()
     #: Good answers of another status, with what each says and its model.
     others: dict[int, tuple[str, Any]] = field(default_factory=dict)
+    #: Request headers that count here, by name.
+    headers: tuple[str, ...] = ()
 
 
 BINARY = {"type": "string", "format": "binary"}
 
 
-def operation(
+def operation(  # noqa: PLR0913 - each is a word of the contract
     summary: str,
     *,
     access: Access,
     returns: Any,
     status: int = 200,
     takes: dict[str, Any] | None = None,
-    query: dict[str, str] | None = None,
+    query: dict[str, str | Part] | None = None,
     errors: tuple[type[AtelierError], ...] = (),
     others: dict[int, tuple[str, Any]] | None = None,
+    headers: tuple[str, ...] = (),
 ) -> Callable[[View], View]:
     """Declare the contract of a view; a model in `returns` stands for JSON of that model."""
     returned = returns if isinstance(returns, dict) else {"application/json": returns}
 
     def declare(view: View) -> View:
         view.access = access  # type: ignore[attr-defined]
-        view.operation = Operation(summary, access, status, returned, takes or {}, query or {}, errors, others or {})  # type: ignore[attr-defined]
+        view.operation = Operation(  # type: ignore[attr-defined]
+            summary, access, status, returned, takes or {}, query or {}, errors, others or {}, headers
+        )
         return view
 
     return declare
 
 
-def document(app: Flask) -> dict[str, Any]:
+def document(app: Flask) -> Part:
     """Describe every declared view of `app`."""
-    paths: dict[str, dict[str, Any]] = {}
+    paths: dict[str, Part] = {}
+    found: list[Operation] = []
     for rule in app.url_map.iter_rules():
         declared = getattr(app.view_functions[rule.endpoint], "operation", None)
         if declared is None:
             continue
+        found.append(declared)
         path = re.sub(r"<(?:[^:>]*:)?([^>]+)>", r"{\1}", rule.rule)
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
             paths.setdefault(path, {})[method.lower()] = _describe(declared, rule.endpoint, sorted(rule.arguments))
+    link_all(paths)
+    used = {tag for methods in paths.values() for described in methods.values() for tag in described["tags"]}
     return {
         "openapi": "3.1.0",
-        "info": {
-            "title": "Atelier",
-            "version": "1",
-            "summary": "Neural style transfer as a service.",
-            "description": "Upload a photograph and a painting, submit a job, follow it, fetch the picture.",
-        },
+        "info": openapi_texts.INFO,
+        "tags": [tag for tag in openapi_texts.TAGS if tag["name"] in used],
         "paths": dict(sorted(paths.items())),
-        "components": {"schemas": _models(), "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
+        "components": {
+            "schemas": _models(found),
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": openapi_texts.KEYS}},
+        },
+        "x-error-codes": {
+            kind.code: {"message": kind().message, "retryable": kind.retryable} for kind in errors.subclasses()
+        },
     }
 
 
@@ -92,57 +109,83 @@ def presets() -> dict[str, str]:
     return {name: text for name, (text, _values) in PRESETS.items()}
 
 
-def _describe(declared: Operation, endpoint: str, arguments: list[str]) -> dict[str, Any]:
-    described: dict[str, Any] = {
+def _describe(declared: Operation, endpoint: str, arguments: list[str]) -> Part:
+    described: Part = {
+        "tags": [endpoint.partition(".")[0]],
         "security": [] if declared.access is Access.PUBLIC else [{"key": []}],
         "operationId": endpoint.replace(".", "_"),
         "summary": declared.summary,
-        "parameters": [
-            *({"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in arguments),
-            *(
-                {"name": name, "in": "query", "description": text, "schema": {"type": "string"}}
-                for name, text in declared.query.items()
-            ),
-        ],
-        "responses": {str(declared.status): {"description": declared.summary, "content": _content(declared.returns)}},
+        "description": openapi_texts.access(declared.access),
+        "parameters": parameters(arguments, declared.query, declared.headers),
+        "responses": dict(sorted({**refusals(_refusals(declared, arguments)), **_answers(declared)}.items())),
     }
     if declared.takes:
         described["requestBody"] = {"required": True, "content": _content(declared.takes)}
-    for status, (text, model) in declared.others.items():
-        described["responses"][str(status)] = {"description": text, "content": _content({"application/json": model})}
-    by_status: dict[int, list[str]] = {}
-    for kind in (*declared.errors, *_errors_of(declared.access)):
-        by_status.setdefault(problems.status_of(kind).value, []).append(f"`{kind.code}`: {kind().message}")
-    for status, texts in by_status.items():
-        content = _content({problems.MEDIA_TYPE: schemas.ProblemView})
-        described["responses"][str(status)] = {"description": " ".join(texts), "content": content}
     return described
 
 
-def _errors_of(access: Access) -> tuple[type[AtelierError], ...]:
-    """Return what every view of that access may answer."""
-    if access is Access.PUBLIC:
-        return ()
-    return (errors.Unauthorized, errors.Forbidden, errors.RateLimited, errors.DatabaseUnavailable)
+def _answers(declared: Operation) -> dict[str, Part]:
+    """Describe the good answers."""
+    good = {declared.status: (f"{declared.summary}.", declared.returns)}
+    good |= {status: (text, {"application/json": model}) for status, (text, model) in declared.others.items()}
+    if "If-None-Match" in declared.headers:
+        good[304] = ("Nothing is new since that `ETag`.", {})
+    if "Range" in declared.headers:
+        good[206] = ("The range that was asked for.", declared.returns)
+    answers = {}
+    for status, (text, content) in good.items():
+        headers = answer_headers(status, declared.headers, is_page="cursor" in declared.query)
+        answers[str(status)] = {"description": text, "headers": headers}
+        if content:
+            answers[str(status)]["content"] = _content(content)
+    return answers
 
 
-def _content(by_media_type: dict[str, Any]) -> dict[str, Any]:
-    return {media_type: {"schema": _schema(shape)} for media_type, shape in by_media_type.items()}
+def _refusals(declared: Operation, arguments: list[str]) -> Iterable[type[AtelierError]]:
+    """Name what the view says that it may refuse, and what its form and access bring with them."""
+    yield from declared.errors
+    if arguments:
+        yield errors.NotFound
+    if declared.query:
+        yield errors.InvalidParams
+    if declared.takes:
+        yield from (errors.InvalidRequest, errors.UnsupportedMediaType, errors.BodyTooLarge)
+    if "Idempotency-Key" in declared.headers:
+        yield errors.InvalidRequest
+    if "Range" in declared.headers:
+        yield errors.RangeNotSatisfiable
+    if declared.access is not Access.PUBLIC:
+        yield from (errors.Unauthorized, errors.Forbidden, errors.RateLimited, errors.DatabaseUnavailable)
 
 
-def _schema(shape: Any) -> dict[str, Any]:
-    if isinstance(shape, type) and issubclass(shape, BaseModel):
-        return {"$ref": _REF.format(model=shape.__name__)}
-    return dict(shape)
+def _content(by_media_type: dict[str, Any]) -> Part:
+    content: Part = {}
+    for media_type, shape in by_media_type.items():
+        content[media_type] = {"schema": _schema(shape)}
+        if "request" in content[media_type]["schema"].get("properties", {}):
+            content[media_type]["encoding"] = {"request": {"contentType": "application/json"}}
+    return content
 
 
-def _models() -> dict[str, Any]:
-    declared = {**vars(schemas), **vars(schemas_operators)}
-    outgoing = [model for name, model in declared.items() if name.endswith(("View", "Page", "Columns"))]
-    wanted: Any = [(model, "serialization") for model in outgoing]
-    wanted += [(model, "validation") for model in (schemas.JobRequest, StyleParams)]
-    _, definitions = models_json_schema(wanted, ref_template=_REF)
-    models: dict[str, Any] = definitions["$defs"]
+def _schema(shape: Any) -> Part:
+    return {"$ref": REF.format(model=shape.__name__)} if _is_model(shape) else dict(shape)
+
+
+def _is_model(shape: Any) -> bool:
+    return isinstance(shape, type) and issubclass(shape, BaseModel)
+
+
+def _models(found: list[Operation]) -> Part:
+    """Write the schema of every model that the operations name."""
+    outgoing = [
+        shape for each in found for shape in (*each.returns.values(), *(model for _, model in each.others.values()))
+    ]
+    wanted: Any = [(model, "serialization") for model in (*outgoing, schemas.ProblemView) if _is_model(model)]
+    wanted += [(model, "validation") for each in found for model in each.takes.values() if _is_model(model)]
+    wanted.append((StyleParams, "validation"))
+    _, definitions = models_json_schema(list(dict.fromkeys(wanted)), ref_template=REF)
+    models: Part = definitions["$defs"]
     # any object to the request's own model, since they are checked only once the preset is known
-    models["JobRequest"]["properties"]["params"] = {"$ref": _REF.format(model="StyleParams")}
+    models["JobRequest"]["properties"]["params"] = {"$ref": REF.format(model="StyleParams")}
+    openapi_examples.add(models)
     return dict(sorted(models.items()))

@@ -1,4 +1,4 @@
-"""Keyset cursors: opaque to clients, an id inside."""
+"""Keyset cursors: opaque to clients, the place of the last row inside."""
 
 from __future__ import annotations
 
@@ -10,22 +10,32 @@ from shared.ids import is_uuid
 DEFAULT_LIMIT, MAX_LIMIT = 50, 200
 
 
-def encode(last_id: str) -> str:
-    """Make the cursor of the page below `last_id`."""
-    return urlsafe_b64encode(last_id.encode()).decode().rstrip("=")
+def encode(last: str) -> str:
+    """Make the cursor of the page after the row at `last`."""
+    return urlsafe_b64encode(last.encode()).decode().rstrip("=")
 
 
 def decode(cursor: str | None) -> str | None:
+    """Read a cursor that `encode` made of an id; raise `InvalidParams` for any other."""
+    last_id = decode_text(cursor)
+    if last_id is not None and not is_uuid(last_id):
+        raise not_ours()
+    return last_id
+
+
+def decode_text(cursor: str | None) -> str | None:
     """Read a cursor that `encode` made; raise `InvalidParams` for any other."""
     if not cursor:
         return None
     try:
-        last_id = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
+        return urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
     except ValueError:
-        last_id = ""
-    if not is_uuid(last_id):
-        raise InvalidParams("The cursor is not one of ours.", errors=[{"pointer": "cursor", "detail": "not a cursor"}])
-    return last_id
+        raise not_ours() from None
+
+
+def not_ours() -> InvalidParams:
+    """Make the error of a cursor that is none."""
+    return InvalidParams("The cursor is not one of ours.", errors=[{"pointer": "cursor", "detail": "not a cursor"}])
 
 
 def limit(text: str | None) -> int:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 from flask import Flask, Response, json
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from werkzeug.exceptions import HTTPException
 
 from shared import errors, logs
@@ -19,6 +19,8 @@ from shared.errors import AtelierError
 from shared.params import StyleParams
 
 log = logs.get(__name__)
+
+Form = TypeVar("Form", bound=BaseModel)
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -44,6 +46,7 @@ STATUS: dict[type[AtelierError], HTTPStatus] = {
     errors.ImageTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.MethodNotAllowed: HTTPStatus.METHOD_NOT_ALLOWED,
+    errors.RangeNotSatisfiable: HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
     errors.RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
     errors.QuotaExceeded: HTTPStatus.TOO_MANY_REQUESTS,
     errors.TooManyStreams: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -61,6 +64,7 @@ _FRAMEWORK: dict[int, type[AtelierError]] = {
     405: errors.MethodNotAllowed,
     413: errors.BodyTooLarge,
     415: errors.UnsupportedMediaType,
+    416: errors.RangeNotSatisfiable,
 }
 
 
@@ -69,18 +73,22 @@ def status_of(kind: type[AtelierError]) -> HTTPStatus:
     return STATUS.get(kind, HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
-def problem(error: AtelierError) -> Response:
-    """Write an error as a problem document."""
-    status = status_of(type(error))
-    body = {
+def document(error: AtelierError) -> dict[str, Any]:
+    """Return what the problem document of an error says."""
+    return {
         "type": f"/docs#{error.code}",
         "title": error.message,
-        "status": status.value,
+        "status": status_of(type(error)).value,
         "detail": error.detail,
         "code": error.code,
         **error.fields,
     }
-    response = Response(json.dumps(body), status=status, content_type=MEDIA_TYPE)
+
+
+def problem(error: AtelierError) -> Response:
+    """Write an error as a problem document."""
+    status = status_of(type(error))
+    response = Response(json.dumps(document(error)), status=status, content_type=MEDIA_TYPE)
     if error.retryable:
         response.headers["Retry-After"] = str(math.ceil(error.fields.get("retry_after_s", _RETRY_AFTER_S)))
     if status == HTTPStatus.UNAUTHORIZED:
@@ -93,6 +101,14 @@ def invalid(error: ValidationError, *, at: str = "") -> errors.InvalidParams:
     mistakes = [_mistake(found, at) for found in error.errors(include_url=False, include_context=True)]
     count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
     return errors.InvalidParams(f"The request has {count}: {mistakes[0]['detail']}", errors=mistakes)
+
+
+def validated(kind: type[Form], body: object) -> Form:
+    """Check a body by its model; raise `InvalidParams`."""
+    try:
+        return kind.model_validate(body)
+    except ValidationError as error:
+        raise invalid(error) from None
 
 
 def _mistake(found: Any, at: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from threading import BoundedSemaphore
 from flask import current_app
 
 from api.live import Hub
+from api.rate_limits import RateLimits
 from shared import progress
 from shared.broker import Broker
 from shared.db.base import Database, connect
@@ -34,6 +35,7 @@ class Services:
     progress: RedisProgress
     #: For followers of jobs.
     hub: Hub
+    rate_limits: RateLimits
     #: One permit for each event stream and long poll, so that these never take every thread.
     streams: BoundedSemaphore = field(repr=False)
 
@@ -50,6 +52,7 @@ def open_services(settings: Settings) -> Services:
         dispatcher=Dispatcher(database, Broker(settings), settings),
         progress=RedisProgress(progress.connect(settings.redis_url, timeout_s=_REQUEST_REDIS_S)),
         hub=Hub(database, live, streams),
+        rate_limits=RateLimits(settings.redis_url, settings.requests_per_min),
         streams=streams,
     )
 

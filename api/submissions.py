@@ -14,15 +14,16 @@ from sqlalchemy.orm import Session
 from api import checks, estimates
 from api.access import Caller
 from api.checks import Sizes, Submission
-from api.problems import invalid
+from api.problems import invalid, validated
 from api.schemas import JobRequest
 from api.services import Services
 from api.usecases import upload
 from shared import ids, logs
+from shared import sizes as sizes_of_scales
 from shared.costs import Estimate
-from shared.db import images, jobs, queries
+from shared.db import images, jobs, queries, quotas
 from shared.db.models import Job
-from shared.errors import IdTaken, IllegalTransition, NotFound
+from shared.errors import IdTaken, IllegalTransition, NotFound, UnknownImage
 from shared.groups import group_key
 from shared.params import StyleParams, resolve
 from shared.states import TERMINAL, State
@@ -81,7 +82,7 @@ def submit(
     job = _job(services, submission, sizes)
     if job_id is not None:
         job.id, job.place, job.fingerprint = job_id, job.id, fingerprint
-    return _queued(services, job, note)
+    return _queued(services, submission.caller, job, sizes, note)
 
 
 def again(services: Services, caller: Caller, job_id: str, *, note: Note = _note_nothing) -> Job:
@@ -96,7 +97,7 @@ def again(services: Services, caller: Caller, job_id: str, *, note: Note = _note
             f"The job is {former.state}; only one that has ended is tried again.", state=former.state
         )
     job = Job(id=ids.new_id(), retry_of=former.id, **{name: getattr(former, name) for name in _ASKED_FOR})
-    return _queued(services, job, note)
+    return _queued(services, caller, job, _sizes_of(services, job), note)
 
 
 def is_same(services: Services, caller: Caller, job_id: str, fingerprint: str) -> bool:
@@ -121,9 +122,11 @@ def examine(services: Services, submission: Submission) -> tuple[Submission, Siz
     return submission, sizes, estimates.estimate(services, submission.params, sizes)
 
 
-def _queued(services: Services, job: Job, note: Note) -> Job:
+def _queued(services: Services, caller: Caller, job: Job, sizes: Sizes, note: Note) -> Job:
+    work = sizes_of_scales.work(StyleParams.model_validate(job.params), sizes.content, sizes.styles)
     with services.database.writing("submit") as session:
         images.use(session, images_of(job))
+        quotas.charge(session, caller.quota, work=work)
         jobs.create(session, job)
         note(session, job)
     log.info("job_queued", job_id=job.id, preset=job.preset)
@@ -132,10 +135,7 @@ def _queued(services: Services, job: Job, note: Note) -> Job:
 
 
 def _parsed(services: Services, caller: Caller, body: Mapping[str, object]) -> tuple[JobRequest, StyleParams]:
-    try:
-        request = JobRequest.model_validate(body)
-    except ValidationError as error:
-        raise invalid(error) from None
+    request = validated(JobRequest, body)
     _check_limit(request, services.settings.time_limit_s)
     most_s = most_retention_s(services, caller)
     if request.retention_s is not None and request.retention_s > most_s:
@@ -144,6 +144,17 @@ def _parsed(services: Services, caller: Caller, body: Mapping[str, object]) -> t
         return request, resolve(request.preset, request.params)
     except ValidationError as error:
         raise invalid(error, at="/params") from None
+
+
+def _sizes_of(services: Services, job: Job) -> Sizes:
+    """Find how large the originals of a job are; raise `UnknownImage` if one is gone."""
+    wanted = [job.content_id, *(style["image"] for style in job.styles)]
+    with services.database.reading() as session:
+        found = queries.images(session, set(wanted))
+    if gone := sorted(set(wanted) - set(found)):
+        raise UnknownImage(f"Image {gone[0]} is gone; upload it again.", images=gone)
+    content, *styles = [(found[image_id].height, found[image_id].width) for image_id in wanted]
+    return Sizes(content, styles)
 
 
 def most_retention_s(services: Services, caller: Caller) -> float:

@@ -7,15 +7,19 @@ Invariant: a job's row is committed before anybody is told of it, and no request
 
 from __future__ import annotations
 
+import re
+
 from redis import RedisError
 
 from api.access import Caller
 from api.checks import File
+from api.schemas_keys import KeyRequest
 from api.services import Services
 from shared import clock, ids, logs
-from shared.db import images, jobs, queries, workers
-from shared.db.models import Image
-from shared.errors import StorageUnavailable
+from shared.db import images, jobs, keys, queries, workers
+from shared.db.base import Database
+from shared.db.models import ApiKey, Image
+from shared.errors import IllegalTransition, StorageUnavailable
 from shared.states import State, Wish
 from shared.storage import image_key, job_prefix
 
@@ -94,3 +98,25 @@ def resume_queue(services: Services) -> None:
         workers.resume_queue(session)
     log.info("queue_resumed")
     services.dispatcher.nudge()
+
+
+def new_key(database: Database, asked: KeyRequest) -> tuple[ApiKey, str]:
+    """Make a key; return it, and in full what opens with it."""
+    key = ApiKey(**asked.model_dump(exclude={"owner"}), owner=asked.owner or _as_owner(asked.name))
+    with database.writing("create_key") as session:
+        token = keys.create(session, key)
+    log.info("key_created", made=key.id, owner=key.owner, role=key.role)
+    return key, token
+
+
+def revoke_key(services: Services, key_id: str) -> None:
+    """Have a key open nothing any more; raise `NotFound`, or `IllegalTransition` for the last operator's."""
+    with services.database.writing("revoke_key") as session:
+        keys.revoke(session, key_id)
+        if not keys.any_operator(session):
+            raise IllegalTransition("This is the last key that opens everything; make another before it goes.")
+    log.info("key_revoked", revoked=key_id)
+
+
+def _as_owner(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:64]

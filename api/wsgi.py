@@ -17,6 +17,9 @@ from gunicorn.app.base import BaseApplication
 
 from api.app import create_app
 from shared import logs
+from shared.db import keys
+from shared.db.base import connect
+from shared.errors import Misconfigured
 from shared.settings import Settings
 
 
@@ -49,8 +52,26 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
 def serve(settings: Settings, *, listener_fd: int | None = None) -> None:
     """Serve until SIGTERM, on the settings' address or on a socket that is bound already."""
+    ensure_guarded(settings)
     bind = f"{settings.host}:{settings.port}" if listener_fd is None else f"fd://{listener_fd}"
     _Server(settings, bind).run()
+
+
+def ensure_guarded(settings: Settings) -> None:
+    """Raise `Misconfigured` before others than this machine's users reach an API to which nobody has a key."""
+    if settings.host in ("localhost", "::1") or settings.host.startswith("127."):
+        return
+    database = connect(settings.database_url)
+    try:
+        with database.reading() as session:
+            guarded = keys.any_operator(session)
+    finally:
+        database.engine.dispose()
+    if not guarded:
+        raise Misconfigured(
+            f"The API would listen on {settings.host}, and nobody has a key to it: "
+            "make one with `atelier keys create NAME --role operator --database`, or listen on 127.0.0.1."
+        )
 
 
 def main() -> None:

@@ -88,6 +88,12 @@ class BodyTooLarge(AtelierError):
     code = "body_too_large"
 
 
+class RangeNotSatisfiable(AtelierError):
+    """The bytes that were asked for are not there."""
+
+    code = "range_not_satisfiable"
+
+
 class ForbiddenUrl(AtelierError):
     """This address is not one that webhooks may be sent to."""
 

@@ -51,6 +51,11 @@ def scale_sizes(params: StyleParams, content: tuple[int, ...], styles: Iterable[
     return [fitted(content, side) for side in long_sides(params, content, styles)]
 
 
+def work(params: StyleParams, content: tuple[int, ...], styles: Iterable[tuple[int, ...]] = ()) -> int:
+    """Return what painting is, in px·steps: the pixels of each scale, times its steps. Raises as `long_sides`."""
+    return params.steps * sum(height * width for height, width in scale_sizes(params, content, styles))
+
+
 def style_side(side: int, style_scale: float) -> int:
     """Give a style image's long side where the content's is `side`."""
     return max(1, round(side * style_scale))

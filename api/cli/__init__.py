@@ -11,6 +11,7 @@ import click
 from api.cli.checks import doctor
 from api.cli.exits import Guarded
 from api.cli.jobs import cancel, list_jobs, show, watch
+from api.cli.keys import keys
 from api.cli.operators import queue, workers
 from api.cli.processes import api, db, demo, maintenance, up, worker
 from api.cli.rerun import rerun
@@ -35,6 +36,7 @@ for _command in (
     cancel,
     workers,
     queue,
+    keys,
     doctor,
     weights,
     api,

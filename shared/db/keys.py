@@ -67,6 +67,8 @@ def known(session: Session, *, after: tuple[datetime, str] | None = None, limit:
 
 def revoke(session: Session, key_id: str) -> None:
     """Have a key open nothing any more, for good; raise `NotFound`."""
+    # two at once must not each take the other's for the one that stays
+    session.execute(select(ApiKey.id).where(ApiKey.role == Role.OPERATOR).order_by(ApiKey.id).with_for_update())
     revoked = update(ApiKey).where(ApiKey.id == key_id).values(revoked_at=func.coalesce(ApiKey.revoked_at, clock.now()))
     if session.scalar(revoked.returning(ApiKey.id)) is None:
         raise NotFound(f"There is no key {key_id}.")

@@ -287,3 +287,13 @@ def test_the_address_and_the_key_that_a_running_stack_wrote_are_found(url, key, 
     (tmp_path / "address").write_text(url + "\n")
     (tmp_path / "operator.key").write_text(key + "\n")
     assert CliRunner().invoke(main, ["list"]).exit_code == 0
+
+
+def test_keys_are_made_listed_and_revoked(atelier) -> None:
+    made = json.loads(atelier("keys", "create", "ann", "--max-waiting", 3, "--json").stdout)
+    assert (made["owner"], made["role"], made["max_waiting"]) == ("ann", "client", 3)
+    assert made["id"] in atelier("keys", "list").stdout
+    assert atelier("keys", "revoke", made["id"]).exit_code == 0
+    listed = json.loads(atelier("keys", "list", "--json").stdout)
+    assert [key["revoked_at"] is None for key in listed] == [True, False]
+    assert atelier("keys", "revoke", "nobody").exit_code == 1

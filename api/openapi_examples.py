@@ -1,0 +1,148 @@
+"""Examples of what is sent and answered, beside the models' schemas; a test holds each against its schema.
+
+A job is shown by the very code that shows real ones.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from api.views import image_view, job_view
+from shared.db.models import Image, Job
+from shared.params import DEFAULT_PRESET, resolve
+from shared.states import State
+
+_JOB_ID, _RETRIED_ID = "01a20750-e506-729a-9bdf-2a44836107f2", "01a20742-31c5-7d3e-8f60-0c8f4c1d2b7a"
+_CONTENT, _STYLE = f"sha256:{'3f' * 32}", f"sha256:{'a1' * 32}"
+_MADE_AT = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
+_MADE = "2026-01-31T12:00:00Z"
+_WEIGHTS = {"name": "imagenet", "sha256": "c0ffee" * 10 + "c0ff"}
+_LOSSES = {"total": 1.84, "content": 0.61, "style": 1.17, "tv": 0.06}
+_WORKER = {
+    "name": "studio-1",
+    "state": "working",
+    "wish": "work",
+    "job_id": _JOB_ID,
+    "weights": _WEIGHTS,
+    "device": {"kind": "cpu", "name": "16 threads"},
+    "started_at": _MADE,
+    "seen_at": _MADE,
+}
+
+
+def add(models: dict[str, Any]) -> None:
+    """Put its example beside each model that has none of its own."""
+    for name, example in _examples().items():
+        if name in models:
+            models[name].setdefault("examples", [example])
+
+
+def _examples() -> dict[str, Any]:
+    job = job_view(_job()).model_dump(mode="json")
+    return {
+        "ImageView": image_view(_image()).model_dump(mode="json"),
+        "JobView": job,
+        "JobPage": {"jobs": [job], "next_cursor": None},
+        "DryRunView": _dry_run(),
+        "LossColumns": {
+            "step": [1, 2],
+            "scale": [0, 0],
+            "total": [2.9, 1.84],
+            "content": [0.9, 0.61],
+            "style": [1.9, 1.17],
+            "tv": [0.1, 0.06],
+            "step_ms": [310.0, 302.5],
+        },
+        "WorkerView": _WORKER,
+        "WorkersView": {"workers": [_WORKER]},
+        "BacklogView": {
+            "queued": 12,
+            "running": 2,
+            "sent": 4,
+            "oldest_waiting_s": 93.4,
+            "paused_at": None,
+            "held_for": None,
+            "workers": 2,
+        },
+        "HealthView": {"state": "alive"},
+        "ReadinessView": {
+            "state": "ready",
+            "parts": {name: {"ok": True, "latency_ms": 0.8} for name in ("database", "storage", "redis")},
+        },
+        "StyleParams": {"size": 768, "steps": 30, "colors": "luminance"},
+        **_of_keys(),
+    }
+
+
+def _of_keys() -> dict[str, Any]:
+    key = {
+        "id": "k7f3a9c2d1e0b",
+        "name": "website",
+        "owner": "shop",
+        "role": "client",
+        "max_waiting": 100,
+        "max_work_per_day": None,
+        "max_requests_per_min": 600,
+        "max_retention_s": 86_400.0,
+        "created_at": _MADE,
+        "revoked_at": None,
+        "links": {"self": "/v1/keys/k7f3a9c2d1e0b"},
+    }
+    return {
+        "KeyView": key,
+        "NewKeyView": {**key, "key": "atl_k7f3a9c2d1e0b_shown-once"},
+        "KeyPage": {"keys": [key], "next_cursor": None},
+    }
+
+
+def _image() -> Image:
+    values = {"width": 4032, "height": 3024, "format": "jpeg", "size_bytes": 3_481_220}
+    return Image(id=_CONTENT, created_at=_MADE_AT, last_used_at=_MADE_AT, **values)
+
+
+def _job() -> Job:
+    return Job(
+        id=_JOB_ID,
+        owner="shop",
+        state=State.SUCCEEDED,
+        preset=DEFAULT_PRESET,
+        params=resolve(DEFAULT_PRESET, {"size": 768}).model_dump(mode="json"),
+        weights=_WEIGHTS,
+        content_id=_CONTENT,
+        styles=[{"image": _STYLE, "weight": 1.0}],
+        priority=0,
+        retry_of=_RETRIED_ID,
+        attempt=1,
+        worker="studio-1",
+        retention_s=86_400.0,
+        label="harbour",
+        annotations={"order": 1815},
+        progress=_step(),
+        result={"width": 768, "height": 576, "bytes": 812_344, "format": "png", "partial": False},
+        created_at=_MADE_AT,
+        started_at=_MADE_AT + timedelta(seconds=1),
+        ended_at=_MADE_AT + timedelta(seconds=62),
+        expires_at=_MADE_AT + timedelta(days=1),
+    )
+
+
+def _step() -> dict[str, Any]:
+    return {"step": 200, "total": 200, "scale": 3, "scales": 4, "losses": _LOSSES, "step_ms": 302.5, "eta_s": 0.0}
+
+
+def _dry_run() -> dict[str, Any]:
+    return {
+        "preset": DEFAULT_PRESET,
+        "params": resolve(DEFAULT_PRESET).model_dump(mode="json"),
+        "weights": None,
+        "content": _CONTENT,
+        "styles": [{"image": _STYLE, "weight": 1.0, "mask": None}],
+        "init_image": None,
+        "estimate": {
+            "seconds": 41.5,
+            "peak_bytes": 1_900_000_000,
+            "tile_size": 0,
+            "scales": [{"width": width, "height": width * 3 // 4} for width in (128, 256, 512)],
+        },
+    }

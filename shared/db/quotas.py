@@ -1,0 +1,68 @@
+"""What a key may have waiting, and ask for in a day: checked and charged in the transaction that makes the jobs.
+
+Invariant: of several at once with one key, each sees what the others were granted, since each locks the key's row.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from shared import clock
+from shared.db.models import ApiKey, Job, Usage
+from shared.errors import QuotaExceeded
+from shared.states import State
+
+#: When one whose jobs wait may ask again, in seconds: nobody knows, and some may have begun by then.
+_ASK_AGAIN_S = 30
+
+
+class Quota(NamedTuple):
+    """What a key may; None is no limit."""
+
+    key_id: str
+    owner: str
+    max_waiting: int | None
+    max_work_per_day: float | None
+
+
+def charge(session: Session, quota: Quota, *, work: float, count: int = 1) -> None:
+    """Grant `count` more jobs of `work` px·steps together; raise `QuotaExceeded`."""
+    if quota.max_waiting is None and quota.max_work_per_day is None:
+        return
+    session.execute(select(ApiKey.id).where(ApiKey.id == quota.key_id).with_for_update())
+    if quota.max_waiting is not None:
+        _check_waiting(session, quota.owner, quota.max_waiting, count)
+    if quota.max_work_per_day is not None:
+        _charge_work(session, quota.key_id, quota.max_work_per_day, work)
+
+
+def _check_waiting(session: Session, owner: str, most: int, count: int) -> None:
+    queued = select(Job.id).where(Job.owner == owner, Job.state == State.QUEUED).limit(most + 1).subquery()
+    waiting = session.scalar(select(func.count()).select_from(queued)) or 0
+    if waiting + count > most:
+        detail = f"{waiting} jobs wait already, and {most} may."
+        raise QuotaExceeded(detail, limit=most, used=waiting, unit="jobs", retry_after_s=_ASK_AGAIN_S)
+
+
+def _charge_work(session: Session, key_id: str, most: float, work: float) -> None:
+    now = clock.now()
+    today = session.get(Usage, (key_id, now.date().isoformat()))
+    used = today.work if today else 0.0
+    if used + work > most:
+        detail = f"{used:.4g} px·steps were asked for today, this would be {work:.4g} more, and {most:.4g} may be."
+        after_s = _seconds_to_midnight(now)
+        raise QuotaExceeded(detail, limit=most, used=used, unit="px·steps", retry_after_s=after_s)
+    if today:
+        today.work = used + work
+    else:
+        session.add(Usage(key_id=key_id, day=now.date().isoformat(), work=work))
+    session.flush()
+
+
+def _seconds_to_midnight(now: datetime) -> int:
+    tomorrow = (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    return int((tomorrow - now).total_seconds()) + 1
