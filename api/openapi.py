@@ -19,12 +19,12 @@ from pydantic.json_schema import models_json_schema
 
 from api import openapi_examples, openapi_texts, schemas
 from api.access import Access
-from api.openapi_parts import REF, Part, answer_headers, given, link_all, parameters, refusals
+from api.openapi_parts import PAGING, REF, Part, answer_headers, given, link_all, parameters, refusals
 from shared import errors
 from shared.errors import AtelierError
 from shared.params import PRESETS, StyleParams
 
-__all__ = ["BINARY", "Operation", "document", "given", "operation", "presets"]
+__all__ = ["BINARY", "PAGING", "Operation", "document", "given", "operation", "presets"]
 
 View = TypeVar("View", bound=Callable[..., Any])
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from api import problems
+from api import pagination, problems
 from shared import errors
 from shared.errors import AtelierError
 
@@ -23,6 +23,13 @@ def given(text: str, *, repeatable: bool = False, **schema: Any) -> Part:
     return {"description": text, "schema": {"type": "array", "items": schema} if repeatable else schema}
 
 
+#: What every list takes.
+PAGING: dict[str, str | Part] = {
+    "cursor": given("Where the page before ended: its `next_cursor`.", type="string"),
+    "limit": given(
+        "Rows of a page.", type="integer", default=pagination.DEFAULT_LIMIT, minimum=1, maximum=pagination.MAX_LIMIT
+    ),
+}
 #: Parameters of paths, by name; any other is some text.
 _IN_PATH = {
     "job_id": given("The job's id.", type="string", format="uuid", pattern=f"^{_UUID}$"),

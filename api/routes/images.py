@@ -19,16 +19,18 @@ from shared.storage import image_key
 
 blueprint = Blueprint("images", __name__, url_prefix="/v1/images")
 
+_PICTURE = dict.fromkeys(MEDIA_TYPES.values(), BINARY)
 _FILE = {"type": "object", "properties": {"file": BINARY}, "required": ["file"]}
 
 
 @blueprint.post("")
 @operation(
-    "Upload an image; 200 if its bytes are known already",
+    "Upload an image",
     access=Access.WRITE,
     status=201,
     returns=ImageView,
-    takes={"image/*": BINARY, uploads.MULTIPART: _FILE},
+    others={200: ("These bytes were known already.", ImageView)},
+    takes={**_PICTURE, uploads.MULTIPART: _FILE},
     errors=(
         errors.InvalidRequest,
         errors.UnsupportedImage,
@@ -57,7 +59,7 @@ def show(image_id: str) -> Response:
 @operation(
     "Fetch an image's bytes as they were uploaded",
     access=Access.READ,
-    returns={"image/*": BINARY},
+    returns=_PICTURE,
     errors=(errors.NotFound,),
 )
 def content(image_id: str) -> Response:

@@ -9,10 +9,10 @@ from sqlalchemy.orm import Session
 
 from api import idempotency, pagination, submissions, uploads, usecases
 from api.access import Access
-from api.answers import accepted, flag, json_answer, preferred_wait_s, shown, wait_s
+from api.answers import MAX_WAIT_S, accepted, flag, json_answer, preferred_wait_s, shown, wait_s
 from api.auth import caller
 from api.idempotency import Answer, Once
-from api.openapi import BINARY, operation
+from api.openapi import BINARY, PAGING, given, operation
 from api.schemas import DryRunView, JobPage, JobRequest, JobView
 from api.services import services
 from api.submissions import Note
@@ -39,6 +39,7 @@ _MULTIPART = {
 }
 
 
+_WAIT = "Seconds to wait for the next change of its state; a job that has ended is shown at once."
 _TAKES = {"application/json": JobRequest, uploads.MULTIPART: _MULTIPART}
 _REFUSALS = (
     errors.InvalidRequest,
@@ -64,8 +65,9 @@ _REFUSALS = (
     status=202,
     returns=JobView,
     others={200: ("A dry run: the job as it would be queued, and what it would take.", DryRunView)},
-    query={"dry_run": "`true` checks everything and keeps nothing."},
+    query={"dry_run": given("`true` checks everything and keeps nothing.", type="boolean", default=False)},
     takes=_TAKES,
+    headers=("Idempotency-Key", "Prefer"),
     errors=(*_REFUSALS, errors.IdempotencyConflict),
 )
 def submit() -> Response:
@@ -121,6 +123,7 @@ def put(job_id: str) -> tuple[Response, int]:
     access=Access.WRITE,
     status=202,
     returns=JobView,
+    headers=("Idempotency-Key", "Prefer"),
     errors=(
         errors.NotFound,
         errors.InvalidRequest,
@@ -156,11 +159,10 @@ def delete(job_id: str) -> Response:
     access=Access.READ,
     returns=JobPage,
     query={
-        "state": "Only those in this state; may be repeated.",
-        "label": "Only those with this label.",
-        "owner": "Only those of this owner; a client sees its own in any case.",
-        "cursor": "Where the page before ended.",
-        "limit": f"Rows of a page, 1 to {pagination.MAX_LIMIT}.",
+        "state": given("Only those in these states.", repeatable=True, type="string", enum=list(State)),
+        "label": given("Only those with this label.", type="string"),
+        "owner": given("Only those of this owner; a client sees its own in any case.", type="string"),
+        **PAGING,
     },
     errors=(errors.InvalidParams,),
 )
@@ -185,7 +187,8 @@ def listing() -> Response:
     "Show a job with its live progress",
     access=Access.READ,
     returns=JobView,
-    query={"wait": "Seconds to wait for the next change of its state, at most 60; an ended job is shown at once."},
+    query={"wait": given(_WAIT, type="number", minimum=0, maximum=MAX_WAIT_S, default=0)},
+    headers=("If-None-Match", "Prefer"),
     errors=(errors.NotFound, errors.InvalidParams),
 )
 def show(job_id: str) -> Response:

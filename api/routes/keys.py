@@ -9,7 +9,7 @@ from flask import Blueprint, Response, request, url_for
 from api import auth, pagination, uploads, usecases
 from api.access import Access
 from api.answers import json_answer
-from api.openapi import operation
+from api.openapi import PAGING, operation
 from api.problems import validated
 from api.schemas_keys import KeyPage, KeyRequest, KeyView, NewKeyView
 from api.services import services
@@ -43,7 +43,7 @@ def create() -> Response:
     "List the keys, oldest first, revoked ones too",
     access=Access.OPERATE,
     returns=KeyPage,
-    query={"cursor": "Where the page before ended.", "limit": f"Rows of a page, 1 to {pagination.MAX_LIMIT}."},
+    query=PAGING,
     errors=(errors.InvalidParams,),
 )
 def listing() -> Response:

@@ -12,7 +12,7 @@ from api import events
 from api.access import Access
 from api.auth import caller
 from api.live import Row
-from api.openapi import BINARY, operation
+from api.openapi import BINARY, given, operation
 from api.schemas import LossColumns
 from api.services import Services, services
 from shared import errors, images
@@ -30,7 +30,8 @@ _FORMATS = ("png", "jpeg", "webp")
     "Follow a job as Server-Sent Events; `Last-Event-ID` resumes",
     access=Access.READ,
     returns={"text/event-stream": {"type": "string"}},
-    query={"last_event_id": "For clients that cannot send the header."},
+    query={"last_event_id": given("For clients that cannot send the header.", type="string")},
+    headers=("Last-Event-ID",),
     errors=(errors.NotFound, errors.TooManyStreams),
 )
 def follow(job_id: str) -> Response:
@@ -86,7 +87,8 @@ def losses(job_id: str) -> Response:
     "Fetch the picture",
     access=Access.READ,
     returns={f"image/{name}": BINARY for name in _FORMATS},
-    query={"format": "png (as painted), jpeg (what is transparent on white) or webp."},
+    query={"format": given("jpeg shows on white what is transparent.", type="string", enum=_FORMATS, default="png")},
+    headers=("If-None-Match", "Range"),
     errors=(errors.NotFound, errors.NotFinished, errors.NoResult, errors.InvalidParams),
 )
 def result(job_id: str) -> Response:
@@ -103,6 +105,7 @@ def result(job_id: str) -> Response:
     "Fetch the animation of the painting, if one was asked for",
     access=Access.READ,
     returns={"image/webp": BINARY},
+    headers=("If-None-Match", "Range"),
     errors=(errors.NotFound, errors.NotFinished, errors.NoResult),
 )
 def timelapse(job_id: str) -> Response:
