@@ -1,0 +1,191 @@
+"""Which addresses a webhook may be sent to: public ones, and the networks that the operator allows.
+
+The threat: a client has the server call an address of its choosing, and so reaches what only the server can reach:
+cloud metadata, databases, other tenants. A name is no protection, since its owner says what it resolves to, and may
+say something else the next time. So a name is judged when it is used: every address it resolves to must be allowed,
+and the connection goes to one of just these, without asking again.
+
+Invariant: no packet leaves for an address that `is_allowed` has not seen.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+import time
+from collections.abc import Callable, Iterable
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpcore
+from httpcore import ConnectError, ConnectTimeout, NetworkBackend, NetworkStream
+
+from shared.errors import ForbiddenUrl
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+Resolve = Callable[[str, int], list[str]]
+
+#: Names that never mean anything public. Source: RFC 6761, RFC 6762, RFC 8375, RFC 9476.
+_PRIVATE_NAMES = ("localhost", "local", "internal", "home.arpa", "localdomain", "lan", "intranet", "corp", "home")
+#: Networks whose addresses hold an IPv4 address, and how many bits lie behind it. Source: RFC 6052, 8215, 3056, 4291.
+_EMBEDDING: tuple[tuple[IPv6Network, int], ...] = (
+    (IPv6Network("64:ff9b::/96"), 0),
+    (IPv6Network("64:ff9b:1::/48"), 0),
+    (IPv6Network("2002::/16"), 80),
+    (IPv6Network("::ffff:0:0:0/96"), 0),
+    (IPv6Network("::/96"), 0),
+)
+#: The interface identifier of ISATAP. Source: RFC 5214.
+_ISATAP = (0x00005EFE, 0x02005EFE)
+#: Special networks that the standard library of every version we run on does not agree upon.
+_NEVER: tuple[Network, ...] = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.88.99.0/24", "198.18.0.0/15", "240.0.0.0/4",
+        "64:ff9b:1::/48", "100::/64", "2001::/23", "2001:db8::/32", "3fff::/20", "5f00::/16", "fec0::/10",
+    )
+)  # fmt: skip
+
+
+def networks(text: str) -> tuple[Network, ...]:
+    """Read networks written as `10.0.0.0/8, 192.0.2.7`; raise `ValueError` for anything else."""
+    return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
+
+
+def is_allowed(text: str, allowed: Iterable[Network] = ()) -> bool:
+    """Say whether an address, as a resolver writes it, is public, with any address that lies in it, or `allowed`."""
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return False
+    if any(address.version == network.version and address in network for network in allowed):
+        return True
+    return all(_is_public(each) for each in (address, *_embedded(address))) and "%" not in text
+
+
+def check_url(url: str, allowed: Iterable[Network] = ()) -> None:
+    """Raise `ForbiddenUrl` for what can be seen at once never to be allowed; a name's addresses are judged later."""
+    if not re.fullmatch(r"[!-~]{1,2000}", url) or "\\" in url:
+        raise ForbiddenUrl("Write the address in visible ASCII characters, 2000 at most.")
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise ForbiddenUrl("This is no address.") from None
+    if parts.scheme not in ("http", "https") or not host or port == 0:
+        raise ForbiddenUrl("Write an address as https://host/path.")
+    if "@" in parts.netloc:
+        raise ForbiddenUrl("An address holds no user or password: they would be written to logs.")
+    literal = _as_literal(host)
+    if literal is not None and not is_allowed(literal, allowed):
+        raise ForbiddenUrl("Webhooks are sent to public addresses only.")
+    name = host.rstrip(".").lower()
+    if literal is None and any(name == private or name.endswith(f".{private}") for private in _PRIVATE_NAMES):
+        raise ForbiddenUrl("Webhooks are sent to public addresses only, and this name is none.")
+
+
+class GuardedBackend(NetworkBackend):
+    """Connects to allowed addresses only, and within one deadline, whatever the other side does."""
+
+    def __init__(
+        self,
+        allowed: Iterable[Network],
+        *,
+        deadline: float,
+        resolve: Resolve | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Give up everything at `deadline`, by `clock`."""
+        self._allowed = tuple(allowed)
+        self._deadline, self._clock = deadline, clock
+        self._resolve = resolve or _resolved
+        self._plain = httpcore.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> NetworkStream:
+        """Resolve, judge all that came of it, and connect to one of these; raise `ForbiddenUrl` or `ConnectError`."""
+        try:
+            found = self._resolve(host, port)
+        except (OSError, UnicodeError) as error:
+            raise ConnectError(f"{host} cannot be resolved: {error}") from error
+        if not found:
+            raise ConnectError(f"{host} resolves to nothing.")
+        for address in found:
+            if not is_allowed(address, self._allowed):
+                raise ForbiddenUrl(f"{host} resolves to {address}, which is not a public address.")
+        left_s = self.left_s(timeout)
+        stream = self._plain.connect_tcp(found[0], port, left_s, local_address, socket_options)
+        return _BoundedStream(stream, self)
+
+    def left_s(self, timeout: float | None) -> float:
+        """Return how long an operation may take; raise `ConnectTimeout` if there is no time left."""
+        left_s = self._deadline - self._clock()
+        if left_s <= 0:
+            raise ConnectTimeout("The time for the whole call is over.")
+        return left_s if timeout is None else min(left_s, timeout)
+
+
+class _BoundedStream(NetworkStream):
+    """A connection on which no operation outlasts the deadline."""
+
+    def __init__(self, stream: NetworkStream, backend: GuardedBackend) -> None:
+        self._stream, self._backend = stream, backend
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, self._backend.left_s(timeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, self._backend.left_s(timeout))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
+    ) -> NetworkStream:
+        secured = self._stream.start_tls(ssl_context, server_hostname, self._backend.left_s(timeout))
+        return _BoundedStream(secured, self._backend)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+def _is_public(address: Address) -> bool:
+    special = any(address.version == network.version and address in network for network in _NEVER)
+    return address.is_global and not address.is_multicast and not address.is_reserved and not special
+
+
+def _embedded(address: Address) -> list[IPv4Address]:
+    """List the IPv4 addresses that an IPv6 address may stand for."""
+    if isinstance(address, IPv4Address):
+        return []
+    value = int(address)
+    found = [IPv4Address(value >> shift & 0xFFFFFFFF) for network, shift in _EMBEDDING if address in network]
+    found += [address.ipv4_mapped] if address.ipv4_mapped else []
+    found += list(address.teredo) if address.teredo else []
+    if value >> 32 & 0xFFFFFFFF in _ISATAP:
+        found.append(IPv4Address(value & 0xFFFFFFFF))
+    return found
+
+
+def _as_literal(host: str) -> str | None:
+    """Return the address that a host is in any of the forms that resolvers take for one, or None for a name."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except (OSError, UnicodeError):
+        return None
+    return str(found[0][4][0])
+
+
+def _resolved(host: str, port: int) -> list[str]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))

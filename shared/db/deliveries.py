@@ -1,0 +1,186 @@
+"""The outbox: events to be told to webhooks, written in the transaction that made them happen.
+
+A delivery is claimed by moving its next try behind the longest attempt there can be: who dies over it leaves it due
+again. Each result is written on the condition that the number of attempts is still that of the claim.
+
+Invariant: an event whose transaction committed is told at least once, or its delivery says why not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+from sqlalchemy import delete, func, insert, literal, or_, select, update
+from sqlalchemy.orm import Session
+
+from shared import clock, ids, webhooks
+from shared.db import moments
+from shared.db.models import Delivery, Job, WebhookSecret
+from shared.errors import NotFound
+from shared.states import DeliveryState, State
+
+#: Waits before the next try after each failure, in seconds: three days in all.
+SCHEDULE_S = (5, 30, 120, 600, 1800, 3600, 7200, 14_400, 28_800, 43_200, 43_200, 43_200, 72_000)
+#: Longer than an attempt can take, in seconds.
+_CLAIM_S = 60.0
+#: How long the secret before still signs after a rotation, and how long ended deliveries are kept, in seconds.
+_SIGNS_ALONG_S = 24 * 3600.0
+_KEPT_S = 30 * 86_400.0
+
+
+class Claimed(NamedTuple):
+    """A delivery to be tried now; `attempt` is the token that its result repeats."""
+
+    id: str
+    owner: str
+    url: str
+    event: str
+    subject_id: str | None
+    attempt: int
+
+
+class Secrets(NamedTuple):
+    """What an owner's calls are signed with now."""
+
+    secret: str
+    previous: str | None
+    previous_until: Any
+
+
+def add_for_job(session: Session, job_id: str, state: State) -> None:
+    """Add the delivery of a job's end, if it has a webhook."""
+    columns = ("id", "owner", "url", "event", "subject_id", "state", "attempts", "next_at", "created_at", "log")
+    values = (
+        literal(ids.new_id()), Job.owner, Job.webhook, literal(f"job.{state}"), Job.id,
+        literal(str(DeliveryState.PENDING)), literal(0), moments.now(), moments.now(),
+        literal([], Delivery.__table__.c.log.type),
+    )  # fmt: skip
+    found = select(*values).where(Job.id == job_id, Job.webhook.is_not(None))
+    session.execute(insert(Delivery).from_select(columns, found, include_defaults=False))
+
+
+def add(session: Session, owner: str, url: str, event: str, subject_id: str | None = None) -> Delivery:
+    """Add a delivery that is due now."""
+    values = {"owner": owner, "url": url, "event": event, "subject_id": subject_id}
+    delivery_id = ids.new_id()
+    moment = {"next_at": moments.now(), "created_at": moments.now()}
+    session.execute(
+        insert(Delivery).values(id=delivery_id, state=DeliveryState.PENDING, attempts=0, log=[], **values, **moment)
+    )
+    return session.scalars(select(Delivery).where(Delivery.id == delivery_id)).one()
+
+
+def claim_due(session: Session, limit: int, busy: Sequence[str] = ()) -> list[Claimed]:
+    """Take up to `limit` due deliveries, none of those `busy`, the longest due first."""
+    due = select(Delivery.id).where(Delivery.state == DeliveryState.PENDING, Delivery.next_at <= moments.now())
+    due = due.where(Delivery.id.not_in(busy)).order_by(Delivery.next_at).limit(limit)
+    found = list(session.scalars(due.with_for_update(skip_locked=True)))
+    taken = (
+        update(Delivery)
+        .where(Delivery.id.in_(found), Delivery.state == DeliveryState.PENDING)
+        .values(attempts=Delivery.attempts + 1, next_at=moments.after(_CLAIM_S))
+        .returning(Delivery.id, Delivery.owner, Delivery.url, Delivery.event, Delivery.subject_id, Delivery.attempts)
+        .execution_options(synchronize_session=False)
+    )
+    return [Claimed(*row) for row in session.execute(taken)] if found else []
+
+
+def note(session: Session, held: Claimed, entry: dict[str, Any], *, delivered: bool, retry_in_s: float | None) -> None:
+    """Write how an attempt went; without `retry_in_s` a failure is the last. One that was claimed again is let be."""
+    query = select(Delivery).where(Delivery.id == held.id, Delivery.attempts == held.attempt).with_for_update()
+    found = session.scalars(query).one_or_none()
+    if found is None or found.state != DeliveryState.PENDING:
+        return
+    values: dict[str, Any] = {"log": [*found.log, entry]}
+    if delivered or retry_in_s is None:
+        state = DeliveryState.DELIVERED if delivered else DeliveryState.FAILED
+        values |= {"state": state, "next_at": None, "ended_at": clock.now()}
+    else:
+        values |= {"next_at": moments.after(retry_in_s)}
+    session.execute(update(Delivery).where(Delivery.id == held.id).values(**values))
+
+
+def payload_of(session: Session, held: Claimed) -> dict[str, Any]:
+    """Compose what a delivery says of its subject: all that matters, or its id and state if it is deleted by now."""
+    job = session.get(Job, held.subject_id) if held.subject_id else None
+    state = held.event.partition(".")[2]
+    if job is None:
+        return {"id": held.subject_id, "state": state} if held.subject_id else {}
+    result = (
+        {name: job.result[name] for name in ("width", "height", "bytes", "format", "partial")} if job.result else None
+    )
+    error = {"code": job.error_code, "message": job.error_message} if job.error_code else None
+    path = f"/v1/jobs/{job.id}"
+    return {
+        "id": job.id,
+        "state": state,
+        "owner": job.owner,
+        "label": job.label,
+        "metadata": job.annotations,
+        "retry_of": job.retry_of,
+        "error": error,
+        "result": result,
+        "created_at": clock.rfc3339(job.created_at),
+        "ended_at": clock.rfc3339(job.ended_at),
+        "links": {"self": path, **({"result": f"{path}/result"} if result else {})},
+    }
+
+
+def delivery(session: Session, delivery_id: str, *, owner: str | None = None) -> Delivery:
+    """Return a delivery, of that owner unless it is None; raise `NotFound`."""
+    found = session.get(Delivery, delivery_id)
+    if found is None or owner not in (None, found.owner):
+        raise NotFound(f"There is no delivery {delivery_id}.")
+    return found
+
+
+def deliveries(
+    session: Session, *, owner: str | None, state: DeliveryState | None, before: str | None, limit: int
+) -> list[Delivery]:
+    """Return up to `limit` deliveries, newest first, those older than the id `before`."""
+    query = select(Delivery).order_by(Delivery.id.desc()).limit(limit)
+    if owner is not None:
+        query = query.where(Delivery.owner == owner)
+    if state is not None:
+        query = query.where(Delivery.state == state)
+    if before is not None:
+        query = query.where(Delivery.id < before)
+    return list(session.scalars(query))
+
+
+def secrets_of(session: Session, owner: str) -> Secrets:
+    """Return what an owner's calls are signed with, made if there is nothing yet."""
+    found = session.get(WebhookSecret, owner)
+    if found is None:
+        found = WebhookSecret(owner=owner, secret=webhooks.new_secret(), created_at=clock.now())
+        session.add(found)
+        session.flush()
+    signs = found.previous_until is not None and found.previous_until > clock.now()
+    return Secrets(found.secret, found.previous_secret if signs else None, found.previous_until if signs else None)
+
+
+def rotate(session: Session, owner: str) -> Secrets:
+    """Sign with a new secret, and for a day with the one before too."""
+    now = secrets_of(session, owner)
+    values = {"secret": webhooks.new_secret(), "previous_secret": now.secret, "created_at": clock.now()}
+    until = clock.now() + timedelta(seconds=_SIGNS_ALONG_S)
+    session.execute(update(WebhookSecret).where(WebhookSecret.owner == owner).values(**values, previous_until=until))
+    session.expire_all()
+    return secrets_of(session, owner)
+
+
+def forget(session: Session, limit: int) -> int:
+    """Delete up to `limit` deliveries that were made long ago and have ended; return how many."""
+    old = select(Delivery.id).where(Delivery.created_at <= clock.now() - timedelta(seconds=_KEPT_S))
+    found = list(session.scalars(old.where(or_(Delivery.state != DeliveryState.PENDING)).limit(limit)))
+    if found:
+        session.execute(delete(Delivery).where(Delivery.id.in_(found)))
+    return len(found)
+
+
+def pending_count(session: Session) -> int:
+    """Count the deliveries still to be made."""
+    query = select(func.count()).select_from(Delivery).where(Delivery.state == DeliveryState.PENDING)
+    return session.scalar(query) or 0
