@@ -1,7 +1,6 @@
 """OpenAPI 3.1, generated from what each view declares above itself and from the models that validate.
 
-The models are those that the declarations name, so nothing has to be listed twice. What parameters, headers and
-refusals look like is in `api.openapi_parts`; examples are in `api.openapi_examples`.
+What parameters, headers and refusals look like is in `api.openapi_parts`; the models are in `api.openapi_models`.
 
 Invariant: every route of `/v1` and every probe is described; a test walks the route table.
 """
@@ -14,15 +13,14 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from flask import Flask
-from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
 
-from api import openapi_examples, openapi_texts, schemas
+from api import openapi_models, openapi_texts
 from api.access import Access
-from api.openapi_parts import PAGING, REF, Part, answer_headers, given, link_all, parameters, refusals
+from api.openapi_parts import PAGING, Part, answer_headers, given, link_all, parameters, refusals
 from shared import errors
 from shared.errors import AtelierError
-from shared.params import PRESETS, StyleParams
+from shared.images import MEDIA_TYPES
+from shared.params import PRESETS
 
 __all__ = ["BINARY", "PAGING", "Operation", "document", "given", "operation", "presets"]
 
@@ -161,31 +159,20 @@ def _refusals(declared: Operation, arguments: list[str]) -> Iterable[type[Atelie
 def _content(by_media_type: dict[str, Any]) -> Part:
     content: Part = {}
     for media_type, shape in by_media_type.items():
-        content[media_type] = {"schema": _schema(shape)}
-        if "request" in content[media_type]["schema"].get("properties", {}):
-            content[media_type]["encoding"] = {"request": {"contentType": "application/json"}}
+        schema = openapi_models.schema(shape)
+        content[media_type] = {"schema": schema}
+        if media_type.startswith("multipart/"):
+            content[media_type]["encoding"] = {name: _encoding(part) for name, part in schema["properties"].items()}
     return content
 
 
-def _schema(shape: Any) -> Part:
-    return {"$ref": REF.format(model=shape.__name__)} if _is_model(shape) else dict(shape)
-
-
-def _is_model(shape: Any) -> bool:
-    return isinstance(shape, type) and issubclass(shape, BaseModel)
+def _encoding(part: Part) -> Part:
+    """Say what a part of a form may be: pictures, or JSON."""
+    is_picture = BINARY in (part, part.get("items"))
+    return {"contentType": ", ".join(MEDIA_TYPES.values()) if is_picture else "application/json"}
 
 
 def _models(found: list[Operation]) -> Part:
-    """Write the schema of every model that the operations name."""
-    outgoing = [
-        shape for each in found for shape in (*each.returns.values(), *(model for _, model in each.others.values()))
-    ]
-    wanted: Any = [(model, "serialization") for model in (*outgoing, schemas.ProblemView) if _is_model(model)]
-    wanted += [(model, "validation") for each in found for model in each.takes.values() if _is_model(model)]
-    wanted.append((StyleParams, "validation"))
-    _, definitions = models_json_schema(list(dict.fromkeys(wanted)), ref_template=REF)
-    models: Part = definitions["$defs"]
-    # any object to the request's own model, since they are checked only once the preset is known
-    models["JobRequest"]["properties"]["params"] = {"$ref": REF.format(model="StyleParams")}
-    openapi_examples.add(models)
-    return dict(sorted(models.items()))
+    outgoing = [shape for each in found for shape in each.returns.values()]
+    outgoing += [model for each in found for _, model in each.others.values()]
+    return openapi_models.schemas_of(outgoing, [shape for each in found for shape in each.takes.values()])

@@ -1,0 +1,58 @@
+"""The schemas of all models that the operations name, and what the models check beyond their types.
+
+What pydantic checks in code it cannot write as a schema; where JSON Schema has words for it, they are added here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from api import openapi_examples, schemas
+from api.openapi_parts import REF, Part
+from shared.params import LEAST_PX, StyleParams
+from shared.vgg19 import LAYERS
+
+_IS_GIVEN = {"not": {"type": "null"}}
+
+
+def is_model(shape: Any) -> bool:
+    """Say whether a shape is a model, rather than a plain schema."""
+    return isinstance(shape, type) and issubclass(shape, BaseModel)
+
+
+def schema(shape: Any) -> Part:
+    """Write a shape as a schema: a model by reference."""
+    return {"$ref": REF.format(model=shape.__name__)} if is_model(shape) else dict(shape)
+
+
+def schemas_of(outgoing: Iterable[Any], incoming: Iterable[Any]) -> Part:
+    """Write the schema of every model among the shapes, with an example where there is one."""
+    wanted: Any = [(model, "serialization") for model in (*outgoing, schemas.ProblemView) if is_model(model)]
+    wanted += [(model, "validation") for model in (*incoming, StyleParams) if is_model(model)]
+    _, definitions = models_json_schema(list(dict.fromkeys(wanted)), ref_template=REF)
+    models: Part = definitions["$defs"]
+    _refine_params(models["StyleParams"]["properties"])
+    _refine_request(models["JobRequest"])
+    openapi_examples.add(models)
+    return dict(sorted(models.items()))
+
+
+def _refine_params(properties: Part) -> None:
+    for name in ("content_layers", "style_layers"):
+        properties[name]["propertyNames"] = {"enum": list(LAYERS)}
+    properties["size"]["anyOf"] = [{"const": 0}, {"minimum": LEAST_PX}]
+
+
+def _refine_request(request: Part) -> None:
+    # any object to the request's own model, since they are checked only once the preset is known
+    request["properties"]["params"] = {"$ref": REF.format(model="StyleParams")}
+    request["oneOf"] = [_with("style"), _with("styles")]
+    request["not"] = {"allOf": [_with("init_image"), _with("init_job")]}
+
+
+def _with(name: str) -> Part:
+    return {"required": [name], "properties": {name: _IS_GIVEN}}
