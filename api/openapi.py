@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from flask import Flask
 
-from api import openapi_models, openapi_texts
+from api import openapi_models, openapi_texts, openapi_webhooks
 from api.access import Access
 from api.openapi_parts import PAGING, Part, answer_headers, given, link_all, parameters, refusals
 from shared import errors
@@ -92,6 +92,7 @@ def document(app: Flask) -> Part:
         "info": openapi_texts.INFO,
         "tags": [tag for tag in openapi_texts.TAGS if tag["name"] in used],
         "paths": dict(sorted(paths.items())),
+        "webhooks": openapi_webhooks.described(),
         "components": {
             "schemas": _models(found),
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": openapi_texts.KEYS}},
@@ -173,6 +174,6 @@ def _encoding(part: Part) -> Part:
 
 
 def _models(found: list[Operation]) -> Part:
-    outgoing = [shape for each in found for shape in each.returns.values()]
+    outgoing = [openapi_webhooks.SENT, *(shape for each in found for shape in each.returns.values())]
     outgoing += [model for each in found for _, model in each.others.values()]
     return openapi_models.schemas_of(outgoing, [shape for each in found for shape in each.takes.values()])

@@ -34,6 +34,8 @@ PAGING: dict[str, str | Part] = {
 _IN_PATH = {
     "job_id": given("The job's id.", type="string", format="uuid", pattern=f"^{_UUID}$"),
     "image_id": given("The image's id, the hash of its bytes.", type="string", pattern="^sha256:[0-9a-f]{64}$"),
+    "key_id": given("The key's id, which is no secret.", type="string"),
+    "delivery_id": given("The delivery's id.", type="string"),
     "name": given("The worker's name, as it is listed.", type="string", pattern="^[A-Za-z0-9_.-]{1,200}$"),
 }
 #: Headers that a view may say it heeds.
@@ -77,7 +79,7 @@ _PERHAPS = {
 }
 
 #: What path parameter the `id` of a resource is for.
-_NAMED_BY_ID = {"JobView": "job_id", "ImageView": "image_id"}
+_NAMED_BY_ID = {"JobView": "job_id", "ImageView": "image_id", "NewKeyView": "key_id", "DeliveryView": "delivery_id"}
 
 
 def parameters(in_path: Iterable[str], query: dict[str, str | Part], headers: Iterable[str]) -> list[Part]:

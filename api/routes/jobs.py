@@ -74,12 +74,12 @@ def submit() -> Response:
     """Queue a job, or say what it would take."""
     dry_run = flag("dry_run")
     asked = uploads.job(request)
+    once = idempotency.named(request, caller(), asked.body)
     if dry_run:
         submission, _, estimate = submissions.examine(
             services(), submissions.read(services(), caller(), asked.body, asked.files)
         )
         return json_answer(dry_run_view(submission, estimate))
-    once = idempotency.named(request, caller(), asked.body)
 
     def act(note: Note) -> Job:
         submission = submissions.read(services(), caller(), asked.body, asked.files)

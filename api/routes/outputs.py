@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 from io import BytesIO
+from socket import SHUT_RDWR, socket
 
 from flask import Blueprint, Response, json, request, send_file
 from redis import RedisError
@@ -11,7 +14,7 @@ from redis import RedisError
 from api import events
 from api.access import Access
 from api.auth import caller
-from api.live import Row
+from api.followers import Row
 from api.openapi import BINARY, given, operation
 from api.schemas import LossColumns
 from api.services import Services, services
@@ -22,6 +25,16 @@ from shared.states import TERMINAL, State
 
 blueprint = Blueprint("outputs", __name__, url_prefix="/v1/jobs/<job_id>")
 
+_EVENT = {
+    "type": "object",
+    "description": "One event; comments keep the stream alive.",
+    "properties": {
+        "id": {"type": "string", "description": "To resume after it."},
+        "event": {"type": "string", "enum": ["state", "step", "preview", "gap", "end"]},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+    "required": ["event", "data"],
+}
 _FORMATS = ("png", "jpeg", "webp")
 
 
@@ -29,7 +42,7 @@ _FORMATS = ("png", "jpeg", "webp")
 @operation(
     "Follow a job as Server-Sent Events; `Last-Event-ID` resumes",
     access=Access.READ,
-    returns={"text/event-stream": {"type": "string"}},
+    returns={"text/event-stream": _EVENT},
     query={"last_event_id": given("For clients that cannot send the header.", type="string")},
     headers=("Last-Event-ID",),
     errors=(errors.NotFound, errors.TooManyStreams),
@@ -166,4 +179,12 @@ def _stored(job: Job, key: str) -> bytes:
 
 
 def _streamed(found: Services, job: Job, last_id: str | None) -> Iterator[str]:
-    return events.event_stream(found, job.id, Row(job.state, job.attempt, job.progress), last_id)
+    row = Row(job.state, job.attempt, job.progress)
+    connection: socket | None = request.environ.get("gunicorn.socket")
+    hang_up = partial(_cut, connection) if connection else None
+    return events.event_stream(found, job.id, row, last_id, hang_up=hang_up)
+
+
+def _cut(connection: socket) -> None:
+    with suppress(OSError):
+        connection.shutdown(SHUT_RDWR)
