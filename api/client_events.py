@@ -4,7 +4,8 @@ A stream that breaks or is closed by the server is opened again with `Last-Event
 missed or given twice. Only attempts that bring nothing at all are counted: a stream may live for days, and
 a server that is gone is noticed after a few attempts.
 
-Invariant: the iterator ends after `end` or raises; it never ends early without saying so.
+Invariant: the iterator ends after `end` or raises; it never ends early without saying so. After it raised it may be
+begun again, and goes on where it was.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import Any
 
 import httpx
 
-from api.client_models import Event, Unreachable
+from api.client_http import passes
+from api.client_models import ApiProblem, Event, Unreachable
 
 #: First wait before opening the stream again, doubled after each fruitless attempt, in seconds.
 _FIRST_DELAY_S = 0.25
@@ -57,14 +59,22 @@ def _object(text: str) -> dict[str, Any]:
 class Follower:
     """Iterates over one job's events, opening the stream as often as it takes."""
 
-    def __init__(self, open_stream: Open, *, attempts: int, sleep: Callable[[float], None]) -> None:
-        """Give up after `attempts` in a row that bring nothing."""
-        self._open, self._attempts, self._sleep = open_stream, attempts, sleep
+    def __init__(
+        self,
+        open_stream: Open,
+        *,
+        attempts: int,
+        sleep: Callable[[float], None],
+        heard: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Give up after `attempts` in a row that bring nothing; call `heard` whenever the server says something."""
+        self._open, self._attempts, self._sleep, self._told = open_stream, attempts, sleep, heard
         self._fruitless = 0
         self._last_id: str | None = None
 
     def __iter__(self) -> Iterator[Event]:
-        """Yield each event once, up to and including `end`."""
+        """Yield each event once, up to and including `end`; raise `Unreachable`, or the server's refusal."""
+        self._fruitless = 0
         while True:
             self._fruitless += 1
             try:
@@ -73,11 +83,20 @@ class Follower:
                     if event.name == "end":
                         return
                 cause: Exception | None = None
-            except (httpx.TransportError, Unreachable) as error:
+            except (httpx.TransportError, ApiProblem) as error:
                 cause = error
-            if self._fruitless >= self._attempts:
-                raise Unreachable(f"The event stream broke and {self._attempts} attempts brought nothing.") from cause
-            self._sleep(_FIRST_DELAY_S * 2**self._fruitless)
+            self._sleep(self._pause_s(cause))
+
+    def _pause_s(self, cause: Exception | None) -> float:
+        """Say when to open the stream again; raise if that is hopeless."""
+        asked_s = 0.0
+        if isinstance(cause, ApiProblem):
+            if not passes(cause):
+                raise cause
+            asked_s = cause.retry_after or 0.0
+        if self._fruitless >= self._attempts:
+            raise Unreachable(f"The event stream broke and {self._attempts} attempts brought nothing.") from cause
+        return max(asked_s, _FIRST_DELAY_S * 2.0**self._fruitless)
 
     def _events_of_one_stream(self) -> Iterator[Event]:
         with self._open(self._last_id) as response:
@@ -87,3 +106,4 @@ class Follower:
 
     def _heard(self) -> None:
         self._fruitless = 0
+        self._told()

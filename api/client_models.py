@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, RootModel
 
 from shared.states import TERMINAL, State
 
@@ -21,6 +21,10 @@ class Answer(BaseModel):
     def raw(self) -> dict[str, Any]:
         """Return the resource as it came, as plain JSON."""
         return self.model_dump(mode="json", exclude_unset=True)
+
+
+class Document(RootModel[dict[str, Any]]):
+    """Any JSON object."""
 
 
 class Image(Answer):
@@ -47,7 +51,16 @@ class Queue(Answer):
     """Why a job does not run yet; `position` counts from 1."""
 
     position: int | None = None
+    eta_s: float | None = None
     waiting_for: str | None = None
+
+
+class Eta(Answer):
+    """When a job is expected to end: in how many seconds at evens and at nine in ten, and the moment."""
+
+    p50_s: float | None = None
+    p90_s: float | None = None
+    ends_at: str | None = None
 
 
 class Failure(Answer):
@@ -63,13 +76,18 @@ class Job(Answer):
 
     id: str
     state: State
+    owner: str | None = None
     preset: str | None = None
     params: dict[str, Any] = {}
     weights: Any = None
     label: str | None = None
+    retry_of: str | None = None
+    webhook: str | None = None
+    retention_s: float | None = None
     worker: str | None = None
     progress: Progress | None = None
     queue: Queue | None = None
+    eta: Eta | None = None
     error: Failure | None = None
     result: dict[str, Any] | None = None
     created_at: str | None = None
@@ -160,13 +178,39 @@ class Unreachable(ClientError):
     """Nothing answers at the server's address, or it stopped answering."""
 
 
+class Overdue(ClientError):
+    """The job has not ended in the time that was given to wait for it."""
+
+
 class ApiProblem(ClientError):
     """The server refused, with a stable `code`, a sentence and, for bad input, a list of `errors`."""
 
-    def __init__(self, status: int, code: str, detail: str, errors: list[dict[str, Any]] | None = None) -> None:
-        """Keep what the problem document said; `errors` point into the request."""
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        errors: list[dict[str, Any]] | None = None,
+        *,
+        retry_after: float | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        """Keep what the problem document said; `errors` point into the request.
+
+        `retry_after` is when to come back, in seconds, and `request_id` what to name to whoever runs the server.
+        """
         super().__init__(detail)
         self.status, self.code, self.detail, self.errors = status, code, detail, errors or []
+        self.retry_after, self.request_id = retry_after, request_id
+        #: Whether the request was made before, in vain as it seemed: it may have been carried out all the same.
+        self.repeated = False
+
+    def about(self, name: str) -> ApiProblem:
+        """Return the same problem, its sentence about `name`."""
+        detail = f"{name}: {self.detail}"
+        return ApiProblem(
+            self.status, self.code, detail, self.errors, retry_after=self.retry_after, request_id=self.request_id
+        )
 
     def __str__(self) -> str:
         """Write the sentence, which tells the first mistake, and the others below it."""

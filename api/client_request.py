@@ -22,7 +22,7 @@ class Wishes(TypedDict, total=False):
 
     `masks` say where each style counts, in the order of the styles; None, or none, is everywhere. The first scale
     starts from `init_image`, or from what the job `init_job` painted. A job that has not begun by `start_by`, a moment
-    with its zone, expires.
+    with its zone, expires. Its end is told to `webhook`, and its files stay for `retention_s` after it.
     """
 
     masks: Sequence[Source | None]
@@ -36,6 +36,8 @@ class Wishes(TypedDict, total=False):
     metadata: Mapping[str, Any] | None
     start_by: datetime | None
     time_limit_s: float | None
+    webhook: str | None
+    retention_s: float | None
 
 
 def job_request(

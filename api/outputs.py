@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 _FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
 
@@ -40,12 +43,19 @@ def check_writable(path: Path) -> None:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write `data` to `path` by way of a neighbouring file, so that nobody sees half of it."""
+    """Write `data` to `path`, whole or not at all."""
+    with writing_whole(path) as out:
+        out.write(data)
+
+
+@contextmanager
+def writing_whole(path: Path) -> Iterator[BinaryIO]:
+    """Open a neighbouring file that becomes `path` when all is written, so that nobody sees half of it."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     partial = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as out:
-            out.write(data)
+            yield out
         partial.chmod(0o666 & ~_umask())
         partial.replace(path)
     except BaseException:

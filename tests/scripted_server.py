@@ -72,7 +72,7 @@ def serving(*answers: Answer) -> Iterator[ScriptedServer]:
         def do_GET(self) -> None:
             script.handle(self)
 
-        do_POST = do_GET  # noqa: N815 - the name that http.server looks for
+        do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815 - the names that http.server looks for
 
         def log_message(self, *_: object) -> None:
             pass

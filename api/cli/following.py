@@ -30,7 +30,7 @@ def follow(client: Client, job: Job, way_back: str) -> Job:
     """Show a job's bar until it ends; on Ctrl-C leave it running and say the `way_back`."""
     try:
         with JobBar(job) as bar:
-            return client.wait(job.id, bar.show)
+            return client.wait(job.id, on_event=bar.show)
     except KeyboardInterrupt:
         raise Interrupted(f"The job goes on without you. Come back with `{way_back}`.") from None
 

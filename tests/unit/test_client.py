@@ -1,41 +1,21 @@
-"""The client against a real server that answers from a script: waiting, breaking off, refusing."""
+"""The client against a real server that answers from a script: what it sends, and what it makes of the answer."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from api.client import ApiProblem, Client, ClientError, Unreachable
 from shared.states import State, Wish
-from tests.scripted_server import Answer, ScriptedServer, as_json, closed_url, events, serving
+from tests.scripted_server import Answer, as_json, closed_url
+from tests.talking import talking
 
 JOB = {"id": "j", "state": "queued", "new_in_a_later_version": 1}
 IMAGE = {"id": "sha256:ab", "width": 2, "height": 1}
-
-
-class Naps(list[float]):
-    """A sleep that only remembers."""
-
-    def __call__(self, seconds: float) -> None:
-        self.append(seconds)
-
-
-@contextmanager
-def talking(*answers: Answer, **options: Any) -> Iterator[tuple[ScriptedServer, Client]]:
-    """A server that gives these answers, and a client of it."""
-    with serving(*answers) as server, Client(server.url, **options) as client:
-        yield server, client
-
-
-@pytest.fixture
-def naps() -> Naps:
-    return Naps()
 
 
 def test_it_uploads_files_and_bytes_but_not_ids(tmp_path: Path) -> None:
@@ -145,35 +125,15 @@ def test_a_problem_tells_every_mistake() -> None:
 
 def test_a_refusal_in_no_form_of_ours_is_still_a_problem() -> None:
     with (
-        talking(Answer(502, b"<h1>Bad gateway</h1>")) as (_server, client),
-        pytest.raises(ApiProblem, match="answered 502") as raised,
+        talking(Answer(500, b"<h1>Oh</h1>", {"X-Request-ID": "r1"})) as (_server, client),
+        pytest.raises(ApiProblem, match="answered 500") as raised,
     ):
         client.job("j")
-    assert raised.value.code == "http_502"
-
-
-@pytest.mark.parametrize("status", [429, 503])
-def test_it_waits_as_long_as_the_server_asks_and_tries_again(status: int, naps: Naps) -> None:
-    with talking(Answer(status, headers={"Retry-After": "7"}), as_json(JOB), sleep=naps) as (_server, client):
-        client.job("j")
-    assert naps == [7.0]
-
-
-def test_its_patience_ends(naps: Naps) -> None:
-    busy = as_json({"code": "database_unavailable", "detail": "Away."}, 503, **{"Retry-After": "9999"})
-    with talking(*[busy] * 4, sleep=naps) as (_server, client), pytest.raises(ApiProblem, match="Away"):
-        client.job("j")
-    assert naps == [30.0] * 3
-
-
-def test_a_refusal_without_retry_after_is_final(naps: Naps) -> None:
-    with talking(Answer(503), sleep=naps) as (_server, client), pytest.raises(ApiProblem):
-        client.job("j")
-    assert naps == []
+    assert (raised.value.code, raised.value.request_id) == ("http_500", "r1")
 
 
 def test_nobody_there_is_unreachable() -> None:
-    with Client(closed_url()) as client:
+    with Client(closed_url(), patience_s=0) as client:
         with pytest.raises(Unreachable, match="No answer from http://127"):
             client.job("j")
         with pytest.raises(Unreachable):
@@ -207,71 +167,54 @@ def test_a_listing_follows_its_pages_as_far_as_wanted() -> None:
     ]
 
 
-def test_it_resumes_a_broken_stream_without_losing_or_repeating_an_event(naps: Naps) -> None:
-    first = events(
-        "retry: 1000", "", "id: 1-0", "event: step", 'data: {"step":1}', "", "id: 2-0", "event: st", cut=True
-    )
-    second = events(": alive", "id: 2-0", "event: step", 'data: {"step":2}', "", "event: end", "data: {}", "")
-    with talking(first, second, sleep=naps) as (server, client):
-        seen = list(client.events("j"))
-    assert [(event.id, event.name, event.data) for event in seen] == [
-        ("1-0", "step", {"step": 1}),
-        ("2-0", "step", {"step": 2}),
-        ("2-0", "end", {}),
+def test_a_job_tells_when_it_ends_and_whom_it_tells() -> None:
+    eta = {"p50_s": 10.0, "p90_s": 20.0, "ends_at": "2030-01-31T12:00:00.000Z"}
+    told = {**JOB, "eta": eta, "webhook": "https://a.example/", "retention_s": 60.0, "retry_of": "i", "owner": "ann"}
+    with talking(as_json(told), as_json(JOB, 202)) as (server, client):
+        job = client.job("j")
+        client.submit("sha256:ab", ["sha256:cd"], webhook="https://a.example/", retention_s=60)
+    assert job.eta is not None
+    assert (job.eta.p50_s, job.eta.p90_s, job.eta.ends_at) == (10.0, 20.0, eta["ends_at"])
+    assert (job.webhook, job.retention_s, job.retry_of, job.owner) == ("https://a.example/", 60.0, "i", "ann")
+    sent = json.loads(server.asked[1].body)
+    assert (sent["webhook"], sent["retention_s"]) == ("https://a.example/", 60)
+
+
+def test_jobs_are_filtered_by_the_server() -> None:
+    after = datetime(2030, 1, 31, 12, tzinfo=UTC)
+    with talking(as_json({"jobs": []})) as (server, client):
+        assert list(client.jobs(states=["failed"], label="l", owner="ann", created_after=after)) == []
+    assert parse_qs(urlsplit(server.asked[0].path).query) == {
+        "state": ["failed"],
+        "label": ["l"],
+        "owner": ["ann"],
+        "created_after": ["2030-01-31T12:00:00.000+00:00"],
+        "limit": ["100"],
+    }
+
+
+def test_a_job_can_have_an_id_of_ones_own_be_tried_again_and_be_deleted() -> None:
+    with talking(as_json(JOB, 202), as_json({**JOB, "retry_of": "j"}, 202), Answer(204)) as (server, client):
+        assert client.put("own", "sha256:ab", ["sha256:cd"], label="l").id == "j"
+        assert client.retry("j").retry_of == "j"
+        client.delete("j")
+    assert [(asked.method, asked.path) for asked in server.asked] == [
+        ("PUT", "/v1/jobs/own"),
+        ("POST", "/v1/jobs/j/retry"),
+        ("DELETE", "/v1/jobs/j"),
     ]
-    assert "last-event-id" not in server.asked[0].headers
-    assert server.asked[1].headers["last-event-id"] == "1-0"
+    assert json.loads(server.asked[0].body)["label"] == "l"
 
 
-def test_a_stream_that_the_server_closes_is_opened_again(naps: Naps) -> None:
-    closed = events(": alive", "")
-    with talking(*[closed] * 20, events("event: end", "data: {}", ""), sleep=naps, stream_attempts=3) as (
-        _server,
-        client,
-    ):
-        assert [event.name for event in client.events("j")] == ["end"]
+def test_a_key_that_cannot_be_sent_is_said_at_once() -> None:
+    with pytest.raises(ClientError, match="API key"):
+        Client("http://127.0.0.1", "schlüssel")
 
 
-def test_it_gives_up_on_a_stream_that_brings_nothing(naps: Naps) -> None:
-    with (
-        talking(*[events(cut=True)] * 3, sleep=naps, stream_attempts=3) as (_server, client),
-        pytest.raises(Unreachable, match="3 attempts"),
-    ):
-        list(client.events("j"))
-    assert naps == sorted(naps)
-    assert len(naps) == 2
-
-
-def test_a_full_server_is_asked_for_a_stream_again_later(naps: Naps) -> None:
-    full = as_json({"code": "too_many_streams", "detail": "Full."}, 503, **{"Retry-After": "5"})
-    with talking(full, events("event: end", "data: {}", ""), sleep=naps) as (_server, client):
-        assert [event.name for event in client.events("j")] == ["end"]
-    assert naps[0] == 5.0
-
-
-def test_events_of_an_unknown_job_are_a_problem() -> None:
-    with (
-        talking(as_json({"code": "not_found", "detail": "No job."}, 404)) as (_server, client),
-        pytest.raises(ApiProblem, match="No job"),
-    ):
-        list(client.events("j"))
-
-
-def test_waiting_ends_with_the_state_that_the_database_knows(naps: Naps) -> None:
-    running, done = as_json({**JOB, "state": "running"}), as_json({**JOB, "state": "succeeded"})
-    with talking(events("event: end", "data: {}", ""), running, done, sleep=naps) as (_server, client):
-        assert client.wait("j").state == State.SUCCEEDED
-
-
-def test_a_download_is_whole_or_nothing(tmp_path: Path) -> None:
-    broken, whole = Answer(body=b"half", cut=True), Answer(body=b"picture")
-    with talking(broken, whole) as (server, client):
-        with pytest.raises(Unreachable):
-            client.download("j", tmp_path / "a.jpg")
-        assert list(tmp_path.iterdir()) == []
-        client.download("j", tmp_path / "a.jpg")
-    assert (tmp_path / "a.jpg").read_bytes() == b"picture"
-    assert server.asked[1].path == "/v1/jobs/j/result?format=jpeg"
+def test_it_reads_the_figures_and_the_contract() -> None:
+    with talking(Answer(body=b"atelier_jobs 1\n"), as_json({"openapi": "3.1.0"})) as (_server, client):
+        assert client.metrics() == "atelier_jobs 1\n"
+        assert client.openapi()["openapi"] == "3.1.0"
 
 
 def test_it_fetches_what_a_job_left() -> None:
