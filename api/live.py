@@ -1,33 +1,31 @@
 """Following jobs as they run: one reader for each process, however many clients follow however many jobs.
 
-A thread reads the streams of all followed jobs with one call, and hands each event, parsed and written once, to the
-queues of those who follow that job. Once a second it asks the database, in one statement, where these jobs are, so
-that followers hear of every change of state though Redis be away or wiped.
+A thread reads the streams of all followed jobs with one call, and hands each event, parsed and written once, to those
+who follow that job. Once a second it asks the database, in one statement, where these jobs are, so that followers
+hear of every change of state though Redis be away or wiped.
 
-Limits: a follower that lags by `_QUEUE` events is dropped; it comes back with the last id that it has.
+The thread starts with the first follower, thus in the process that serves, never in one that forks.
 
 Invariant: a follower is handed each event after the moment of its registration once and in order; what was before,
-it reads by itself.
+it reads by itself, and again when it is told that it is behind.
 """
 
 from __future__ import annotations
 
-import json
-import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, NamedTuple
 
 from redis import RedisError
 from sqlalchemy import select
 
+from api.followers import Follower, News, Row, Sign, Told, format_event
 from shared import logs
 from shared.db.base import Database
 from shared.db.models import Job
 from shared.errors import DatabaseUnavailable
-from shared.progress import Event, RedisProgress
+from shared.progress import RedisProgress
 
 log = logs.get(__name__)
 
@@ -35,50 +33,8 @@ log = logs.get(__name__)
 _BLOCK_MS = 200
 #: Time between two questions to the database, in seconds.
 _ASK_EVERY_S = 1.0
-#: Events that a follower may lag behind.
-_QUEUE = 2000
-
-
-class Row(NamedTuple):
-    """Where a job is, as the database has it."""
-
-    state: str
-    attempt: int
-    progress: dict[str, Any] | None
-
-
-class Told(NamedTuple):
-    """An event, and how it is written to clients."""
-
-    event: Event
-    text: str
-
-
-class Follower:
-    """One who follows a job; give it up by leaving `Hub.follow`."""
-
-    def __init__(self) -> None:
-        """Have heard nothing."""
-        self._heard: queue.Queue[Told | Row | None] = queue.Queue(_QUEUE)
-        self.lost = False
-
-    def hear(self, timeout_s: float) -> list[Told | Row | None]:
-        """Wait for news, up to `timeout_s`; a `Row` says where the job is now, None that it is deleted."""
-        try:
-            heard = [self._heard.get(timeout=max(0.0, timeout_s))]
-        except queue.Empty:
-            return []
-        with suppress(queue.Empty):
-            while True:
-                heard.append(self._heard.get_nowait())
-        return heard
-
-    def tell(self, news: Told | Row | None) -> None:
-        """Hand over news; one who has too many waiting is lost."""
-        try:
-            self._heard.put_nowait(news)
-        except queue.Full:
-            self.lost = True
+#: The state of a job that is no longer there.
+_DELETED = "deleted"
 
 
 class _Topic:
@@ -91,38 +47,46 @@ class _Topic:
         self.row: Row | None = None
 
 
+_Topics = dict[str, _Topic]
+
+
 class Hub:
     """Reads for all followers of this process; any number of threads may follow."""
 
     def __init__(self, database: Database, progress: RedisProgress, permits: threading.BoundedSemaphore) -> None:
         """Read nothing before somebody follows. Whoever waits here holds one of `permits`."""
         self._database, self._progress, self._permits = database, progress, permits
-        self._topics: dict[str, _Topic] = {}
+        self._topics: _Topics = {}
         self._changed = threading.Condition()
         self._reader: threading.Thread | None = None
+        self._away = False
+        self._closed = False
 
     @contextmanager
-    def follow(self, job_id: str) -> Iterator[Follower]:
+    def follow(self, job_id: str, follower: Follower | None = None) -> Iterator[Follower]:
         """Hand a follower all that happens to a job from now on."""
-        follower = Follower()
-        with self._changed:
-            topic = self._topics.setdefault(job_id, _Topic())
-        if topic.after is None:
-            topic.after = self._newest(job_id)
-        with self._changed:
-            self._topics.setdefault(job_id, topic).followers.add(follower)
-            if self._reader is None:
-                self._reader = threading.Thread(target=self._read, name="hub", daemon=True)
-                self._reader.start()
-            self._changed.notify()
+        follower = follower or Follower()
+        self._register(job_id, follower)
         try:
             yield follower
         finally:
-            with self._changed:
-                topic = self._topics.get(job_id, topic)
-                topic.followers.discard(follower)
-                if not topic.followers:
-                    self._topics.pop(job_id, None)
+            self._forget(job_id, follower)
+
+    def state(self, job_id: str, assumed: str) -> str:
+        """Ask the database for a job's state, `deleted` if there is no such job; `assumed` while it is away."""
+        try:
+            row = self.rows([job_id]).get(job_id)
+        except DatabaseUnavailable:
+            return assumed
+        return row.state if row else _DELETED
+
+    def rows(self, job_ids: list[str]) -> dict[str, Row]:
+        """Ask the database where jobs are; raise `DatabaseUnavailable`. Those that are gone are left out."""
+        query = select(Job.id, Job.state, Job.attempt, Job.progress).where(Job.id.in_(job_ids))
+        with self._database.reading() as session:
+            return {
+                job_id: Row(state, attempt, progress) for job_id, state, attempt, progress in session.execute(query)
+            }
 
     def wait_change(self, job_id: str, state: str, *, timeout_s: float) -> bool:
         """Wait until a job's state is no longer `state`; say whether that came within `timeout_s`.
@@ -134,35 +98,44 @@ class Hub:
         try:
             deadline = time.monotonic() + timeout_s
             with self.follow(job_id) as follower:
-                while True:
-                    if self._row(job_id, state).state != state:
-                        return True
-                    if not self._something_happened(follower, state, deadline):
+                while self.state(job_id, state) == state:
+                    if not _stirred(follower, state, deadline):
                         return False
+            return True
         finally:
             self._permits.release()
 
-    def _something_happened(self, follower: Follower, state: str, deadline: float) -> bool:
-        """Wait for news that may be a change of state; False if none comes before the deadline."""
-        while (left_s := deadline - time.monotonic()) > 0:
-            for news in follower.hear(left_s):
-                changed = news.state != state if isinstance(news, Row) else news is None
-                if changed or (isinstance(news, Told) and news.event.name in ("state", "end")):
-                    return True
-        return False
+    def close(self) -> None:
+        """End all streams and waits, now and from now on: the process is about to stop."""
+        with self._changed:
+            self._closed = True
+            followers = [follower for topic in self._topics.values() for follower in topic.followers]
+        for follower in followers:
+            follower.end()
 
-    def _row(self, job_id: str, assumed: str) -> Row:
-        """Ask where a job is; one that is gone, or a database that is away, is said as it has to be handled."""
-        try:
-            return self._rows([job_id]).get(job_id) or Row("deleted", 0, None)
-        except DatabaseUnavailable:
-            return Row(assumed, 0, None)
+    # -- who follows
 
-    def _newest(self, job_id: str) -> str | None:
-        try:
-            return self._progress.newest_id(job_id)
-        except RedisError:
-            return None
+    def _register(self, job_id: str, follower: Follower) -> None:
+        with self._changed:
+            topic = self._topics.get(job_id) or _Topic()
+        if topic.after is None:
+            with suppress(RedisError):
+                topic.after = self._newest(job_id)
+        with self._changed:
+            self._topics.setdefault(job_id, topic).followers.add(follower)
+            if self._closed:
+                follower.end()
+            if self._reader is None:
+                self._reader = threading.Thread(target=self._read, name="hub", daemon=True)
+                self._reader.start()
+            self._changed.notify()
+
+    def _forget(self, job_id: str, follower: Follower) -> None:
+        with self._changed:
+            topic = self._topics[job_id]
+            topic.followers.discard(follower)
+            if not topic.followers:
+                del self._topics[job_id]
 
     # -- the reader's side
 
@@ -173,53 +146,77 @@ class Hub:
                 while not self._topics:
                     self._changed.wait()
                 topics = dict(self._topics)
-            self._read_streams(topics)
+            _attempt(self._read_streams, topics)
             if time.monotonic() - asked_at >= _ASK_EVERY_S:
                 asked_at = time.monotonic()
-                self._ask_database(topics)
+                _attempt(self._ask_database, topics)
 
-    def _read_streams(self, topics: dict[str, _Topic]) -> None:
-        for job_id, topic in topics.items():
-            if topic.after is None:
-                topic.after = self._newest(job_id)
-        known = {job_id: topic.after for job_id, topic in topics.items() if topic.after is not None}
+    def _read_streams(self, topics: _Topics) -> None:
+        """Tell what Redis has to tell of these jobs, waiting a little for it."""
+        late = [topic for topic in topics.values() if topic.after is None]
         try:
-            events = self._progress.wait_events(known, block_ms=_BLOCK_MS) if known else None
+            places = {job_id: topic.after or self._newest(job_id) for job_id, topic in topics.items()}
+            for job_id, topic in topics.items():
+                topic.after = places[job_id]
+            events = self._progress.wait_events(places, block_ms=_BLOCK_MS)
         except RedisError:
-            events = None
-        if events is None:  # nobody waited for us
+            self._away = True
             time.sleep(_BLOCK_MS / 1000)
             return
+        for topic in list(topics.values()) if self._away else late:
+            self._tell(topic, Sign.BEHIND)
+        self._away = False
         for job_id, event in events:
             topics[job_id].after = event.id
             self._tell(topics[job_id], Told(event, format_event(event)))
 
-    def _ask_database(self, topics: dict[str, _Topic]) -> None:
+    def _ask_database(self, topics: _Topics) -> None:
+        """Tell what changed in the database, to those who followed before it was asked: others ask by themselves."""
+        with self._changed:
+            audience = {job_id: list(topic.followers) for job_id, topic in topics.items()}
+        for follower in (follower for followers in audience.values() for follower in followers):
+            if time.monotonic() > follower.until:
+                follower.drop()
         try:
-            rows = self._rows(list(topics))
+            rows = self.rows(list(topics))
         except DatabaseUnavailable:
             return
         for job_id, topic in topics.items():
             row = rows.get(job_id)
-            if row != topic.row or row is None:
+            if row is None or row != topic.row:
                 topic.row = row
-                self._tell(topic, row)
+                for follower in audience[job_id]:
+                    follower.tell(row or Sign.DELETED)
 
-    def _tell(self, topic: _Topic, news: Told | Row | None) -> None:
+    def _tell(self, topic: _Topic, news: News) -> None:
         with self._changed:
             followers = list(topic.followers)
         for follower in followers:
             follower.tell(news)
 
-    def _rows(self, job_ids: list[str]) -> dict[str, Row]:
-        query = select(Job.id, Job.state, Job.attempt, Job.progress).where(Job.id.in_(job_ids))
-        with self._database.reading() as session:
-            return {
-                job_id: Row(state, attempt, progress) for job_id, state, attempt, progress in session.execute(query)
-            }
+    def _newest(self, job_id: str) -> str:
+        kept = self._progress.span(job_id)
+        return kept[1] if kept else "0-0"
 
 
-def format_event(event: Event) -> str:
-    """Write one event; one made from the database has no id, so that it never moves a client's place."""
-    lines = [f"event: {event.name}", f"data: {json.dumps(event.data, separators=(',', ':'))}"]
-    return "\n".join([f"id: {event.id}", *lines] if event.id else lines) + "\n\n"
+def _stirred(follower: Follower, state: str, deadline: float) -> bool:
+    """Wait for news that may be a change of state; False if none comes before the deadline."""
+    while (left_s := deadline - time.monotonic()) > 0 and not follower.dropped:
+        if any(_may_change(news, state) for news in follower.hear(left_s)):
+            return not follower.dropped
+    return False
+
+
+def _may_change(news: News, state: str) -> bool:
+    if isinstance(news, Told):
+        return news.event.name in ("state", "end")
+    return isinstance(news, Sign) or news.state != state
+
+
+def _attempt(act: Callable[[_Topics], None], topics: _Topics) -> None:
+    """Do one thing of the reader; a mistake in it is logged, and never ends the reading for everybody."""
+    try:
+        act(topics)
+    except Exception:
+        log.exception("hub_failed")
+        time.sleep(_BLOCK_MS / 1000)

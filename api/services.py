@@ -19,8 +19,8 @@ from shared.storage import ImageStore, open_store
 
 #: Longest wait for Redis inside a request, in seconds.
 _REQUEST_REDIS_S = 0.5
-#: The same for the hub, which blocks for up to a second on purpose.
-_STREAM_REDIS_S = 3.0
+#: The same for the hub, which blocks for a fifth of a second on purpose.
+_STREAM_REDIS_S = 1.0
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,8 @@ HISTORY_S = 24 * 3600
 ENDED_S = 60
 #: Steps kept per job; beyond it the oldest are trimmed.
 HISTORY_STEPS = 20_000
+#: Steps read at once.
+_PAGE = 1000
 #: Longest wait of one ordinary call, in seconds.
 _TIMEOUT_S = 1.0
 #: How long readers fail at once after one has found Redis away, in seconds.
@@ -148,19 +150,22 @@ class RedisProgress:
                 found.append(event.data)
         return found
 
-    def events(self, job_id: str, after: str = "-") -> Iterator[Event]:
-        """Yield every entry still kept after that stream id, oldest first."""
-        least = f"({after}" if after != "-" else after
-        return _parsed(self._reading.call(lambda: self._redis.xrange(_stream(job_id), min=least)))
+    def events(self, job_id: str, after: str = "") -> Iterator[Event]:
+        """Yield every entry still kept, oldest first, from the one after that stream id; read a page at a time."""
+        while True:
+            page = self._page(job_id, f"({after}" if after else "-")
+            yield from _parsed(page)
+            if len(page) < _PAGE:
+                return
+            after = page[-1][0].decode()
 
-    def keeps(self, job_id: str, event_id: str) -> bool:
-        """Say whether the entry of that stream id is still kept."""
-        return bool(self._reading.call(lambda: self._redis.xrange(_stream(job_id), event_id, event_id, count=1)))
-
-    def newest_id(self, job_id: str) -> str:
-        """Return the id of a job's newest entry; `0-0` before the first."""
-        newest = self._reading.call(lambda: self._redis.xrevrange(_stream(job_id), count=1))
-        return next((event.id for event in _parsed(newest)), "0-0")
+    def span(self, job_id: str) -> tuple[str, str] | None:
+        """Return the stream ids of the oldest and the newest entry still kept, or None."""
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.xrange(_stream(job_id), count=1)
+        pipe.xrevrange(_stream(job_id), count=1)
+        ends = [entry_id.decode() for entries in self._reading.call(pipe.execute) for entry_id, _ in entries]
+        return (ends[0], ends[-1]) if ends else None
 
     def wait_events(self, after: Mapping[str, str], *, block_ms: int) -> list[tuple[str, Event]]:
         """Return the entries of several jobs, each after its stream id, waiting up to `block_ms` for the first."""
@@ -168,6 +173,10 @@ class RedisProgress:
         answer = self._reading.call(lambda: self._redis.xread(streams, count=500, block=block_ms))
         found: Any = answer.items() if isinstance(answer, dict) else answer or ()
         return [(_job_of(stream), event) for stream, entries in found for event in _parsed(_flat(entries))]
+
+    def _page(self, job_id: str, least: str) -> list[Any]:
+        page: Any = self._reading.call(lambda: self._redis.xrange(_stream(job_id), min=least, count=_PAGE))
+        return list(page)
 
     def preview(self, job_id: str) -> bytes | None:
         """Return the newest preview, an encoded JPEG, or None."""
