@@ -12,7 +12,7 @@ import structlog
 from flask import Flask, Response, g, request
 
 from api import auth, problems
-from api.routes import images, jobs, keys, operators, outputs, system
+from api.routes import images, jobs, keys, operators, outputs, system, webhooks
 from api.services import open_services
 from shared import ids
 from shared.settings import Settings
@@ -37,7 +37,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     )
     app.extensions["atelier"] = open_services(settings)
     problems.register(app)
-    for resource in (images, jobs, keys, operators, outputs, system):
+    for resource in (images, jobs, keys, operators, outputs, system, webhooks):
         app.register_blueprint(resource.blueprint)
     app.before_request(_begin)
     auth.register(app)

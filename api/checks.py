@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 from api.access import Caller
 from api.schemas import JobRequest
 from api.services import Services
-from shared import images, sizes
+from shared import addresses, images, sizes
 from shared.db import queries
 from shared.db.models import Image
-from shared.errors import AtelierError, InvalidMask, InvalidParams, NotFound, UnknownImage
+from shared.errors import AtelierError, ForbiddenUrl, InvalidMask, InvalidParams, NotFound, UnknownImage
 from shared.images import ImageInfo
 from shared.params import MAX_SIZE_PX, StyleParams
 from shared.sizes import Size
@@ -58,6 +58,14 @@ def inspect(services: Services, data: bytes) -> File:
     """Prove an upload whole and within bounds."""
     settings = services.settings
     return File(data, images.inspect(data, max_bytes=settings.max_upload_bytes, max_px=settings.max_upload_px))
+
+
+def check_webhook(services: Services, url: str, *, at: str = "/webhook") -> None:
+    """Raise `ForbiddenUrl` for an address that nothing is ever sent to; others are judged when they are called."""
+    try:
+        addresses.check_url(url, addresses.networks(services.settings.webhook_networks))
+    except ForbiddenUrl as error:
+        raise mistake(at, error.detail, ForbiddenUrl) from None
 
 
 def check(services: Services, submission: Submission) -> Sizes:

@@ -116,6 +116,8 @@ def examine(services: Services, submission: Submission) -> tuple[Submission, Siz
 
     Raises `UnknownImage`, `InvalidMask`, `TooLarge`, or `InvalidParams` for sizes at which nothing can be painted.
     """
+    if submission.request.webhook is not None:
+        checks.check_webhook(services, submission.request.webhook)
     if submission.request.init_job is not None:
         submission = _with_result_of(services, submission, submission.request.init_job)
     sizes = checks.check(services, submission)

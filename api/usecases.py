@@ -11,14 +11,15 @@ import re
 
 from redis import RedisError
 
+from api import checks
 from api.access import Caller
 from api.checks import File
 from api.schemas_keys import KeyRequest
 from api.services import Services
-from shared import clock, ids, logs
-from shared.db import images, jobs, keys, queries, workers
+from shared import clock, ids, logs, webhooks
+from shared.db import deliveries, images, jobs, keys, queries, workers
 from shared.db.base import Database
-from shared.db.models import ApiKey, Image
+from shared.db.models import ApiKey, Delivery, Image
 from shared.errors import IllegalTransition, StorageUnavailable
 from shared.states import State, Wish
 from shared.storage import image_key, job_prefix
@@ -116,6 +117,20 @@ def revoke_key(services: Services, key_id: str) -> None:
         if not keys.any_operator(session):
             raise IllegalTransition("This is the last key that opens everything; make another before it goes.")
     log.info("key_revoked", revoked=key_id)
+
+
+def test_webhook(services: Services, caller: Caller, url: str) -> Delivery:
+    """Send an event that says nothing; raise `ForbiddenUrl`."""
+    checks.check_webhook(services, url, at="/url")
+    with services.database.writing("test_webhook") as session:
+        return deliveries.add(session, caller.owner, url, webhooks.TEST_EVENT)
+
+
+def redeliver(services: Services, caller: Caller, delivery_id: str) -> Delivery:
+    """Tell an event again, to the address it was told to; raise `NotFound`."""
+    with services.database.writing("redeliver") as session:
+        former = deliveries.delivery(session, delivery_id, owner=caller.sees)
+        return deliveries.add(session, former.owner, former.url, former.event, former.subject_id)
 
 
 def _as_owner(name: str) -> str:

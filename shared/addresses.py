@@ -38,6 +38,8 @@ _EMBEDDING: tuple[tuple[IPv6Network, int], ...] = (
     (IPv6Network("::ffff:0:0:0/96"), 0),
     (IPv6Network("::/96"), 0),
 )
+#: The one among them that is nothing by itself: where only IPv6 is spoken, resolvers give it for public names too.
+_STANDS_FOR_IPV4 = IPv6Network("64:ff9b::/96")
 #: The interface identifier of ISATAP. Source: RFC 5214.
 _ISATAP = (0x00005EFE, 0x02005EFE)
 #: Special networks that the standard library of every version we run on does not agree upon.
@@ -63,7 +65,9 @@ def is_allowed(text: str, allowed: Iterable[Network] = ()) -> bool:
         return False
     if any(address.version == network.version and address in network for network in allowed):
         return True
-    return all(_is_public(each) for each in (address, *_embedded(address))) and "%" not in text
+    embedded = _embedded(address)
+    judged = embedded if embedded and address in _STANDS_FOR_IPV4 else [address, *embedded]
+    return all(_is_public(each) for each in judged) and "%" not in text
 
 
 def check_url(url: str, allowed: Iterable[Network] = ()) -> None:

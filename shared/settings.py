@@ -9,9 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.addresses import networks
 from shared.errors import Misconfigured
 
 
@@ -99,6 +100,12 @@ class Settings(BaseSettings):
     )
     log_format: Literal["auto", "json", "text"] = Field("auto", description="`auto` writes text to a terminal only.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level logged.")
+
+    @field_validator("webhook_networks")
+    @classmethod
+    def _are_networks(cls, text: str) -> str:
+        networks(text)
+        return text
 
     @classmethod
     def load(cls, **overrides: Any) -> Self:

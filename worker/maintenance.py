@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from shared import logs
 from shared.broker import Broker
-from shared.db import sweeps, workers
+from shared.db import deliveries, idempotency, sweeps, workers
 from shared.db.base import Database, connect
 from shared.dispatch import Dispatcher
 from shared.errors import AtelierError
@@ -21,6 +21,7 @@ from shared.progress import connect as connect_redis
 from shared.settings import Settings
 from shared.states import TERMINAL
 from shared.storage import ImageStore, open_store
+from worker.deliverer import Deliverer
 from worker.orphans import remove_orphans
 
 #: Room that full storage must have again before jobs are sent, in bytes.
@@ -62,6 +63,7 @@ class Keeper:
         self._database = database
         self._store = store
         self._dispatcher = Dispatcher(database, Broker(settings), settings)
+        self._deliverer = Deliverer(database, settings.webhook_networks)
         self._progress = RedisProgress(connect_redis(settings.redis_url))
 
     def chores(self) -> list[Chore]:
@@ -71,6 +73,7 @@ class Keeper:
             Chore("end_leases", 1.0, self.end_leases),
             Chore("expire", 1.0, self.expire),
             Chore("unhold", 2.0, self.unhold),
+            Chore("deliver", 0.5, self._deliverer.run),
             Chore("forget", 60.0, self.forget),
             Chore("orphans", self._settings.orphan_sweep_s, self.remove_orphans),
         ]
@@ -110,6 +113,8 @@ class Keeper:
         with self._database.writing("forget") as session:
             forgotten = sweeps.forget_jobs(session, retention_s=self._settings.retention_s)
             sweeps.forget_workers(session, unseen_s=_FORGET_WORKERS_S)
+            deliveries.forget(session, sweeps.ROWS_AT_ONCE)
+            idempotency.forget(session, sweeps.ROWS_AT_ONCE)
         if forgotten:
             log.info("jobs_forgotten", count=len(forgotten))
 

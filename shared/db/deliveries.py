@@ -8,11 +8,14 @@ Invariant: an event whose transaction committed is told at least once, or its de
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
-from sqlalchemy import delete, func, insert, literal, or_, select, update
+from sqlalchemy import delete, func, insert, literal, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from shared import clock, ids, webhooks
@@ -23,11 +26,14 @@ from shared.states import DeliveryState, State
 
 #: Waits before the next try after each failure, in seconds: three days in all.
 SCHEDULE_S = (5, 30, 120, 600, 1800, 3600, 7200, 14_400, 28_800, 43_200, 43_200, 43_200, 72_000)
+_RESULT = ("width", "height", "bytes", "format", "partial")
 #: Longer than an attempt can take, in seconds.
 _CLAIM_S = 60.0
 #: How long the secret before still signs after a rotation, and how long ended deliveries are kept, in seconds.
 _SIGNS_ALONG_S = 24 * 3600.0
 _KEPT_S = 30 * 86_400.0
+#: How many due deliveries are looked at for those whose hosts are free.
+_LOOK_AHEAD = 200
 
 
 class Claimed(NamedTuple):
@@ -72,11 +78,17 @@ def add(session: Session, owner: str, url: str, event: str, subject_id: str | No
     return session.scalars(select(Delivery).where(Delivery.id == delivery_id)).one()
 
 
-def claim_due(session: Session, limit: int, busy: Sequence[str] = ()) -> list[Claimed]:
-    """Take up to `limit` due deliveries, none of those `busy`, the longest due first."""
-    due = select(Delivery.id).where(Delivery.state == DeliveryState.PENDING, Delivery.next_at <= moments.now())
-    due = due.where(Delivery.id.not_in(busy)).order_by(Delivery.next_at).limit(limit)
-    found = list(session.scalars(due.with_for_update(skip_locked=True)))
+def claim_due(session: Session, limit: int, *, full_hosts: Collection[str] = (), per_host: int) -> list[Claimed]:
+    """Take up to `limit` due deliveries, the longest due first: none to a full host, at most `per_host` to another."""
+    due = select(Delivery.id, Delivery.url).order_by(Delivery.next_at).limit(_LOOK_AHEAD)
+    due = due.where(Delivery.state == DeliveryState.PENDING, Delivery.next_at <= moments.now())
+    taken_of: Counter[str] = Counter()
+    found: list[str] = []
+    for delivery_id, url in session.execute(due.with_for_update(skip_locked=True)):
+        host = host_of(url)
+        if len(found) < limit and host not in full_hosts and taken_of[host] < per_host:
+            taken_of[host] += 1
+            found.append(delivery_id)
     taken = (
         update(Delivery)
         .where(Delivery.id.in_(found), Delivery.state == DeliveryState.PENDING)
@@ -85,6 +97,11 @@ def claim_due(session: Session, limit: int, busy: Sequence[str] = ()) -> list[Cl
         .execution_options(synchronize_session=False)
     )
     return [Claimed(*row) for row in session.execute(taken)] if found else []
+
+
+def host_of(url: str) -> str:
+    """Return what a delivery's host is counted by."""
+    return urlsplit(url).netloc.lower()
 
 
 def note(session: Session, held: Claimed, entry: dict[str, Any], *, delivered: bool, retry_in_s: float | None) -> None:
@@ -154,9 +171,13 @@ def secrets_of(session: Session, owner: str) -> Secrets:
     """Return what an owner's calls are signed with, made if there is nothing yet."""
     found = session.get(WebhookSecret, owner)
     if found is None:
-        found = WebhookSecret(owner=owner, secret=webhooks.new_secret(), created_at=clock.now())
-        session.add(found)
-        session.flush()
+        try:
+            with session.begin_nested():
+                made = {"secret": webhooks.new_secret(), "created_at": clock.now()}
+                session.execute(insert(WebhookSecret).values(owner=owner, **made))
+        except IntegrityError:  # another was first
+            pass
+        found = session.scalars(select(WebhookSecret).where(WebhookSecret.owner == owner)).one()
     signs = found.previous_until is not None and found.previous_until > clock.now()
     return Secrets(found.secret, found.previous_secret if signs else None, found.previous_until if signs else None)
 
@@ -174,7 +195,7 @@ def rotate(session: Session, owner: str) -> Secrets:
 def forget(session: Session, limit: int) -> int:
     """Delete up to `limit` deliveries that were made long ago and have ended; return how many."""
     old = select(Delivery.id).where(Delivery.created_at <= clock.now() - timedelta(seconds=_KEPT_S))
-    found = list(session.scalars(old.where(or_(Delivery.state != DeliveryState.PENDING)).limit(limit)))
+    found = list(session.scalars(old.where(Delivery.state != DeliveryState.PENDING).limit(limit)))
     if found:
         session.execute(delete(Delivery).where(Delivery.id.in_(found)))
     return len(found)

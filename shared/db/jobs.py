@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from shared import clock
-from shared.db import moments
+from shared.db import deliveries, moments
 from shared.db.models import Job, JobEvent, Queue, Worker
 from shared.errors import AtelierError, IdTaken, IllegalTransition, NotFound, WorkerLost
 from shared.states import TERMINAL, State, Wish, sources_of
@@ -244,10 +244,12 @@ def record(
     worker: str | None = None,
     details: dict[str, Any] | None = None,
 ) -> None:
-    """Add an event; the caller's transaction makes it true."""
+    """Add an event, and what a webhook is to be told; the caller's transaction makes it true."""
     event = JobEvent(job_id=job_id, name=name, state=state, attempt=attempt, worker=worker, details=details)
     event.at = clock.now()
     session.add(event)
+    if name == f"job_{state}" and state in TERMINAL:  # its end, not what happens later
+        deliveries.add_for_job(session, job_id, state)
 
 
 def _where_state(job_id: str, state: State) -> tuple[ColumnElement[bool], ...]:
