@@ -33,6 +33,9 @@ class Image(Answer):
     id: str
     width: int
     height: int
+    format: str | None = None
+    bytes: int | None = None
+    created_at: str | None = None
 
 
 class Progress(Answer):

@@ -55,8 +55,8 @@ class Webhooks(Connection):
         return self._get(WebhookSecret, "POST", f"{_WEBHOOKS}/secret/rotate")
 
     def test_webhook(self, url: str) -> Delivery:
-        """Have a `ping` told to `url`; the delivery says later how that went."""
-        return self._make(Delivery, f"{_WEBHOOKS}/test", json={"url": url})
+        """Have an event `webhook.test` told to `url`; the delivery says later how that went."""
+        return self._get(Delivery, "POST", f"{_WEBHOOKS}/test", json={"url": url})
 
     def deliveries(self, *, state: str | None = None, limit: int | None = None) -> Iterator[Delivery]:
         """Yield deliveries, newest first: all, or those that are `pending`, `delivered` or `failed`."""
@@ -64,9 +64,13 @@ class Webhooks(Connection):
         pages = self._pages_of_deliveries({name: value for name, value in query.items() if value})
         yield from itertools.islice(itertools.chain.from_iterable(pages), limit)
 
+    def delivery(self, delivery_id: str) -> Delivery:
+        """Return a delivery as it is now, with all its attempts."""
+        return self._get(Delivery, "GET", path_of(_DELIVERIES, delivery_id))
+
     def redeliver(self, delivery_id: str) -> Delivery:
-        """Have an event told once more."""
-        return self._make(Delivery, path_of(_DELIVERIES, delivery_id, "redeliver"))
+        """Have an event told once more, as another delivery."""
+        return self._get(Delivery, "POST", path_of(_DELIVERIES, delivery_id, "redeliver"))
 
     def _pages_of_deliveries(self, query: dict[str, Any] | None) -> Iterator[list[Delivery]]:
         url = _DELIVERIES

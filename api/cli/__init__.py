@@ -1,7 +1,8 @@
 """The `atelier` command: one file for each kind of command.
 
-`submit`, `rerun`, `jobs` and `operators` talk to a server, `processes` starts one, `checks` and `weights` look
-after this machine. Failures become a sentence and an exit code in `exits`.
+`submit`, `rerun`, `jobs`, `outputs`, `images`, `webhooks`, `keys` and `operators` talk to a server, `processes` starts
+one, `checks`, `weights` and `completion` look after this machine. Failures become a sentence and an exit code in
+`exits`.
 """
 
 from __future__ import annotations
@@ -9,13 +10,17 @@ from __future__ import annotations
 import click
 
 from api.cli.checks import doctor
+from api.cli.completion import completion
 from api.cli.exits import Guarded
-from api.cli.jobs import cancel, list_jobs, show, watch
+from api.cli.images import image
+from api.cli.jobs import cancel, delete, list_jobs, retry, show, watch
 from api.cli.keys import keys
-from api.cli.operators import queue, workers
+from api.cli.operators import metrics, openapi, queue, workers
+from api.cli.outputs import events, losses, manifest, preview, result, timelapse
 from api.cli.processes import api, db, demo, maintenance, up, worker
 from api.cli.rerun import rerun
 from api.cli.submit import submit
+from api.cli.webhooks import webhooks
 from api.cli.weights import weights
 
 
@@ -33,12 +38,25 @@ for _command in (
     watch,
     list_jobs,
     show,
+    events,
     cancel,
+    retry,
+    delete,
+    result,
+    preview,
+    timelapse,
+    losses,
+    manifest,
+    image,
+    webhooks,
     workers,
     queue,
+    metrics,
+    openapi,
     keys,
     doctor,
     weights,
+    completion,
     api,
     worker,
     maintenance,

@@ -1,18 +1,23 @@
 """Shows a job being painted: a live bar on a terminal, a line now and then elsewhere.
 
 Everything goes to stderr, so that stdout holds only what a program may want to read.
+
+Invariant: the bar is one line, however narrow the terminal; what there is no room for is left out, the least first.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.table import Column
 
+from api.cli.preview import Pane
 from api.client_models import Event, Job
 from shared.states import State
 
@@ -22,6 +27,8 @@ _LINE_EVERY_S = 5.0
 _WAITING_FOR = {
     "turn": "waiting for its turn",
     "no_worker": "waiting for a worker",
+    "no_worker_with_memory": "waiting for a worker with more memory",
+    "quota": "waiting for its owner's turn",
     "paused": "the queue is paused",
 }
 
@@ -29,16 +36,25 @@ _WAITING_FOR = {
 class JobBar:
     """The progress of one job; give `show` each of its events."""
 
-    def __init__(self, job: Job, console: Console | None = None, clock: Callable[[], float] = time.monotonic) -> None:
-        """Prepare to show `job`; nothing is drawn before the `with` block."""
+    def __init__(
+        self,
+        job: Job,
+        console: Console | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        pane: Pane | None = None,
+    ) -> None:
+        """Prepare to show `job`, with the picture in `pane` if there is one; nothing is drawn before the `with`."""
         self._console = console or Console(stderr=True)
         self._clock = clock
         self._live = self._console.is_terminal
+        self._pane = pane
+        self._open = ExitStack()
         self._bar = Progress(
             SpinnerColumn(finished_text="✓"),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=30, complete_style="cyan", finished_style="green"),
-            TextColumn("{task.fields[figures]}"),
+            TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+            BarColumn(bar_width=self._bar_width, complete_style="cyan", finished_style="green"),
+            TextColumn("{task.fields[figures]}", table_column=Column(no_wrap=True)),
             console=self._console,
             disable=not self._live,
         )
@@ -48,7 +64,9 @@ class JobBar:
         self._scale: object = None
 
     def __enter__(self) -> Self:
-        self._bar.start()
+        self._open.enter_context(self._bar)
+        if self._pane:
+            self._open.enter_context(self._pane)
         if not self._live:
             self._console.print(self._beginning, highlight=False)
         return self
@@ -56,10 +74,16 @@ class JobBar:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.stop()
+        self._open.__exit__(kind, error, trace)
+
+    @property
+    def _bar_width(self) -> int:
+        return max(5, min(30, self._console.width // 5))
 
     def show(self, event: Event) -> None:
-        """Draw what an event says; `preview` and unknown ones say nothing here."""
+        """Draw what an event says; unknown ones say nothing here."""
+        if event.name in ("preview", "end") and self._pane:
+            self._pane.announce()
         if event.name == "step":
             self._step(event.data)
         elif event.name in ("state", "end") and "state" in event.data:
@@ -68,6 +92,7 @@ class JobBar:
     def _step(self, step: dict[str, Any]) -> None:
         figures = step_text(step)
         if self._live:
+            figures = step_text(step, most=self._console.width - self._bar_width - len("⠋ painting  ") - 1)
             self._bar.update(
                 self._row, description="painting", completed=step["step"], total=step["total"], figures=figures
             )
@@ -96,19 +121,22 @@ def waiting_text(job: Job) -> str:
     return f"{text}, number {job.queue.position} in line" if job.queue and job.queue.position else text
 
 
-def step_text(step: dict[str, Any]) -> str:
-    """Write the figures of a step in one short line."""
-    parts = [f"{step['step']}/{step['total']}"]
-    if (step.get("scales") or 1) > 1:
-        parts.append(f"scale {step['scale']} of {step['scales']}")
+def step_text(step: dict[str, Any], *, most: int | None = None) -> str:
+    """Write the figures of a step in one short line; of `most` characters, if that leaves room for any."""
     losses = step.get("losses") or {}
-    if "total" in losses:
-        parts.append(f"loss {losses['total']:.4g}")
-    if step.get("step_ms") is not None:
-        parts.append(f"{step['step_ms']:.0f} ms a step")
-    if (step.get("eta_s") or 0) >= 0.5:
-        parts.append(f"{duration_text(step['eta_s'])} left")
-    return " · ".join(parts)
+    parts = {
+        "step": f"{step['step']}/{step['total']}",
+        "scale": f"scale {step['scale']} of {step['scales']}" if (step.get("scales") or 1) > 1 else "",
+        "loss": f"loss {losses['total']:.4g}" if "total" in losses else "",
+        "pace": f"{step['step_ms']:.0f} ms a step" if step.get("step_ms") is not None else "",
+        "left": f"{duration_text(step['eta_s'])} left" if (step.get("eta_s") or 0) >= 0.5 else "",
+    }
+    for name in ("pace", "loss", "scale", "left", ""):
+        text = " · ".join(filter(None, parts.values()))
+        if most is None or len(text) <= most:
+            break
+        parts.pop(name, None)
+    return text
 
 
 def duration_text(seconds: float) -> str:

@@ -30,7 +30,8 @@ def connect(url: str | None) -> Client:
     own = address(settings)
     found = url or own
     # the key of this machine's stack is for that stack alone
-    return Client(found, os.environ.get("ATELIER_KEY") or (home.operator_key(settings.home) if found == own else None))
+    key = os.environ.get("ATELIER_KEY") or (home.operator_key(settings.home) if found == own else None)
+    return Client(found, key, first_patience_s=0)  # who typed a wrong address wants to know
 
 
 def url_option(command: Command) -> Command:

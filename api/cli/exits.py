@@ -14,11 +14,12 @@ traceback.
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any, ClassVar
 
 import click
 
-from api.client_models import ClientError, Job, Unreachable
+from api.client_models import ApiProblem, ClientError, Job, Unreachable
 from api.outputs import UnwritableOutput
 from shared.errors import AtelierError
 from shared.states import State
@@ -40,6 +41,10 @@ class PicturesGone(Failure):
     """A picture cannot be painted again, since some of those that it came from are gone."""
 
     exit_code = 3
+
+
+class KeyNeeded(Failure):
+    """The server wants a key, or one that may do more."""
 
 
 class ServerUnreachable(Failure):
@@ -69,6 +74,8 @@ class Guarded(click.Group):
             return super().invoke(ctx)
         except Unreachable as error:
             raise ServerUnreachable(f"{error} Start one with `atelier up`, or name another with --url.") from error
+        except ApiProblem as problem:
+            raise _refused(problem) from problem
         except (ClientError, UnwritableOutput, AtelierError) as error:
             raise Failure(str(error)) from error
         except BrokenPipeError:
@@ -78,6 +85,23 @@ class Guarded(click.Group):
             raise Failure(f"{where}{error.strerror or error}.") from error
         except KeyboardInterrupt as error:
             raise Interrupted("Interrupted.") from error
+
+
+#: What the server says of a job whose picture there never was, or is no more.
+_NO_PICTURE = {"no_result", "result_expired"}
+
+
+def _refused(problem: ApiProblem) -> Failure:
+    """Say what the server refused, and what helps."""
+    if problem.status == HTTPStatus.UNAUTHORIZED:
+        return KeyNeeded(
+            "The server wants an API key, or another one: set ATELIER_KEY to yours. "
+            "Whoever runs the server makes one with `atelier keys create`."
+        )
+    if problem.status == HTTPStatus.FORBIDDEN:
+        return KeyNeeded(f"{problem} Set ATELIER_KEY to one that may.")
+    kind = JobUnsuccessful if problem.code in _NO_PICTURE else Failure
+    return kind(str(problem))
 
 
 def ensure_succeeded(job: Job) -> None:

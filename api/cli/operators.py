@@ -1,13 +1,11 @@
-"""Commands for operators: the workers and the queue, to look at and to steer."""
+"""Commands for operators: the workers and the queue, to look at and to steer; figures and the contract."""
 
 from __future__ import annotations
-
-import json
-from typing import Any
 
 import click
 
 from api.cli.connection import connect, url_option
+from api.cli.following import json_option, print_json
 from api.cli.tables import print_backlog, print_workers
 from api.client import Client
 from shared.states import Wish
@@ -17,13 +15,11 @@ _WISHES = {"drain": Wish.DRAIN, "pause": Wish.PAUSE, "resume": Wish.WORK}
 #: What may be said to the queue.
 _STEERING = {"pause": Client.pause_queue, "resume": Client.resume_queue}
 
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-
 
 @click.command()
 @click.argument("instruction", type=click.Choice(list(_WISHES)), required=False, metavar="[drain|pause|resume]")
 @click.argument("name", required=False, metavar="[NAME]")
-@_json_option
+@json_option
 @url_option
 def workers(instruction: str | None, name: str | None, url: str | None, as_json: bool) -> None:
     """List the workers, or instruct the one called NAME.
@@ -38,14 +34,14 @@ def workers(instruction: str | None, name: str | None, url: str | None, as_json:
             client.instruct_worker(name, _WISHES[instruction])
         found = client.workers()
     if as_json:
-        _print_json([worker.raw() for worker in found])
+        print_json([worker.raw() for worker in found])
     else:
         print_workers(found)
 
 
 @click.command()
 @click.argument("instruction", type=click.Choice(list(_STEERING)), required=False, metavar="[pause|resume]")
-@_json_option
+@json_option
 @url_option
 def queue(instruction: str | None, url: str | None, as_json: bool) -> None:
     """Show what waits and runs, or have jobs handed out no more, or again.
@@ -55,10 +51,22 @@ def queue(instruction: str | None, url: str | None, as_json: bool) -> None:
     with connect(url) as client:
         backlog = _STEERING[instruction](client) if instruction else client.queue()
     if as_json:
-        _print_json(backlog.raw())
+        print_json(backlog.raw())
     else:
         print_backlog(backlog)
 
 
-def _print_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2))
+@click.command()
+@url_option
+def metrics(url: str | None) -> None:
+    """Print the server's figures as Prometheus reads them."""
+    with connect(url) as client:
+        click.echo(client.metrics(), nl=False)
+
+
+@click.command()
+@url_option
+def openapi(url: str | None) -> None:
+    """Print the contract of the server's whole API, OpenAPI 3.1 in JSON."""
+    with connect(url) as client:
+        print_json(client.openapi())

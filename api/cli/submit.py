@@ -2,37 +2,45 @@
 
 from __future__ import annotations
 
-import json
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
 from api.cli.connection import connect, url_option
-from api.cli.following import check_waiting, finish, json_option, no_wait_option, out_option, tell
+from api.cli.following import (
+    check_waiting,
+    finish,
+    json_option,
+    no_wait_option,
+    out_option,
+    preview_option,
+    print_json,
+    tell,
+)
+from api.cli.moments import Moment
 from api.cli.tables import print_estimate
-from api.client_models import DryRun
+from api.client import Client
+from api.client_models import DryRun, Job
 from api.outputs import check_writable
 from shared.options import chosen_params, params_options
 from shared.params import DEFAULT_PRESET, PRESETS, WEIGHTS_NAMES
 
+#: Options that are wishes of the same name.
+_WISHES = (
+    "masks",
+    "init_image",
+    "init_job",
+    "preset",
+    "weights",
+    "label",
+    "priority",
+    "start_by",
+    "time_limit_s",
+    "webhook",
+    "retention_s",
+)
 _PICTURE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
-
-
-class _Moment(click.ParamType[datetime]):
-    """A moment; one without a zone is in this machine's."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """Read ISO 8601."""
-        if isinstance(value, datetime):
-            return value
-        try:
-            return datetime.fromisoformat(value).astimezone()
-        except (ValueError, OverflowError):
-            self.fail(f"{value!r} is not a time such as 2030-01-31T12:00 or 2030-01-31T12:00:00Z.", param, ctx)
 
 
 @click.command()
@@ -53,7 +61,7 @@ class _Moment(click.ParamType[datetime]):
 @click.option("--weights", type=click.Choice(WEIGHTS_NAMES), help="Fail rather than paint with other VGG19 weights.")
 @click.option("--label", help="A name of yours, to find the job again.")
 @click.option("--priority", type=int, help="Higher goes first.")
-@click.option("--start-by", type=_Moment(), help="When a job that has not begun expires, such as 2030-01-31T12:00.")
+@click.option("--start-by", type=Moment(), help="When a job that has not begun expires, such as 2030-01-31T12:00.")
 @click.option(
     "--time-limit",
     "time_limit_s",
@@ -61,6 +69,17 @@ class _Moment(click.ParamType[datetime]):
     metavar="SECONDS",
     help="Longest time it may run; what was painted by then is kept.",
 )
+@click.option("--webhook", metavar="URL", help="Where its end is told; see `atelier webhooks`.")
+@click.option(
+    "--retention",
+    "retention_s",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="How long its files stay once it has ended.",
+)
+@click.option("--id", "job_id", type=click.UUID, help="A UUID of yours; the same command again is the same job.")
+@click.option("--idempotency-key", hidden=True, help="The same key again is the same job.")
+@preview_option
 @no_wait_option
 @click.option("--dry-run", is_flag=True, help="Print the time, memory and scales it would take, and queue nothing.")
 @json_option
@@ -75,6 +94,7 @@ def submit(
     no_wait: bool,
     dry_run: bool,
     as_json: bool,
+    preview: bool,
     **options: Any,
 ) -> None:
     """Paint the photograph CONTENT in the style of the painting STYLE.
@@ -92,10 +112,19 @@ def submit(
     if out:
         check_writable(out)
     with connect(url) as client:
-        job = client.submit(content, styles, **wishes)
+        job = _submitted(client, (content, styles), wishes, options)
         if out:
-            job = finish(client, job, out)
+            job = finish(client, job, out, preview=preview)
     tell(job, job.id if no_wait else None, as_json=as_json)
+
+
+def _submitted(
+    client: Client, pictures: tuple[Path, tuple[Path, ...]], wishes: dict[str, Any], options: dict[str, Any]
+) -> Job:
+    """Submit under the id or the key of the user's own, if there is one."""
+    if options["job_id"]:
+        return client.put(str(options["job_id"]), *pictures, **wishes)
+    return client.submit(*pictures, idempotency_key=options["idempotency_key"], **wishes)
 
 
 def _wishes(options: dict[str, Any], styles: tuple[Path, ...]) -> dict[str, Any]:
@@ -106,13 +135,14 @@ def _wishes(options: dict[str, Any], styles: tuple[Path, ...]) -> dict[str, Any]
         )
     if options["init_image"] and options["init_job"]:
         raise click.UsageError("A painting starts from one picture: drop --init-image or --init-job.")
-    names = ("masks", "init_image", "init_job", "preset", "weights", "label", "priority", "start_by", "time_limit_s")
-    wishes: dict[str, Any] = {name: options[name] for name in names}
+    if options["job_id"] and options["idempotency_key"]:
+        raise click.UsageError("--id makes a job once by itself: drop --idempotency-key.")
+    wishes: dict[str, Any] = {name: options[name] for name in _WISHES}
     return {**wishes, "params": chosen_params(options)}
 
 
 def _tell_estimate(found: DryRun, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(found.raw(), indent=2))
+        print_json(found.raw())
     else:
         print_estimate(found.estimate)

@@ -17,7 +17,6 @@ from werkzeug.serving import make_server
 
 from api.cli import main
 from api.client import Client
-from api.client_models import Event
 from shared import images
 from shared.db import jobs, queries, workers
 from shared.errors import Diverged
@@ -165,10 +164,10 @@ def test_a_failed_job_says_why_and_exits_3(atelier, photo, studio, tmp_path, mon
 
 
 def test_ctrl_c_leaves_the_job_and_says_how_to_come_back(atelier, photo, tmp_path, monkeypatch) -> None:
-    def interrupt(*_: object) -> Iterator[Event]:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Client, "events", interrupt)
+    monkeypatch.setattr(Client, "wait", interrupt)
     out = tmp_path / "a.png"
     result = atelier("submit", photo, photo, "-o", out)
     (job,) = json.loads(atelier("list", "--json").stdout)

@@ -1,0 +1,139 @@
+"""Commands that fetch what a job gives: picture, timelapse, newest frame, losses, manifest, events."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from api.cli.bar import step_text
+from api.cli.connection import connect, url_option
+from api.cli.following import json_option, print_json, say
+from api.client_models import Event
+from api.outputs import check_writable, write_whole
+
+_job_id = click.argument("job_id", metavar="ID")
+_file = click.option(
+    "-o", "--out", type=click.Path(path_type=Path), metavar="FILE", required=True, help="Where to write it."
+)
+
+
+@click.command()
+@_job_id
+@_file
+@url_option
+def result(job_id: str, out: Path, url: str | None) -> None:
+    """Write the picture of a job that has ended; the file's ending is its format."""
+    check_writable(out)
+    with connect(url) as client:
+        client.download(job_id, out)
+    say(f"Wrote {out}.")
+
+
+@click.command()
+@_job_id
+@_file
+@url_option
+def timelapse(job_id: str, out: Path, url: str | None) -> None:
+    """Write the painting as it formed, an animated WebP, of a job that was submitted with --timelapse."""
+    _check_ending(out, ".webp")
+    check_writable(out)
+    with connect(url) as client:
+        client.download_timelapse(job_id, out)
+    say(f"Wrote {out}.")
+
+
+@click.command()
+@_job_id
+@click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help="Where to write it, a JPEG.")
+@url_option
+def preview(job_id: str, out: Path | None, url: str | None) -> None:
+    """Show the newest frame of a job on the terminal, or write it to FILE, or, a JPEG, to what reads it."""
+    if out:
+        _check_ending(out, ".jpg", ".jpeg")
+        check_writable(out)
+    with connect(url) as client:
+        frame = client.preview(job_id)
+    if out:
+        write_whole(out, frame)
+        say(f"Wrote {out}.")
+    elif sys.stdout.isatty():
+        _draw(frame)
+    else:
+        sys.stdout.buffer.write(frame)
+
+
+@click.command()
+@_job_id
+@json_option
+@url_option
+def losses(job_id: str, url: str | None, *, as_json: bool) -> None:
+    """Print the losses of every step as CSV, or as columns with --json."""
+    with connect(url) as client:
+        columns = client.losses(job_id)
+    if as_json:
+        print_json(columns)
+        return
+    table = csv.writer(sys.stdout, lineterminator="\n")
+    table.writerow(columns)
+    table.writerows(zip(*columns.values(), strict=True))
+
+
+@click.command()
+@_job_id
+@click.option("--json", is_flag=True, expose_value=False, help="Print JSON, as it does anyway.")
+@url_option
+def manifest(job_id: str, url: str | None) -> None:
+    """Print what decided a picture, as JSON; `atelier rerun` paints it again from that."""
+    with connect(url) as client:
+        print_json(client.manifest(job_id))
+
+
+@click.command()
+@_job_id
+@json_option
+@url_option
+def events(job_id: str, url: str | None, *, as_json: bool) -> None:
+    """Print what happened and happens to a job until it ends, a line an event; --json prints JSON lines."""
+    with connect(url) as client:
+        for event in client.events(job_id):
+            click.echo(json.dumps(event._asdict()) if as_json else _event_text(event))
+
+
+def _event_text(event: Event) -> str:
+    milliseconds = event.id.partition("-")[0]
+    moment = datetime.fromtimestamp(int(milliseconds) / 1000, UTC).astimezone() if milliseconds.isdigit() else None
+    return f"{moment.strftime('%H:%M:%S') if moment else '':8}  {event.name:<8}{_event_detail(event)}".rstrip()
+
+
+def _event_detail(event: Event) -> str:
+    if event.name == "step":
+        return step_text(event.data)
+    return str(event.data["state"]) if "state" in event.data else _pairs(event.data)
+
+
+def _pairs(data: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in data.items() if value is not None)
+
+
+def _check_ending(path: Path, *endings: str) -> None:
+    if path.suffix.lower() not in endings:
+        raise click.UsageError(f"{path}: this is written as {endings[0]} only.")
+
+
+def _draw(frame: bytes) -> None:
+    from api.cli.graphics import way_to_draw  # with it comes Pillow
+    from api.cli.preview import Pane
+
+    console = Console()
+    draw = way_to_draw(console, os.environ)
+    if draw is None:
+        raise click.UsageError("This terminal shows no pictures: write it to a file with -o FILE.")
+    Pane(console, draw, lambda: frame).show(frame)
