@@ -37,6 +37,7 @@ def schemas_of(outgoing: Iterable[Any], incoming: Iterable[Any]) -> Part:
     models: Part = definitions["$defs"]
     _refine_params(models["StyleParams"]["properties"])
     _refine_request(models["JobRequest"])
+    models["JobRequestPart"] = _beside_files(models["JobRequest"])
     openapi_examples.add(models)
     return dict(sorted(models.items()))
 
@@ -52,6 +53,18 @@ def _refine_request(request: Part) -> None:
     request["properties"]["params"] = {"$ref": REF.format(model="StyleParams")}
     request["oneOf"] = [_with("style"), _with("styles")]
     request["not"] = {"allOf": [_with("init_image"), _with("init_job")]}
+
+
+def _beside_files(request: Part) -> Part:
+    """Write what the part `request` of a form is: the rest of a request, whose pictures come as files."""
+    left_out = ("required", "oneOf", "not", "title", "examples")
+    part = {name: value for name, value in request.items() if name not in left_out}
+    by_file = {
+        name: {"description": "Or the file of this name, which goes first."} for name in ("content", "init_image")
+    }
+    styles = {"styles": {"description": "Or the files `style` and `mask`, which go first."}}
+    text = "What of a request the files do not say; a picture may be named by the id of a file `image`."
+    return {**part, "description": text, "properties": {**part["properties"], **by_file, **styles}, "examples": [{}]}
 
 
 def _with(name: str) -> Part:

@@ -40,10 +40,8 @@ def not_ours() -> InvalidParams:
 
 def limit(text: str | None) -> int:
     """Read how many rows a page shall have; raise `InvalidParams` out of bounds."""
-    try:
-        value = int(text) if text else DEFAULT_LIMIT
-    except ValueError:
-        value = 0
+    plain = text is not None and text.isascii() and text.isdigit() and len(text) <= 9
+    value = DEFAULT_LIMIT if text is None else int(text) if plain else 0
     if not 1 <= value <= MAX_LIMIT:
         mistake = {"pointer": "limit", "detail": "a whole number", "ge": 1, "le": MAX_LIMIT}
         raise InvalidParams(f"limit is a whole number from 1 to {MAX_LIMIT}.", errors=[mistake])

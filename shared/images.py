@@ -10,12 +10,14 @@ Invariant: whatever Pillow raises leaves here as one of our errors, and nothing 
 from __future__ import annotations
 
 import io
+import threading
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
 from shared import logs, pixels
 from shared.errors import AtelierError, CorruptImage, ImageTooLarge, UnsupportedImage
@@ -44,6 +46,16 @@ _UPRIGHT = {
 # Pillow's own bound is one number for the whole process, so ours is checked for each call instead. This one
 # stays as a second wall, since WebP's decoder reserves its canvas as soon as the file is opened.
 Image.MAX_IMAGE_PIXELS = 2**29
+
+#: Most bytes that decoding may hold at once, for each pixel allowed: 400 MB at 50 megapixels. Pillow's own picture has
+#: four; what its libraries hold besides is small for most files, but not for all.
+_MOST_BYTES_PER_PX = 8
+_ALWAYS_BYTES = 2**26
+#: WebP's decoder holds two canvases, the frame that it hands out and Pillow's picture, of four each. Measured: 16.
+_WEBP_BYTES_PER_PX = 16
+#: Larger pictures are decoded one after the other, in px: a small file may hold one, and threads are many.
+_LARGE_PX = 10_000_000
+_one_large = threading.Lock()
 
 #: Share of red, green and blue in the brightness, Rec. 601.
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -147,7 +159,8 @@ def _load(data: bytes, max_px: int) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
         _check_bounds(image, max_px)
-        image.load()
+        with _turn_of(image):
+            image.load()
     except AtelierError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError) as error:
@@ -175,6 +188,30 @@ def _check_bounds(image: Image.Image, max_px: int) -> None:
         tile_px = int(image.tag_v2.get(_TILE_WIDTH, 0)) * int(image.tag_v2.get(_TILE_HEIGHT, 0))
         if tile_px > max(4 * width * height, 2**20):
             raise ImageTooLarge(f"The image's tiles have {tile_px} pixels each.", tile_px=tile_px, max_px=max_px)
+
+    needed, most = width * height * _bytes_per_px(image), max(max_px * _MOST_BYTES_PER_PX, _ALWAYS_BYTES)
+    if needed > most:
+        kind = f"{'progressive ' if 'progressive' in image.info else ''}{image.format}"
+        detail = (
+            f"A {kind} of {width} × {height} pixels takes {needed / 1e6:.0f} MB; at most {most / 1e6:.0f} are allowed."
+        )
+        raise ImageTooLarge(detail, width=width, height=height, max_px=max_px)
+
+
+def _bytes_per_px(image: Image.Image) -> float:
+    """Return what decoding holds at its peak for each pixel: Pillow's picture, and what a library keeps beside it."""
+    if isinstance(image, WebPImagePlugin.WebPImageFile):
+        return _WEBP_BYTES_PER_PX
+    own = 1 if image.mode in ("1", "L", "P") else 4
+    if isinstance(image, JpegImagePlugin.JpegImageFile) and "progressive" in image.info:
+        # two bytes for each coefficient, of which a channel that is stored smaller has fewer
+        shares = [across * down for _, across, down, _ in image.layer]
+        return own + 2 * sum(shares) / max(shares)
+    return own
+
+
+def _turn_of(image: Image.Image) -> AbstractContextManager[object]:
+    return _one_large if image.width * image.height > _LARGE_PX else nullcontext()
 
 
 def _orientation(image: Image.Image) -> int:

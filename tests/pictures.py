@@ -15,6 +15,18 @@ _FOUR = np.uint8([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 255]]])
 QUARTERS = _FOUR.repeat(20, axis=0).repeat(32, axis=1)
 NOISE = np.random.default_rng(0).integers(0, 256, (70, 90, 3), np.uint8)
 
+#: For each EXIF orientation, what was done to the upright picture when it was stored so.
+STORED = {
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: np.rot90(a, 1),
+    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
+    8: lambda a: np.rot90(a, -1),
+}
+
 
 def saved(image: Image.Image, kind: str = "PNG", **options) -> bytes:
     buffer = io.BytesIO()

@@ -34,7 +34,7 @@ _MULTIPART = {
         "mask": {"type": "array", "items": BINARY, "description": "Each for the style of its place."},
         "init_image": BINARY,
         "image": {"type": "array", "items": BINARY, "description": "Pictures that `request` names by their ids."},
-        "request": {"$ref": "#/components/schemas/JobRequest"},
+        "request": {"$ref": "#/components/schemas/JobRequestPart"},
     },
 }
 

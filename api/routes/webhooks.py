@@ -102,7 +102,7 @@ def redeliver(delivery_id: str) -> Response:
 def _state() -> DeliveryState | None:
     name = request.args.get("state")
     try:
-        return DeliveryState(name) if name else None
+        return None if name is None else DeliveryState(name)
     except ValueError:
         mistake = {"pointer": "state", "detail": f"one of {', '.join(DeliveryState)}"}
         raise errors.InvalidParams(f"state is one of {', '.join(DeliveryState)}.", errors=[mistake]) from None

@@ -12,6 +12,7 @@ from shared import images
 from tests.pictures import (
     NOISE,
     QUARTERS,
+    STORED,
     UPRIGHT,
     decode,
     inspect,
@@ -45,19 +46,6 @@ def test_each_of_our_formats_is_described_and_decoded(kind, options) -> None:
     assert rgb.shape == (40, 64, 3)
     assert quarters(rgb) == UPRIGHT
     assert alpha is None
-
-
-#: For each EXIF orientation, what was done to the upright picture when it was stored so.
-STORED = {
-    1: lambda a: a,
-    2: lambda a: a[:, ::-1],
-    3: lambda a: a[::-1, ::-1],
-    4: lambda a: a[::-1],
-    5: lambda a: a.swapaxes(0, 1),
-    6: lambda a: np.rot90(a, 1),
-    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
-    8: lambda a: np.rot90(a, -1),
-}
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
