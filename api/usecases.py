@@ -45,8 +45,8 @@ def upload(services: Services, file: File, caller: Caller) -> tuple[Image, bool]
         services.store.put(key, data)
     with services.database.writing("upload") as session:
         kept, is_new = images.keep(session, image, caller.owner)
-    if not services.store.exists(key):  # swept as an orphan between the bytes and the row
-        services.store.put(key, data)
+        if not services.store.exists(key):  # removed meanwhile, as nobody can do any more before the commit
+            services.store.put(key, data)
     return kept, is_new
 
 

@@ -16,3 +16,15 @@ def race(action: Callable[[], object], threads: int) -> None:
     for racer in racers:
         racer.join(_TIMEOUT_S)
     assert not any(racer.is_alive() for racer in racers), f"not all ended within {_TIMEOUT_S} s"
+
+
+def meet(*actions: Callable[[], object]) -> None:
+    """Call each of `actions` from a thread of its own, all begun at one moment, and wait until all have ended."""
+    start, waiting = threading.Barrier(len(actions)), list(actions)
+
+    def act() -> None:
+        action = waiting.pop()
+        start.wait(_TIMEOUT_S)
+        action()
+
+    race(act, len(actions))

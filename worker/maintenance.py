@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from shared import logs
 from shared.broker import Broker
-from shared.db import deliveries, idempotency, sweeps, workers
+from shared.db import sweeps, workers
 from shared.db.base import Database, connect
 from shared.dispatch import Dispatcher
 from shared.errors import AtelierError
@@ -22,12 +22,11 @@ from shared.settings import Settings
 from shared.states import TERMINAL
 from shared.storage import ImageStore, open_store
 from worker.deliverer import Deliverer
+from worker.expiry import Expiry
 from worker.orphans import remove_orphans
 
 #: Room that full storage must have again before jobs are sent, in bytes.
 _ROOM_BYTES = 4 * 2**20
-#: A worker unheard of for this long is forgotten, in seconds.
-_FORGET_WORKERS_S = 3600.0
 
 log = logs.get(__name__)
 
@@ -64,6 +63,7 @@ class Keeper:
         self._store = store
         self._dispatcher = Dispatcher(database, Broker(settings), settings)
         self._deliverer = Deliverer(database, settings.webhook_networks)
+        self._expiry = Expiry(settings, database, store)
         self._progress = RedisProgress(connect_redis(settings.redis_url))
 
     def chores(self) -> list[Chore]:
@@ -74,7 +74,9 @@ class Keeper:
             Chore("expire", 1.0, self.expire),
             Chore("unhold", 2.0, self.unhold),
             Chore("deliver", 0.5, self._deliverer.run),
-            Chore("forget", 60.0, self.forget),
+            Chore("expire_files", 10.0, self._expiry.files),
+            Chore("expire_images", 60.0, self._expiry.images),
+            Chore("forget", 10.0, self._expiry.forget),
             Chore("orphans", self._settings.orphan_sweep_s, self.remove_orphans),
         ]
 
@@ -107,16 +109,6 @@ class Keeper:
         with self._database.writing("unhold") as session:
             workers.hold_queue(session, None)
         log.info("queue_released", held_for=held_for)
-
-    def forget(self) -> None:
-        """Delete jobs past their retention and workers long gone."""
-        with self._database.writing("forget") as session:
-            forgotten = sweeps.forget_jobs(session, retention_s=self._settings.retention_s)
-            sweeps.forget_workers(session, unseen_s=_FORGET_WORKERS_S)
-            deliveries.forget(session, sweeps.ROWS_AT_ONCE)
-            idempotency.forget(session, sweeps.ROWS_AT_ONCE)
-        if forgotten:
-            log.info("jobs_forgotten", count=len(forgotten))
 
     def remove_orphans(self) -> None:
         """Remove files that no row names."""

@@ -1,4 +1,4 @@
-"""Files that no row names: half-written ones, results of attempts that lost their claim, jobs deleted since.
+"""Files that no row names: half-written ones, results of lost attempts, what expired or was deleted and is still there.
 
 A file is removed only when it is old and the rows, read after its name, do not know it: whoever stores a file
 writes its row next, well within that age.
@@ -16,6 +16,7 @@ from shared.db.base import Database
 from shared.db.models import Image, Job
 from shared.states import State
 from shared.storage import ImageStore
+from worker.expiry import remove_bytes
 
 #: Files judged with one question to the database.
 _AT_ONCE = 200
@@ -26,21 +27,25 @@ def remove_orphans(database: Database, store: ImageStore, *, older_than_s: float
     removed = store.discard_unfinished(older_than_s)
     for keys in _in_groups(store.old(older_than_s)):
         with database.reading() as session:
-            orphans = _orphans(session, keys)
-        for key in orphans:
+            images, others = _gone_images(session, keys), _orphans(session, keys)
+        for key in others:
             store.delete(key)
-        removed += len(orphans)
+        removed += len(others) + sum(remove_bytes(database, store, image_id) for image_id in images)
     return removed
 
 
+def _gone_images(session: Session, keys: list[str]) -> list[str]:
+    """Return the images among `keys` that no row keeps, for now: one may just be uploaded."""
+    found = [f"sha256:{key.rpartition('/')[2]}" for key in keys if key.startswith("images/")]
+    kept = set(session.scalars(select(Image.id).where(Image.id.in_(found), Image.gone_at.is_(None))))
+    return [image_id for image_id in found if image_id not in kept]
+
+
 def _orphans(session: Session, keys: list[str]) -> list[str]:
-    """Return those of `keys` that no image and no job needs."""
-    images = {f"sha256:{key.rpartition('/')[2]}": key for key in keys if key.startswith("images/")}
-    known = set(session.scalars(select(Image.id).where(Image.id.in_(images))))
-    orphans = [key for image_id, key in images.items() if image_id not in known]
+    """Return those of the other `keys` that no job needs."""
     files = [key for key in keys if key.startswith("jobs/")]
     jobs = {job.id: job for job in session.scalars(select(Job).where(Job.id.in_({_job_of(key) for key in files})))}
-    orphans += [key for key in files if not _needed(key, jobs.get(_job_of(key)))]
+    orphans = [key for key in files if not _needed(key, jobs.get(_job_of(key)))]
     return orphans + [key for key in keys if key.startswith("probe/")]
 
 

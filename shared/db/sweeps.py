@@ -6,17 +6,23 @@ each row is changed on the condition that found it.
 
 from __future__ import annotations
 
-from sqlalchemy import delete, select, update
+from datetime import timedelta
+
+from sqlalchemy import delete, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from shared import clock
 from shared.db import jobs, moments
 from shared.db.jobs import Claim, LostRace
-from shared.db.models import Job, Worker
+from shared.db.models import Job, Usage, Worker
 from shared.states import TERMINAL, State
 
 #: Rows put right in one transaction, so that no lock is held for long.
 ROWS_AT_ONCE = 200
+#: How long the count of a day's work is kept.
+_USAGE_KEPT = timedelta(days=40)
+#: What a result still says once its files are gone.
+_LEFT = ("width", "height", "bytes", "format", "partial")
 
 
 def end_leases(session: Session) -> list[tuple[str, State]]:
@@ -54,13 +60,43 @@ def expire(session: Session) -> list[str]:
     return expired
 
 
-def forget_jobs(session: Session, *, retention_s: float) -> list[str]:
-    """Delete jobs that ended longer ago than their retention, with their events; their files are orphans then."""
-    old = select(Job.id).where(Job.state.in_(TERMINAL), Job.ended_at <= moments.after(-retention_s))
+def expire_files(session: Session) -> list[str]:
+    """Take their files from jobs past their retention; return whose are to be deleted now.
+
+    What the rows say of the pictures stays: their sizes, and since when they are gone.
+    """
+    due = select(Job).where(Job.files_gone_at.is_(None), Job.expires_at <= moments.now())
+    found = list(session.scalars(due.limit(ROWS_AT_ONCE).with_for_update(skip_locked=True)))
+    return [job.id for job in found if _take_files(session, job)]
+
+
+def _take_files(session: Session, job: Job) -> bool:
+    left = {name: value for name, value in job.result.items() if name in _LEFT} if job.result else None
+    ended = update(Job).where(Job.id == job.id, Job.state.in_(TERMINAL), Job.files_gone_at.is_(None))
+    taken = ended.values(files_gone_at=moments.now(), result=left, checkpoint=None).returning(Job.id)
+    if session.scalar(taken.execution_options(synchronize_session=False)) is None:
+        return False
+    jobs.record(session, job.id, "files_expired", State(job.state), attempt=job.attempt)
+    return True
+
+
+def forget_jobs(session: Session, *, history_s: float) -> list[str]:
+    """Delete jobs that ended that long ago and have no files any more, with their events."""
+    old = select(Job.id).where(Job.ended_at <= moments.after(-history_s), Job.files_gone_at.is_not(None))
     found = list(session.scalars(old.limit(ROWS_AT_ONCE).with_for_update(skip_locked=True)))
     if found:
-        session.execute(delete(Job).where(Job.id.in_(found)))
+        session.execute(delete(Job).where(Job.id.in_(found), Job.state.in_(TERMINAL)))
     return found
+
+
+def forget_usage(session: Session) -> int:
+    """Delete what was counted on days long past; return how many counts."""
+    key = tuple_(Usage.key_id, Usage.day)
+    old = select(Usage.key_id, Usage.day).where(Usage.day < (clock.now() - _USAGE_KEPT).date().isoformat())
+    found = [tuple(row) for row in session.execute(old.limit(ROWS_AT_ONCE))]
+    if found:
+        session.execute(delete(Usage).where(key.in_(found)).execution_options(synchronize_session=False))
+    return len(found)
 
 
 def forget_workers(session: Session, *, unseen_s: float) -> None:

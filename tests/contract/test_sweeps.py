@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import func, select, update
 
+from shared import clock
 from shared.db import jobs, moments, queries, sweeps, workers
 from shared.db.base import Database
 from shared.db.jobs import Claim
-from shared.db.models import Job, JobEvent, Worker
+from shared.db.models import ApiKey, Job, JobEvent, Usage, Worker
 from shared.states import State
-from tests.factories import add_image, add_job
+from tests.factories import add_image, add_job, add_key
 from tests.racing import race
+
+PAST = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 def run_job(database: Database, lease_s: float = 20.0, **values) -> Claim:
@@ -59,8 +62,7 @@ def test_a_canceled_job_whose_worker_died_is_canceled(database) -> None:
 
 
 def test_a_job_that_missed_its_deadline_expires_and_one_that_has_begun_does_not(database) -> None:
-    past = datetime(2020, 1, 1, tzinfo=UTC)
-    late, begun, future = add_job(database, start_by=past), add_job(database, start_by=past), add_job(database)
+    late, begun, future = add_job(database, start_by=PAST), add_job(database, start_by=PAST), add_job(database)
     with database.writing() as session:
         session.execute(update(Job).where(Job.id == begun).values(attempt=1))
         session.execute(update(Job).where(Job.id == future).values(start_by=moments.after(60)))
@@ -70,17 +72,86 @@ def test_a_job_that_missed_its_deadline_expires_and_one_that_has_begun_does_not(
         assert [event.name for event in queries.job_events(session, late)] == ["job_queued", "job_expired"]
 
 
-def test_jobs_are_forgotten_with_their_events_once_their_retention_is_over(database) -> None:
-    old, fresh, running = add_job(database), add_job(database), run_job(database)
+def test_ended_jobs_lose_their_files_when_their_own_retention_is_over(database) -> None:
+    image = add_image(database)
+    brief, long, waiting = (add_job(database, image_id=image, retention_s=s) for s in (60.0, 3600.0, 60.0))
     with database.writing() as session:
-        for job_id in (old, fresh):
+        for job_id in (brief, long):
             jobs.request_cancel(session, job_id)
-        session.execute(update(Job).where(Job.id == old).values(ended_at=datetime(2020, 1, 1, tzinfo=UTC)))
-    with database.writing() as session:
-        assert sweeps.forget_jobs(session, retention_s=3600) == [old]
+        # the moment that its end set lies as far ahead as it is kept: let ten minutes pass
+        session.execute(update(Job).where(Job.id == brief).values(expires_at=moments.after(60 - 600)))
+        session.execute(update(Job).where(Job.id == long).values(expires_at=moments.after(3600 - 600)))
+        assert sweeps.expire_files(session) == [brief]
+        assert sweeps.expire_files(session) == []
     with database.reading() as session:
-        assert set(session.scalars(select(Job.id))) == {fresh, running.job_id}
+        events = queries.job_events(session, brief)
+        gone_at = {job.id: job.files_gone_at for job in session.scalars(select(Job))}
+    assert [(event.name, event.state) for event in events][-1] == ("files_expired", "canceled")
+    assert (gone_at[long], gone_at[waiting]) == (None, None)
+    assert gone_at[brief] is not None
+
+
+def test_no_job_that_has_not_ended_loses_its_files(database) -> None:
+    running, waiting = run_job(database).job_id, add_job(database)
+    with database.writing() as session:
+        session.execute(update(Job).values(expires_at=PAST))
+        assert sweeps.expire_files(session) == []
+    with database.reading() as session:
+        assert set(session.scalars(select(Job.files_gone_at))) == {None}
+    assert (state(database, running), state(database, waiting)) == ("running", "queued")
+
+
+def test_a_picture_that_is_gone_leaves_its_size(database) -> None:
+    claim = run_job(database)
+    size = {"width": 3, "height": 2, "bytes": 9, "format": "png", "partial": False}
+    with database.writing() as session:
+        jobs.succeed(session, claim, result={**size, "key": "jobs/a/1/result.png", "timelapse_key": "jobs/a/1/t.webp"})
+        session.execute(update(Job).values(expires_at=PAST))
+        sweeps.expire_files(session)
+    with database.reading() as session:
+        assert queries.job(session, claim.job_id).result == size
+
+
+def test_sweepers_at_work_together_take_each_jobs_files_once(database) -> None:
+    image = add_image(database)
+    ended = [add_job(database, image_id=image) for _ in range(20)]
+    with database.writing() as session:
+        for job_id in ended:
+            jobs.request_cancel(session, job_id)
+        session.execute(update(Job).values(expires_at=PAST))
+    found: list[str] = []
+
+    def sweep() -> None:
+        with database.writing() as session:
+            found.extend(sweeps.expire_files(session))
+
+    race(sweep, threads=6)
+    assert sorted(found) == sorted(ended)
+
+
+def test_jobs_are_forgotten_with_their_events_and_never_before_their_files(database) -> None:
+    old, fresh, kept, running = add_job(database), add_job(database), add_job(database), run_job(database)
+    with database.writing() as session:
+        for job_id in (old, fresh, kept):
+            jobs.request_cancel(session, job_id)
+        session.execute(update(Job).where(Job.id.in_([old, kept])).values(ended_at=PAST))
+        session.execute(update(Job).where(Job.id.in_([old, fresh])).values(files_gone_at=PAST))
+    with database.writing() as session:
+        assert sweeps.forget_jobs(session, history_s=3600) == [old]
+    with database.reading() as session:
+        assert set(session.scalars(select(Job.id))) == {fresh, kept, running.job_id}
         assert session.scalar(select(func.count()).where(JobEvent.job_id == old)) == 0
+
+
+def test_what_was_counted_long_ago_is_forgotten(database) -> None:
+    add_key(database)
+    days = {name: (clock.now() - timedelta(days=age)).date().isoformat() for name, age in (("kept", 39), ("old", 42))}
+    with database.writing() as session:
+        key_id = session.scalars(select(ApiKey.id)).one()
+        session.add_all(Usage(key_id=key_id, day=day, work=1.0) for day in days.values())
+        session.flush()
+        assert sweeps.forget_usage(session) == 1
+        assert list(session.scalars(select(Usage.day))) == [days["kept"]]
 
 
 def test_a_worker_that_arrives_twice_at_once_is_one(database) -> None:

@@ -16,6 +16,7 @@ from shared.progress import RedisProgress
 from shared.storage import attempt_key, image_key
 from tests.factories import add_image, add_job
 from tests.waiting import wait_until
+from worker.expiry import Expiry
 from worker.maintenance import Chore, Keeper
 from worker.maintenance import run as run_chores
 from worker.orphans import remove_orphans
@@ -70,7 +71,8 @@ def test_a_held_queue_is_released_once_storage_takes_a_file(keeper, database, st
         assert workers.queue(session).held_for is None
 
 
-def test_forgotten_jobs_leave_no_file(keeper, database, store) -> None:
+def test_what_is_left_of_jobs_past_their_time_is_no_file_then_no_row(settings, database, store) -> None:
+    expiry = Expiry(settings, database, store)
     job_id = add_job(database)
     held = claim(database, job_id)
     store.put(attempt_key(job_id, 1, "result.png"), b"picture")
@@ -79,10 +81,10 @@ def test_forgotten_jobs_leave_no_file(keeper, database, store) -> None:
     remove_orphans(database, store, older_than_s=0)
     assert store.exists(attempt_key(job_id, 1, "result.png"))
     with database.writing() as session:
-        session.execute(update(Job).values(ended_at=moments.after(-40 * 86_400)))
-    keeper.forget()
-    remove_orphans(database, store, older_than_s=0)
+        session.execute(update(Job).values(expires_at=moments.after(-1), ended_at=moments.after(-200 * 86_400)))
+    expiry.files()
     assert list(store.list("jobs/")) == []
+    expiry.forget()
     with database.reading() as session:
         assert session.scalar(select(func.count()).select_from(Job)) == 0
 
