@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from api.views import image_view, job_view
-from shared.db.models import Image, Job
+from shared.db.models import DEFAULT_RETENTION_S, Image, Job
 from shared.params import DEFAULT_PRESET, resolve
 from shared.states import State
 
@@ -41,7 +41,7 @@ def add(models: dict[str, Any]) -> None:
 def _examples() -> dict[str, Any]:
     job = job_view(_job()).model_dump(mode="json")
     return {
-        "ImageView": image_view(_image()).model_dump(mode="json"),
+        "ImageView": image_view(_image(), DEFAULT_RETENTION_S).model_dump(mode="json"),
         "JobView": job,
         "JobPage": {"jobs": [job], "next_cursor": None},
         "DryRunView": _dry_run(),

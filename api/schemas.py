@@ -130,6 +130,7 @@ class ImageView(BaseModel):
     format: Literal["jpeg", "png", "webp", "tiff"]
     bytes: int
     created_at: str
+    expires_at: str = Field(description="When it goes unless it is used again; never while a job that needs it waits.")
     links: dict[str, str]
 
 
@@ -163,6 +164,14 @@ class QueueView(BaseModel):
     waiting_for: Literal["turn", "paused", "no_worker", "no_worker_with_memory", "quota"]
 
 
+class EtaView(BaseModel):
+    """When a job is expected to end, learned from how long others took."""
+
+    p50_s: float = Field(description="Seconds that are enough at evens.")
+    p90_s: float = Field(description="Seconds that are enough nine times in ten.")
+    ends_at: str = Field(description="The moment that `p50_s` leads to.")
+
+
 class ErrorView(BaseModel):
     """Why a job failed."""
 
@@ -172,13 +181,14 @@ class ErrorView(BaseModel):
 
 
 class ResultView(BaseModel):
-    """The picture that came out; `partial` if the job ended before its last step."""
+    """The picture that came out; `partial` if the job ended before its last step, `expired` if its files are gone."""
 
     width: int
     height: int
     bytes: int
     format: str
     partial: bool
+    expired: bool
 
 
 class JobView(BaseModel):
@@ -207,6 +217,7 @@ class JobView(BaseModel):
     worker: str | None
     progress: ProgressView | None
     queue: QueueView | None
+    eta: EtaView | None = Field(description="Null once it has ended, and while nobody can say.")
     error: ErrorView | None
     result: ResultView | None
     created_at: str

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import timedelta
 
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
@@ -18,7 +19,7 @@ from api.problems import invalid, validated
 from api.schemas import JobRequest
 from api.services import Services
 from api.usecases import upload
-from shared import ids, logs
+from shared import clock, ids, logs
 from shared import sizes as sizes_of_scales
 from shared.costs import Estimate
 from shared.db import images, jobs, queries, quotas
@@ -30,6 +31,8 @@ from shared.states import TERMINAL, State
 
 log = logs.get(__name__)
 
+#: Promises that lie farther away are noted as this far, in seconds: a year.
+_FARTHEST_S = 365 * 86_400.0
 #: What a client asks for with a job, as columns.
 _ASKED_FOR = (
     "owner",
@@ -76,10 +79,11 @@ def submit(
 
     A `job_id` of the client's own choosing comes with the request's `fingerprint`; `IdTaken` if something has it.
     """
-    submission, sizes, _ = examine(services, submission)
+    submission, sizes, estimate = examine(services, submission)
     for file in submission.files.values():
         upload(services, file, submission.caller)
     job = _job(services, submission, sizes)
+    job.predicted_s = estimate.seconds if estimate else None
     if job_id is not None:
         job.id, job.place, job.fingerprint = job_id, job.id, fingerprint
     return _queued(services, submission.caller, job, sizes, note)
@@ -129,11 +133,21 @@ def _queued(services: Services, caller: Caller, job: Job, sizes: Sizes, note: No
     with services.database.writing("submit") as session:
         images.use(session, images_of(job))
         quotas.charge(session, caller.quota, work=work)
+        _promise(services, session, job)
         jobs.create(session, job)
         note(session, job)
     log.info("job_queued", job_id=job.id, preset=job.preset)
     services.dispatcher.nudge()
     return job
+
+
+def _promise(services: Services, session: Session, job: Job) -> None:
+    """Note when the job is expected to end, so that what came of it can be told."""
+    ends = services.forecaster.outlook(session, job).ends
+    if ends is not None:
+        now = clock.now()
+        job.promised_p50_at = now + timedelta(seconds=min(ends.p50_s, _FARTHEST_S))
+        job.promised_p90_at = now + timedelta(seconds=min(ends.p90_s, _FARTHEST_S))
 
 
 def _parsed(services: Services, caller: Caller, body: Mapping[str, object]) -> tuple[JobRequest, StyleParams]:
@@ -185,10 +199,13 @@ def _result_of(services: Services, job_id: str, caller: Caller) -> bytes:
         raise checks.mistake("/init_job", error.detail) from None
     if job.state != State.SUCCEEDED or not job.result:
         raise checks.mistake("/init_job", f"The job is {job.state}; only one that has succeeded can be a start.")
+    gone = checks.mistake("/init_job", "The job's picture is gone.")
+    if job.files_gone_at is not None:
+        raise gone
     try:
         return services.store.get(job.result["key"])
-    except NotFound:  # swept since its row was read, or lost
-        raise checks.mistake("/init_job", "The job's picture is gone.") from None
+    except NotFound:  # deleted since its row was read, or lost
+        raise gone from None
 
 
 def _job(services: Services, submission: Submission, sizes: Sizes) -> Job:

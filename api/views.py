@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any, Literal
+from datetime import timedelta
+from typing import Any
 
 from redis import RedisError
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from api import schemas
 from api.access import Caller
 from api.checks import Submission
 from api.services import Services
+from api.waiting import queue_view
+from shared import clock
 from shared.clock import rfc3339
 from shared.costs import Estimate
-from shared.db import queries, workers
+from shared.db import images, queries
 from shared.db.models import Image, Job
+from shared.forecasts import Forecast
 from shared.states import TERMINAL, State
 
 #: The shortest and the longest time between two polls that a client is asked for, in seconds.
 _POLL_S = (1, 30)
+#: Ends that lie farther away are shown as this far, in seconds: a year.
+_FARTHEST_S = 365 * 86_400.0
 
 
-def image_view(image: Image) -> schemas.ImageView:
-    """Show an image."""
+def image_view(image: Image, retention_s: float) -> schemas.ImageView:
+    """Show an image, which is kept that long after its last use."""
     path = f"/v1/images/{image.id}"
     return schemas.ImageView(
         id=image.id,
@@ -34,12 +39,13 @@ def image_view(image: Image) -> schemas.ImageView:
         format=image.format,
         bytes=image.size_bytes,
         created_at=str(rfc3339(image.created_at)),
+        expires_at=str(rfc3339(image.last_used_at + timedelta(seconds=images.kept_s(retention_s)))),
         links={"self": path, "content": f"{path}/content"},
     )
 
 
 def job_view(
-    job: Job, *, live: dict[str, Any] | None = None, queue: schemas.QueueView | None = None
+    job: Job, *, live: dict[str, Any] | None = None, queue: schemas.QueueView | None = None, eta: Forecast | None = None
 ) -> schemas.JobView:
     """Show a job, with its live progress if it runs and its place in line if it waits."""
     return schemas.JobView(
@@ -66,8 +72,9 @@ def job_view(
         worker=job.worker,
         progress=_progress(live or job.progress),
         queue=queue,
+        eta=_eta_view(eta),
         error=_error(job),
-        result=schemas.ResultView.model_validate(job.result) if job.result else None,
+        result=_result(job),
         created_at=str(rfc3339(job.created_at)),
         started_at=rfc3339(job.started_at),
         ended_at=rfc3339(job.ended_at),
@@ -100,14 +107,19 @@ def current_job(services: Services, job_id: str, caller: Caller) -> schemas.JobV
     """Show a job as it is now: from Redis while it runs, from the database otherwise."""
     with services.database.reading() as session:
         job = queries.job(session, job_id, owner=caller.sees)
-        queue = _queue_view(session, job) if job.state == State.QUEUED else None
-    live = _live_step(services, job_id) if job.state == State.RUNNING else None
-    return job_view(job, live=live, queue=queue)
+        if job.state == State.QUEUED:
+            outlook = services.forecaster.outlook(session, job)
+            return job_view(job, queue=queue_view(services, session, job, outlook), eta=outlook.ends)
+        if job.state in TERMINAL:
+            return job_view(job)
+        live = _live_step(services, job_id) or job.progress
+        eta = services.forecaster.left(session, job, live["eta_s"]) if live else None
+    return job_view(job, live=live, eta=eta)
 
 
 def retry_after_s(view: schemas.JobView) -> int:
     """Say when to look again: about when a running job ends, within reason."""
-    eta_s = view.progress.eta_s if view.progress else 0
+    eta_s = view.eta.p50_s if view.eta else view.progress.eta_s if view.progress else 0
     shortest, longest = _POLL_S
     return max(shortest, min(longest, math.ceil(eta_s)))
 
@@ -123,6 +135,12 @@ def _progress(step: dict[str, Any] | None) -> schemas.ProgressView | None:
     return schemas.ProgressView(**step, fraction=step["step"] / step["total"]) if step else None
 
 
+def _result(job: Job) -> schemas.ResultView | None:
+    if not job.result:
+        return None
+    return schemas.ResultView.model_validate({**job.result, "expired": job.files_gone_at is not None})
+
+
 def _error(job: Job) -> schemas.ErrorView | None:
     if job.error_code is None:
         return None
@@ -131,8 +149,10 @@ def _error(job: Job) -> schemas.ErrorView | None:
 
 def _links(job: Job) -> dict[str, str]:
     path = f"/v1/jobs/{job.id}"
-    links = {"self": path, **{name: f"{path}/{name}" for name in ("events", "preview", "losses")}}
-    if job.result:
+    links = {"self": path, "events": f"{path}/events"}
+    if job.files_gone_at is None:
+        links |= {name: f"{path}/{name}" for name in ("preview", "losses")}
+    if job.result and job.files_gone_at is None:
         film = ("timelapse",) if "timelapse_key" in job.result else ()
         links |= {name: f"{path}/{name}" for name in ("result", "manifest", *film)}
     if job.state in TERMINAL:
@@ -142,16 +162,13 @@ def _links(job: Job) -> dict[str, str]:
     return links
 
 
-def _queue_view(session: Session, job: Job) -> schemas.QueueView:
-    position = queries.queue_position(session, job)
-    return schemas.QueueView(position=position, eta_s=None, waiting_for=_waiting_for(session))
-
-
-def _waiting_for(session: Session) -> Literal["paused", "no_worker", "turn"]:
-    queue = workers.queue(session)
-    if queue.paused_at or queue.held_for:
-        return "paused"
-    return "turn" if workers.willing_count(session) else "no_worker"
+def _eta_view(forecast: Forecast | None) -> schemas.EtaView | None:
+    if forecast is None:
+        return None
+    ends_at = clock.now() + timedelta(seconds=min(forecast.p50_s, _FARTHEST_S))
+    return schemas.EtaView(
+        p50_s=round(forecast.p50_s, 1), p90_s=round(forecast.p90_s, 1), ends_at=str(rfc3339(ends_at))
+    )
 
 
 def await_change(services: Services, job_id: str, caller: Caller, timeout_s: float) -> None:

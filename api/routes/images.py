@@ -43,7 +43,7 @@ _FILE = {"type": "object", "properties": {"file": BINARY}, "required": ["file"]}
 def upload() -> tuple[Response, int]:
     """Keep an uploaded image."""
     image, is_new = usecases.upload(services(), checks.inspect(services(), uploads.image_bytes(request)), caller())
-    response = Response(image_view(image).model_dump_json(), content_type="application/json")
+    response = _described(image)
     response.headers["Location"] = f"/v1/images/{image.id}"
     return response, 201 if is_new else 200
 
@@ -52,7 +52,7 @@ def upload() -> tuple[Response, int]:
 @operation("Describe an image", access=Access.READ, returns=ImageView, errors=(errors.NotFound,))
 def show(image_id: str) -> Response:
     """Describe an image."""
-    return Response(image_view(_image(image_id)).model_dump_json(), content_type="application/json")
+    return _described(_image(image_id))
 
 
 @blueprint.get("/<image_id>/content")
@@ -70,6 +70,11 @@ def content(image_id: str) -> Response:
     response.headers["Content-Disposition"] = f'attachment; filename="{name}.{image.format}"'
     response.headers["Content-Security-Policy"] = "sandbox; default-src 'none'"
     return response
+
+
+def _described(image: Image) -> Response:
+    view = image_view(image, services().settings.retention_s)
+    return Response(view.model_dump_json(), content_type="application/json")
 
 
 def _image(image_id: str) -> Image:

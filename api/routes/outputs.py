@@ -19,6 +19,7 @@ from api.openapi import BINARY, given, operation
 from api.schemas import LossColumns
 from api.services import Services, services
 from shared import errors, images
+from shared.clock import rfc3339
 from shared.db import queries
 from shared.db.models import Job
 from shared.states import TERMINAL, State
@@ -62,10 +63,15 @@ def follow(job_id: str) -> Response:
 
 
 @blueprint.get("/preview")
-@operation("Fetch the newest frame", access=Access.READ, returns={"image/jpeg": BINARY}, errors=(errors.NotFound,))
+@operation(
+    "Fetch the newest frame",
+    access=Access.READ,
+    returns={"image/jpeg": BINARY},
+    errors=(errors.NotFound, errors.ResultExpired),
+)
 def preview(job_id: str) -> Response:
     """Send the newest frame: live while the job runs, the picture made small after."""
-    job = _job(job_id)
+    job = _unexpired(_job(job_id))
     try:
         data = services().progress.preview(job_id)
     except RedisError:
@@ -81,10 +87,15 @@ def preview(job_id: str) -> Response:
 
 
 @blueprint.get("/losses")
-@operation("Fetch every step's losses as columns", access=Access.READ, returns=LossColumns, errors=(errors.NotFound,))
+@operation(
+    "Fetch every step's losses as columns",
+    access=Access.READ,
+    returns=LossColumns,
+    errors=(errors.NotFound, errors.ResultExpired),
+)
 def losses(job_id: str) -> Response:
     """Send the losses: from storage if the job left a picture, from Redis otherwise."""
-    job = _job(job_id)
+    job = _unexpired(_job(job_id))
     if job.result:
         return Response(_stored(job, "losses_key"), content_type="application/json")
     try:
@@ -102,7 +113,7 @@ def losses(job_id: str) -> Response:
     returns={f"image/{name}": BINARY for name in _FORMATS},
     query={"format": given("jpeg shows on white what is transparent.", type="string", enum=_FORMATS, default="png")},
     headers=("If-None-Match", "Range"),
-    errors=(errors.NotFound, errors.NotFinished, errors.NoResult, errors.InvalidParams),
+    errors=(errors.NotFound, errors.NotFinished, errors.NoResult, errors.ResultExpired, errors.InvalidParams),
 )
 def result(job_id: str) -> Response:
     """Send the picture, whole or a range of it."""
@@ -119,7 +130,7 @@ def result(job_id: str) -> Response:
     access=Access.READ,
     returns={"image/webp": BINARY},
     headers=("If-None-Match", "Range"),
-    errors=(errors.NotFound, errors.NotFinished, errors.NoResult),
+    errors=(errors.NotFound, errors.NotFinished, errors.NoResult, errors.ResultExpired),
 )
 def timelapse(job_id: str) -> Response:
     """Send the animation, whole or a range of it."""
@@ -134,7 +145,7 @@ def timelapse(job_id: str) -> Response:
     "Fetch the provenance: everything that decided the picture",
     access=Access.READ,
     returns={"application/json": {"type": "object"}},
-    errors=(errors.NotFound, errors.NotFinished, errors.NoResult),
+    errors=(errors.NotFound, errors.NotFinished, errors.NoResult, errors.ResultExpired),
 )
 def manifest(job_id: str) -> Response:
     """Send the manifest."""
@@ -146,15 +157,22 @@ def _job(job_id: str) -> Job:
         return queries.job(session, job_id, owner=caller().sees)
 
 
+def _unexpired(job: Job) -> Job:
+    """Return a job whose files are kept; raise `ResultExpired` for another."""
+    if job.files_gone_at is not None:
+        raise errors.ResultExpired(f"The job's files were kept until {rfc3339(job.expires_at)}.")
+    return job
+
+
 def _finished(job_id: str) -> Job:
-    """Return a job that has left a picture; raise `NotFinished` before, `NoResult` if it never will."""
+    """Return a job whose picture is there; raise `NotFinished`, `NoResult` if there never is one, `ResultExpired`."""
     job = _job(job_id)
     if job.state not in TERMINAL:
         raise errors.NotFinished(f"The job is {job.state}; its result comes when it has ended.", state=job.state)
     if not job.result:
         reason = f": {job.error_code}" if job.state == State.FAILED else ""
         raise errors.NoResult(f"The job has {job.state} without a picture{reason}.", state=job.state)
-    return job
+    return _unexpired(job)
 
 
 def _sent(job: Job, format_name: str, read: Callable[[Job], bytes], part: str = "") -> Response:
@@ -175,7 +193,11 @@ def _encoded(job: Job, format_name: str) -> bytes:
 
 def _stored(job: Job, key: str) -> bytes:
     assert job.result is not None
-    return services().store.get(job.result[key])
+    try:
+        return services().store.get(job.result[key])
+    except errors.NotFound:
+        _unexpired(_job(job.id))  # its files may have gone since its row was read
+        raise
 
 
 def _streamed(found: Services, job: Job, last_id: str | None) -> Iterator[str]:
