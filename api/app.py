@@ -12,7 +12,8 @@ import structlog
 from flask import Flask, Response, g, request
 
 from api import auth, problems
-from api.routes import images, jobs, keys, operators, outputs, system, webhooks
+from api import metrics as api_metrics
+from api.routes import images, jobs, keys, metrics, operators, outputs, system, webhooks
 from api.services import open_services
 from shared import ids
 from shared.settings import Settings
@@ -37,9 +38,10 @@ def create_app(settings: Settings | None = None) -> Flask:
     )
     app.extensions["atelier"] = open_services(settings)
     problems.register(app)
-    for resource in (images, jobs, keys, operators, outputs, system, webhooks):
+    for resource in (images, jobs, keys, metrics, operators, outputs, system, webhooks):
         app.register_blueprint(resource.blueprint)
     app.before_request(_begin)
+    api_metrics.register(app, app.extensions["atelier"])
     auth.register(app)
     app.after_request(_finish)
     return app

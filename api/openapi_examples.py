@@ -72,6 +72,7 @@ def _examples() -> dict[str, Any]:
         },
         "StyleParams": {"size": 768, "steps": 30, "colors": "luminance"},
         **_of_keys(),
+        **_of_webhooks(job),
     }
 
 
@@ -93,6 +94,33 @@ def _of_keys() -> dict[str, Any]:
         "KeyView": key,
         "NewKeyView": {**key, "key": "atl_k7f3a9c2d1e0b_shown-once"},
         "KeyPage": {"keys": [key], "next_cursor": None},
+    }
+
+
+def _of_webhooks(job: dict[str, Any]) -> dict[str, Any]:
+    path = "/v1/webhooks/deliveries/01a20751-7d0c-7e11-8a6f-5b1d3c2e4f60"
+    delivery = {
+        "id": path.rpartition("/")[2],
+        "owner": "shop",
+        "url": "https://shop.example/atelier",
+        "event": "job.succeeded",
+        "subject_id": _JOB_ID,
+        "state": "delivered",
+        "attempts": 1,
+        "next_at": None,
+        "log": [{"at": _MADE, "status": 204, "error": None, "ms": 83}],
+        "created_at": _MADE,
+        "ended_at": _MADE,
+        "links": {"self": path, "redeliver": f"{path}/redeliver"},
+    }
+    told = {
+        name: job[name] for name in ("id", "state", "owner", "label", "metadata", "result", "created_at", "ended_at")
+    }
+    return {
+        "DeliveryView": delivery,
+        "DeliveryPage": {"deliveries": [delivery], "next_cursor": None},
+        "SecretView": {"secret": "whsec_c2VjcmV0IHRoYXQgaXMgbm9uZQ==", "previous_until": None},
+        "WebhookView": {"type": "job.succeeded", "timestamp": _MADE, "data": told},
     }
 
 

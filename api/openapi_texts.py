@@ -16,7 +16,7 @@ Every refusal is `application/problem+json` (RFC 9457) with a stable `code`; tho
 `Retry-After`. Every answer has an `X-Request-ID`, which is the client's own if it sends one."""
 INFO = {"title": "Atelier", "version": "1", "summary": SUMMARY, "description": DESCRIPTION}
 
-KEYS = "An API key. `atelier keys create` makes the first one; operators make others here."
+KEYS = "`atelier keys create` makes the first key; operators make others by `POST /v1/keys`."
 
 TAGS = [
     {"name": name, "description": text}

@@ -7,6 +7,7 @@ from threading import BoundedSemaphore
 
 from flask import current_app
 
+from api.etas import Forecaster
 from api.live import Hub
 from api.rate_limits import RateLimits
 from shared import progress
@@ -36,6 +37,7 @@ class Services:
     #: For followers of jobs.
     hub: Hub
     rate_limits: RateLimits
+    forecaster: Forecaster
     #: One permit for each event stream and long poll, so that these never take every thread.
     streams: BoundedSemaphore = field(repr=False)
 
@@ -53,6 +55,7 @@ def open_services(settings: Settings) -> Services:
         progress=RedisProgress(progress.connect(settings.redis_url, timeout_s=_REQUEST_REDIS_S)),
         hub=Hub(database, live, streams),
         rate_limits=RateLimits(settings.redis_url, settings.requests_per_min),
+        forecaster=Forecaster(),
         streams=streams,
     )
 

@@ -46,6 +46,7 @@ _ASKED_FOR = (
     "priority",
     "label",
     "annotations",
+    "predicted_s",
     "webhook",
     "time_limit_s",
     "retention_s",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any, cast
 
-from flask import Blueprint, Response, current_app, json, redirect, render_template
+from flask import Blueprint, Response, current_app, json, redirect, render_template, request
 from redis import RedisError
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -55,17 +56,20 @@ def ready() -> tuple[Response, int]:
 @public
 def specification() -> Response:
     """Send the OpenAPI document."""
-    return Response(json.dumps(openapi.document(current_app)), content_type="application/json")
+    return Response(json.dumps(_document()), content_type="application/json")
 
 
 @blueprint.get("/docs")
 @public
 def docs() -> str:
     """Show the documentation, made from the same declarations."""
+    document = _document()
     kinds = [(problems.status_of(kind).value, kind) for kind in errors.subclasses()]
     return render_template(
         "docs.html",
-        document=openapi.document(current_app),
+        document=document,
+        groups=_groups(document),
+        root=request.url_root.rstrip("/"),
         params=StyleParams.model_json_schema()["properties"],
         presets=openapi.presets(),
         errors=sorted(kinds, key=lambda pair: (pair[0], pair[1].code)),
@@ -77,6 +81,24 @@ def docs() -> str:
 def home() -> AnyResponse:
     """Send a first-time visitor to the documentation."""
     return redirect("/docs")
+
+
+def _document() -> dict[str, Any]:
+    """Return the description, which is made once: the routes stay as they are."""
+    made = current_app.extensions.get("atelier_description")
+    if made is None:
+        made = current_app.extensions["atelier_description"] = openapi.document(current_app)
+    return cast("dict[str, Any]", made)
+
+
+def _groups(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """Sort the operations by what they are about."""
+    calls = [
+        {"path": path, "method": method, **described}
+        for path, methods in document["paths"].items()
+        for method, described in methods.items()
+    ]
+    return [{**tag, "calls": [call for call in calls if tag["name"] in call["tags"]]} for tag in document["tags"]]
 
 
 def _tried(check: Callable[[], object]) -> PartView:

@@ -10,10 +10,11 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import Select, func, or_, select, union_all
+from sqlalchemy import Select, func, select, union_all
 from sqlalchemy.orm import Session
 
 from shared import ids
+from shared.db import moments
 from shared.db.models import Image, ImageOwner, Job, JobEvent
 from shared.errors import NotFound
 from shared.states import State
@@ -105,11 +106,17 @@ def images(session: Session, image_ids: Collection[str], *, owner: str | None = 
     return {image.id: image for image in session.scalars(query)}
 
 
-def queue_position(session: Session, waiting: Job) -> int:
-    """Return a queued job's place in line, counted from 1."""
-    ahead = or_(Job.priority > waiting.priority, (Job.priority == waiting.priority) & (Job.place < waiting.place))
-    query = select(func.count()).select_from(Job).where(Job.state == State.QUEUED, ahead)
-    return (session.scalar(query) or 0) + 1
+def running_left_s(session: Session, limit: int = 200) -> list[float]:
+    """Return how long each running job says that it still takes, in seconds; 0 before its first step."""
+    running = select(Job.progress).where(Job.state == State.RUNNING).limit(limit)
+    return [float((progress or {}).get("eta_s") or 0.0) for progress in session.scalars(running)]
+
+
+def ended_since(session: Session, seconds: float) -> dict[tuple[str, str], int]:
+    """Count the jobs that ended within so many seconds, by state and code of error."""
+    code = func.coalesce(Job.error_code, "")
+    query = select(Job.state, code, func.count()).where(Job.ended_at > moments.after(-seconds))
+    return {(state, error): count for state, error, count in session.execute(query.group_by(Job.state, code))}
 
 
 def backlog(session: Session) -> Backlog:

@@ -31,13 +31,6 @@ def test_a_listing_is_filtered_by_state_and_label(database) -> None:
     assert [job.id for job in found] == [wanted]
 
 
-def test_the_queue_goes_by_priority_and_then_by_age(database) -> None:
-    first, second, urgent = add_job(database), add_job(database), add_job(database, priority=5)
-    with database.reading() as session:
-        places = [queries.queue_position(session, queries.job(session, job_id)) for job_id in (first, second, urgent)]
-    assert places == [2, 3, 1]
-
-
 def test_known_images_are_told_from_unknown_ones(database) -> None:
     known = add_image(database)
     with database.reading() as session:

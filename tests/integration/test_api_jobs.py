@@ -19,7 +19,7 @@ FIELDS = {
     "id", "owner", "state", "preset", "params", "weights", "content", "styles", "init_image", "priority", "label",
     "metadata", "batch_id", "retry_of", "attempt", "retry_at", "start_by", "time_limit_s", "retention_s", "webhook",
     "worker", "progress",
-    "queue", "error", "result", "created_at", "started_at", "ended_at", "expires_at", "links",
+    "queue", "eta", "error", "result", "created_at", "started_at", "ended_at", "expires_at", "links",
 }  # fmt: skip
 
 

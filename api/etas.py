@@ -1,0 +1,73 @@
+"""When a job starts and ends, as far as anybody can say: at evens and nine times in ten.
+
+What recent jobs took is read once in some seconds for all requests of this process.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from sqlalchemy.orm import Session
+
+from shared.db import forecasts, queries, workers
+from shared.db.models import Job
+from shared.forecasts import Experience, Forecast
+
+#: Jobs learned from, and how long that holds, in seconds.
+_SAMPLES, _FRESH_S = 500, 5.0
+
+
+class Outlook(NamedTuple):
+    """A waiting job's place in line, counted from 1, and when it starts and ends; None where nobody can say."""
+
+    position: int
+    starts: Forecast | None
+    ends: Forecast | None
+
+
+class Forecaster:
+    """Forecasts for one process; any number of threads may ask."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Know nothing yet."""
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._learned_at = float("-inf")
+        self._experience = Experience(())
+
+    def outlook(self, session: Session, job: Job) -> Outlook:
+        """Say when a job that waits, or is about to, starts and ends."""
+        ahead = forecasts.ahead(session, job.owner, job.priority, job.place or job.id)
+        takes = self.takes(session, job)
+        if ahead.seconds is None and ahead.jobs:
+            return Outlook(ahead.jobs + 1, None, None)
+        willing = max(1, workers.willing_count(session))
+        running_s = queries.running_left_s(session)
+        like = self.takes(session, job, (ahead.seconds or 0.0) / ahead.jobs) if ahead.jobs else None
+        wait = like.times(ahead.jobs / willing) if like else Forecast(0.0, 0.0)
+        left_s = sum(running_s) / willing if len(running_s) >= willing or ahead.jobs else 0.0
+        starts = wait + Forecast(left_s, left_s)
+        return Outlook(ahead.jobs + 1, starts, starts + takes if takes else None)
+
+    def takes(self, session: Session, job: Job, predicted_s: float | None = None) -> Forecast | None:
+        """Say how long painting a job takes, or one like it that was predicted to take that long."""
+        experience = self._learned(session)
+        given = job.predicted_s if predicted_s is None else predicted_s
+        return experience.forecast(job.preset, int(job.params.get("size", 0)), given)
+
+    def left(self, session: Session, job: Job, eta_s: float) -> Forecast:
+        """Say how long a running job still takes, when its engine says `eta_s`."""
+        whole = self.takes(session, job)
+        spread = whole.p90_s / whole.p50_s if whole and whole.p50_s else 1.5
+        return Forecast(eta_s, eta_s * spread)
+
+    def _learned(self, session: Session) -> Experience:
+        with self._lock:
+            if self._clock() - self._learned_at < _FRESH_S:
+                return self._experience
+            self._learned_at = self._clock()
+        self._experience = Experience(forecasts.samples(session, _SAMPLES))
+        return self._experience

@@ -1,0 +1,134 @@
+"""What the whole does, for Prometheus: asked of the database at each scrape, and counted in this process.
+
+Limits: counts of requests are this process's own; with several processes on one address a scrape meets one of them.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from flask import Flask, Response, g, request
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from api.services import Services
+from api.views_operators import workers_view
+from shared import clock
+from shared.db import deliveries, forecasts, queries
+from shared.forecasts import quantile
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+#: Recent jobs that quantiles and accuracy are about, and the time that counts are about, in seconds.
+_RECENT, _HOUR_S = 500, 3600.0
+_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+
+class Metrics:
+    """The registry of one process."""
+
+    def __init__(self, services: Services) -> None:
+        """Ask the services at each scrape."""
+        self._services = services
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+        self._requests = Histogram(
+            "atelier_request_seconds",
+            "Time from a request to its answer, by route; a stream's is its life.",
+            ("method", "route", "status"),
+            buckets=_BUCKETS,
+            registry=self._registry,
+        )
+
+    def text(self) -> bytes:
+        """Return all metrics as they are now."""
+        return generate_latest(self._registry)
+
+    def observe(self, response: Response) -> Response:
+        """Count a request that is answered."""
+        began_at = g.get("began_at")
+        if began_at is not None:
+            route = request.url_rule.rule if request.url_rule else "none"
+            labels = (request.method, route, f"{response.status_code // 100}xx")
+            self._requests.labels(*labels).observe(time.perf_counter() - began_at)
+        return response
+
+    def describe(self) -> Iterator[Metric]:
+        """Name nothing ahead of a scrape, which would ask the database while the process starts."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        """Ask what there is to know."""
+        with self._services.database.reading() as session:
+            backlog = queries.backlog(session)
+            ended = queries.ended_since(session, _HOUR_S)
+            recent = forecasts.recent_times(session, _RECENT)
+            promises = forecasts.promises(session, _RECENT)
+            pending = deliveries.pending_count(session)
+        waiting_s = (clock.now() - backlog.oldest_at).total_seconds() if backlog.oldest_at else 0.0
+        yield _gauge("jobs_queued", "Jobs that wait.", backlog.queued)
+        yield _gauge("jobs_running", "Jobs that are being painted.", backlog.running)
+        yield _gauge("oldest_waiting_seconds", "Age of the oldest waiting job.", max(0.0, waiting_s))
+        yield _by("jobs_ended_last_hour", "Jobs that ended within an hour.", ("state", "code"), ended)
+        yield _quantiles("wait_seconds", "Time from submission to the first step of recent jobs.", recent.waits_s)
+        yield _quantiles("run_seconds", "Time that recent jobs took to paint.", recent.runs_s)
+        yield from _accuracy(promises)
+        yield _gauge("webhook_deliveries_pending", "Deliveries still to be made.", pending)
+        states: dict[tuple[str, ...], float] = {}
+        for worker in workers_view(self._services).workers:
+            states[worker.state,] = states.get((worker.state,), 0) + 1
+        yield _by("workers", "Painting workers.", ("state",), states)
+
+
+def register(app: Flask, services: Services) -> None:
+    """Count the requests of `app`."""
+    metrics = app.extensions["atelier_metrics"] = Metrics(services)
+    app.before_request(_begin)
+    app.after_request(metrics.observe)
+
+
+def _begin() -> None:
+    g.began_at = time.perf_counter()
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"atelier_{name}", text, value=value)
+
+
+def _by(name: str, text: str, labels: tuple[str, ...], values: Any) -> Metric:
+    family = GaugeMetricFamily(f"atelier_{name}", text, labels=labels)
+    for key, value in values.items():
+        family.add_metric([str(part) for part in key], value)
+    return family
+
+
+def _quantiles(name: str, text: str, values: list[float]) -> Metric:
+    family = GaugeMetricFamily(f"atelier_{name}", text, labels=("quantile",))
+    for share in (0.5, 0.9, 0.99) if values else ():
+        family.add_metric([str(share)], quantile(values, share))
+    return family
+
+
+def _accuracy(promises: list[forecasts.Promise]) -> Iterator[Metric]:
+    """Say how right the promises were: a half should end before the first moment, nine in ten before the second."""
+    kept = GaugeMetricFamily(
+        "atelier_eta_kept_ratio", "Share of recent jobs that ended by the time promised.", labels=("promise",)
+    )
+    error = GaugeMetricFamily("atelier_eta_error_ratio", "Median of how wrong the p50 promise was, over the real time.")
+    if promises:
+        for name, in_time in (
+            ("p50", [each.ended_at <= each.p50_at for each in promises]),
+            ("p90", [each.ended_at <= each.p90_at for each in promises]),
+        ):
+            kept.add_metric([name], sum(in_time) / len(in_time))
+        error.add_metric([], statistics.median(_wrong(each) for each in promises))
+    yield kept
+    yield error
+    yield CounterMetricFamily("atelier_eta_judged", "Recent jobs that promises were made of.", value=len(promises))
+
+
+def _wrong(promise: forecasts.Promise) -> float:
+    real_s = max(0.001, (promise.ended_at - promise.created_at).total_seconds())
+    return abs((promise.p50_at - promise.ended_at).total_seconds()) / real_s

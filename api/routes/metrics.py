@@ -1,0 +1,24 @@
+"""Metrics, for Prometheus, which can send a key like any other client."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, current_app
+
+from api.access import Access
+from api.metrics import CONTENT_TYPE
+from api.openapi import operation
+from shared import errors
+
+blueprint = Blueprint("metrics", __name__)
+
+
+@blueprint.get("/metrics")
+@operation(
+    "Show metrics as Prometheus reads them",
+    access=Access.OVERSEE,
+    returns={"text/plain": {"type": "string"}},
+    errors=(errors.DatabaseUnavailable,),
+)
+def metrics() -> Response:
+    """Show the metrics of the system, and of this process."""
+    return Response(current_app.extensions["atelier_metrics"].text(), content_type=CONTENT_TYPE)

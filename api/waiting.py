@@ -1,0 +1,52 @@
+"""Why a job waits, its place in line, and when it is expected to start."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from sqlalchemy.orm import Session
+
+from api import estimates, schemas
+from api.checks import Sizes
+from api.etas import Outlook
+from api.services import Services
+from shared.db import queries, workers
+from shared.db.models import Job
+from shared.errors import InvalidParams, TooLarge
+from shared.params import StyleParams
+
+Reason = Literal["turn", "paused", "no_worker", "no_worker_with_memory", "quota"]
+
+
+def queue_view(services: Services, session: Session, job: Job, outlook: Outlook) -> schemas.QueueView:
+    """Show where a queued job stands."""
+    reason = _reason(services, session, job)
+    starts_s = outlook.starts.p50_s if outlook.starts and reason == "turn" else None
+    return schemas.QueueView(
+        position=outlook.position, eta_s=None if starts_s is None else round(starts_s, 1), waiting_for=reason
+    )
+
+
+def _reason(services: Services, session: Session, job: Job) -> Reason:
+    queue = workers.queue(session)
+    if queue.paused_at or queue.held_for:
+        return "paused"
+    if not workers.willing_count(session):
+        return "no_worker"
+    return "turn" if _fits(services, session, job) else "no_worker_with_memory"
+
+
+def _fits(services: Services, session: Session, job: Job) -> bool:
+    """Say whether a live worker can hold the job; one whose pictures are gone is not held up by memory."""
+    wanted = [job.content_id, *(style["image"] for style in job.styles)]
+    found = queries.images(session, set(wanted))
+    if len(found) < len(set(wanted)):
+        return True
+    content, *styles = [(found[image_id].height, found[image_id].width) for image_id in wanted]
+    try:
+        estimates.estimate(services, StyleParams.model_validate(job.params), Sizes(content, styles))
+    except TooLarge:
+        return False
+    except InvalidParams:
+        return True
+    return True
