@@ -11,7 +11,7 @@ import re
 import structlog
 from flask import Flask, Response, g, request
 
-from api import auth, problems
+from api import access_log, auth, problems
 from api import metrics as api_metrics
 from api.routes import images, jobs, keys, metrics, operators, outputs, system, webhooks
 from api.services import open_services
@@ -38,6 +38,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     )
     app.extensions["atelier"] = open_services(settings)
     problems.register(app)
+    access_log.register(app)
     for resource in (images, jobs, keys, metrics, operators, outputs, system, webhooks):
         app.register_blueprint(resource.blueprint)
     app.before_request(_begin)

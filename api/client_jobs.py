@@ -45,7 +45,12 @@ class Jobs(Connection):
         """Upload an encoded picture; the same bytes always get the same id."""
         data = image.read_bytes() if isinstance(image, Path) else image
         headers = {"Content-Type": "application/octet-stream"}  # the server looks at the bytes, not at the name
-        return self._make(Image, _IMAGES, content=data, headers=headers)
+        try:
+            return self._make(Image, _IMAGES, content=data, headers=headers)
+        except ApiProblem as problem:
+            if not isinstance(image, Path) or problem.status in (401, 403):
+                raise
+            raise problem.about(str(image)) from problem  # say which of the pictures it was
 
     def image(self, image_id: str) -> Image:
         """Describe an uploaded picture; a problem `not_found` if the server has none of that id."""
@@ -182,11 +187,4 @@ class Jobs(Connection):
         return Follower(open_stream, attempts=_STREAM_ATTEMPTS, sleep=self._sleep, heard=watch_time)
 
     def _image_id(self, source: Source) -> str:
-        if isinstance(source, str):
-            return source
-        try:
-            return self.upload(source).id
-        except ApiProblem as problem:
-            if not isinstance(source, Path):
-                raise
-            raise problem.about(str(source)) from problem  # say which of the pictures it was
+        return source if isinstance(source, str) else self.upload(source).id

@@ -31,6 +31,11 @@ def format_of(path: Path) -> str:
 def check_writable(path: Path) -> None:
     """Raise `UnwritableOutput` unless a picture can be written to `path`; its folder is made if missing."""
     format_of(path)
+    check_place(path)
+
+
+def check_place(path: Path) -> None:
+    """Raise `UnwritableOutput` unless any file can be written to `path`; its folder is made if missing."""
     if path.is_dir():
         raise UnwritableOutput(f"{path} is a folder; name a file in it.")
     try:

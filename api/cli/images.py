@@ -9,6 +9,7 @@ import click
 from api.cli.connection import connect, url_option
 from api.cli.following import json_option, print_json, say
 from api.cli.layout import print_sheet
+from api.outputs import check_place
 
 _image_id = click.argument("image_id", metavar="ID")
 
@@ -55,6 +56,7 @@ def show(image_id: str, url: str | None, *, as_json: bool) -> None:
 @url_option
 def fetch(image_id: str, out: Path, url: str | None) -> None:
     """Write a picture to FILE, byte for byte as it was uploaded."""
+    check_place(out)
     with connect(url) as client:
         client.fetch_image(image_id, out)
     say(f"Wrote {out}.")

@@ -17,7 +17,7 @@ from api.cli.bar import step_text
 from api.cli.connection import connect, url_option
 from api.cli.following import json_option, print_json, say
 from api.client_models import Event
-from api.outputs import check_writable, write_whole
+from api.outputs import check_place, check_writable, write_whole
 
 _job_id = click.argument("job_id", metavar="ID")
 _file = click.option(
@@ -44,7 +44,7 @@ def result(job_id: str, out: Path, url: str | None) -> None:
 def timelapse(job_id: str, out: Path, url: str | None) -> None:
     """Write the painting as it formed, an animated WebP, of a job that was submitted with --timelapse."""
     _check_ending(out, ".webp")
-    check_writable(out)
+    check_place(out)
     with connect(url) as client:
         client.download_timelapse(job_id, out)
     say(f"Wrote {out}.")
@@ -58,7 +58,7 @@ def preview(job_id: str, out: Path | None, url: str | None) -> None:
     """Show the newest frame of a job on the terminal, or write it to FILE, or, a JPEG, to what reads it."""
     if out:
         _check_ending(out, ".jpg", ".jpeg")
-        check_writable(out)
+        check_place(out)
     with connect(url) as client:
         frame = client.preview(job_id)
     if out:

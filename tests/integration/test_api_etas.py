@@ -80,7 +80,7 @@ def test_metrics_tell_the_queue_the_ends_and_whether_promises_were_kept(app, cli
             promise = clock.now() + timedelta(seconds=-60 if late else 60)
             values = {"promised_p50_at": promise, "promised_p90_at": clock.now() + timedelta(seconds=90)}
             session.execute(update(Job).where(Job.id == held.job_id).values(**values))
-    client.get("/v1/jobs")
+    client.get("/v1/queue")
     told = client.get("/metrics")
     assert told.content_type.startswith("text/plain")
     lines = set(told.text.splitlines())
@@ -91,6 +91,6 @@ def test_metrics_tell_the_queue_the_ends_and_whether_promises_were_kept(app, cli
         'atelier_eta_kept_ratio{promise="p90"} 1.0',
         "atelier_eta_judged_total 2.0",
         'atelier_workers{state="idle"} 1.0',
-        'atelier_request_seconds_count{method="GET",route="/v1/jobs",status="2xx"} 1.0',
+        'atelier_request_seconds_count{method="GET",route="/v1/queue",status="2xx"} 1.0',
     } <= lines
     assert client_with(app, add_key(database, "viewer")).get("/metrics").status_code == 200

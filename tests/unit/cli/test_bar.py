@@ -77,3 +77,23 @@ def test_a_terminal_shows_the_last_step_when_it_ends() -> None:
     written = lines_of([step(1), step(100, 2, eta_s=0), Event("", "end", {"state": "canceled"})], [], terminal=True)
     assert "canceled" in written
     assert "100/100 · scale 2 of 2" in written
+
+
+@pytest.mark.parametrize("width", [30, 40, 60, 80, 100, 200])
+def test_the_bar_is_one_line_however_narrow_the_terminal(width: int) -> None:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=width, color_system=None)
+    with JobBar(Job.model_validate({"id": "j", "state": "queued"}), console) as bar:
+        bar.show(step(100, 2, eta_s=4000.0))
+    assert out.getvalue().count("\n") == 1
+    assert "100/100" in out.getvalue()
+    assert ("a step" in out.getvalue()) == (width >= 100)
+    assert "…" not in out.getvalue()
+
+
+def test_what_there_is_no_room_for_is_left_out_the_least_first() -> None:
+    data = step(7).data
+    assert step_text(data, most=50) == "7/100 · scale 1 of 2 · loss 1235 · 1 min 05 s left"
+    assert step_text(data, most=40) == "7/100 · scale 1 of 2 · 1 min 05 s left"
+    assert step_text(data, most=25) == "7/100 · 1 min 05 s left"
+    assert step_text(data, most=2) == "7/100"
