@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from api.cli import main
 from shared.params import PRESETS
 from shared.settings import Settings
 from shared.states import State
@@ -41,3 +42,12 @@ def test_each_target_of_make_and_each_picture_exists() -> None:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
     for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
         assert (ROOT / path).is_file()
+
+
+def test_each_command_and_option_that_is_documented_exists() -> None:
+    documented = set(re.findall(r"`atelier ([a-z]+)", README))
+    assert documented <= set(main.commands)
+    for line in re.findall(r"^atelier (.+?)(?:  +#.*)?$", README, re.MULTILINE):
+        name, *words = line.split()
+        options = {option for parameter in main.commands[name].params for option in parameter.opts}
+        assert {word for word in words if word.startswith("-")} <= options, line
