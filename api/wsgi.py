@@ -31,7 +31,7 @@ from shared.settings import Settings
 
 #: Connections for each thread: most of those that are kept open wait for their next request, and need none.
 _CONNECTIONS_PER_THREAD = 4
-#: How long a connection waits for its next request, in seconds: longer than proxies keep theirs, so that they part first.
+#: How long a connection waits for its next request, in seconds: longer than proxies do, so that they part first.
 _KEEP_S = 75
 #: How long a process that stops answers what it has begun, in seconds; less than what its supervisor waits.
 _GRACE_S = 10
