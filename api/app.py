@@ -16,6 +16,7 @@ from api import metrics as api_metrics
 from api.routes import images, jobs, keys, metrics, operators, outputs, system, webhooks
 from api.services import open_services
 from shared import ids
+from shared.errors import InvalidParams, NotFound
 from shared.settings import Settings
 
 #: What multipart adds around the files, in bytes, with room for the JSON part.
@@ -53,6 +54,17 @@ def _begin() -> None:
     g.request_id = given if _REQUEST_ID.fullmatch(given) else ids.new_id()
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(request_id=g.request_id)
+    _refuse_nul()
+
+
+def _refuse_nul() -> None:
+    """Let no NUL through to the database, where PostgreSQL has no place for one."""
+    if "\0" in request.path:
+        raise NotFound
+    names = [name for name, value in request.args.items(multi=True) if "\0" in value]
+    if names:
+        mistake = {"pointer": names[0], "detail": "no character NUL"}
+        raise InvalidParams(f"{names[0]} has a character NUL.", errors=[mistake])
 
 
 def _finish(response: Response) -> Response:

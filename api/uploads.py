@@ -5,15 +5,19 @@ Invariant: nothing of a body is kept here; a multipart job is checked whole befo
 
 from __future__ import annotations
 
+import json as strict
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
 from flask import Request, json
 
 from shared import ids
-from shared.errors import InvalidRequest, UnsupportedImage, UnsupportedMediaType
+from shared.errors import BodyTooLarge, InvalidRequest, UnsupportedImage, UnsupportedMediaType
 
 MULTIPART = "multipart/form-data"
+
+#: Longest JSON, in bytes: read, it takes many times that.
+MAX_JSON_BYTES = 2**20
 
 #: The files of a multipart job; those named `image` are pictures that the request names by their ids.
 JOB_FILES = ("content", "style", "mask", "init_image", "image")
@@ -67,21 +71,27 @@ def json_object(request: Request) -> dict[str, Any]:
     """Read a JSON object; raise `UnsupportedMediaType` or `InvalidRequest`."""
     if not request.is_json:
         raise UnsupportedMediaType("Send application/json or multipart/form-data.")
+    request.max_content_length = MAX_JSON_BYTES
     return _object(request.get_data(as_text=False))
 
 
 def _request_part(request: Request) -> dict[str, Any]:
     """Read the optional part `request`, sent as a field or as a file."""
     if "request" in request.files:
-        return _object(request.files["request"].read())
+        return _object(request.files["request"].read(MAX_JSON_BYTES + 1))
     return _object(request.form["request"].encode()) if "request" in request.form else {}
 
 
 def _object(text: bytes) -> dict[str, Any]:
+    if len(text) > MAX_JSON_BYTES:
+        raise BodyTooLarge(f"JSON may have {MAX_JSON_BYTES} bytes.", max_bytes=MAX_JSON_BYTES)
     try:
         value = json.loads(text)
-    except (ValueError, RecursionError):
+        again = strict.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):  # no JSON, numbers that are none, halves of characters
         raise InvalidRequest("The body is not JSON.") from None
+    if b"\\u0000" in again.replace(rb"\\", b""):
+        raise InvalidRequest("The body has a character NUL, which no database takes.")
     if not isinstance(value, dict):
         raise InvalidRequest("The body is not a JSON object.")
     return value
