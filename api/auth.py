@@ -96,9 +96,9 @@ def _admit() -> None:
         raise Unauthorized("Send an API key as `Authorization: Bearer …`; `atelier keys create` makes one.")
     g.caller = current_app.extensions["atelier_door"].caller(services(), token.strip())
     structlog.contextvars.bind_contextvars(key_id=g.caller.key_id)
+    g.standing = services().rate_limits.count(g.caller)  # what is forbidden counts too
     if g.caller.role not in access.value:
         raise Forbidden(f"A key of the role {g.caller.role} may not do that.", role=g.caller.role)
-    g.standing = services().rate_limits.count(g.caller)
 
 
 def _tell_standing(response: Response) -> Response:

@@ -9,6 +9,7 @@ Invariant: no request is refused, or delayed beyond the breaker's first, because
 from __future__ import annotations
 
 import math
+import threading
 import time
 from typing import NamedTuple
 
@@ -54,6 +55,7 @@ class RateLimits:
         self._pool = pool
         self._limiter: MovingWindowRateLimiter | None = None
         self._breaker = Breaker((RedisError,), rest_s=_REST_S)
+        self._lock = threading.Lock()
         self._away = False
 
     def count(self, caller: Caller) -> Standing | None:
@@ -67,17 +69,21 @@ class RateLimits:
         try:
             admitted, standing = self._breaker.call(lambda: self._counted(caller.key_id, limit))
         except RedisError as error:
-            if not self._away:
+            if self._turned(away=True):
                 log.warning("rate_limits_unavailable", reason=str(error))
-            self._away = True
             return None
-        if self._away:
+        if self._turned(away=False):
             log.info("rate_limits_returned")
-        self._away = False
         if not admitted:
             detail = f"This key may make {limit} requests a minute."
             raise RateLimited(detail, limit=limit, retry_after_s=max(1, standing.reset_s))
         return standing
+
+    def _turned(self, *, away: bool) -> bool:
+        """Note whether Redis is away; say whether that is news, to one thread alone."""
+        with self._lock:
+            is_news, self._away = self._away != away, away
+        return is_news
 
     def _counted(self, key_id: str, limit: int) -> tuple[bool, Standing]:
         if self._limiter is None:  # it loads its scripts into Redis as it is made

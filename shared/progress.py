@@ -31,6 +31,8 @@ ENDED_S = 60
 HISTORY_STEPS = 20_000
 #: Steps read at once.
 _PAGE = 1000
+#: Most connections of one client: more than a process has threads, for one too many would seem an absent Redis.
+_CONNECTIONS = 10_000
 #: Longest wait of one ordinary call, in seconds.
 _TIMEOUT_S = 1.0
 #: How long readers fail at once after one has found Redis away, in seconds.
@@ -60,8 +62,13 @@ class ProgressWriter(Protocol):
 
 def connect(redis_url: str, *, timeout_s: float = _TIMEOUT_S) -> Redis:
     """Open a Redis client whose calls fail within `timeout_s` and are not repeated."""
-    retry = Retry(NoBackoff(), 0)
-    return Redis.from_url(redis_url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=retry)
+    return Redis.from_url(
+        redis_url,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        retry=Retry(NoBackoff(), 0),
+        max_connections=_CONNECTIONS,
+    )
 
 
 class RedisProgress:
