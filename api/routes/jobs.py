@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 
 from flask import Blueprint, Response, request, url_for
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.orm import Session
 
 from api import idempotency, pagination, submissions, uploads, usecases
@@ -13,7 +15,7 @@ from api.answers import MAX_WAIT_S, accepted, flag, json_answer, preferred_wait_
 from api.auth import caller
 from api.idempotency import Answer, Once
 from api.openapi import BINARY, PAGING, given, operation
-from api.schemas import DryRunView, JobPage, JobRequest, JobView
+from api.schemas import DryRunView, JobPage, JobRequest, JobView, Moment
 from api.services import services
 from api.submissions import Note
 from api.views import await_change, await_end, current_job, dry_run_view, job_view
@@ -26,6 +28,7 @@ from shared.states import State
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/v1/jobs")
 
+_MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
 _MULTIPART = {
     "type": "object",
     "properties": {
@@ -162,6 +165,7 @@ def delete(job_id: str) -> Response:
         "state": given("Only those in these states.", repeatable=True, type="string", enum=list(State)),
         "label": given("Only those with this label.", type="string"),
         "owner": given("Only those of this owner; a client sees its own in any case.", type="string"),
+        "created_after": given("Only those made after this RFC 3339 time.", type="string", format="date-time"),
         **PAGING,
     },
     errors=(errors.InvalidParams,),
@@ -245,7 +249,22 @@ def _accepted(once: Once | None, act: Callable[[Note], Job]) -> Response:
 
 def _filter() -> Filter:
     seen = caller().sees
-    return Filter(_states(), owner=seen or request.args.get("owner"), label=request.args.get("label"))
+    return Filter(
+        _states(),
+        owner=seen or request.args.get("owner"),
+        label=request.args.get("label"),
+        created_after=_created_after(),
+    )
+
+
+def _created_after() -> datetime | None:
+    text = request.args.get("created_after")
+    try:
+        return _MOMENT.validate_python(text) if text is not None else None
+    except ValidationError:
+        detail = "an RFC 3339 time with its zone, such as 2030-01-31T12:00:00Z"
+        mistake = {"pointer": "created_after", "detail": detail}
+        raise errors.InvalidParams(f"created_after is {detail}.", errors=[mistake]) from None
 
 
 def _states() -> list[State]:

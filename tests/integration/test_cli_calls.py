@@ -158,3 +158,10 @@ def test_figures_and_contract_are_printed_as_they_are(atelier) -> None:
 def test_a_preview_where_there_is_no_terminal_says_nothing(atelier, painted) -> None:
     watched = atelier("watch", painted, "--preview")
     assert (watched.exit_code, watched.output) == (0, "")
+
+
+def test_a_list_begins_after_a_moment(atelier, photo) -> None:
+    job_id = submitted(atelier, photo)
+    assert job_id in atelier("list", "--created-after", "2020-01-01").stdout
+    assert atelier("list", "--created-after", "2300-01-31T12:00+02:00").stderr == "No jobs.\n"
+    assert atelier("list", "--created-after", "0001-01-02").exit_code == 0
