@@ -18,7 +18,10 @@ _THIRTY_DAYS_S = "2592000"
 _LISTINGS = {
     "ix_jobs_state_place": ["state", "place"],
     "ix_jobs_owner_state_place": ["owner", "state", "place"],
+}
+_OF_LABELS = {
     "ix_jobs_label_state_place": ["label", "state", "place"],
+    "ix_jobs_owner_label_state_place": ["owner", "label", "state", "place"],
 }
 
 
@@ -49,7 +52,7 @@ def downgrade() -> None:
     """Drop them again."""
     for table in ("deliveries", "webhook_secrets", "idempotency_keys", "usage", "api_keys", "image_owners"):
         op.drop_table(table)
-    for name in ("ix_jobs_turn", "ix_jobs_expires_at", *_LISTINGS):
+    for name in ("ix_jobs_turn", "ix_jobs_expires_at", *_LISTINGS, *_OF_LABELS):
         op.drop_index(name, "jobs")
     with op.batch_alter_table("jobs") as jobs:
         jobs.drop_constraint(op.f("uq_jobs_place"), type_="unique")
@@ -96,6 +99,9 @@ def _upgrade_jobs() -> None:
     op.create_index("ix_jobs_turn", "jobs", ["state", "owner", sa.text("priority DESC"), "place"])
     for name, columns in _LISTINGS.items():
         op.create_index(name, "jobs", columns)
+    labeled = sa.text("label IS NOT NULL")
+    for name, columns in _OF_LABELS.items():
+        op.create_index(name, "jobs", columns, sqlite_where=labeled, postgresql_where=labeled)
     kept = sa.text("files_gone_at IS NULL")
     op.create_index("ix_jobs_expires_at", "jobs", ["expires_at"], sqlite_where=kept, postgresql_where=kept)
 

@@ -22,6 +22,7 @@ _QUEUED = text("state = 'queued'")
 _SENT = text("dispatched_at IS NOT NULL")
 _RUNNING = text("state = 'running'")
 _KEPT = text("files_gone_at IS NULL")
+_LABELED = text("label IS NOT NULL")
 _PENDING = text("state = 'pending'")
 
 #: How long an ended job's files stay where nothing else is said, in seconds.
@@ -78,7 +79,16 @@ class Job(Table):
         # What listings read: a page of each state, whatever else they are filtered by.
         Index("ix_jobs_state_place", "state", "place"),
         Index("ix_jobs_owner_state_place", "owner", "state", "place"),
-        Index("ix_jobs_label_state_place", "label", "state", "place"),
+        Index("ix_jobs_label_state_place", "label", "state", "place", sqlite_where=_LABELED, postgresql_where=_LABELED),
+        Index(
+            "ix_jobs_owner_label_state_place",
+            "owner",
+            "label",
+            "state",
+            "place",
+            sqlite_where=_LABELED,
+            postgresql_where=_LABELED,
+        ),
     )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
