@@ -17,8 +17,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from shared import clock
-from shared.db import deliveries, moments
-from shared.db.models import Job, JobEvent, Queue, Worker
+from shared.db import moments
+from shared.db.job_events import record
+from shared.db.models import Job, Queue, Worker
 from shared.errors import AtelierError, IdTaken, IllegalTransition, NotFound, WorkerLost
 from shared.states import TERMINAL, State, Wish, sources_of
 
@@ -232,24 +233,6 @@ def unsend(session: Session, job_id: str) -> None:
 def error_values(error: AtelierError) -> dict[str, Any]:
     """Return the columns that say why a job failed."""
     return {"error_code": error.code, "error_message": error.detail[:2000], "error_retryable": error.retryable}
-
-
-def record(
-    session: Session,
-    job_id: str,
-    name: str,
-    state: State,
-    *,
-    attempt: int,
-    worker: str | None = None,
-    details: dict[str, Any] | None = None,
-) -> None:
-    """Add an event, and what a webhook is to be told; the caller's transaction makes it true."""
-    event = JobEvent(job_id=job_id, name=name, state=state, attempt=attempt, worker=worker, details=details)
-    event.at = clock.now()
-    session.add(event)
-    if name == f"job_{state}" and state in TERMINAL:  # its end, not what happens later
-        deliveries.add_for_job(session, job_id, state)
 
 
 def _where_state(job_id: str, state: State) -> tuple[ColumnElement[bool], ...]:

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from shared import clock
 from shared.db import jobs, moments
+from shared.db.job_events import record
 from shared.db.jobs import Claim, LostRace
 from shared.db.models import Job, Usage, Worker
 from shared.states import TERMINAL, State
@@ -56,7 +57,7 @@ def expire(session: Session) -> list[str]:
     statement = update(Job).where(Job.id.in_(found), Job.state == State.QUEUED).values(**values).returning(Job.id)
     expired = list(session.scalars(statement.execution_options(synchronize_session=False))) if found else []
     for job_id in expired:
-        jobs.record(session, job_id, "job_expired", State.EXPIRED, attempt=0)
+        record(session, job_id, "job_expired", State.EXPIRED, attempt=0)
     return expired
 
 
@@ -76,7 +77,7 @@ def _take_files(session: Session, job: Job) -> bool:
     taken = ended.values(files_gone_at=moments.now(), result=left, checkpoint=None).returning(Job.id)
     if session.scalar(taken.execution_options(synchronize_session=False)) is None:
         return False
-    jobs.record(session, job.id, "files_expired", State(job.state), attempt=job.attempt)
+    record(session, job.id, "files_expired", State(job.state), attempt=job.attempt)
     return True
 
 
