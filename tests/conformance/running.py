@@ -54,7 +54,7 @@ def served(app: Flask) -> Iterator[str]:
         thread.join()
 
 
-def run(url: str, key: str, *, examples: int, operations: list[dict[str, Any]]) -> Report:
+def run(url: str, key: str, *, examples: int, operations: list[dict[str, Any]], phases: dict[str, Any]) -> Report:
     """Try the whole API with `key`; `operations` tell where a check's bounds are other than usual."""
     config = SchemathesisConfig.from_dict(
         {
@@ -63,6 +63,7 @@ def run(url: str, key: str, *, examples: int, operations: list[dict[str, Any]]) 
             "generation": {"max-examples": examples, "deterministic": True, "database": "none", "no-shrink": True},
             "continue-on-failure": True,
             "operations": operations,
+            "phases": phases,
         }
     )
     schema = schemathesis.openapi.from_url(f"{url}/openapi.json", config=config)

@@ -20,6 +20,9 @@ LONG = os.environ.get("CONFORMANCE") == "long"
 #: Examples of each operation in the phase of fuzzing, and chains of linked requests.
 EXAMPLES = 300 if LONG else 4
 
+#: The longest phase, bounds and types one by one, is the same for every role that gets so far.
+ROLES = {"operator": {}, "client": {} if LONG else {"coverage": {"enabled": False}}}
+
 _ACCEPTED = ["2xx", "3xx", "401", "403", "404", "409", "429"]
 
 
@@ -42,8 +45,8 @@ OPERATIONS = [
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(7200 if LONG else 180)
-@pytest.mark.parametrize("role", ["operator", "client"])
+@pytest.mark.timeout(7200 if LONG else 600)
+@pytest.mark.parametrize("role", ROLES)
 def test_the_api_keeps_to_its_description(settings, database, redis, role, capsys) -> None:
     report = tried(settings, database, role)
     with capsys.disabled():
@@ -51,7 +54,7 @@ def test_the_api_keeps_to_its_description(settings, database, redis, role, capsy
             print(f"\n{role}: {sum(report.sent.values())} requests, {dict(report.sent)}, {dict(report.statuses)}")
     assert not report.findings, "\n".join(report.findings[:20])
     assert not [status for status in report.statuses if status >= 500]
-    assert set(report.sent) == {"examples", "coverage", "fuzzing", "stateful"}
+    assert set(report.sent) >= {"examples", "fuzzing", "stateful"}
     assert_reached(report)
 
 
@@ -59,7 +62,7 @@ def tried(settings, database, role: str) -> Report:
     app = impatient_app(settings)
     key = add_key(database, role, "ann")
     with real_pictures(upload(app, key)), served(app) as url:
-        return run(url, key, examples=EXAMPLES, operations=OPERATIONS)
+        return run(url, key, examples=EXAMPLES, operations=OPERATIONS, phases=ROLES[role])
 
 
 def assert_reached(report: Report) -> None:

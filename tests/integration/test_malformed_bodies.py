@@ -53,7 +53,7 @@ def test_no_damaged_body_is_more_than_refused(client, image_id, way) -> None:
     }[way]()
     path = "/v1/images" if way == "images" else "/v1/jobs"
     seen: Counter[int] = Counter()
-    count, early = COUNT // 3, 0
+    count, early = -(-COUNT // 3), 0
     with capture_logs():
         for number, (media_type, body) in zip(range(count), bodies, strict=False):
             seen[judge(client.post(path, data=body, content_type=media_type))] += 1
