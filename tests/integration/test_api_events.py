@@ -19,6 +19,7 @@ from shared.progress import Event, RedisProgress
 from tests.factories import add_job
 from tests.integration.calling import client_with
 from tests.integration.test_api_jobs import claim
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -56,6 +57,15 @@ def test_history_and_what_comes_after_meet_without_a_hole_or_a_repetition(client
         rest = list(events)
     assert steps([*begun, *rest]) == [1, 2, 3]
     assert [event.name for event in rest] == ["step", "end"]
+
+
+def test_what_is_both_kept_and_told_live_comes_once(app, client, worker, job_id) -> None:
+    with following(client, job_id) as events, app.extensions["atelier"].hub.follow(job_id) as witness:
+        assert next(events).name == "state"  # it is told from now on, and has read no history yet
+        worker.steps(job_id, [{"step": 1}], None)
+        wait_until(lambda: any(isinstance(news, followers.Told) for news in witness.hear(1)), "the hub tells")
+        worker.ended(job_id, "succeeded")
+        assert steps(list(events)) == [1]
 
 
 def test_a_long_history_comes_whole(client, worker, job_id) -> None:
