@@ -54,14 +54,14 @@ def jobs(session: Session, wanted: Filter = ANY, *, before: str | None = None, l
 
     A page of each state is read by an index that ends with the place, and the newest of all of them are taken.
     """
-    pages = [_page(wanted, state, before, limit) for state in wanted.states or State]
-    newest = union_all(*pages).subquery()
-    query = select(Job).where(Job.id.in_(select(newest.c.id))).order_by(Job.place.desc()).limit(limit)
+    pages = union_all(*(_page(wanted, state, before, limit) for state in wanted.states or State)).subquery()
+    newest = select(pages.c.id).order_by(pages.c.place.desc()).limit(limit).subquery()
+    query = select(Job).where(Job.id.in_(select(newest.c.id))).order_by(Job.place.desc())
     return list(session.scalars(query))
 
 
-def _page(wanted: Filter, state: State, before: str | None, limit: int) -> Select[tuple[str]]:
-    query = select(Job.id).where(Job.state == state).order_by(Job.place.desc()).limit(limit)
+def _page(wanted: Filter, state: State, before: str | None, limit: int) -> Select[tuple[str, str]]:
+    query = select(Job.id, Job.place).where(Job.state == state).order_by(Job.place.desc()).limit(limit)
     if wanted.owner is not None:
         query = query.where(Job.owner == wanted.owner)
     if wanted.label is not None:
@@ -70,7 +70,8 @@ def _page(wanted: Filter, state: State, before: str | None, limit: int) -> Selec
         query = query.where(Job.place >= ids.first_at(wanted.created_after), Job.created_at > wanted.created_after)
     if before is not None:
         query = query.where(Job.place < before)
-    return select(query.subquery().c.id)
+    page = query.subquery()  # SQLite wants one around each ordered part of a union
+    return select(page.c.id, page.c.place)
 
 
 def running_of(session: Session, worker: str) -> list[Job]:
