@@ -6,6 +6,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from shared.states import Role
 
+#: What an owner is called.
+OWNER = r"^[A-Za-z0-9._-]{1,64}$"
+
 
 class KeyRequest(BaseModel):
     """A key to make; a limit that is null is none."""
@@ -15,7 +18,7 @@ class KeyRequest(BaseModel):
     )
     name: str = Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$", description="For people.")
     owner: str | None = Field(
-        None, pattern=r"^[A-Za-z0-9._-]{1,64}$", description="Whose jobs it makes and sees; keys may share one."
+        None, pattern=OWNER, description="Whose jobs it makes and sees; keys may share one. By default the name."
     )
     role: Role = Field(Role.CLIENT, description="client: its owner's jobs; viewer: sees all; operator: does all.")
     max_waiting: int | None = Field(None, ge=1, le=10**9, description="Most jobs of its owner that may wait.")

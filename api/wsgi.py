@@ -14,6 +14,7 @@ clients resume with the next, and answers what it has begun.
 from __future__ import annotations
 
 import argparse
+import ipaddress
 import resource
 from contextlib import suppress
 from typing import Any
@@ -93,11 +94,12 @@ def serve(settings: Settings, *, listener_fd: int | None = None) -> None:
 
 def ensure_guarded(settings: Settings) -> None:
     """Raise `Misconfigured` before others than this machine's users reach an API to which nobody has a key."""
-    if settings.host in ("localhost", "::1") or settings.host.startswith("127."):
+    if _is_loopback(settings.host):
         return
     database = connect(settings.database_url)
     try:
         with database.reading() as session:
+            keys.ensure_table(session)
             guarded = keys.any_operator(session)
     finally:
         database.engine.dispose()
@@ -106,6 +108,14 @@ def ensure_guarded(settings: Settings) -> None:
             f"The API would listen on {settings.host}, and nobody has a key to it: "
             "make one with `atelier keys create NAME --role operator --database`, or listen on 127.0.0.1."
         )
+
+
+def _is_loopback(host: str) -> bool:
+    """Say whether a host is this machine alone; of names, which anybody may point anywhere, `localhost` is."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _allow_open_files() -> None:

@@ -12,6 +12,7 @@ from rich.table import Table
 from api.cli.connection import connect, url_option
 from api.cli.following import json_option, say
 from api.client_keys import Key
+from shared import logs
 from shared.settings import Settings
 from shared.states import Role
 
@@ -77,11 +78,19 @@ def _create_in_database(name: str, asked: dict[str, Any]) -> Key:
     from api.schemas_keys import KeyRequest
     from api.usecases import new_key
     from api.views_keys import new_key_view
+    from shared.db import keys as kept
     from shared.db.base import connect as connect_database
 
+    settings = Settings.load()
+    logs.configure(settings.log_format, "WARNING")  # stdout is the key's alone
     request = validated(KeyRequest, {"name": name, **asked})
-    database = connect_database(Settings.load().database_url)
-    key, token = new_key(database, request)
+    database = connect_database(settings.database_url)
+    try:
+        with database.reading() as session:
+            kept.ensure_table(session)
+        key, token = new_key(database, request)
+    finally:
+        database.engine.dispose()
     return Key.model_validate(new_key_view(key, token).model_dump())
 
 

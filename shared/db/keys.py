@@ -13,12 +13,12 @@ import hmac
 import secrets
 from datetime import datetime
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, inspect, select, update
 from sqlalchemy.orm import Session
 
 from shared import clock
 from shared.db.models import ApiKey
-from shared.errors import NotFound
+from shared.errors import IllegalTransition, Misconfigured, NotFound
 from shared.states import Role
 
 _PREFIX = "atl"
@@ -66,12 +66,21 @@ def known(session: Session, *, after: tuple[datetime, str] | None = None, limit:
 
 
 def revoke(session: Session, key_id: str) -> None:
-    """Have a key open nothing any more, for good; raise `NotFound`."""
-    # two at once must not each take the other's for the one that stays
-    session.execute(select(ApiKey.id).where(ApiKey.role == Role.OPERATOR).order_by(ApiKey.id).with_for_update())
+    """Have a key open nothing any more, for good; raise `NotFound`, or `IllegalTransition` for the last operator's."""
+    # two at once must not each take the other's for the one that stays; in the order in which `quotas` locks keys
+    concerned = select(ApiKey.id).where((ApiKey.role == Role.OPERATOR) | (ApiKey.id == key_id))
+    session.execute(concerned.order_by(ApiKey.id).with_for_update())
     revoked = update(ApiKey).where(ApiKey.id == key_id).values(revoked_at=func.coalesce(ApiKey.revoked_at, clock.now()))
     if session.scalar(revoked.returning(ApiKey.id)) is None:
         raise NotFound(f"There is no key {key_id}.")
+    if not any_operator(session):
+        raise IllegalTransition("This is the last key that opens everything; make another before it goes.")
+
+
+def ensure_table(session: Session) -> None:
+    """Raise `Misconfigured` with the mend while there is no table of keys."""
+    if not inspect(session.connection()).has_table(ApiKey.__tablename__):
+        raise Misconfigured("The database has no tables for keys yet: run `atelier db upgrade`.")
 
 
 def any_operator(session: Session) -> bool:

@@ -1,6 +1,7 @@
 """What a key may have waiting, and ask for in a day: checked and charged in the transaction that makes the jobs.
 
-Invariant: of several at once with one key, each sees what the others were granted, since each locks the key's row.
+Invariant: of several at once for one owner, each sees what the others were granted, since each locks the rows of all
+the owner's keys.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ def charge(session: Session, quota: Quota, *, work: float, count: int = 1) -> No
     """Grant `count` more jobs of `work` px·steps together; raise `QuotaExceeded`."""
     if quota.max_waiting is None and quota.max_work_per_day is None:
         return
-    session.execute(select(ApiKey.id).where(ApiKey.id == quota.key_id).with_for_update())
+    keys_of_owner = select(ApiKey.id).where(ApiKey.owner == quota.owner)
+    session.execute(keys_of_owner.order_by(ApiKey.id).with_for_update())
     if quota.max_waiting is not None:
         _check_waiting(session, quota.owner, quota.max_waiting, count)
     if quota.max_work_per_day is not None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from api.app import create_app
-from api.cli import main
 from tests.factories import add_key
 from tests.integration.calling import client_with
 from tests.racing import race
 
 
 def test_a_key_is_shown_in_full_once(client) -> None:
-    answer = client.post("/v1/keys", json={"name": "Web site", "max_waiting": 5})
+    answer = client.post("/v1/keys", json={"name": "Web-site", "max_waiting": 5})
     made = answer.json
     assert (answer.status_code, made["owner"], made["role"], made["max_waiting"]) == (201, "Web-site", "client", 5)
     assert answer.headers["Cache-Control"] == "no-store"
@@ -20,6 +21,15 @@ def test_a_key_is_shown_in_full_once(client) -> None:
     assert key.startswith(f"atl_{made['id']}_")
     assert client.get(answer.headers["Location"]).json == made
     assert made in client.get("/v1/keys").json["keys"]
+
+
+def test_whose_name_cannot_be_an_owner_gets_one_that_no_other_name_has(client) -> None:
+    names = ["Web site", "Web-site", "Zürich", "Z rich", "日本", "中国", "x" * 65, "x" * 64, "x" * 66]
+    owners = [client.post("/v1/keys", json={"name": name}).json["owner"] for name in names]
+    assert len(set(owners)) == len(names)
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]{1,64}", owner) for owner in owners)
+    assert owners[0].startswith("Web-site-")
+    assert client.post("/v1/keys", json={"name": "日本"}).json["owner"] == owners[4]
 
 
 def test_keys_are_listed_page_by_page(client, database) -> None:
@@ -115,12 +125,3 @@ def test_no_more_work_a_day_is_asked_for_than_the_key_says(app, database, png) -
     assert [answer.status_code for answer in answers] == [202, 202, 429]
     assert (answers[2].json["unit"], answers[2].json["used"]) == ("px·steps", 32 * 21 * 4 * 2)
     assert 1 <= int(answers[2].headers["Retry-After"]) <= 24 * 3600 + 1
-
-
-def test_the_first_key_is_written_to_the_database_itself(settings, database, monkeypatch) -> None:
-    from click.testing import CliRunner
-
-    monkeypatch.setenv("ATELIER_DATABASE_URL", settings.database_url)
-    made = CliRunner().invoke(main, ["keys", "create", "admin", "--role", "operator", "--database"])
-    assert made.exit_code == 0, made.output
-    assert client_with(create_app(settings), made.stdout.strip()).get("/v1/keys").status_code == 200

@@ -1,4 +1,4 @@
-"""How many requests a key may make: one window for all processes, never at the cost of a request while Redis is away."""
+"""How many requests a key may make: one window for all processes, and nobody refused because Redis is away."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ def test_this_machine_alone_may_be_served_without_keys(settings, database, host)
     ensure_guarded(settings.model_copy(update={"host": host}))
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.1", "example.org", "127.example.org"])
 def test_anybody_else_is_served_only_once_somebody_has_a_key(settings, database, host) -> None:
     reachable = settings.model_copy(update={"host": host})
     add_key(database, "client")
