@@ -90,7 +90,7 @@ def _installed(name: str) -> bool:
 
 
 def _probe(weights_dir: Path) -> dict[str, Any]:
-    command = [sys.executable, "-m", "worker.doctor", str(weights_dir)]
+    command = [sys.executable, "-P", "-m", "worker.doctor", str(weights_dir)]
     env = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     answer = subprocess.run(command, capture_output=True, check=True, timeout=_PROBE_TIMEOUT_S, env=env)  # noqa: S603
     probed: dict[str, Any] = json.loads(answer.stdout.splitlines()[-1])

@@ -86,10 +86,11 @@ class Stack:
             self._start_redis(home)
         _explained(lambda: migrations.upgrade(self.settings.database_url), home)
         _explained(self._make_key, home)
-        self._launch("api", [sys.executable, "-m", "api.wsgi", "--fd", str(listener.fileno())], listener.fileno())
-        self._launch("maintenance", [sys.executable, "-m", "worker", "maintenance"])
+        # -P: nothing is imported from the folder that a user happens to be in
+        self._launch("api", [sys.executable, "-P", "-m", "api.wsgi", "--fd", str(listener.fileno())], listener.fileno())
+        self._launch("maintenance", [sys.executable, "-P", "-m", "worker", "maintenance"])
         for number in range(1, self._workers + 1):
-            self._launch(f"worker-{number}", [sys.executable, "-m", "worker", "paint"])
+            self._launch(f"worker-{number}", [sys.executable, "-P", "-m", "worker", "paint"])
         self._await("api", self._answers)
         address = home / ADDRESS_FILE
         address.write_text(self.url + "\n", encoding="utf-8")

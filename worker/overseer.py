@@ -70,7 +70,7 @@ _End = Callable[[Session, Claim], object]
 
 def replace_process() -> None:
     """Start this process anew in its place."""
-    os.execv(sys.executable, [sys.executable, "-m", "worker", "paint"])  # noqa: S606 - ourselves again
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "worker", "paint"])  # noqa: S606 - ourselves again
 
 
 class Overseer:

@@ -113,4 +113,4 @@ def _settings(*, quiet: bool = False, **given: object) -> Settings:
 def _become(kind: str) -> None:
     """Replace this process by a worker process of that kind, so that signals reach it directly."""
     _settings()  # a setting that cannot be used is told in our words, before anything starts
-    os.execv(sys.executable, [sys.executable, "-m", "worker", kind])  # noqa: S606 - our own module, no shell
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "worker", kind])  # noqa: S606 - our own module, no shell

@@ -25,7 +25,7 @@ def fetch() -> None:
     """Fetch the ImageNet weights, 80 MB, unless they are here; print where they lie."""
     Settings.load()  # a setting that cannot be used is told in our words, before anything starts
     say("Fetching the ImageNet weights, 80 MB, unless they are here.")
-    command = [sys.executable, "-m", "worker", "weights"]
+    command = [sys.executable, "-P", "-m", "worker", "weights"]
     answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603 - our own module
     said = answer.stdout.strip()
     if not said:

@@ -138,7 +138,10 @@ def test_a_full_disk_is_said_with_the_mend(tmp_path, monkeypatch) -> None:
 def test_up_ends_everything_on_ctrl_c_and_hands_the_running_job_back(tmp_path) -> None:
     env = {**os.environ, "ATELIER_HOME": str(tmp_path), "ATELIER_ENGINE": "null", "ATELIER_PORT": "0"}
     command = [str(Path(sys.executable).with_name("atelier")), "up"]
-    up = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    for folder in ("shared/images", "api", "worker", "migrations"):  # as a user's own may be called
+        (tmp_path / "work" / folder).mkdir(parents=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    up = subprocess.Popen(command, env=env, cwd=tmp_path / "work", text=True, **pipes)
     try:
         address = tmp_path / "address"
         wait_until(lambda: address.exists() or up.poll() is not None, "the stack has an address", timeout_s=60)
