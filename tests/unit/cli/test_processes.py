@@ -31,7 +31,7 @@ def test_a_worker_replaces_the_command_so_that_signals_reach_it(atelier, monkeyp
     became: list[object] = []
     monkeypatch.setattr(os, "execv", lambda *call: became.extend(call))
     assert atelier(name).exit_code == 0
-    assert became == [sys.executable, [sys.executable, "-m", "worker", kind]]
+    assert became == [sys.executable, [sys.executable, "-P", "-m", "worker", kind]]
 
 
 def test_up_starts_the_stack_that_was_asked_for(atelier, monkeypatch) -> None:
