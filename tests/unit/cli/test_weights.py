@@ -43,7 +43,7 @@ def test_without_internet_it_exits_4_and_says_how_else(tmp_path: Path, monkeypat
 def test_it_prints_where_the_weights_lie(process: Path) -> None:
     process.write_text("#!/bin/sh\necho /weights/vgg19.h5 $@\n")
     result = fetch()
-    assert (result.exit_code, result.stdout) == (0, "/weights/vgg19.h5 -m worker weights\n")
+    assert (result.exit_code, result.stdout) == (0, "/weights/vgg19.h5 -P -m worker weights\n")
     assert "80 MB" in result.stderr
 
 
@@ -52,7 +52,7 @@ def test_a_process_that_breaks_off_is_said(process: Path) -> None:
     result = fetch()
     assert (result.exit_code, result.stderr.splitlines()[-1]) == (
         1,
-        "Error: `python -m worker weights` broke off (exit code 7).",
+        "Error: `python -P -m worker weights` broke off (exit code 7).",
     )
 
 
