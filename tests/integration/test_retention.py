@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from io import BytesIO
 
@@ -10,6 +11,7 @@ from sqlalchemy import update
 
 from api import checks, usecases
 from api.access import Caller
+from api.services import Services
 from shared import clock, ids, images
 from shared.db import images as image_rows
 from shared.db import jobs, moments, queries
@@ -40,8 +42,10 @@ def expiry(settings, database, store) -> Expiry:
 
 
 @pytest.fixture
-def services(app):
-    return app.extensions["atelier"]
+def services(app) -> Iterator[Services]:
+    found = app.extensions["atelier"]
+    yield found
+    found.database.engine.dispose()
 
 
 @pytest.fixture
