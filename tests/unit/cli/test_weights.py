@@ -52,7 +52,7 @@ def test_a_process_that_breaks_off_is_said(process: Path) -> None:
     result = fetch()
     assert (result.exit_code, result.stderr.splitlines()[-1]) == (
         1,
-        "Error: `python -P -m worker weights` broke off (exit code 7).",
+        "Error: `python -m worker weights` broke off (exit code 7).",
     )
 
 
