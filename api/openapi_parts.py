@@ -165,4 +165,10 @@ def _links(answer: Part, paths: dict[str, Part]) -> dict[str, Part]:
 
 
 def _worded(part: str | Part) -> Part:
-    return given(part, type="string") if isinstance(part, str) else part
+    part = given(part, type="string") if isinstance(part, str) else part
+    # free text has no NUL, which PostgreSQL cannot hold
+    return {**part, "schema": {"pattern": "^[^\\u0000]*$", **part["schema"]}} if _is_free(part["schema"]) else part
+
+
+def _is_free(schema: Part) -> bool:
+    return schema.get("type") == "string" and "enum" not in schema

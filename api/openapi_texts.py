@@ -10,7 +10,7 @@ DESCRIPTION = """\
 Upload a photograph and a painting, submit a job, follow it, fetch the picture.
 
 JSON in and out, in snake_case. Times are RFC 3339 in UTC; jobs are named by UUIDs, images by the hash of their bytes.
-Unknown fields of a request are refused; new fields of answers may come at any time.
+Unknown fields of a request are refused, and NUL in any text; new fields of answers may come at any time.
 
 Every refusal is `application/problem+json` (RFC 9457) with a stable `code`; those that may pass by themselves bring
 `Retry-After`. Every answer has an `X-Request-ID`, which is the client's own if it sends one."""
