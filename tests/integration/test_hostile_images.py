@@ -16,7 +16,8 @@ from shared.progress import RedisProgress
 from tests import hostile
 from tests.hostile import MAX_PX, SECRET, TAKEN
 from tests.hostile_judge import judged
-from tests.pictures import UPRIGHT, quarters
+from tests.pictures import UPRIGHT, quarters, saved
+from tests.racing import race
 from worker.painter import NullPainter
 from worker.runner import Studio, run
 
@@ -108,3 +109,22 @@ def test_a_turned_picture_is_upright_wherever_it_is_shown(client, orientation, k
     described = client.post("/v1/images", data=data, content_type="image/png").json
     assert (described["width"], described["height"]) == (64, 40)
     assert quarters(images.decode(data, max_px=MAX_PX).rgb) == UPRIGHT
+
+
+def test_large_pictures_are_decoded_one_after_the_other(monkeypatch) -> None:
+    at_once, most = [0], [0]
+    load = ImageFile.ImageFile.load
+
+    def counted(self):
+        at_once[0] += 1
+        most[0] = max(most[0], at_once[0])
+        try:
+            return load(self)
+        finally:
+            at_once[0] -= 1
+
+    monkeypatch.setattr(images, "_LARGE_PX", 0)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", counted)
+    data = saved(Image.new("RGB", (1500, 1500)))
+    race(lambda: images.inspect(data, max_bytes=10**7, max_px=MAX_PX), threads=6)
+    assert most[0] == 1
