@@ -6,17 +6,20 @@ import json
 import logging
 from collections.abc import Iterator
 from io import StringIO
+from typing import NamedTuple
 
 import pytest
 import structlog
 from sqlalchemy import text
+from werkzeug.routing import Rule
 
 from api.access import Access
 from api.app import create_app
 from api.auth import access_of
-from shared import ids, logs
-from shared.db import jobs, keys
+from shared import logs
+from shared.db import deliveries, jobs, keys
 from shared.db.base import Table
+from shared.db.models import ApiKey
 from shared.states import Role
 from tests.factories import add_key
 from tests.integration.calling import client_with
@@ -24,24 +27,58 @@ from tests.integration.test_api_jobs import claim
 
 #: All that answers without a key.
 PUBLIC = {"system.alive", "system.ready", "system.specification", "system.docs", "system.home", "static"}
-#: What a client can do with things of its own, by the argument that names them.
-IMAGE, JOB = "image_id", "job_id"
+#: What names nothing of its kind, by the argument that names it; an argument that is not here fails every test.
+MISSING = {
+    "job_id": "01a20a21-0000-7000-8000-000000000000",
+    "image_id": "sha256:" + "0" * 64,
+    "delivery_id": "01a20a21-0000-7000-8000-000000000001",
+    "name": "nobody",
+    "key_id": "0",
+}
+
+
+class Call(NamedTuple):
+    """One method of a route that needs a key, on something that is there, and on what is not."""
+
+    endpoint: str
+    method: str
+    path: str
+    missing: str
+    access: Access
+
+    @property
+    def names_something(self) -> bool:
+        return self.path != self.missing
 
 
 @pytest.fixture
-def paths(app, job_id, image_id) -> dict[tuple[str, str], tuple[str, Access]]:
-    """Each route and method that needs a key, as a path to something that is there, and what it needs."""
-    filled = {JOB: job_id, IMAGE: image_id, "name": "w1", "key_id": "0", "delivery_id": ids.new_id()}
-    found = {}
-    with app.test_request_context():
-        for rule in app.url_map.iter_rules():
-            path = rule.rule
-            for argument in rule.arguments:
-                path = path.replace(f"<{argument}>", filled.get(argument, "x"))
-            for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
-                if rule.endpoint not in PUBLIC:
-                    found[rule.endpoint, method] = (path, access_of(app.view_functions[rule.endpoint]))
-    return found
+def there(database, job_id, image_id) -> dict[str, str]:
+    """One thing of each kind, all of the owner `local`."""
+    with database.writing() as session:
+        delivery = deliveries.add(session, "local", "https://example.org/hook", "webhook.test")
+        key = ApiKey(name="x", owner="local", role=Role.CLIENT)
+        keys.create(session, key)
+    return {"job_id": job_id, "image_id": image_id, "delivery_id": delivery.id, "name": "w1", "key_id": key.id}
+
+
+@pytest.fixture
+def calls(app, there) -> list[Call]:
+    return [
+        Call(rule.endpoint, method, filled(rule, there), filled(rule, MISSING), access_of(view))
+        for rule in app.url_map.iter_rules()
+        if rule.endpoint not in PUBLIC
+        for view in [app.view_functions[rule.endpoint]]
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
+    ]
+
+
+def filled(rule: Rule, values: dict[str, str]) -> str:
+    """Write the path of a rule whose arguments are `values`."""
+    path = rule.rule
+    for argument in rule.arguments:
+        path = path.replace(f"<{argument}>", values[argument])
+    assert "<" not in path
+    return path
 
 
 def test_only_the_probes_and_the_description_are_public(app) -> None:
@@ -66,48 +103,78 @@ def test_a_view_without_a_declaration_is_the_operators_only(settings, database) 
 
 
 @pytest.mark.parametrize("given", [None, "Bearer", "Bearer ", "Bearer nonsense", "Bearer atl_1_2", "Basic abc"])
-def test_nothing_opens_without_a_key(app, paths, given) -> None:
+def test_nothing_opens_without_a_key(app, calls, given) -> None:
     headers = {"Authorization": given} if given is not None else {}
-    for path, _ in paths.values():
-        answer = app.test_client().open(path, method=_method(paths, path), headers=headers)
-        assert (answer.status_code, answer.json["code"]) == (401, "unauthorized"), path
+    for call in calls:
+        answer = app.test_client().open(call.path, method=call.method, headers=headers)
+        assert (answer.status_code, answer.json["code"]) == (401, "unauthorized"), call
         assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
-def test_a_revoked_key_opens_nothing(app, client, database, paths) -> None:
+def test_a_revoked_key_opens_nothing(app, client, calls) -> None:
     made = client.post("/v1/keys", json={"name": "x", "role": "operator"}).json
     revoked = client_with(app, made["key"])
     assert revoked.get("/v1/keys").status_code == 200
     assert client.delete(f"/v1/keys/{made['id']}").status_code == 204
-    for (_, method), (path, _) in paths.items():
-        assert revoked.open(path, method=method).status_code == 401, path
+    for call in calls:
+        assert revoked.open(call.path, method=call.method).status_code == 401, call
 
 
-def test_a_key_with_a_wrong_secret_opens_nothing(app, database) -> None:
+def test_a_key_with_a_wrong_secret_opens_nothing(app, database, calls) -> None:
     prefix, key_id, secret = add_key(database).split("_", 2)
-    assert client_with(app, f"{prefix}_{key_id}_{secret[::-1]}").get("/v1/jobs").status_code == 401
+    wrong = client_with(app, f"{prefix}_{key_id}_{secret[::-1]}")
+    for call in calls:
+        assert wrong.open(call.path, method=call.method).status_code == 401, call
 
 
 @pytest.mark.parametrize("role", list(Role))
-def test_a_role_does_what_is_its_own_and_no_more(app, database, paths, role) -> None:
-    caller = client_with(app, add_key(database, role))
-    for (endpoint, method), (path, access) in paths.items():
-        if role not in access.value:
-            answer = caller.open(path, method=method)
-            assert (answer.status_code, answer.json["code"]) == (403, "forbidden"), (endpoint, method)
+def test_a_role_does_what_is_its_own_and_no_more(app, database, calls, role) -> None:
+    caller = client_with(app, add_key(database, role, "local"))
+    for call in calls:
+        if role not in call.access.value:
+            answer = caller.open(call.path, method=call.method)
+            assert (answer.status_code, answer.json["code"]) == (403, "forbidden"), call
+        elif call.method == "GET":
+            assert caller.open(call.path).status_code not in (401, 403), call
 
 
-def test_a_strangers_things_are_as_if_they_were_not(app, client, database, paths) -> None:
+def test_a_strangers_things_are_as_if_they_were_not(app, client, database, calls, there) -> None:
     stranger = client_with(app, add_key(database, Role.CLIENT, "stranger"))
-    tried = 0
-    for (endpoint, method), (path, access) in paths.items():
-        rules = [rule for rule in app.url_map.iter_rules() if rule.endpoint == endpoint and rule.arguments]
-        if not rules or Role.CLIENT not in access.value or method == "PUT":
-            continue
-        answer = stranger.open(path, method=method)
-        assert (answer.status_code, answer.json["code"]) == (404, "not_found"), (endpoint, method)
-        tried += 1
-    assert tried >= 12
+    tried = [
+        call for call in calls if call.names_something and Role.CLIENT in call.access.value and call.method != "PUT"
+    ]
+    assert {argument for call in tried for argument in there if there[argument] in call.path} == {
+        "job_id",
+        "image_id",
+        "delivery_id",
+    }
+    for call in tried:
+        answer, missing = (stranger.open(path, method=call.method) for path in (call.path, call.missing))
+        assert (answer.status_code, answer.json["code"]) == (404, "not_found"), call
+        told = answer.text
+        for argument, name in there.items():
+            told = told.replace(name, MISSING[argument])
+        assert (told, answer.content_type) == (missing.text, missing.content_type), call
+    for kind in (
+        "jobs/" + there["job_id"],
+        "images/" + there["image_id"],
+        "webhooks/deliveries/" + there["delivery_id"],
+    ):
+        assert client.get(f"/v1/{kind}").status_code == 200, "what was tried is there"
+    assert client.get(f"/v1/jobs/{there['job_id']}").json["state"] == "queued"
+
+
+def test_a_job_cannot_be_put_where_a_strangers_is_and_nothing_is_told_of_that(
+    app, client, database, job_id, png
+) -> None:
+    stranger = client_with(app, add_key(database, Role.CLIENT, "stranger"))
+    image_id = stranger.post("/v1/images", data=png, content_type="image/png").json["id"]
+    body = {"content": image_id, "style": image_id, "params": {"size": 32, "steps": 8}}
+    refused = stranger.put(f"/v1/jobs/{job_id}", json=body)
+    assert (refused.status_code, refused.json["code"]) == (409, "id_taken")
+    assert set(refused.json) == {"type", "title", "status", "detail", "code"}
+    assert "local" not in refused.text
+    assert client.get(f"/v1/jobs/{job_id}").json["owner"] == "local"
 
 
 def test_a_stranger_neither_lists_nor_uses_what_is_anothers(app, client, database, job_id, image_id, png) -> None:
@@ -143,7 +210,7 @@ def test_no_key_is_in_the_database_the_log_or_an_answer(settings, database, png,
     app = create_app(settings)
     token = add_key(database)
     operator = client_with(app, token)
-    made = operator.post("/v1/keys", json={"name": "ann", "role": "client"})
+    made = operator.post("/v1/keys", json={"name": "ann", "role": "client"}, headers={"Idempotency-Key": "k"})
     ann = client_with(app, made.json["key"])
     answers = [ann.post("/v1/images", data=png, content_type="image/png")]
     image_id = answers[0].json["id"]
@@ -170,7 +237,3 @@ def test_no_key_is_in_the_database_the_log_or_an_answer(settings, database, png,
     for secret in secrets:
         assert secret not in told
         assert secret not in kept
-
-
-def _method(paths, wanted: str) -> str:
-    return next(method for (_, method), (path, _) in paths.items() if path == wanted)

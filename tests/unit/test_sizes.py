@@ -4,7 +4,7 @@ import pytest
 
 from shared.errors import InvalidParams
 from shared.params import LEAST_PX, StyleParams
-from shared.sizes import fitted, long_sides, style_side
+from shared.sizes import fitted, long_sides, style_side, work
 
 SQUARE = (100, 100)
 
@@ -71,3 +71,10 @@ def test_a_picture_that_is_no_picture_is_refused_and_a_panorama_painted() -> Non
             long_sides(StyleParams(size=512), shape)
     assert long_sides(StyleParams(size=64), (1, 1)) == [64]
     assert min(fitted((40, 400), long_sides(StyleParams(size=512), (40, 400))[0])) >= LEAST_PX
+
+
+def test_work_is_the_pixels_of_each_scale_times_its_steps() -> None:
+    params = StyleParams(size=256, start_size=64, scale_factor=2, steps=10)
+
+    assert work(params, (400, 200)) == 10 * (64 * 32 + 128 * 64 + 256 * 128)
+    assert work(params.model_copy(update={"steps": 30}), (400, 200)) == 3 * work(params, (400, 200))
