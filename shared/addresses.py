@@ -42,12 +42,19 @@ _EMBEDDING: tuple[tuple[IPv6Network, int], ...] = (
 _STANDS_FOR_IPV4 = IPv6Network("64:ff9b::/96")
 #: The interface identifier of ISATAP. Source: RFC 5214.
 _ISATAP = (0x00005EFE, 0x02005EFE)
+#: How a host's name is written, and how a number is that some resolver may take for an address.
+_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
+_NUMBER = re.compile(r"(.*\.)?([0-9]+|0x[0-9a-f]*)")
+#: How many of a name's addresses are tried until one answers.
+_TRIED = 4
 #: Special networks that the standard library of every version we run on does not agree upon.
+#: The last is where machines of Azure find their host, public only by its number. Source: Azure, on 168.63.129.16.
 _NEVER: tuple[Network, ...] = tuple(
     ipaddress.ip_network(text)
     for text in (
         "0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.88.99.0/24", "198.18.0.0/15", "240.0.0.0/4",
         "64:ff9b:1::/48", "100::/64", "2001::/23", "2001:db8::/32", "3fff::/20", "5f00::/16", "fec0::/10",
+        "168.63.129.16/32",
     )
 )  # fmt: skip
 
@@ -83,12 +90,11 @@ def check_url(url: str, allowed: Iterable[Network] = ()) -> None:
         raise ForbiddenUrl("Write an address as https://host/path.")
     if "@" in parts.netloc:
         raise ForbiddenUrl("An address holds no user or password: they would be written to logs.")
-    literal = _as_literal(host)
-    if literal is not None and not is_allowed(literal, allowed):
+    literal = None if "%" in host else _as_literal(host.rstrip("."))
+    if literal is None:
+        _check_name(host.removesuffix("."), bracketed="[" in parts.netloc)
+    elif not is_allowed(literal, allowed):
         raise ForbiddenUrl("Webhooks are sent to public addresses only.")
-    name = host.rstrip(".").lower()
-    if literal is None and any(name == private or name.endswith(f".{private}") for private in _PRIVATE_NAMES):
-        raise ForbiddenUrl("Webhooks are sent to public addresses only, and this name is none.")
 
 
 class GuardedBackend(NetworkBackend):
@@ -126,9 +132,15 @@ class GuardedBackend(NetworkBackend):
         for address in found:
             if not is_allowed(address, self._allowed):
                 raise ForbiddenUrl(f"{host} resolves to {address}, which is not a public address.")
-        left_s = self.left_s(timeout)
-        stream = self._plain.connect_tcp(found[0], port, left_s, local_address, socket_options)
-        return _BoundedStream(stream, self)
+        trouble: Exception = ConnectError(f"{host} cannot be reached.")
+        for address in found[:_TRIED]:
+            try:
+                left_s = self.left_s(timeout)
+                stream = self._plain.connect_tcp(address, port, left_s, local_address, socket_options)
+                return _BoundedStream(stream, self)
+            except (ConnectError, ConnectTimeout) as error:
+                trouble = error
+        raise trouble
 
     def left_s(self, timeout: float | None) -> float:
         """Return how long an operation may take; raise `ConnectTimeout` if there is no time left."""
@@ -179,6 +191,14 @@ def _embedded(address: Address) -> list[IPv4Address]:
     if value >> 32 & 0xFFFFFFFF in _ISATAP:
         found.append(IPv4Address(value & 0xFFFFFFFF))
     return found
+
+
+def _check_name(name: str, *, bracketed: bool) -> None:
+    """Raise `ForbiddenUrl` for what is no name, a number in a form of its own, or a name that is never public."""
+    if bracketed or not _NAME.fullmatch(name) or _NUMBER.fullmatch(name):
+        raise ForbiddenUrl("This is no name of a host.")
+    if any(name == private or name.endswith(f".{private}") for private in _PRIVATE_NAMES):
+        raise ForbiddenUrl("Webhooks are sent to public addresses only, and this name is none.")
 
 
 def _as_literal(host: str) -> str | None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from redis import RedisError
 
 from shared import failpoints, logs, progress
+from shared.dispatch import Waiting
 from shared.errors import BrokerUnavailable
 from shared.settings import Settings
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 PAINT_QUEUE = "atelier.paint"
 PAINT = "atelier.paint"
+#: Where Celery's transport keeps the queue's messages of batches: it reads from it when the queue's own list is empty.
+BATCHED_KEY = f"{PAINT_QUEUE}\x06\x161"
 
 log = logs.get(__name__)
 
@@ -57,6 +60,7 @@ def create_celery(settings: Settings, **options: Any) -> Celery:
             "socket_connect_timeout": 2,
             "socket_keepalive": not settings.redis_url.startswith("unix://"),
             "health_check_interval": 10,
+            "priority_steps": [0, 1],
             "visibility_timeout": 86_400,
         },
     )
@@ -80,20 +84,23 @@ class Broker:
         )
         return app
 
-    def waiting(self) -> int:
+    def waiting(self) -> Waiting:
         """Return how many messages wait; raise `BrokerUnavailable`."""
         try:
-            return int(self._redis.llen(PAINT_QUEUE))
+            with self._redis.pipeline(transaction=False) as pipeline:
+                for key in (PAINT_QUEUE, BATCHED_KEY):
+                    pipeline.llen(key)
+                return Waiting(*pipeline.execute())
         except RedisError as error:
             raise BrokerUnavailable from error
 
-    def send_paint(self, job_ids: Sequence[str]) -> bool:
-        """Send jobs to be painted in one message; say whether the broker took it."""
+    def send_paint(self, job_ids: Sequence[str], *, batched: bool = False) -> bool:
+        """Send jobs to be painted in one message, behind all others if `batched`; say whether the broker took it."""
         from kombu.exceptions import OperationalError
 
         failpoints.reach("before_publish")
         try:
-            self._app.send_task(PAINT, [list(job_ids)], queue=PAINT_QUEUE, retry=False)
+            self._app.send_task(PAINT, [list(job_ids)], queue=PAINT_QUEUE, priority=int(batched), retry=False)
         except (OperationalError, OSError) as error:
             log.warning("publish_failed", task_name=PAINT, reason=str(error))
             return False

@@ -82,6 +82,12 @@ class IdTaken(AtelierError):
     code = "id_taken"
 
 
+class AlreadyMade(AtelierError):
+    """This request was carried out before, and its answer was shown that once."""
+
+    code = "already_made"
+
+
 class BodyTooLarge(AtelierError):
     """The body is larger than this path takes."""
 
@@ -111,6 +117,42 @@ class InvalidParams(AtelierError):
     """A parameter is unknown, out of bounds or of the wrong type."""
 
     code = "invalid_params"
+
+
+class BatchFull(AtelierError):
+    """The batch has as many items as one may have."""
+
+    code = "batch_full"
+
+
+class DuplicateKey(AtelierError):
+    """Another item of the batch has this key."""
+
+    code = "duplicate_key"
+
+
+class UnsafePath(AtelierError):
+    """This is no name of a file below a folder."""
+
+    code = "unsafe_path"
+
+
+class ArchiveTooLarge(AtelierError):
+    """The archive, or what is in it, is larger than one may be."""
+
+    code = "archive_too_large"
+
+
+class CorruptArchive(AtelierError):
+    """The archive is damaged, or none that can be read."""
+
+    code = "corrupt_archive"
+
+
+class ForbiddenSource(AtelierError):
+    """Pictures may not be imported from there."""
+
+    code = "forbidden_source"
 
 
 class NotFound(AtelierError):

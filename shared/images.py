@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import io
 import threading
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -56,6 +57,18 @@ _WEBP_BYTES_PER_PX = 16
 #: Larger pictures are decoded one after the other, in px: a small file may hold one, and threads are many.
 _LARGE_PX = 10_000_000
 _one_large = threading.Lock()
+#: Those that are encoded anew wait for each other alone: a WebP of 50 megapixels takes 20 s, and uploads go on.
+_one_large_recoded = threading.Lock()
+
+#: Most pixels of a picture that we made ourselves: any that can be painted has fewer.
+_MOST_OWN_PX = 2**29
+#: Pixels of a mask that are judged at once.
+_BAND_PX = 2**20
+#: The darkest grey but one of an eight-bit picture: a mask that is nowhere above it paints nothing.
+_BLACK = 1 / 255
+
+#: Modes in which a picture can be shrunk without a loss, alpha apart.
+_SHRINKABLE = ("L", "RGB", "CMYK")
 
 #: Share of red, green and blue in the brightness, Rec. 601.
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -95,21 +108,47 @@ def inspect(data: bytes, *, max_bytes: int, max_px: int) -> ImageInfo:
             size_bytes=len(data),
             max_bytes=max_bytes,
         )
-    image = _load(data, max_px)
-    width, height = image.size
-    if _orientation(image) in (5, 6, 7, 8):
-        width, height = height, width
-    # A phone's JPEG that carries a second picture calls itself MPO.
-    kind = str(image.format).lower().replace("mpo", "jpeg")
-    return ImageInfo(width, height, kind, len(data))
+    with _loaded(data, max_px) as image:
+        width, height = image.size
+        if _orientation(image) in (5, 6, 7, 8):
+            width, height = height, width
+        # A phone's JPEG that carries a second picture calls itself MPO.
+        kind = str(image.format).lower().replace("mpo", "jpeg")
+        return ImageInfo(width, height, kind, len(data))
 
 
 def decode(data: bytes, *, max_px: int) -> Decoded:
     """Decode an image upright and in sRGB. Raises as `inspect` does."""
-    image = _load(data, max_px)
-    turn = _UPRIGHT.get(_orientation(image))
-    upright = image if turn is None else image.transpose(turn)
-    return Decoded(pixels.rgb_of(upright), pixels.alpha_of(upright))
+    with _loaded(data, max_px) as image:
+        turn = _UPRIGHT.get(_orientation(image))
+        upright = image if turn is None else image.transpose(turn)
+        return Decoded(pixels.rgb_of(upright), pixels.alpha_of(upright))
+
+
+def small(data: bytes, *, max_px: int, max_side: int) -> bytes:
+    """Encode an upload as an upright JPEG in sRGB with a long side of at most `max_side` px. Raises as `inspect` does.
+
+    What can be is shrunk before its colours are looked at, so that a large photograph never becomes floats.
+    """
+    with _loaded(data, max_px) as image:
+        if image.mode in _SHRINKABLE:
+            image.thumbnail((max_side, max_side), Image.Resampling.LANCZOS, reducing_gap=2)
+        turn = _UPRIGHT.get(_orientation(image))
+        upright = image if turn is None else image.transpose(turn)
+        decoded = Decoded(pixels.rgb_of(upright), pixels.alpha_of(upright))
+    return encode(thumbnail(decoded.rgb, max_side), decoded.alpha, format="jpeg", quality=85)
+
+
+def mask_paints(data: bytes, *, max_px: int) -> bool:
+    """Say whether an image, taken as a mask, counts anywhere. Raises as `inspect` does.
+
+    It is judged by bands, since the floats of a large picture take several times what decoding it may.
+    """
+    with _loaded(data, max_px) as image:
+        width, height = image.size
+        rows = max(1, _BAND_PX // width)
+        bands = (image.crop((0, top, width, min(top + rows, height))) for top in range(0, height, rows))
+        return any((Decoded(pixels.rgb_of(band), pixels.alpha_of(band)).mask > _BLACK).any() for band in bands)
 
 
 def encode(
@@ -129,14 +168,24 @@ def encode(
     if alpha is not None and format == "jpeg":
         rgb, alpha = rgb * alpha[..., None] + (1 - alpha[..., None]), None
     planes = rgb if alpha is None else np.dstack([rgb, alpha])
-    options: dict[str, dict[str, Any]] = {
-        "png": {"compress_level": 4},
-        "jpeg": {"quality": quality, "subsampling": 0},
-        "webp": {"quality": quality},
-    }
-    buffer = io.BytesIO()
-    Image.fromarray(_bytes(planes)).save(buffer, format=format, **options[format])
-    return buffer.getvalue()
+    return _saved(Image.fromarray(_bytes(planes)), format, quality)
+
+
+def recode(data: bytes, *, format: str, max_side: int = 0, quality: int = 92) -> bytes:  # noqa: A002 - as in `encode`
+    """Encode a picture that `encode` made as another format, and with a long side of at most `max_side` px, if any.
+
+    It stays in its eight bits, so that a large one takes no more than Pillow's pictures of it.
+    """
+    with _loaded(data, _MOST_OWN_PX, _one_large_recoded) as image:
+        shown: Image.Image = image
+        if format == "jpeg" and image.has_transparency_data:
+            shown = Image.new("RGB", image.size, "white")
+            shown.paste(image, mask=image.getchannel("A"))
+        if max_side and max(image.size) > max_side:
+            scale = max_side / max(image.size)
+            size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+            shown = shown.resize(size, Image.Resampling.LANCZOS, reducing_gap=3)
+        return _saved(shown, format, quality)
 
 
 def thumbnail(rgb: NDArray[np.float32], max_side: int) -> NDArray[np.float32]:
@@ -150,17 +199,38 @@ def thumbnail(rgb: NDArray[np.float32], max_side: int) -> NDArray[np.float32]:
     return np.asarray(small, np.float32) / np.float32(255)
 
 
+def _saved(image: Image.Image, format: str, quality: int) -> bytes:  # noqa: A002 - as in `encode`
+    options: dict[str, dict[str, Any]] = {
+        "png": {"compress_level": 4},
+        "jpeg": {"quality": quality, "subsampling": 0},
+        "webp": {"quality": quality},
+    }
+    buffer = io.BytesIO()
+    image.save(buffer, format=format, **options[format])
+    return buffer.getvalue()
+
+
 def _bytes(planes: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.rint(np.clip(planes, 0, 1) * 255).astype(np.uint8)
 
 
-def _load(data: bytes, max_px: int) -> Image.Image:
-    """Open and decode the first frame within the bounds; turn everything Pillow raises into our errors."""
-    try:
+@contextmanager
+def _loaded(data: bytes, max_px: int, turn: threading.Lock = _one_large) -> Iterator[Image.Image]:
+    """Open and decode the first frame within the bounds; no two large ones of one `turn` are in use at once."""
+    with _refusing(data, max_px):
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
         _check_bounds(image, max_px)
-        with _turn_of(image):
+    with turn if image.width * image.height > _LARGE_PX else nullcontext():
+        with _refusing(data, max_px):
             image.load()
+        yield image
+
+
+@contextmanager
+def _refusing(data: bytes, max_px: int) -> Iterator[None]:
+    """Turn everything that Pillow raises into our errors."""
+    try:
+        yield
     except AtelierError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError) as error:
@@ -170,7 +240,6 @@ def _load(data: bytes, max_px: int) -> Image.Image:
     except Exception as error:  # Pillow's decoders leak almost any kind
         log.info("image_refused", reason=repr(error))
         raise CorruptImage() from error
-    return image
 
 
 def _check_bounds(image: Image.Image, max_px: int) -> None:
@@ -208,10 +277,6 @@ def _bytes_per_px(image: Image.Image) -> float:
         shares = [across * down for _, across, down, _ in image.layer]
         return own + 2 * sum(shares) / max(shares)
     return own
-
-
-def _turn_of(image: Image.Image) -> AbstractContextManager[object]:
-    return _one_large if image.width * image.height > _LARGE_PX else nullcontext()
 
 
 def _orientation(image: Image.Image) -> int:

@@ -9,19 +9,20 @@ Invariant: a value whose name smells of a secret never reaches the output.
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from typing import Any
 
 import structlog
 from structlog.typing import EventDict, Processor
 
-_SECRET_NAMES = ("password", "secret", "token", "authorization", "cookie", "api_key")
+_SECRET = re.compile("password|secret|token|authorization|cookie|api_key", re.IGNORECASE)
 
 
 def redact(_logger: Any, _method: str, event: EventDict) -> EventDict:
     """Replace the value of every field named like a secret."""
     for name in event:
-        if any(secret in name.lower() for secret in _SECRET_NAMES):
+        if _SECRET.search(name):
             event[name] = "[redacted]"
     return event
 

@@ -33,7 +33,7 @@ class Parameter(click.ParamType[Any]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Read text; a value outside the bounds is a mistake in the command line."""
         try:
-            return self._kind.validate_python(_read(value) if isinstance(value, str) else value)
+            return self._kind.validate_python(read_value(value) if isinstance(value, str) else value)
         except ValidationError as error:
             self.fail(f"{value!r}: {error.errors()[0]['msg']}.", param, ctx)
 
@@ -73,7 +73,7 @@ def chosen_params(options: Mapping[str, Any]) -> dict[str, Any]:
     return {**dict(options["assignments"]), **named}
 
 
-def _read(text: str) -> Any:
+def read_value(text: str) -> Any:
     """Read JSON, `layer=weight,…`, or plain text."""
     try:
         return json.loads(text)

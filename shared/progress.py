@@ -1,8 +1,8 @@
 """Progress over Redis: every step of every running job, its newest preview, and quick cancel wishes.
 
-One stream per job. The worker writes the steps of one compiled call in one round trip, which also brings
-back whether a cancel is wished. All of it may vanish at any moment and only history is lost: the database
-has the last state and every wish.
+One stream per job, and its newest step by itself, which is all that a poll reads. The worker writes the steps of one
+compiled call in one round trip, which also brings back whether a cancel is wished. All of it may vanish at any moment
+and only history is lost: the database has the last state and every wish.
 
 Invariant: no call waits longer than its timeout, nor does a reader for a Redis that another found away; every
 key has a time to live.
@@ -29,6 +29,8 @@ HISTORY_S = 24 * 3600
 ENDED_S = 60
 #: Steps kept per job; beyond it the oldest are trimmed.
 HISTORY_STEPS = 20_000
+#: Entries at the end of a story that tell how a job does now: its curve, and the last preview among them.
+_NEWEST = 80
 #: Steps read at once.
 _PAGE = 1000
 #: Most connections of one client: more than a process has threads, for one too many would seem an absent Redis.
@@ -45,6 +47,14 @@ class Event(NamedTuple):
     id: str
     name: str
     data: dict[str, Any]
+
+
+class Newest(NamedTuple):
+    """The end of a job's story: its newest step, the total losses of the last ones, and the step of its preview."""
+
+    step: dict[str, Any] | None
+    losses: list[float]
+    preview: int | None
 
 
 class ProgressWriter(Protocol):
@@ -86,7 +96,7 @@ class RedisProgress:
         """Begin the history of this attempt, which goes on after that step of an earlier one."""
         pipe = self._redis.pipeline(transaction=False)
         if not after_step:
-            pipe.delete(_stream(job_id), _preview(job_id))
+            pipe.delete(_stream(job_id), _newest(job_id), _preview(job_id))
         self._add(pipe, job_id, "state", {"state": "running", "attempt": attempt, "after_step": after_step})
         pipe.expire(_stream(job_id), HISTORY_S)
         self._run(pipe)
@@ -97,6 +107,8 @@ class RedisProgress:
         pipe.exists(_cancel(job_id))
         for step in steps:
             self._add(pipe, job_id, "step", step)
+        if steps:
+            pipe.set(_newest(job_id), _json(steps[-1]), ex=HISTORY_S)
         if preview is not None:
             pipe.set(_preview(job_id), preview, ex=HISTORY_S)
             self._add(pipe, job_id, "preview", {"step": steps[-1]["step"], "bytes": len(preview)})
@@ -108,14 +120,15 @@ class RedisProgress:
         """Close the history with the state the job ended in; what lies in storage from then on goes soon."""
         pipe = self._redis.pipeline(transaction=False)
         self._add(pipe, job_id, "end", {"state": state})
-        pipe.expire(_stream(job_id), HISTORY_S if state == "failed" else ENDED_S)
+        for key in (_stream(job_id), _newest(job_id)):
+            pipe.expire(key, HISTORY_S if state == "failed" else ENDED_S)
         pipe.delete(_cancel(job_id))
         if state != "failed":
             pipe.delete(_preview(job_id))
         self._run(pipe)
 
     def _add(self, pipe: Any, job_id: str, name: str, data: Mapping[str, Any]) -> None:
-        fields = {"name": name, "data": json.dumps(data, separators=(",", ":"))}
+        fields = {"name": name, "data": _json(data)}
         pipe.xadd(_stream(job_id), fields, maxlen=HISTORY_STEPS, approximate=True)
 
     def _run(self, pipe: Any) -> list[Any]:
@@ -143,8 +156,15 @@ class RedisProgress:
 
     def latest_step(self, job_id: str) -> dict[str, Any] | None:
         """Return the newest step of a job, or None."""
-        newest = self._reading.call(lambda: self._redis.xrevrange(_stream(job_id), count=4))
-        return next((event.data for event in _parsed(newest) if event.name == "step"), None)
+        newest: Any = self._reading.call(lambda: self._redis.get(_newest(job_id)))
+        return None if newest is None else dict(json.loads(newest))
+
+    def newest(self, job_ids: Sequence[str]) -> list[Newest]:
+        """Return the end of each job's story, of many jobs in one round trip."""
+        pipe = self._redis.pipeline(transaction=False)
+        for job_id in job_ids:
+            pipe.xrevrange(_stream(job_id), count=_NEWEST)
+        return [_newest_of(list(_parsed(entries))) for entries in self._reading.call(pipe.execute)] if job_ids else []
 
     def all_steps(self, job_id: str) -> list[dict[str, Any]]:
         """Return every step still kept, oldest first; those that a later attempt made again, once."""
@@ -191,9 +211,21 @@ class RedisProgress:
         return data if isinstance(data, bytes) else None
 
 
+def _newest_of(events: Sequence[Event]) -> Newest:
+    """Read events, the newest first."""
+    steps = [event.data for event in events if event.name == "step"]
+    previews = (event.data["step"] for event in events if event.name == "preview")
+    losses = [step["losses"]["total"] for step in reversed(steps)]
+    return Newest(steps[0] if steps else None, losses, next(previews, None))
+
+
 def _parsed(entries: Any) -> Iterator[Event]:
     for entry_id, fields in entries:
         yield Event(entry_id.decode(), fields[b"name"].decode(), json.loads(fields[b"data"]))
+
+
+def _json(data: Mapping[str, Any]) -> str:
+    return json.dumps(data, separators=(",", ":"))
 
 
 def _flat(entries: Any) -> Any:
@@ -207,6 +239,10 @@ def _stream(job_id: str) -> str:
 
 def _job_of(stream: bytes) -> str:
     return stream.decode().split(":")[2]
+
+
+def _newest(job_id: str) -> str:
+    return f"atelier:job:{job_id}:step"
 
 
 def _preview(job_id: str) -> str:

@@ -57,6 +57,13 @@ class Settings(BaseSettings):
     )
     max_upload_bytes: int = Field(64 * 2**20, ge=1, description="Largest upload, in bytes.")
     max_upload_px: int = Field(50_000_000, ge=1, description="Largest image, in pixels.")
+    max_batch_items: int = Field(100_000, ge=1, description="Most items of a batch.")
+    max_batch_bytes: int = Field(
+        4 * 2**30, ge=1, description="Most bytes of one request that brings items, also once unpacked."
+    )
+    import_roots: str = Field(
+        "", description="Folders that batches may import pictures from, separated as in `PATH`; by default none."
+    )
     preview_px: int = Field(512, ge=16, le=2048, description="Long side of a preview, in pixels.")
     preview_interval_s: float = Field(1.0, ge=0, description="Least time between two previews of a job, in seconds.")
     messages_per_worker: int = Field(2, ge=1, description="Messages that may wait in the broker for each worker.")
@@ -95,6 +102,7 @@ class Settings(BaseSettings):
     requests_per_min: int = Field(
         0, ge=0, description="Requests a minute for keys that have no limit of their own; 0 is no limit."
     )
+    read_only: bool = Field(False, description="Whether the dashboard shows all and changes nothing.")
     webhook_networks: str = Field(
         "", description="Networks that webhooks may reach though they are not public, as `10.0.0.0/8,192.0.2.7/32`."
     )

@@ -35,6 +35,24 @@ class Role(StrEnum):
     OPERATOR = "operator"
 
 
+class BatchState(StrEnum):
+    """Where a batch is: being filled, painted, held, given up, or all of it ended."""
+
+    OPEN = "open"
+    RUNNING = "running"
+    PAUSED = "paused"
+    CANCELED = "canceled"
+    FINISHED = "finished"
+
+
+class OperationState(StrEnum):
+    """Where a bulk action is: under way, through, or stopped on its way."""
+
+    RUNNING = "running"
+    DONE = "done"
+    STOPPED = "stopped"
+
+
 class DeliveryState(StrEnum):
     """Where a webhook's delivery is: still to be made, made, or given up."""
 
@@ -51,6 +69,15 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     State.FAILED: frozenset(),
     State.CANCELED: frozenset(),
     State.EXPIRED: frozenset(),
+}
+
+#: The same of batches. `finished → running` is a batch that items are added to, or whose failed ones are tried again.
+BATCH_TRANSITIONS: dict[BatchState, frozenset[BatchState]] = {
+    BatchState.OPEN: frozenset({BatchState.RUNNING, BatchState.CANCELED}),
+    BatchState.RUNNING: frozenset({BatchState.PAUSED, BatchState.CANCELED, BatchState.FINISHED}),
+    BatchState.PAUSED: frozenset({BatchState.RUNNING, BatchState.CANCELED}),
+    BatchState.CANCELED: frozenset(),
+    BatchState.FINISHED: frozenset({BatchState.RUNNING}),
 }
 
 TERMINAL: frozenset[State] = frozenset(state for state, targets in TRANSITIONS.items() if not targets)

@@ -13,7 +13,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -41,6 +41,9 @@ class ImageStore(Protocol):
 
     def put(self, key: str, data: bytes) -> None:
         """Store `data` whole or not at all; raise `StorageFull` or `StorageUnavailable`."""
+
+    def put_all(self, files: Mapping[str, bytes]) -> None:
+        """Store several, each as `put`, in less time than one after the other."""
 
     def get(self, key: str) -> bytes:
         """Return the bytes of `key`; raise `NotFound` or `StorageUnavailable`."""
@@ -73,22 +76,32 @@ class LocalImageStore:
 
     def put(self, key: str, data: bytes) -> None:
         """Store `data` whole or not at all; raise `StorageFull` or `StorageUnavailable`."""
+        self.put_all({key: data})
+
+    def put_all(self, files: Mapping[str, bytes]) -> None:
+        """Store several, each as `put`; their folders are flushed once."""
+        with _translated():
+            for key, data in files.items():
+                self._write(key, data)
+            for folder in {self._path(key).parent for key in files}:
+                _flush_folder(folder)
+
+    def _write(self, key: str, data: bytes) -> None:
+        """Store `data` whole; a power cut may take it until its folder is flushed."""
         path = self._path(key)
         unfinished = path.with_name(f"{_UNFINISHED}{secrets.token_hex(8)}")
         point = path.stem if key.startswith("jobs/") else key.partition("/")[0]
-        with _translated():
-            try:
-                failpoints.reach(f"before_write_{point}")
-                with _created(unfinished) as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                failpoints.reach(f"before_rename_{point}")
-                unfinished.replace(path)
-                failpoints.reach(f"after_rename_{point}")
-            finally:
-                unfinished.unlink(missing_ok=True)
-            _flush_folder(path.parent)
+        try:
+            failpoints.reach(f"before_write_{point}")
+            with _created(unfinished) as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            failpoints.reach(f"before_rename_{point}")
+            unfinished.replace(path)
+            failpoints.reach(f"after_rename_{point}")
+        finally:
+            unfinished.unlink(missing_ok=True)
 
     def get(self, key: str) -> bytes:
         """Return the bytes of `key`; raise `NotFound` or `StorageUnavailable`."""

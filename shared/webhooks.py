@@ -18,6 +18,8 @@ TEST_EVENT = "webhook.test"
 #: Each event and what it says.
 EVENTS: dict[str, str] = {
     **{f"job.{state}": f"A job has {'been ' if state == 'canceled' else ''}{state}." for state in sorted(TERMINAL)},
+    "batch.finished": "Each item of a batch has ended; one that is added to later finishes again.",
+    "batch.canceled": "A batch has been canceled, and each of its items has ended.",
     TEST_EVENT: "Nothing has happened; somebody tries whether calls arrive.",
 }
 _PREFIX = "whsec_"

@@ -186,4 +186,4 @@ def studio() -> Studio:
 @cache
 def announcer() -> Announcer:
     """Return what says in the worker's row what this process paints with."""
-    return Announcer(name(), database(), studio().painter)
+    return Announcer(name(), database(), studio().painter, lambda: studio().pictures.kept)

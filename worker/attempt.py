@@ -14,12 +14,12 @@ from typing import Self
 
 from shared import logs
 from shared.db import jobs
-from shared.db.jobs import Claim
+from shared.db.claims import Claim, Finished
 from shared.db.models import Job
 from shared.errors import AtelierError, DatabaseUnavailable, TimedOut, WeightsUnavailable
 from shared.params import StyleParams
 from shared.states import TERMINAL, State
-from worker import checkpoints, outcome, retries
+from worker import checkpoints, outcome, retries, reuse
 from worker.checkpoints import Checkpoint, Checkpointer
 from worker.engine.steps import Chunk, Mask, Subject
 from worker.engine.timelapse import Timelapse
@@ -80,10 +80,15 @@ class Attempt:
     def load(self, group: int) -> None:
         """Load what is painted, `group` jobs together. Raises whatever keeps this one from being painted here.
 
-        With others it begins anew, whatever checkpoint it has.
+        With others it begins anew, whatever checkpoint it has. Where an equal picture is there, that is its outcome.
         """
         self._group = group
         self._check_weights()
+        taken = reuse.take_over(self.job, self._studio)
+        if taken is not None:
+            self._heartbeat.check()
+            self.outcome = Outcome(State.SUCCEEDED, taken.result, reused_from=taken.job_id)
+            return
         self.params = StyleParams.model_validate(self.job.params)
         pictures = self._studio.pictures
         store, settings = self._studio.store, self._studio.settings
@@ -132,14 +137,30 @@ class Attempt:
         while self.state is None:
             self._heartbeat.check()
             try:
-                self.state = self._written(self.outcome)
+                state = self._written(self.outcome)
             except DatabaseUnavailable as error:
                 log.warning("job_not_finished", code=error.code)
                 time.sleep(_FINISH_EVERY_S)
-        if self.state in TERMINAL:
-            self._studio.progress.ended(self.claim.job_id, self.state)
+            else:
+                self.left(state)
+
+    @property
+    def finished(self) -> Finished | None:
+        """What is to be written if it simply succeeded and that is not written yet, so that several can be at once."""
+        ended = self.outcome
+        if self.over or ended is None or ended.state != State.SUCCEEDED or ended.error is not None:
+            return None
+        heartbeat = self._heartbeat
+        return Finished(self.claim, ended.result or {}, ended.reused_from, heartbeat.ran_s, heartbeat.progress)
+
+    def left(self, state: State) -> None:
+        """Know that the outcome is written, as `state`, and tell."""
+        assert self.outcome is not None
+        self.state = state
+        if state in TERMINAL:
+            self._studio.progress.ended(self.claim.job_id, state)
         retry = self.outcome.retry
-        log.info("job_left", state=self.state, retry_after_s=retry.after_s if retry else None)
+        log.info("job_left", state=state, retry_after_s=retry.after_s if retry else None)
         self.drop()
 
     def drop(self) -> None:

@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import httpcore
 
@@ -88,7 +89,7 @@ class Deliverer:
     def _deliver(self, held: Claimed) -> None:
         try:
             started = time.monotonic()
-            answered = self._call(held)
+            answered = self._answered(held)
             took_ms = round((time.monotonic() - started) * 1000)
             told = {"status": answered.status, "error": answered.error, "ms": took_ms}
             retry_in_s = _wait_s(held.attempt) if answered.retryable else None
@@ -101,6 +102,15 @@ class Deliverer:
         finally:
             with self._lock:
                 self._under_way[deliveries.host_of(held.url)] -= 1
+
+    def _answered(self, held: Claimed) -> Answered:
+        try:
+            return self._call(held)
+        except DatabaseUnavailable:
+            raise
+        except Exception as error:  # noted as an attempt, or it would be claimed again for ever
+            log.exception("webhook_failed", delivery_id=held.id)
+            return Answered(None, f"internal: {type(error).__name__}", retryable=True)
 
     def _call(self, held: Claimed) -> Answered:
         with self._database.writing("webhook_secret") as session:
@@ -117,7 +127,8 @@ class Deliverer:
             addresses.check_url(url, self._allowed)
             backend = GuardedBackend(self._allowed, deadline=time.monotonic() + self._call_s, resolve=self._resolve)
             timeout = {"connect": _CONNECT_S}  # the backend bounds the rest
-            request: dict[str, Any] = {"headers": dict(headers), "content": body, "extensions": {"timeout": timeout}}
+            fields = {**headers, "host": urlsplit(url).netloc}  # httpcore forgets the brackets of IPv6
+            request: dict[str, Any] = {"headers": fields, "content": body, "extensions": {"timeout": timeout}}
             with (
                 httpcore.ConnectionPool(network_backend=backend, retries=0) as pool,
                 pool.stream("POST", url, **request) as answer,

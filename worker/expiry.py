@@ -9,7 +9,7 @@ Invariant: no file goes that an unended job needs, and no image's bytes while an
 from __future__ import annotations
 
 from shared import logs
-from shared.db import deliveries, idempotency, images, sweeps
+from shared.db import audit, batches, deliveries, idempotency, images, operations, readings, sign_ins, sweeps
 from shared.db.base import Database
 from shared.errors import StorageUnavailable
 from shared.settings import Settings
@@ -17,6 +17,8 @@ from shared.storage import ImageStore, image_key, job_prefix
 
 #: A worker unheard of for this long is forgotten, in seconds.
 _FORGET_WORKERS_S = 3600.0
+#: Rows of images that are forgotten in one round, each in a transaction of its own, since each takes long.
+_IMAGES_A_ROUND = 5
 
 log = logs.get(__name__)
 
@@ -59,12 +61,19 @@ class Expiry:
         """Delete rows that nobody asks for any more."""
         with self._database.writing("forget") as session:
             forgotten = sweeps.forget_jobs(session, history_s=self._settings.history_s)
+            batches.forget(session, history_s=self._settings.history_s)
             sweeps.forget_workers(session, unseen_s=_FORGET_WORKERS_S)
             sweeps.forget_usage(session)
             deliveries.forget(session, sweeps.ROWS_AT_ONCE)
+            audit.forget(session, sweeps.ROWS_AT_ONCE)
+            operations.forget(session, sweeps.ROWS_AT_ONCE)
             idempotency.forget(session, sweeps.ROWS_AT_ONCE)
-        with self._database.writing("forget_images") as session:
-            images.forget(session, history_s=self._settings.history_s)
+            sign_ins.forget_expired(session)
+            readings.forget(session)
+        for _ in range(_IMAGES_A_ROUND):
+            with self._database.writing("forget_images") as session:
+                if not images.forget(session, history_s=self._settings.history_s):
+                    break
         if forgotten:
             log.info("jobs_forgotten", count=len(forgotten))
 

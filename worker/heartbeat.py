@@ -1,8 +1,8 @@
 """Keeps a claim alive, and knows when it is not.
 
-A thread renews the lease every second, since one step may take longer than a lease; with it go the latest step
-to the database and the wishes back. The painting loop asks `check` between two chunks: it never paints on a
-lease that may have ended, nor depends on the thread, which may have died.
+A thread renews all leases of the process every second, since one step may take longer than a lease; with it go the
+latest steps to the database and the wishes back. The painting loop asks `check` between two chunks: it never paints on
+a lease that may have ended, nor depends on the thread, which may have died.
 
 Invariant: the lease this side believes in ends no later than the database's, since it counts from before the
 renewal was sent. While the database is away nobody can take the job, and the loop waits for an answer.
@@ -46,7 +46,6 @@ class Heartbeat:
         self._away = False
         self._ended = threading.Event()
         self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
         #: How long the job ran in earlier attempts, in seconds.
         self.ran_before_s = 0.0
         #: The latest step, which the next renewal takes along.
@@ -54,13 +53,14 @@ class Heartbeat:
 
     def __enter__(self) -> Self:
         """Begin to renew."""
-        self._thread.start()
+        _pulse.add(self)
         return self
 
     def __exit__(self, *_: TracebackType | type[BaseException] | BaseException | None) -> None:
         """Renew no more."""
-        self._ended.set()
-        self._thread.join()
+        _pulse.remove(self)
+        with self._lock:  # a renewal under way is waited for
+            self._ended.set()
 
     @property
     def ran_s(self) -> float:
@@ -80,13 +80,11 @@ class Heartbeat:
             raise LostRace(self._claim)
         return self._wishes
 
-    def _run(self) -> None:
-        while not self._lost and not self._ended.wait(_EVERY_S):
-            self._beat()
-
     def _beat(self) -> None:
         """Renew once; a lost claim and a database that is away are remembered, not raised."""
         with self._lock:
+            if self._lost or self._ended.is_set():
+                return
             asked_at = time.monotonic()
             try:
                 with self._database.writing("renew") as session:
@@ -103,3 +101,39 @@ class Heartbeat:
                 return
             self._away = False
             self._holds_until = asked_at + self._lease_s
+
+
+class _Pulse:
+    """The thread that has the heartbeats of this process beat; there is none while there is no heartbeat."""
+
+    def __init__(self) -> None:
+        self._beating: dict[Heartbeat, None] = {}
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def add(self, heartbeat: Heartbeat) -> None:
+        """Have it beat from now on."""
+        with self._lock:
+            self._beating[heartbeat] = None
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+                self._thread.start()
+
+    def remove(self, heartbeat: Heartbeat) -> None:
+        """Let it beat no more."""
+        with self._lock:
+            self._beating.pop(heartbeat, None)
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(_EVERY_S)
+            with self._lock:
+                beating = list(self._beating)
+                if not beating:
+                    self._thread = None
+                    return
+            for heartbeat in beating:
+                heartbeat._beat()
+
+
+_pulse = _Pulse()

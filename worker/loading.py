@@ -32,6 +32,11 @@ class Pictures:
         self._max_px = max_px
         self._kept: LRUCache[str, Picture] = LRUCache(kept_bytes, getsizeof=lambda picture: picture.nbytes)
 
+    @property
+    def kept(self) -> list[str]:
+        """The images of the styles that are kept, those used last first; asked by the thread that loads."""
+        return list(reversed(list(self._kept)))
+
     def load(self, image_id: str) -> Decoded:
         """Load a picture and its opacity."""
         try:

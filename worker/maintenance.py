@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from shared import logs
 from shared.broker import Broker
-from shared.db import sweeps, workers
+from shared.db import readings, sweeps, workers
 from shared.db.base import Database, connect
 from shared.dispatch import Dispatcher
 from shared.errors import AtelierError
@@ -21,8 +21,10 @@ from shared.progress import connect as connect_redis
 from shared.settings import Settings
 from shared.states import TERMINAL
 from shared.storage import ImageStore, open_store
+from worker.batches import BatchKeeper
 from worker.deliverer import Deliverer
 from worker.expiry import Expiry
+from worker.operations import OperationKeeper
 from worker.orphans import remove_orphans
 
 #: Room that full storage must have again before jobs are sent, in bytes.
@@ -61,10 +63,12 @@ class Keeper:
         self._settings = settings
         self._database = database
         self._store = store
+        self._progress = RedisProgress(connect_redis(settings.redis_url))
         self._dispatcher = Dispatcher(database, Broker(settings), settings)
         self._deliverer = Deliverer(database, settings.webhook_networks)
+        self._batches = BatchKeeper(database, self._progress)
+        self._operations = OperationKeeper(database, store, self._progress)
         self._expiry = Expiry(settings, database, store)
-        self._progress = RedisProgress(connect_redis(settings.redis_url))
 
     def chores(self) -> list[Chore]:
         """List the chores and how often each is due."""
@@ -73,10 +77,13 @@ class Keeper:
             Chore("end_leases", 1.0, self.end_leases),
             Chore("expire", 1.0, self.expire),
             Chore("unhold", 2.0, self.unhold),
+            Chore("batches", 0.5, self._batches.run),
+            Chore("operations", 0.5, self._operations.run),
             Chore("deliver", 0.5, self._deliverer.run),
             Chore("expire_files", 10.0, self._expiry.files),
             Chore("expire_images", 60.0, self._expiry.images),
             Chore("forget", 10.0, self._expiry.forget),
+            Chore("readings", 20.0, self.take_reading),
             Chore("orphans", self._settings.orphan_sweep_s, self.remove_orphans),
         ]
 
@@ -109,6 +116,13 @@ class Keeper:
         with self._database.writing("unhold") as session:
             workers.hold_queue(session, None)
         log.info("queue_released", held_for=held_for)
+
+    def take_reading(self) -> None:
+        """Write how the system is in this minute."""
+        with self._database.reading() as session:
+            found = readings.look(session)
+        with self._database.writing("readings") as session:
+            readings.keep(session, found)
 
     def remove_orphans(self) -> None:
         """Remove files that no row names."""

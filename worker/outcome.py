@@ -26,6 +26,8 @@ class Outcome:
     error: AtelierError | None = None
     retry: Retry | None = None
     reason: str = "drain"
+    #: The earlier job whose picture it is.
+    reused_from: str | None = None
 
 
 def write(session: Session, claim: Claim, outcome: Outcome) -> State:
@@ -42,5 +44,5 @@ def write(session: Session, claim: Claim, outcome: Outcome) -> State:
     elif outcome.state == State.CANCELED:
         jobs.stop(session, claim, result=result)
     else:
-        jobs.succeed(session, claim, result=result or {})
+        jobs.succeed(session, claim, result=result or {}, reused_from=outcome.reused_from)
     return outcome.state

@@ -217,7 +217,7 @@ class Overseer:
         A child that has yet to open its painter, which may have to learn its weights, is given as long as a step.
         """
         now = self._clock()
-        if self._messages.waiting() == 0:
+        if not any(self._messages.waiting()):
             self._busy_at = now
         elif now - self._busy_at > (self._settings.starve_s if self._ready() else self._settings.stall_s):
             log.error("worker_starved", seconds=round(now - self._busy_at, 1))

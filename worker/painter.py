@@ -33,6 +33,13 @@ class Painter(Protocol):
     def capacity(self) -> Capacity:
         """What the device can hold and do, as measured so far."""
 
+    @property
+    def memory(self) -> dict[str, int]:
+        """What it holds, and has held at most, in bytes, as `held` and `peak`; nothing where that is not known.
+
+        May be asked by any thread.
+        """
+
     def paint(
         self, subjects: Sequence[Subject], styles: Sequence[Style], params: StyleParams, *, wanted: Wanted
     ) -> Iterator[dict[int, Chunk]]:
@@ -61,6 +68,13 @@ class Vgg19Painter:
         """What the device can hold and do, as measured so far."""
         return self._planner.capacity
 
+    @property
+    def memory(self) -> dict[str, int]:
+        """What the device holds, and has held at most since a picture was planned last, in bytes."""
+        from worker.engine import memory
+
+        return {"held": memory.held_bytes(), "peak": memory.peak_bytes()}
+
     def paint(
         self, subjects: Sequence[Subject], styles: Sequence[Style], params: StyleParams, *, wanted: Wanted
     ) -> Iterator[dict[int, Chunk]]:
@@ -79,6 +93,7 @@ class NullPainter:
         self.weights = {"name": "null", "sha256": ""}
         self.device = {"kind": "null"}
         self.capacity = Capacity(memory_bytes=2**40)
+        self.memory: dict[str, int] = {}
 
     def paint(
         self,

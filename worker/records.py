@@ -25,6 +25,7 @@ from worker.engine.steps import Mask, Picture
 from worker.painter import Painter
 from worker.reporter import Reporter
 
+_VERSION = version("atelier")
 #: `ru_maxrss` counts kilobytes on Linux and bytes on macOS.
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
@@ -50,24 +51,20 @@ def store_result(
 
     Raises `StorageFull` or `StorageUnavailable`.
     """
-
-    def keep(name: str, data: bytes) -> str:
-        key = attempt_key(job.id, job.attempt, name)
-        store.put(key, data)
-        return key
-
     height, width = painted.picture.shape[:2]
     png = images.encode(painted.picture, painted.alpha, format="png")
     result = {"width": width, "height": height, "bytes": len(png), "format": "png", "partial": painted.partial}
     hashed = {**result, "sha256": hashlib.sha256(png).hexdigest()}
     manifest = _inputs(job, painter) | _course(job, painted, painter, reporter) | {"result": hashed}
-    return {
-        **result,
-        "key": keep("result.png", png),
-        "losses_key": keep("losses.json", json.dumps(reporter.columns).encode()),
-        "manifest_key": keep("manifest.json", json.dumps(manifest, indent=2).encode()),
-        **({"timelapse_key": keep("timelapse.webp", painted.timelapse)} if painted.timelapse else {}),
+    files = {
+        "key": ("result.png", png),
+        "losses_key": ("losses.json", json.dumps(reporter.columns).encode()),
+        "manifest_key": ("manifest.json", json.dumps(manifest, indent=2).encode()),
+        **({"timelapse_key": ("timelapse.webp", painted.timelapse)} if painted.timelapse else {}),
     }
+    keys = {name: attempt_key(job.id, job.attempt, file) for name, (file, _) in files.items()}
+    store.put_all({keys[name]: data for name, (_, data) in files.items()})
+    return {**result, **keys}
 
 
 def _inputs(job: Job, painter: Painter) -> dict[str, Any]:
@@ -75,7 +72,7 @@ def _inputs(job: Job, painter: Painter) -> dict[str, Any]:
     masks = [style["mask"] for style in job.styles if style.get("mask")]
     pictures = {job.content_id, job.init_id, *masks, *(style["image"] for style in job.styles)} - {None}
     return {
-        "atelier": version("atelier"),
+        "atelier": _VERSION,
         "preset": job.preset,
         "params": job.params,
         "content": job.content_id,

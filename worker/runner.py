@@ -5,7 +5,7 @@ call of it; each has its own claim, and ends by itself in one `Outcome`, which b
 the others go on. Only an error of the painter itself is the outcome of all that it was painting. Whoever lost the
 claim drops the work. What happens within one attempt is in `worker.attempt`.
 
-Invariant: the only broad `except` of the project is here, so that no picture, however odd, takes its worker down,
+Invariant: the only broad `except`s of the project are here, so that no picture, however odd, takes its worker down,
 or another job with it.
 """
 
@@ -19,8 +19,8 @@ from sqlalchemy import select
 from structlog.contextvars import bound_contextvars
 
 from shared import logs
-from shared.db import jobs, queries
-from shared.db.jobs import LostRace
+from shared.db import jobs, queries, turns
+from shared.db.claims import Finished, LostRace
 from shared.db.models import Job
 from shared.errors import AtelierError, DatabaseUnavailable
 from shared.sizes import Size, scale_sizes
@@ -31,6 +31,9 @@ from worker.outcome import Outcome
 from worker.studio import Studio
 
 __all__ = ["Studio", "run"]
+
+#: How many attempts that end at once are worth a statement of their own.
+_WORTHWHILE = 2
 
 log = logs.get(__name__)
 
@@ -62,58 +65,56 @@ def _groups(job_ids: Sequence[str], studio: Studio) -> list[list[str]]:
 
 def _run_together(job_ids: list[str], studio: Studio) -> dict[str, State]:
     with ExitStack() as held:
-        claimed = (_claimed(job_id, studio) for job_id in job_ids)
-        attempts = [held.enter_context(attempt) for attempt in claimed if attempt is not None]
-        for attempt in attempts:
-            _act(attempt, Attempt.load, len(attempts))
+        attempts = [held.enter_context(attempt) for attempt in _claimed(job_ids, studio)]
+        _act_on_all(attempts, studio, lambda attempt: attempt.load(len(attempts)))
+        _settle(attempts, studio)
         loaded = [attempt for attempt in attempts if attempt.painting]
         if loaded:
             with _caught(loaded):
                 _paint(loaded, studio)
-        for attempt in loaded:
-            _settle(attempt)
+        _settle(loaded, studio)
     return {attempt.claim.job_id: attempt.state for attempt in attempts if attempt.state is not None}
 
 
-def _claimed(job_id: str, studio: Studio) -> Attempt | None:
-    """Claim a job; None if it is not to be had."""
+def _claimed(job_ids: list[str], studio: Studio) -> list[Attempt]:
+    """Claim the jobs that are to be had."""
     claimed_at = time.monotonic()
     weights, lease_s = studio.painter.weights, studio.settings.lease_s
-    attempt = None
     try:
         with studio.database.writing("claim") as session:
-            claim = jobs.claim(session, job_id, worker=studio.name, weights=weights, lease_s=lease_s)
-            if claim is None:
-                jobs.unsend(session, job_id)
-            else:
-                attempt = Attempt(claim, queries.job(session, job_id), studio, claimed_at=claimed_at)
+            claims = jobs.claim_all(session, job_ids, worker=studio.name, weights=weights, lease_s=lease_s)
+            missed = set(job_ids) - {claim.job_id for claim in claims}
+            turns.stamp(session, sorted(missed), None)  # their message came to a worker that could not take them
+            found = queries.jobs_of(session, [claim.job_id for claim in claims])
     except DatabaseUnavailable as error:
-        log.warning("job_not_claimed", job_id=job_id, code=error.code)
-        return None
-    if attempt is None:
+        log.warning("jobs_not_claimed", job_ids=job_ids, code=error.code)
+        return []
+    for job_id in missed:
         log.info("job_not_claimed", job_id=job_id)
-    else:
-        log.info("job_claimed", job_id=job_id, attempt=attempt.claim.attempt)
-    return attempt
+    for claim in claims:
+        log.info("job_claimed", job_id=claim.job_id, attempt=claim.attempt)
+    return [Attempt(claim, found[claim.job_id], studio, claimed_at=claimed_at) for claim in claims]
 
 
 def _paint(attempts: list[Attempt], studio: Studio) -> None:
     """Paint jobs of one style together; each takes its own chunks, and ends by itself."""
     styles = studio.pictures.styles(attempts[0].job.styles)
     if len(attempts) > 1:
-        attempts = _of_one_shape(attempts, styles)
+        attempts = _of_one_shape(attempts, styles, studio)
     if not attempts:
         return
     subjects = [attempt.subject for attempt in attempts]
     params = attempts[0].params
     for chunks in studio.painter.paint(subjects, styles, params, wanted=lambda number: attempts[number].painting):
-        for number, chunk in chunks.items():
-            _act(attempts[number], Attempt.take, chunk)
+        given = {id(attempts[number]): chunk for number, chunk in chunks.items()}
+        taking = [attempts[number] for number in chunks]
+        _act_on_all(taking, studio, lambda attempt, given=given: attempt.take(given[id(attempt)]))  # type: ignore[misc]
+        _settle(taking, studio)
     if any(attempt.painting for attempt in attempts):
         raise AtelierError("The engine stopped before its last step.")
 
 
-def _of_one_shape(attempts: list[Attempt], styles: Sequence[Style]) -> list[Attempt]:
+def _of_one_shape(attempts: list[Attempt], styles: Sequence[Style], studio: Studio) -> list[Attempt]:
     """Keep those that pass through the sizes of the first; the others go back, to be painted alone.
 
     A key cannot know: a narrow style makes all begin at a larger scale, where two contents may differ by a pixel.
@@ -121,7 +122,8 @@ def _of_one_shape(attempts: list[Attempt], styles: Sequence[Style]) -> list[Atte
     shapes = [style.picture.shape for style in styles]
     kept: list[Attempt] = []
     for attempt in attempts:
-        _act(attempt, _join, kept, shapes)
+        _act(attempt, lambda attempt: _join(attempt, kept, shapes))
+    _settle(attempts, studio)
     return kept
 
 
@@ -136,19 +138,44 @@ def _sizes(attempt: Attempt, styles: list[tuple[int, ...]]) -> list[Size]:
     return scale_sizes(attempt.params, attempt.subject.content.shape, styles)
 
 
-def _act(attempt: Attempt, act: Callable[..., None], *given: object) -> None:
-    """Do something for one attempt alone, and end it if that is its end."""
+def _act_on_all(attempts: Sequence[Attempt], studio: Studio, act: Callable[[Attempt], None]) -> None:
+    """Do something for each attempt, several at a time."""
+    if len(attempts) == 1:
+        _act(attempts[0], act)
+    else:
+        list(studio.pool.map(lambda attempt: _act(attempt, act), attempts))
+
+
+def _act(attempt: Attempt, act: Callable[[Attempt], None]) -> None:
+    """Do something for one attempt alone; what goes wrong is its own outcome."""
     if attempt.painting:
         with _named(attempt), _caught([attempt]):
-            act(attempt, *given)
-        _settle(attempt)
+            act(attempt)
 
 
-def _settle(attempt: Attempt) -> None:
-    """Write how an attempt ended, once that is known."""
-    if attempt.outcome is not None and not attempt.over:
+def _settle(attempts: Sequence[Attempt], studio: Studio) -> None:
+    """Write how attempts ended, of which that is known: those that simply succeeded together, others one by one."""
+    _settle_together({attempt: done for attempt in attempts if (done := attempt.finished) is not None}, studio)
+    for attempt in attempts:
+        if attempt.outcome is not None and not attempt.over:
+            with _named(attempt), _caught([attempt]):
+                attempt.finish()
+
+
+def _settle_together(finished: dict[Attempt, Finished], studio: Studio) -> None:
+    if len(finished) < _WORTHWHILE:
+        return
+    try:
+        with studio.database.writing("finish") as session:
+            done = jobs.succeed_all(session, list(finished.values()))
+    except Exception:  # then each by itself, so that the one that cannot be written keeps no other from it
+        log.warning("group_not_finished", exc_info=True)
+        return
+    for attempt in finished:
         with _named(attempt), _caught([attempt]):
-            attempt.finish()
+            if attempt.claim.job_id not in done:
+                raise LostRace(attempt.claim)
+            attempt.left(State.SUCCEEDED)
 
 
 def _named(attempt: Attempt) -> AbstractContextManager[None]:
@@ -171,8 +198,9 @@ def _caught(attempts: Sequence[Attempt]) -> Iterator[None]:
     except AtelierError as known:
         log.warning("attempt_failed", code=known.code, reason=known.detail)
         error = known
-    except Exception:
+    except Exception as unknown:
         log.exception("attempt_failed", code=AtelierError.code)
         error = AtelierError("The worker met an error that it does not know; its log has the details.")
+        error.__cause__ = unknown
     for attempt in attempts:
         attempt.fail(error)

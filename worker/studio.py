@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,6 +13,9 @@ from shared.settings import Settings
 from shared.storage import ImageStore
 from worker.loading import Pictures
 from worker.painter import Painter
+
+#: Pictures that are loaded or stored at a time: most of that is waiting for the disk.
+_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,11 @@ class Studio:
     draining: Callable[[], bool] = lambda: False
     #: Called when this process should be replaced after the message: its memory may be spoilt.
     spoil: Callable[[], None] = lambda: None
+
+    @cached_property
+    def pool(self) -> Executor:
+        """What loads and stores several pictures at a time."""
+        return ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="pictures")
 
     @cached_property
     def pictures(self) -> Pictures:

@@ -1,6 +1,7 @@
 """Engines and sessions: SQLite by default, any SQLAlchemy URL by setting.
 
-Two ways in, `reading()` and `writing()`: one short transaction each, committed or rolled back as a whole.
+Two ways in, `reading()` and `writing()`: one short transaction each, committed or rolled back as a whole. A third,
+`glancing()`, is for one statement that needs none.
 A database that is away becomes `DatabaseUnavailable`, so that callers need not know drivers.
 
 Invariant: no transaction outlives its `with` block, and no block does slow work.
@@ -14,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, DateTime, Dialect, Engine, MetaData, create_engine, make_url, text
+from sqlalchemy import JSON, Connection, DateTime, Dialect, Engine, MetaData, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, Session
@@ -36,6 +37,10 @@ _NAMES = {
 _AWAY_STATES = ("25006", "25P03")
 #: Bounds on what one statement, one lock and one idle transaction may take on PostgreSQL.
 _POSTGRES_BOUNDS = "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=30s"
+
+#: Most connections of a process. None is closed for being one of many: those of threads that ask at the same time would
+#: be opened and closed each time, which takes longer than what is asked.
+_POOL: dict[str, Any] = {"pool_size": 15, "max_overflow": 0}
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -72,6 +77,8 @@ class Database:
         self.engine = engine
         snapshot = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         self._reader = engine.execution_options(**snapshot) if engine.dialect.name == "postgresql" else engine
+        alone = {"isolation_level": "AUTOCOMMIT"} if engine.dialect.name == "postgresql" else {sqlite.GLANCING: True}
+        self._glancer = engine.execution_options(**alone)
         self._writer = engine.execution_options(**{sqlite.WRITING: True})
 
     @contextmanager
@@ -79,6 +86,12 @@ class Database:
         """Open a read-only transaction on one consistent snapshot."""
         with _translated(), Session(self._reader, expire_on_commit=False) as session:
             yield session
+
+    @contextmanager
+    def glancing(self) -> Iterator[Connection]:
+        """Open a connection for one statement that reads: a snapshot in itself, it needs no transaction around it."""
+        with _translated(), self._glancer.connect() as connection:
+            yield connection
 
     @contextmanager
     def writing(self, name: str = "write") -> Iterator[Session]:
@@ -113,10 +126,10 @@ def connect(url: str) -> Database:
     if parsed.get_backend_name() == "sqlite":
         if parsed.database and parsed.database != ":memory:":
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(parsed, module=sqlite.driver())
+        engine = create_engine(parsed, module=sqlite.driver(), **_POOL)
         sqlite.prepare(engine)
         return Database(engine)
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
     arguments = {"connect_timeout": 5, "options": _POSTGRES_BOUNDS}
-    return Database(create_engine(parsed, pool_pre_ping=True, pool_timeout=5, connect_args=arguments))
+    return Database(create_engine(parsed, pool_pre_ping=True, pool_timeout=5, connect_args=arguments, **_POOL))

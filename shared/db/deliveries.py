@@ -14,13 +14,13 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from sqlalchemy import delete, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, delete, func, insert, literal, not_, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from shared import clock, ids, webhooks
-from shared.db import moments
-from shared.db.models import Delivery, Job, WebhookSecret
+from shared.db import batch_counts, moments
+from shared.db.models import Batch, Delivery, Job, WebhookSecret
 from shared.errors import NotFound
 from shared.states import DeliveryState, State
 
@@ -32,7 +32,7 @@ _CLAIM_S = 60.0
 #: How long the secret before still signs after a rotation, and how long ended deliveries are kept, in seconds.
 _SIGNS_ALONG_S = 24 * 3600.0
 _KEPT_S = 30 * 86_400.0
-#: How many due deliveries are looked at for those whose hosts are free.
+#: How many due deliveries are looked at in one go for those whose hosts are free.
 _LOOK_AHEAD = 200
 
 
@@ -53,6 +53,7 @@ class Secrets(NamedTuple):
     secret: str
     previous: str | None
     previous_until: Any
+    created_at: Any
 
 
 def add_for_job(session: Session, job_id: str, state: State) -> None:
@@ -80,15 +81,7 @@ def add(session: Session, owner: str, url: str, event: str, subject_id: str | No
 
 def claim_due(session: Session, limit: int, *, full_hosts: Collection[str] = (), per_host: int) -> list[Claimed]:
     """Take up to `limit` due deliveries, the longest due first: none to a full host, at most `per_host` to another."""
-    due = select(Delivery.id, Delivery.url).order_by(Delivery.next_at).limit(_LOOK_AHEAD)
-    due = due.where(Delivery.state == DeliveryState.PENDING, Delivery.next_at <= moments.now())
-    taken_of: Counter[str] = Counter()
-    found: list[str] = []
-    for delivery_id, url in session.execute(due.with_for_update(skip_locked=True)):
-        host = host_of(url)
-        if len(found) < limit and host not in full_hosts and taken_of[host] < per_host:
-            taken_of[host] += 1
-            found.append(delivery_id)
+    found = _choose(session, limit, Counter(dict.fromkeys(full_hosts, per_host)), per_host)
     taken = (
         update(Delivery)
         .where(Delivery.id.in_(found), Delivery.state == DeliveryState.PENDING)
@@ -97,6 +90,33 @@ def claim_due(session: Session, limit: int, *, full_hosts: Collection[str] = (),
         .execution_options(synchronize_session=False)
     )
     return [Claimed(*row) for row in session.execute(taken)] if found else []
+
+
+def _choose(session: Session, limit: int, taken_of: Counter[str], per_host: int) -> list[str]:
+    """Lock and return the ids to take; hosts that are full are left out by the query, however much waits for them."""
+    found: list[str] = []
+    while len(found) < limit:
+        full = [host for host, count in taken_of.items() if count >= per_host]
+        due = select(Delivery.id, Delivery.url).order_by(Delivery.next_at).limit(_LOOK_AHEAD)
+        due = due.where(Delivery.state == DeliveryState.PENDING, Delivery.next_at <= moments.now())
+        due = due.where(Delivery.id.not_in(found), *(not_(_is_to(host)) for host in full))
+        rows = session.execute(due.with_for_update(skip_locked=True)).all()
+        before = len(found)
+        for delivery_id, url in rows:
+            host = host_of(url)
+            if len(found) < limit and taken_of[host] < per_host:
+                taken_of[host] += 1
+                found.append(delivery_id)
+        if len(rows) < _LOOK_AHEAD or len(found) == before:
+            break
+    return found
+
+
+def _is_to(host: str) -> ColumnElement[bool]:
+    """Write that a delivery is to a host, in SQL what `host_of` is in Python."""
+    url = func.lower(Delivery.url)
+    starts = [f"{scheme}://{host}" for scheme in ("http", "https")]
+    return or_(url.in_(starts), *(url.startswith(start + mark, autoescape=True) for start in starts for mark in "/?#"))
 
 
 def host_of(url: str) -> str:
@@ -121,6 +141,8 @@ def note(session: Session, held: Claimed, entry: dict[str, Any], *, delivered: b
 
 def payload_of(session: Session, held: Claimed) -> dict[str, Any]:
     """Compose what a delivery says of its subject: all that matters, or its id and state if it is deleted by now."""
+    if held.event.startswith("batch.") and (batch := session.get(Batch, held.subject_id)):
+        return batch_counts.told(batch)
     job = session.get(Job, held.subject_id) if held.subject_id else None
     state = held.event.partition(".")[2]
     if job is None:
@@ -179,13 +201,16 @@ def secrets_of(session: Session, owner: str) -> Secrets:
             pass
         found = session.scalars(select(WebhookSecret).where(WebhookSecret.owner == owner)).one()
     signs = found.previous_until is not None and found.previous_until > clock.now()
-    return Secrets(found.secret, found.previous_secret if signs else None, found.previous_until if signs else None)
+    former = (found.previous_secret, found.previous_until) if signs else (None, None)
+    return Secrets(found.secret, *former, found.created_at)
 
 
 def rotate(session: Session, owner: str) -> Secrets:
     """Sign with a new secret, and for a day with the one before too."""
-    now = secrets_of(session, owner)
-    values = {"secret": webhooks.new_secret(), "previous_secret": now.secret, "created_at": clock.now()}
+    secrets_of(session, owner)
+    locked = select(WebhookSecret.secret).where(WebhookSecret.owner == owner).with_for_update()
+    now = session.scalars(locked).one()  # read once nobody else rotates, so that no secret told to anyone is skipped
+    values = {"secret": webhooks.new_secret(), "previous_secret": now, "created_at": clock.now()}
     until = clock.now() + timedelta(seconds=_SIGNS_ALONG_S)
     session.execute(update(WebhookSecret).where(WebhookSecret.owner == owner).values(**values, previous_until=until))
     session.expire_all()

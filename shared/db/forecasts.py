@@ -8,17 +8,18 @@ from __future__ import annotations
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import CTE, BigInteger, ColumnElement, ScalarSelect, and_, case, exists, func, literal, select
+from sqlalchemy.orm import Session, aliased
 
-from shared.db.models import Job
+from shared.db import turns
+from shared.db.models import Batch, Job
 from shared.forecasts import Sample
-from shared.states import State
+from shared.states import BatchState, State
 
 #: Beyond this many, nobody cares how many jobs go before.
 _MOST = 10_000
-#: Owners that are looked at one by one.
-_MOST_OWNERS = 50
+#: Lanes that are looked at, one by one.
+_MOST_LANES = 1_000
 #: Jobs ahead whose times are added up; those behind them are taken to be like them.
 _LOOKED_AT = 500
 
@@ -37,6 +38,15 @@ class Times(NamedTuple):
     runs_s: list[float]
 
 
+class _Waiter(NamedTuple):
+    """Where a job stands in line: a batch's priority is that of its items."""
+
+    lane: str
+    priority: int
+    place: str
+    batched: bool = False
+
+
 class Promise(NamedTuple):
     """When a job was promised to end, and when it did."""
 
@@ -48,74 +58,100 @@ class Promise(NamedTuple):
 
 def samples(session: Session, limit: int) -> list[Sample]:
     """Return the jobs that succeeded last, at their first attempt."""
-    query = (
-        select(Job.preset, Job.params, Job.predicted_s, Job.started_at, Job.ended_at)
-        .where(Job.state == State.SUCCEEDED, Job.attempt == 1, Job.ended_at.is_not(None), Job.started_at.is_not(None))
-        .order_by(Job.ended_at.desc())
-        .limit(limit)
-    )
+    job = _last(limit)
+    query = select(job.preset, job.params, job.predicted_s, job.started_at, job.ended_at)
+    rows = session.execute(query.where(_succeeded(job), job.attempt == 1, job.started_at.is_not(None)).limit(limit))
     return [
         Sample(preset, int(params.get("size", 0)), predicted_s, max(0.001, (ended - started).total_seconds()))
-        for preset, params, predicted_s, started, ended in session.execute(query)
+        for preset, params, predicted_s, started, ended in rows
+        if started and ended
     ]
 
 
 def recent_times(session: Session, limit: int) -> Times:
     """Return how long the jobs that succeeded last waited and ran."""
-    query = (
-        select(Job.created_at, Job.started_at, Job.ended_at)
-        .where(Job.state == State.SUCCEEDED, Job.started_at.is_not(None), Job.ended_at.is_not(None))
-        .order_by(Job.ended_at.desc())
-        .limit(limit)
-    )
-    rows = [(created, started, ended) for created, started, ended in session.execute(query) if started and ended]
+    job = _last(limit)
+    query = select(job.created_at, job.started_at, job.ended_at).where(_succeeded(job), job.started_at.is_not(None))
+    rows = [(made, started, ended) for made, started, ended in session.execute(query.limit(limit)) if started and ended]
     return Times(
-        [max(0.0, (started - created).total_seconds()) for created, started, _ in rows],
+        [max(0.0, (started - made).total_seconds()) for made, started, _ in rows],
         [max(0.0, (ended - started).total_seconds()) for _, started, ended in rows],
     )
 
 
 def promises(session: Session, limit: int) -> list[Promise]:
     """Return what was promised of the jobs that succeeded last, and what came of it."""
-    query = (
-        select(Job.created_at, Job.promised_p50_at, Job.promised_p90_at, Job.ended_at)
-        .where(Job.state == State.SUCCEEDED, Job.promised_p50_at.is_not(None), Job.ended_at.is_not(None))
-        .order_by(Job.ended_at.desc())
-        .limit(limit)
-    )
+    job = _last(limit)
+    query = select(job.created_at, job.promised_p50_at, job.promised_p90_at, job.ended_at).where(_succeeded(job))
     return [
-        Promise(created_at, p50_at, p90_at, ended_at)
-        for created_at, p50_at, p90_at, ended_at in session.execute(query)
-        if p50_at and p90_at and ended_at
+        Promise(made, p50_at, p90_at, ended)
+        for made, p50_at, p90_at, ended in session.execute(query.where(job.promised_p50_at.is_not(None)).limit(limit))
+        if p50_at and p90_at and ended
     ]
 
 
-def ahead(session: Session, owner: str, priority: int, place: str) -> Ahead:
-    """Say what goes before a job: more urgent ones, then owners by turns, then by age."""
-    own = _count(session, Job.owner == owner, Job.priority == priority, Job.place < place)
-    total = own
-    for other in _owners(session):
-        total += _count(session, Job.owner == other, Job.priority > priority)
-        if other != owner:
-            total += min(own + 1, _count(session, Job.owner == other, Job.priority == priority, most=own + 1))
-    total = min(total, _MOST)
+def _last(limit: int) -> type[Job]:
+    """Choose the jobs that ended last, last first: enough to find `limit` of some kind among them, and no more."""
+    ended = select(Job).where(Job.ended_at.is_not(None)).order_by(Job.ended_at.desc())
+    return aliased(Job, ended.limit(4 * limit).subquery())
+
+
+def _succeeded(job: type[Job]) -> ColumnElement[bool]:
+    return job.state == State.SUCCEEDED
+
+
+def ahead(session: Session, owner: str, priority: int, place: str, batch_id: str | None = None) -> Ahead:
+    """Say what goes before a job: more urgent ones, then those in no batch, then owners by turns, then by age."""
+    waits = _Waiter(turns.own_lane(owner), priority, place)
+    if batch_id is not None:
+        urgency = session.scalar(select(Batch.priority).where(Batch.id == batch_id)) or 0
+        waits = _Waiter(batch_id, urgency, place, batched=True)
+    among = () if waits.batched else (Job.priority == priority,)
+    own = _counted(Job.lane == waits.lane, Job.place < place, *among)
+    total = min(_MOST, _walked(session, waits, session.scalar(select(own)) or 0))
     return Ahead(total, _seconds(session, total))
 
 
-def _count(session: Session, *where: ColumnElement[bool], most: int = _MOST) -> int:
-    found = select(Job.id).where(Job.state == State.QUEUED, *where).limit(most).subquery()
-    return session.scalar(select(func.count()).select_from(found)) or 0
+def _walked(session: Session, waits: _Waiter, own: int) -> int:
+    """Go from lane to lane and add to `own` what each has before the job, until there are `_MOST`.
+
+    Each step adds the jobs of the lane it is at, and finds the next one.
+    """
+    waiting = select(func.min(Job.lane)).where(Job.state == State.QUEUED)
+    line = select(
+        waiting.scalar_subquery().label("lane"), literal(own, BigInteger).label("jobs"), literal(0).label("step")
+    )
+    walk = line.cte("line", recursive=True)
+    following = waiting.where(Job.lane > walk.c.lane).scalar_subquery()
+    step = select(following, walk.c.jobs + _of_lane(walk, waits, own), walk.c.step + 1)
+    step = step.where(walk.c.lane.is_not(None), walk.c.jobs < _MOST, walk.c.step < _MOST_LANES)
+    return session.scalar(select(func.max(walk.union_all(step).c.jobs))) or 0
 
 
-def _owners(session: Session) -> list[str]:
-    found: list[str] = []
-    while len(found) < _MOST_OWNERS:
-        query = select(func.min(Job.owner)).where(Job.state == State.QUEUED)
-        owner = session.scalar(query.where(Job.owner > found[-1]) if found else query)
-        if owner is None:
-            break
-        found.append(owner)
-    return found
+def _of_lane(walk: CTE, waits: _Waiter, own: int) -> ColumnElement[int]:
+    """Count what the lane that is walked by has before a job with `own` before it in its own lane."""
+    here = Job.lane == walk.c.lane
+    batch = select(Batch.priority).where(Batch.id == walk.c.lane, Batch.state == BatchState.RUNNING)
+    urgency = batch.correlate(walk).scalar_subquery()
+    is_batch = exists().where(Batch.id == walk.c.lane).correlate(walk)
+    is_own, turn = walk.c.lane == waits.lane, min(own + 1, _MOST)
+    urgent = _counted(here, Job.priority > waits.priority, within=walk)
+    alike = _counted(here, Job.priority == waits.priority, most=_MOST if waits.batched else turn, within=walk)
+    of_batch = case(
+        (is_own, 0),
+        (urgency > waits.priority, _counted(here, within=walk)),
+        (and_(urgency == waits.priority, literal(waits.batched)), _counted(here, most=turn, within=walk)),
+        else_=0,
+    )
+    return case((is_batch, of_batch), (is_own, urgent), else_=urgent + alike)
+
+
+def _counted(*where: ColumnElement[bool], most: int = _MOST, within: CTE | None = None) -> ScalarSelect[int]:
+    """Count waiting jobs, up to `most`; conditions may speak of the row of `within` that is looked at."""
+    found = select(Job.id).where(Job.state == State.QUEUED, *where).limit(most)
+    if within is not None:
+        found = found.correlate(within)
+    return select(func.count()).select_from(found.subquery()).scalar_subquery()
 
 
 def _seconds(session: Session, count: int) -> float | None:

@@ -28,9 +28,11 @@ FRESH_S = 3600.0
 _LEAST_KEPT_S = 2 * FRESH_S
 #: How long before a job an image was last used that it does not need: a use counts for `FRESH_S`, and clocks differ.
 _MARGIN = timedelta(seconds=2 * FRESH_S)
-#: Images given up in one transaction, and rows deleted, for each of which the database reads all jobs.
+#: Images given up in one transaction.
 _AT_ONCE = 200
-_ROWS_AT_ONCE = 5
+#: Rows deleted in one: for each the database reads all jobs, half a second to one with a million, and SQLite's other
+#: writers wait for it.
+_ROWS_AT_ONCE = 1
 
 
 def kept_s(retention_s: float) -> float:

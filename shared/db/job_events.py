@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from shared import clock
 from shared.db import deliveries
-from shared.db.models import JobEvent
+from shared.db.models import BatchMove, JobEvent
 from shared.states import TERMINAL, State
 
 
@@ -31,3 +31,9 @@ def record(
     session.add(event)
     if name == f"job_{state}" and state in TERMINAL:  # its end, not what happens later
         deliveries.add_for_job(session, job_id, state)
+
+
+def note_move(session: Session, batch_id: str | None, job_id: str, was: str | None, became: State | None) -> None:
+    """Have an item's batch count it anew; nothing happens to a job that is in none."""
+    if batch_id is not None:
+        session.add(BatchMove(batch_id=batch_id, job_id=job_id, was=was, became=became, count=1))

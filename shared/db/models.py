@@ -1,4 +1,6 @@
-"""The tables. Check constraints hold what no writer may break; `shared.db.jobs` holds the rest.
+"""The tables, those of keys, batches and operating taken from files of their own.
+
+Check constraints hold what no writer may break; `shared.db.jobs` holds the rest.
 
 Times are aware UTC. JSON columns hold what is only ever read whole: params, metadata, progress, result.
 """
@@ -8,22 +10,44 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, Text, text
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.db.base import Table
-from shared.states import DeliveryState, Role, State, Wish
+from shared.db.models_access import ApiKey, Delivery, IdempotencyKey, Usage, WebhookSecret
+from shared.db.models_batches import Batch, BatchMove, BatchResult
+from shared.db.models_operating import AuditEntry, Operation, Reading, SignIn
+from shared.states import State, Wish
 
 _STATES = ", ".join(f"'{state}'" for state in State)
 _WISHES = ", ".join(f"'{wish}'" for wish in Wish)
-_ROLES = ", ".join(f"'{role}'" for role in Role)
-_DELIVERY_STATES = ", ".join(f"'{state}'" for state in DeliveryState)
 _QUEUED = text("state = 'queued'")
 _SENT = text("dispatched_at IS NOT NULL")
 _RUNNING = text("state = 'running'")
 _KEPT = text("files_gone_at IS NULL")
 _LABELED = text("label IS NOT NULL")
-_PENDING = text("state = 'pending'")
+_FAILED = text("error_code IS NOT NULL")
+
+__all__ = [
+    "ApiKey",
+    "AuditEntry",
+    "Batch",
+    "BatchMove",
+    "BatchResult",
+    "Delivery",
+    "IdempotencyKey",
+    "Image",
+    "ImageOwner",
+    "Job",
+    "JobEvent",
+    "Operation",
+    "Queue",
+    "Reading",
+    "SignIn",
+    "Usage",
+    "WebhookSecret",
+    "Worker",
+]
 
 #: How long an ended job's files stay where nothing else is said, in seconds.
 DEFAULT_RETENTION_S = 30 * 86_400.0
@@ -67,9 +91,9 @@ class Job(Table):
         CheckConstraint("state <> 'succeeded' OR result IS NOT NULL", name="result"),
         CheckConstraint("(state = 'running') = (lease_expires_at IS NOT NULL)", name="lease"),
         CheckConstraint("dispatched_at IS NULL OR state = 'queued'", name="sent"),
-        # What dispatch reads: each owner's waiting jobs in the order in which they go, and those sent. Not for
+        # What dispatch reads: each lane's waiting jobs in the order in which they go, and those sent. Not for
         # waiting jobs alone: SQLite would pass a partial index over for any other that begins with the state.
-        Index("ix_jobs_turn", "state", "owner", text("priority DESC"), "place"),
+        Index("ix_jobs_turn", "state", "lane", text("priority DESC"), "place"),
         Index("ix_jobs_sent", "dispatched_at", sqlite_where=_SENT, postgresql_where=_SENT),
         # What the sweeper and the watchdogs read.
         Index("ix_jobs_lease", "lease_expires_at", sqlite_where=_RUNNING, postgresql_where=_RUNNING),
@@ -89,13 +113,33 @@ class Job(Table):
             sqlite_where=_LABELED,
             postgresql_where=_LABELED,
         ),
+        Index("ix_jobs_batch_id_state_place", "batch_id", "state", "place"),
+        Index("ix_jobs_error_code_place", "error_code", "place", sqlite_where=_FAILED, postgresql_where=_FAILED),
+        Index(
+            "ix_jobs_owner_error_code_place",
+            "owner",
+            "error_code",
+            "place",
+            sqlite_where=_FAILED,
+            postgresql_where=_FAILED,
+        ),
+        # What groups the last failures.
+        Index("ix_jobs_failed_at", "ended_at", sqlite_where=_FAILED, postgresql_where=_FAILED),
+        Index("uq_jobs_batch_id_item_key", "batch_id", "item_key", unique=True),
+        # What finds a picture that was painted before.
+        Index("ix_jobs_work_key", "work_key", "place"),
     )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     #: A UUIDv7 by which jobs sort by age: the id, unless the client has chosen that.
     place: Mapped[str] = mapped_column(String(36), unique=True)
     #: Whose job it is; owners take turns.
-    owner: Mapped[str] = mapped_column(String(64), default="local")
+    owner: Mapped[str] = mapped_column(String(64))
+    #: Where it waits: its batch, or with its owner's other jobs.
+    lane: Mapped[str] = mapped_column(String(70))
+    #: The batch whose item it is, and its name there.
+    batch_id: Mapped[str | None] = mapped_column(ForeignKey("batches.id"))
+    item_key: Mapped[str | None] = mapped_column(String(512))
     state: Mapped[str] = mapped_column(String(16))
     preset: Mapped[str] = mapped_column(String(32))
     params: Mapped[dict[str, Any]]
@@ -112,6 +156,11 @@ class Job(Table):
     priority: Mapped[int] = mapped_column(default=0)
     #: The job that this one paints again.
     retry_of: Mapped[str | None] = mapped_column(String(36))
+    #: Equal for jobs that become the same picture with the same weights; and the job whose picture this one took over.
+    work_key: Mapped[str | None] = mapped_column(String(64))
+    #: Whether a picture painted before may be taken over.
+    reuse: Mapped[bool] = mapped_column(default=False)
+    reused_from: Mapped[str | None] = mapped_column(String(36))
     #: Hash of the request by which the client chose the id: the same again is no other job.
     fingerprint: Mapped[str | None] = mapped_column(String(64))
     #: Where its end is told.
@@ -197,91 +246,3 @@ class Queue(Table):
     paused_at: Mapped[datetime | None]
     #: Why it holds by itself until that is mended: the code of an error, such as `storage_full`.
     held_for: Mapped[str | None] = mapped_column(String(64))
-
-
-class ApiKey(Table):
-    """A key to the API, of which only the hash of its secret part is kept; a null limit is none."""
-
-    __tablename__ = "api_keys"
-    __table_args__ = (CheckConstraint(f"role IN ({_ROLES})", name="role"),)
-
-    #: The public part of the key, by which it is found.
-    id: Mapped[str] = mapped_column(String(16), primary_key=True)
-    name: Mapped[str] = mapped_column(String(100))
-    owner: Mapped[str] = mapped_column(String(64))
-    role: Mapped[str] = mapped_column(String(16))
-    secret_hash: Mapped[str] = mapped_column(String(64))
-    created_at: Mapped[datetime]
-    revoked_at: Mapped[datetime | None]
-    max_waiting: Mapped[int | None]
-    #: Most work a day, in pixels times steps.
-    max_work_per_day: Mapped[float | None]
-    max_requests_per_min: Mapped[int | None]
-    #: Longest retention that its jobs may have, in seconds.
-    max_retention_s: Mapped[float | None]
-
-
-class Usage(Table):
-    """How much work was asked for with a key on one day (UTC), in pixels times steps."""
-
-    __tablename__ = "usage"
-
-    key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.id", ondelete="CASCADE"), primary_key=True)
-    day: Mapped[str] = mapped_column(String(10), primary_key=True)
-    work: Mapped[float]
-
-
-class IdempotencyKey(Table):
-    """A request that was carried out, and its answer, so that the same request again is answered alike."""
-
-    __tablename__ = "idempotency_keys"
-    __table_args__ = (Index("ix_idempotency_keys_created_at", "created_at"),)
-
-    owner: Mapped[str] = mapped_column(String(64), primary_key=True)
-    key: Mapped[str] = mapped_column(String(255), primary_key=True)
-    #: Hash of the request.
-    fingerprint: Mapped[str] = mapped_column(String(64))
-    status: Mapped[int]
-    location: Mapped[str] = mapped_column(String(200))
-    body: Mapped[str] = mapped_column(Text)
-    created_at: Mapped[datetime]
-
-
-class WebhookSecret(Table):
-    """What an owner's webhooks are signed with; after a rotation, for a while, with the one before too."""
-
-    __tablename__ = "webhook_secrets"
-
-    owner: Mapped[str] = mapped_column(String(64), primary_key=True)
-    secret: Mapped[str] = mapped_column(String(100))
-    previous_secret: Mapped[str | None] = mapped_column(String(100))
-    previous_until: Mapped[datetime | None]
-    created_at: Mapped[datetime]
-
-
-class Delivery(Table):
-    """An event to be told to a webhook; written in the transaction that made it happen."""
-
-    __tablename__ = "deliveries"
-    __table_args__ = (
-        CheckConstraint(f"state IN ({_DELIVERY_STATES})", name="state"),
-        CheckConstraint("(state = 'pending') = (next_at IS NOT NULL)", name="next"),
-        Index("ix_deliveries_next_at", "next_at", sqlite_where=_PENDING, postgresql_where=_PENDING),
-        Index("ix_deliveries_owner_id", "owner", "id"),
-        Index("ix_deliveries_created_at", "created_at"),
-    )
-
-    id: Mapped[str] = mapped_column(String(36), primary_key=True)
-    owner: Mapped[str] = mapped_column(String(64))
-    url: Mapped[str] = mapped_column(String(2000))
-    event: Mapped[str] = mapped_column(String(32))
-    #: What it is about; null for a test call.
-    subject_id: Mapped[str | None] = mapped_column(String(36))
-    state: Mapped[str] = mapped_column(String(16))
-    attempts: Mapped[int] = mapped_column(default=0)
-    #: When it is tried next, by the database's clock.
-    next_at: Mapped[datetime | None]
-    created_at: Mapped[datetime]
-    ended_at: Mapped[datetime | None]
-    #: Each attempt: when, the status or the error, how long it took in ms.
-    log: Mapped[list[dict[str, Any]]] = mapped_column(JSON)

@@ -42,6 +42,22 @@ def charge(session: Session, quota: Quota, *, work: float, count: int = 1) -> No
         _charge_work(session, quota.key_id, quota.max_work_per_day, work)
 
 
+def of_key(session: Session, key_id: str) -> Quota:
+    """Return what a key that is there may."""
+    key = session.get_one(ApiKey, key_id)
+    return Quota(key.id, key.owner, key.max_waiting, key.max_work_per_day)
+
+
+def of_owner(session: Session, owner: str) -> Quota:
+    """Return what an owner may have waiting, by whichever of its keys: for what others ask in its place.
+
+    The work of a day is a key's, and this is no key's.
+    """
+    limits = list(session.scalars(select(ApiKey.max_waiting).where(ApiKey.owner == owner, ApiKey.revoked_at.is_(None))))
+    known = [limit for limit in limits if limit is not None]
+    return Quota("", owner, max(known) if known and len(known) == len(limits) else None, None)
+
+
 def _check_waiting(session: Session, owner: str, most: int, count: int) -> None:
     queued = select(Job.id).where(Job.owner == owner, Job.state == State.QUEUED).limit(most + 1).subquery()
     waiting = session.scalar(select(func.count()).select_from(queued)) or 0

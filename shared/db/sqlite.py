@@ -18,6 +18,8 @@ from shared.errors import Misconfigured
 
 #: Execution option of a connection that is going to write.
 WRITING = "atelier_writing"
+#: The same of one that reads by a single statement, for which no transaction is begun.
+GLANCING = "atelier_glancing"
 #: The first release without the WAL-reset corruption bug.
 _LEAST_VERSION = (3, 51, 3)
 
@@ -64,5 +66,6 @@ def prepare(engine: Engine) -> None:
 
     @event.listens_for(engine, "begin")
     def _on_begin(connection: Connection) -> None:
-        writing = connection.get_execution_options().get(WRITING, False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+        options = connection.get_execution_options()
+        if not options.get(GLANCING, False):
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get(WRITING, False) else "BEGIN")

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from shared import clock
 from shared.db import jobs, moments
-from shared.db.job_events import record
+from shared.db.job_events import note_move, record
 from shared.db.jobs import Claim, LostRace
 from shared.db.models import Job, Usage, Worker
 from shared.states import TERMINAL, State
@@ -54,11 +54,13 @@ def expire(session: Session) -> list[str]:
         "dispatched_at": None,
         "expires_at": moments.after(Job.retention_s),
     }
-    statement = update(Job).where(Job.id.in_(found), Job.state == State.QUEUED).values(**values).returning(Job.id)
-    expired = list(session.scalars(statement.execution_options(synchronize_session=False))) if found else []
-    for job_id in expired:
+    statement = update(Job).where(Job.id.in_(found), Job.state == State.QUEUED).values(**values)
+    statement = statement.returning(Job.id, Job.batch_id).execution_options(synchronize_session=False)
+    expired = session.execute(statement).all() if found else []
+    for job_id, batch_id in expired:
         record(session, job_id, "job_expired", State.EXPIRED, attempt=0)
-    return expired
+        note_move(session, batch_id, job_id, State.QUEUED, State.EXPIRED)
+    return [job_id for job_id, _ in expired]
 
 
 def expire_files(session: Session) -> list[str]:

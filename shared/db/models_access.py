@@ -1,0 +1,104 @@
+"""The tables of access: keys, what they have used, idempotency, and webhooks with their secrets."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, Text, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from shared.db.base import Table
+from shared.states import DeliveryState, Role
+
+_ROLES = ", ".join(f"'{role}'" for role in Role)
+_DELIVERY_STATES = ", ".join(f"'{state}'" for state in DeliveryState)
+_PENDING = text("state = 'pending'")
+
+
+class ApiKey(Table):
+    """A key to the API, of which only the hash of its secret part is kept; a null limit is none."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (CheckConstraint(f"role IN ({_ROLES})", name="role"),)
+
+    #: The public part of the key, by which it is found.
+    id: Mapped[str] = mapped_column(String(16), primary_key=True)
+    name: Mapped[str] = mapped_column(String(100))
+    owner: Mapped[str] = mapped_column(String(64))
+    role: Mapped[str] = mapped_column(String(16))
+    secret_hash: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+    max_waiting: Mapped[int | None]
+    #: Most work a day, in pixels times steps.
+    max_work_per_day: Mapped[float | None]
+    max_requests_per_min: Mapped[int | None]
+    #: Longest retention that its jobs may have, in seconds.
+    max_retention_s: Mapped[float | None]
+
+
+class Usage(Table):
+    """How much work was asked for with a key on one day (UTC), in pixels times steps."""
+
+    __tablename__ = "usage"
+
+    key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.id", ondelete="CASCADE"), primary_key=True)
+    day: Mapped[str] = mapped_column(String(10), primary_key=True)
+    work: Mapped[float]
+
+
+class IdempotencyKey(Table):
+    """A request that was carried out, and its answer, so that the same request again is answered alike."""
+
+    __tablename__ = "idempotency_keys"
+    __table_args__ = (Index("ix_idempotency_keys_created_at", "created_at"),)
+
+    owner: Mapped[str] = mapped_column(String(64), primary_key=True)
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    #: Hash of the request.
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    status: Mapped[int]
+    location: Mapped[str] = mapped_column(String(200))
+    body: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime]
+
+
+class WebhookSecret(Table):
+    """What an owner's webhooks are signed with; after a rotation, for a while, with the one before too."""
+
+    __tablename__ = "webhook_secrets"
+
+    owner: Mapped[str] = mapped_column(String(64), primary_key=True)
+    secret: Mapped[str] = mapped_column(String(100))
+    previous_secret: Mapped[str | None] = mapped_column(String(100))
+    previous_until: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+
+
+class Delivery(Table):
+    """An event to be told to a webhook; written in the transaction that made it happen."""
+
+    __tablename__ = "deliveries"
+    __table_args__ = (
+        CheckConstraint(f"state IN ({_DELIVERY_STATES})", name="state"),
+        CheckConstraint("(state = 'pending') = (next_at IS NOT NULL)", name="next"),
+        Index("ix_deliveries_next_at", "next_at", sqlite_where=_PENDING, postgresql_where=_PENDING),
+        Index("ix_deliveries_owner_id", "owner", "id"),
+        Index("ix_deliveries_created_at", "created_at"),
+    )
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    owner: Mapped[str] = mapped_column(String(64))
+    url: Mapped[str] = mapped_column(String(2000))
+    event: Mapped[str] = mapped_column(String(32))
+    #: What it is about; null for a test call.
+    subject_id: Mapped[str | None] = mapped_column(String(36))
+    state: Mapped[str] = mapped_column(String(16))
+    attempts: Mapped[int] = mapped_column(default=0)
+    #: When it is tried next, by the database's clock.
+    next_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    #: Each attempt: when, the status or the error, how long it took in ms.
+    log: Mapped[list[dict[str, Any]]] = mapped_column(JSON)

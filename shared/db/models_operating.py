@@ -1,0 +1,92 @@
+"""The tables of operating: who is signed in, bulk actions, what was done by whom, and readings of the system."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from shared.db.base import Table
+from shared.states import OperationState
+
+_OPERATION_STATES = ", ".join(f"'{state}'" for state in OperationState)
+_RUNNING = text("state = 'running'")
+
+
+class SignIn(Table):
+    """A browser that someone signed in with; the cookie is kept as its hash only, and ends with its key."""
+
+    __tablename__ = "sign_ins"
+    __table_args__ = (Index("ix_sign_ins_expires_at", "expires_at"),)
+
+    token_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.id", ondelete="CASCADE"))
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+
+
+class Operation(Table):
+    """One action on every job that a filter finds; a maintenance process carries it out, bit by bit."""
+
+    __tablename__ = "operations"
+    __table_args__ = (
+        CheckConstraint(f"state IN ({_OPERATION_STATES})", name="state"),
+        Index("ix_operations_running", "id", sqlite_where=_RUNNING, postgresql_where=_RUNNING),
+    )
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    action: Mapped[str] = mapped_column(String(16))
+    #: What chooses the jobs, as the filter's fields.
+    chosen: Mapped[dict[str, Any]] = mapped_column("filter")
+    reason: Mapped[str] = mapped_column(String(500))
+    state: Mapped[str] = mapped_column(String(16))
+    #: The key of who asked for it, and whose jobs alone it may touch; null is everyone's.
+    key_id: Mapped[str] = mapped_column(String(16))
+    owner: Mapped[str | None] = mapped_column(String(64))
+    #: How many jobs it found at the beginning; how many it has dealt with, and how many of them refused.
+    matched: Mapped[int]
+    done: Mapped[int] = mapped_column(default=0)
+    refused: Mapped[int] = mapped_column(default=0)
+    #: The place of the job dealt with last; jobs made after `until` are not touched.
+    reached: Mapped[str | None] = mapped_column(String(36))
+    until: Mapped[str] = mapped_column(String(36))
+    created_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+
+
+class AuditEntry(Table):
+    """Something that somebody did; written in the transaction that does it."""
+
+    __tablename__ = "audit"
+    __table_args__ = (Index("ix_audit_key_id_id", "key_id", "id"),)
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    at: Mapped[datetime]
+    key_id: Mapped[str] = mapped_column(String(16))
+    key_name: Mapped[str] = mapped_column(String(100))
+    action: Mapped[str] = mapped_column(String(64))
+    #: What it was done to, and how many.
+    subject: Mapped[str | None] = mapped_column(String(200))
+    count: Mapped[int] = mapped_column(default=1)
+    reason: Mapped[str | None] = mapped_column(String(500))
+    details: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class Reading(Table):
+    """How the system was in one minute; what curves over hours are drawn from. Times in seconds, null for none."""
+
+    __tablename__ = "readings"
+
+    minute: Mapped[datetime] = mapped_column(primary_key=True)
+    waiting: Mapped[int]
+    running: Mapped[int]
+    oldest_s: Mapped[float | None]
+    #: How many jobs ended in it.
+    succeeded: Mapped[int]
+    failed: Mapped[int]
+    wait_p50_s: Mapped[float | None]
+    wait_p90_s: Mapped[float | None]
+    run_p50_s: Mapped[float | None]
+    run_p90_s: Mapped[float | None]
