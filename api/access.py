@@ -38,6 +38,7 @@ class Caller:
     max_work_per_day: float | None = None
     max_requests_per_min: int | None = None
     max_retention_s: float | None = None
+    key_name: str = ""
 
     @property
     def quota(self) -> Quota:

@@ -1,21 +1,20 @@
 """Answers in the form that the whole API gives them, and what requests wish of them: to wait, or to be spared.
 
-`ETag` is a hash of what is shown, so that a client that polls is sent a body only when something is new.
+`ETag` is a hash of what a view is made of, so that a client that polls is sent a body, and has one made, only when
+something is new.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 
-from flask import Response, request
+from flask import Response, request, url_for
 from pydantic import BaseModel
 from werkzeug.http import quote_etag
 
 from api.idempotency import REPLAYED_HEADER, Answer
-from api.schemas import JobView
-from api.views import retry_after_s
+from api.views import Sight
 from shared.errors import InvalidParams
 from shared.states import TERMINAL
 
@@ -29,21 +28,27 @@ def json_answer(view: BaseModel, status: int = 200) -> Response:
     return Response(view.model_dump_json(), status=status, content_type="application/json")
 
 
-def shown(view: JobView, status: int = 200) -> Response:
+def paged(view: BaseModel, cursor: str | None) -> Response:
+    """Answer with a page of this request's list, and name the page that follows at `cursor`, if one does."""
+    response = json_answer(view)
+    if cursor and request.endpoint:
+        arguments = {**request.args.to_dict(flat=False), **(request.view_args or {}), "cursor": [cursor]}
+        response.headers["Link"] = f'<{url_for(request.endpoint, **arguments)}>; rel="next"'
+    return response
+
+
+def shown(sight: Sight, status: int = 200) -> Response:
     """Answer with a job, or with 304 if the client has it as it is."""
-    body = view.model_dump_json()
-    # a forecast is a little older each time: what was forecast before is as good
-    news = view.model_copy(update={"eta": None, "queue": view.queue and view.queue.model_copy(update={"eta_s": None})})
-    etag = hashlib.sha256(news.model_dump_json().encode()).hexdigest()[:32]
-    if request.method == "GET" and request.if_none_match.contains(etag):
+    etag, has_ended = sight.tag(), sight.job.state in TERMINAL
+    if request.method == "GET" and request.if_none_match.contains_weak(etag):
         response = Response(status=304)
     else:
-        response = Response(body, status=status, content_type="application/json")
-        response.headers["Location"] = view.links["self"]
-    response.headers["ETag"] = quote_etag(etag)
+        response = json_answer(sight.view(), status)
+        response.headers["Location"] = f"/v1/jobs/{sight.job.id}"
+    response.headers["ETag"] = quote_etag(etag, weak=not has_ended)  # until then a forecast counts down
     response.headers["Cache-Control"] = "private, no-cache"
-    if view.state not in TERMINAL:
-        response.headers["Retry-After"] = str(retry_after_s(view))
+    if not has_ended:
+        response.headers["Retry-After"] = str(sight.retry_after_s())
     return response
 
 

@@ -7,13 +7,29 @@ browser from guessing types or running what strangers uploaded.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import Any
 
 import structlog
 from flask import Flask, Response, g, request
 
-from api import access_log, auth, problems
+from api import access_log, auth, dashboard, problems
 from api import metrics as api_metrics
-from api.routes import images, jobs, keys, metrics, operators, outputs, system, webhooks
+from api.routes import (
+    audit,
+    batches,
+    failures,
+    images,
+    items,
+    jobs,
+    keys,
+    metrics,
+    operations,
+    operators,
+    outputs,
+    system,
+    webhooks,
+)
 from api.services import open_services
 from shared import ids
 from shared.errors import InvalidParams, NotFound
@@ -27,10 +43,17 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _CONTENT_POLICY = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 
+class _App(Flask):
+    """Flask, where every view and hook is a plain function: it would look again, eight times a request."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        return func
+
+
 def create_app(settings: Settings | None = None) -> Flask:
     """Make the app for `settings`, by default those of the environment."""
     settings = settings or Settings.load()
-    app = Flask("api")
+    app = _App("api")
     app.config.update(
         # a job brings its content and its styles in one body
         MAX_CONTENT_LENGTH=4 * settings.max_upload_bytes + _MULTIPART_OVERHEAD_BYTES,
@@ -40,8 +63,10 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["atelier"] = open_services(settings)
     problems.register(app)
     access_log.register(app)
-    for resource in (images, jobs, keys, metrics, operators, outputs, system, webhooks):
+    work = (images, jobs, outputs, batches, items, webhooks)
+    for resource in (*work, keys, operators, operations, failures, audit, metrics, system):
         app.register_blueprint(resource.blueprint)
+    dashboard.register(app)
     app.before_request(_begin)
     api_metrics.register(app, app.extensions["atelier"])
     auth.register(app)
@@ -70,6 +95,6 @@ def _refuse_nul() -> None:
 def _finish(response: Response) -> Response:
     response.headers["X-Request-ID"] = g.get("request_id", "")
     response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers.setdefault("Referrer-Policy", "no-referrer")
     response.headers.setdefault("Content-Security-Policy", _CONTENT_POLICY)
     return response

@@ -1,7 +1,7 @@
-"""The door: every request brings an API key, and passes only what the view behind it declares.
+"""The door: every request brings an API key, or a browser's sign-in, and passes only what the view behind it declares.
 
-A key is looked up in the database and remembered for a second, so that polling costs no more statements than it
-must; the process that revokes a key forgets it at once, others within that second.
+Either is looked up in the database and remembered for a second, so that polling costs no more statements than it
+must; the process that revokes a key or ends a sign-in forgets it at once, others within that second.
 
 Invariant: a view that declares nothing is closed to all but operators.
 """
@@ -19,8 +19,9 @@ from flask import Flask, Response, current_app, g, request
 
 from api.access import Access, Caller
 from api.rate_limits import Standing
-from api.services import Services, services
+from api.services import services
 from shared.db import keys
+from shared.db.models import ApiKey
 from shared.errors import Forbidden, Unauthorized
 from shared.states import Role
 
@@ -35,22 +36,22 @@ class Door:
 
     def __init__(self) -> None:
         """Remember nobody yet."""
-        self._known: TTLCache[bytes, Caller] = TTLCache(_REMEMBERED, _REMEMBERED_S)
+        self._known: TTLCache[tuple[object, bytes], Caller] = TTLCache(_REMEMBERED, _REMEMBERED_S)
         self._lock = threading.Lock()
 
-    def caller(self, found: Services, token: str) -> Caller:
-        """Return whose key `token` is; raise `Unauthorized`."""
-        mark = hashlib.sha256(token.encode()).digest()
+    def caller(self, token: str, look_up: Callable[[str], Caller]) -> Caller:
+        """Return who comes with `token`, by what `look_up` finds or has just found; raise what that raises."""
+        mark = look_up, hashlib.sha256(token.encode()).digest()  # a cookie is no key, nor the other way round
         with self._lock:
             known = self._known.get(mark)
         if known is None:
-            known = _looked_up(found, token)
+            known = look_up(token)
             with self._lock:
                 self._known[mark] = known
         return known
 
     def forget(self) -> None:
-        """Look every key up again."""
+        """Look everybody up again."""
         with self._lock:
             self._known.clear()
 
@@ -74,9 +75,10 @@ def caller() -> Caller:
     return found
 
 
-def forget_keys() -> None:
-    """Have this process look every key up again."""
-    current_app.extensions["atelier_door"].forget()
+def door() -> Door:
+    """Return the door of the app that handles this request."""
+    found: Door = current_app.extensions["atelier_door"]
+    return found
 
 
 def access_of(view: Callable[..., Any]) -> Access:
@@ -88,17 +90,24 @@ def access_of(view: Callable[..., Any]) -> Access:
 def _admit() -> None:
     if request.endpoint is None or request.endpoint == "static":  # nothing there, or a file that is everybody's
         return
-    access = access_of(current_app.view_functions[request.endpoint])
+    view = current_app.view_functions[request.endpoint]
+    access = access_of(view)
     if access is Access.PUBLIC:
         return
+    by_cookie = getattr(view, "finds_caller", None)
+    g.caller = (by_cookie or _by_key)()
+    structlog.contextvars.bind_contextvars(key_id=g.caller.key_id)
+    if not (by_cookie and request.method == "GET"):  # a page that is open polls, and is no program of the key's
+        g.standing = services().rate_limits.count(g.caller)  # what is forbidden counts too
+    if g.caller.role not in access.value:
+        raise Forbidden(f"A key of the role {g.caller.role} may not do that.", role=g.caller.role)
+
+
+def _by_key() -> Caller:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise Unauthorized("Send an API key as `Authorization: Bearer …`; `atelier keys create` makes one.")
-    g.caller = current_app.extensions["atelier_door"].caller(services(), token.strip())
-    structlog.contextvars.bind_contextvars(key_id=g.caller.key_id)
-    g.standing = services().rate_limits.count(g.caller)  # what is forbidden counts too
-    if g.caller.role not in access.value:
-        raise Forbidden(f"A key of the role {g.caller.role} may not do that.", role=g.caller.role)
+    return door().caller(token.strip(), _looked_up)
 
 
 def _tell_standing(response: Response) -> Response:
@@ -108,13 +117,19 @@ def _tell_standing(response: Response) -> Response:
     return response
 
 
-def _looked_up(found: Services, token: str) -> Caller:
-    with found.database.reading() as session:
+def _looked_up(token: str) -> Caller:
+    with services().database.reading() as session:
         key = keys.find(session, token)
     if key is None:
         raise Unauthorized("This is no API key of ours, or it was revoked.")
+    return caller_of(key)
+
+
+def caller_of(key: ApiKey) -> Caller:
+    """Return who calls with a key."""
     return Caller(
         key_id=key.id,
+        key_name=key.name,
         owner=key.owner,
         role=Role(key.role),
         max_waiting=key.max_waiting,

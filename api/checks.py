@@ -23,8 +23,6 @@ from shared.storage import image_key
 
 #: How far a mask's sides may be from the content's in proportion.
 _MASK_TOLERANCE = 0.02
-#: The darkest grey but one of an eight-bit picture: a mask that is nowhere above it paints nothing.
-_BLACK = 1 / 255
 
 
 class File(NamedTuple):
@@ -81,11 +79,11 @@ def check(services: Services, submission: Submission) -> Sizes:
         services, submission, [request.content, *(style.image for style in styles), *masks.values(), *start]
     )
     sizes = Sizes(shapes[request.content], [shapes[style.image] for style in styles])
-    _check_sizes(submission.params, *sizes)
+    check_sizes(submission.params, *sizes)
     for pointer, mask in masks.items():
-        _check_mask_shape(pointer, shapes[mask], sizes.content)
+        check_mask_shape(pointer, shapes[mask], sizes.content)
     for mask, pointer in {mask: pointer for pointer, mask in reversed(masks.items())}.items():
-        _check_mask_paints(services, submission, pointer, mask)
+        check_mask_paints(services, pointer, mask, submission.files.get(mask))
     return sizes
 
 
@@ -107,7 +105,8 @@ def _shapes(services: Services, submission: Submission, wanted: Sequence[str]) -
     return {image_id: (picture.height, picture.width) for image_id, picture in found.items()}
 
 
-def _check_sizes(params: StyleParams, content: Size, styles: Sequence[Size]) -> None:
+def check_sizes(params: StyleParams, content: Size, styles: Sequence[Size]) -> None:
+    """Raise `InvalidParams` for sizes at which the pictures cannot be painted."""
     own = max(content)
     if params.size == 0 and own > MAX_SIZE_PX:
         detail = f"The content's own size is {own} px, and {MAX_SIZE_PX} px is the most that can be painted."
@@ -118,19 +117,19 @@ def _check_sizes(params: StyleParams, content: Size, styles: Sequence[Size]) -> 
         raise mistake("/params/size", error.detail, least=error.fields["least"], unit="px") from None
 
 
-def _check_mask_shape(pointer: str, mask: Size, content: Size) -> None:
+def check_mask_shape(pointer: str, mask: Size, content: Size) -> None:
+    """Raise `InvalidMask` for a mask of another shape than the content's."""
     stretch = (mask[1] * content[0]) / (mask[0] * content[1])
     if abs(stretch - 1) > _MASK_TOLERANCE:
         shapes = f"The mask is {mask[1]} × {mask[0]} px and the content {content[1]} × {content[0]} px"
         raise mistake(pointer, f"{shapes}; their proportions must be the same.", InvalidMask)
 
 
-def _check_mask_paints(services: Services, submission: Submission, pointer: str, image_id: str) -> None:
-    file = submission.files.get(image_id)
+def check_mask_paints(services: Services, pointer: str, image_id: str, file: File | None = None) -> None:
+    """Raise `InvalidMask` for a mask, come with the request or kept before, that is black everywhere."""
     try:
         data = file.data if file else services.store.get(image_key(image_id))
     except NotFound:
         raise UnknownImage(f"The bytes of image {image_id} are gone; upload it again.", images=[image_id]) from None
-    mask = images.decode(data, max_px=services.settings.max_upload_px).mask
-    if not (mask > _BLACK).any():
+    if not images.mask_paints(data, max_px=services.settings.max_upload_px):
         raise mistake(pointer, "The mask is black everywhere, so its style would be painted nowhere.", InvalidMask)

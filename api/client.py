@@ -7,14 +7,15 @@
 
 A refusal raises `ApiProblem` with the server's code; no answer raises `Unreachable`. Before that a request is made
 again for a minute, where that is safe: lost connections and servers that start anew are not noticed. Not safe to
-share between threads. The calls are in `client_jobs`, `client_outputs`, `client_webhooks`,
-`client_operators` and `client_keys`.
+share between threads. The calls are in `client_jobs`, `client_batches`, `client_outputs`, `client_webhooks`,
+`client_operators`, `client_operations` and `client_keys`.
 
 Invariant: however often a request that makes something is sent, it makes one.
 """
 
 from __future__ import annotations
 
+from api.client_batches import Added, Batch, BatchCalls, ItemResult
 from api.client_jobs import Jobs
 from api.client_keys import Key, KeyCalls
 from api.client_models import (
@@ -30,22 +31,29 @@ from api.client_models import (
     Unreachable,
     Worker,
 )
+from api.client_operations import AuditEntry, FailureGroup, Matched, Operation, OperationCalls
 from api.client_operators import Operators
-from api.client_outputs import Outputs
 from api.client_webhooks import Delivery, Webhooks, WebhookSecret
 from shared.states import Wish
 
 __all__ = [
+    "Added",
     "ApiProblem",
+    "AuditEntry",
     "Backlog",
+    "Batch",
     "Client",
     "ClientError",
     "Delivery",
     "DryRun",
     "Event",
+    "FailureGroup",
     "Image",
+    "ItemResult",
     "Job",
     "Key",
+    "Matched",
+    "Operation",
     "Overdue",
     "Readiness",
     "Unreachable",
@@ -55,5 +63,5 @@ __all__ = [
 ]
 
 
-class Client(Jobs, Outputs, Webhooks, Operators, KeyCalls):
+class Client(Jobs, BatchCalls, Webhooks, Operators, OperationCalls, KeyCalls):
     """One server, reached over HTTP."""

@@ -95,18 +95,27 @@ class Jobs(Connection):
         label: str | None = None,
         owner: str | None = None,
         created_after: datetime | None = None,
+        created_before: datetime | None = None,
+        code: str | None = None,
+        batch: str | None = None,
         limit: int | None = None,
     ) -> Iterator[Job]:
         """Yield jobs, newest first, page by page as they are asked for; at most `limit` of them.
 
-        Only those in one of `states`, with that `label`, of that `owner`, and made after that moment with its zone.
+        Only those in one of `states`, with that `label`, of that `owner`, made between those moments with their zones,
+        that failed by the error of that `code`, and are items of that `batch`.
         """
-        after = created_after.isoformat(timespec="milliseconds") if created_after else None
+        after, before = (
+            moment and moment.isoformat(timespec="milliseconds") for moment in (created_after, created_before)
+        )
         query = {
             "state": list(states),
             "label": label,
             "owner": owner,
             "created_after": after,
+            "created_before": before,
+            "code": code,
+            "batch": batch,
             "limit": min(limit or _PAGE, _PAGE),
         }
         pages = self._pages(_JOBS, {name: value for name, value in query.items() if value})

@@ -32,10 +32,14 @@ class KeyCalls(Connection):
     """What an operator does with keys."""
 
     def create_key(self, name: str, *, role: str = "client", owner: str | None = None, **limits: Any) -> Key:
-        """Make a key; its `key` is shown this once. `limits` are those of `POST /v1/keys`."""
+        """Make a key; its `key` is shown this once. `limits` are those of `POST /v1/keys`.
+
+        However often the request is lost on its way, one key is made. If the answer was lost, that is a problem
+        `already_made`, which names the key: revoke it and make another.
+        """
         asked = {"name": name, "role": role, "owner": owner, **limits}
         body = {field: value for field, value in asked.items() if value is not None}
-        return self._get(Key, "POST", "/v1/keys", json=body)
+        return self._make(Key, "/v1/keys", json=body)
 
     def keys(self) -> Iterator[Key]:
         """Yield all keys, revoked ones too, oldest first."""

@@ -56,7 +56,7 @@ class Webhooks(Connection):
 
     def test_webhook(self, url: str) -> Delivery:
         """Have an event `webhook.test` told to `url`; the delivery says later how that went."""
-        return self._get(Delivery, "POST", f"{_WEBHOOKS}/test", json={"url": url})
+        return self._make(Delivery, f"{_WEBHOOKS}/test", json={"url": url})
 
     def deliveries(self, *, state: str | None = None, limit: int | None = None) -> Iterator[Delivery]:
         """Yield deliveries, newest first: all, or those that are `pending`, `delivered` or `failed`."""
@@ -70,7 +70,7 @@ class Webhooks(Connection):
 
     def redeliver(self, delivery_id: str) -> Delivery:
         """Have an event told once more, as another delivery."""
-        return self._get(Delivery, "POST", path_of(_DELIVERIES, delivery_id, "redeliver"))
+        return self._make(Delivery, path_of(_DELIVERIES, delivery_id, "redeliver"))
 
     def _pages_of_deliveries(self, query: dict[str, Any] | None) -> Iterator[list[Delivery]]:
         url = _DELIVERIES

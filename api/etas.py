@@ -13,8 +13,9 @@ from typing import NamedTuple
 from sqlalchemy.orm import Session
 
 from shared.db import forecasts, queries, workers
-from shared.db.models import Job
-from shared.forecasts import Experience, Forecast
+from shared.db.base import Database
+from shared.db.queries import Shown
+from shared.forecasts import Experience, Forecast, Sample
 
 #: Jobs learned from, and how long that holds, in seconds.
 _SAMPLES, _FRESH_S = 500, 5.0
@@ -31,43 +32,48 @@ class Outlook(NamedTuple):
 class Forecaster:
     """Forecasts for one process; any number of threads may ask."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
         """Know nothing yet."""
+        self._database = database
         self._clock = clock
         self._lock = threading.Lock()
         self._learned_at = float("-inf")
         self._experience = Experience(())
 
-    def outlook(self, session: Session, job: Job) -> Outlook:
+    def outlook(self, session: Session, job: Shown) -> Outlook:
         """Say when a job that waits, or is about to, starts and ends."""
-        ahead = forecasts.ahead(session, job.owner, job.priority, job.place or job.id)
-        takes = self.takes(session, job)
+        experience = self._learned(lambda: forecasts.samples(session, _SAMPLES))
+        ahead = forecasts.ahead(session, job.owner, job.priority, job.place or job.id, job.batch_id)
+        takes = _takes(experience, job, job.predicted_s)
         if ahead.seconds is None and ahead.jobs:
             return Outlook(ahead.jobs + 1, None, None)
         willing = max(1, workers.willing_count(session))
-        running_s = queries.running_left_s(session)
-        like = self.takes(session, job, (ahead.seconds or 0.0) / ahead.jobs) if ahead.jobs else None
+        busy_s = queries.busy_s(session)
+        like = _takes(experience, job, (ahead.seconds or 0.0) / ahead.jobs) if ahead.jobs else None
         wait = like.times(ahead.jobs / willing) if like else Forecast(0.0, 0.0)
-        left_s = sum(running_s) / willing if len(running_s) >= willing or ahead.jobs else 0.0
+        left_s = sum(busy_s) / willing if len(busy_s) >= willing or ahead.jobs else 0.0
         starts = wait + Forecast(left_s, left_s)
         return Outlook(ahead.jobs + 1, starts, starts + takes if takes else None)
 
-    def takes(self, session: Session, job: Job, predicted_s: float | None = None) -> Forecast | None:
-        """Say how long painting a job takes, or one like it that was predicted to take that long."""
-        experience = self._learned(session)
-        given = job.predicted_s if predicted_s is None else predicted_s
-        return experience.forecast(job.preset, int(job.params.get("size", 0)), given)
-
-    def left(self, session: Session, job: Job, eta_s: float) -> Forecast:
+    def left(self, job: Shown, eta_s: float) -> Forecast:
         """Say how long a running job still takes, when its engine says `eta_s`."""
-        whole = self.takes(session, job)
+        whole = _takes(self._learned(self._samples), job, job.predicted_s)
         spread = whole.p90_s / whole.p50_s if whole and whole.p50_s else 1.5
         return Forecast(eta_s, eta_s * spread)
 
-    def _learned(self, session: Session) -> Experience:
+    def _samples(self) -> list[Sample]:
+        with self._database.reading() as session:
+            return forecasts.samples(session, _SAMPLES)
+
+    def _learned(self, samples: Callable[[], list[Sample]]) -> Experience:
         with self._lock:
             if self._clock() - self._learned_at < _FRESH_S:
                 return self._experience
             self._learned_at = self._clock()
-        self._experience = Experience(forecasts.samples(session, _SAMPLES))
+        self._experience = Experience(samples())
         return self._experience
+
+
+def _takes(experience: Experience, job: Shown, predicted_s: float | None) -> Forecast | None:
+    """Say how long painting a job takes, or one like it, that was predicted to take that long."""
+    return experience.forecast(job.preset, int(job.params.get("size", 0)), predicted_s)

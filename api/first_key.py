@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 from api.home import KEY_FILE, operator_key
-from shared.db import keys
+from shared.db import audit, keys
 from shared.db.base import Database
 from shared.db.models import ApiKey
 from shared.states import Role
@@ -27,7 +27,9 @@ def ensure(database: Database, home: Path) -> str:
         found = keys.find(session, written) if written else None
         if found is not None and found.role == Role.OPERATOR:
             return str(written)
-        token = keys.create(session, ApiKey(name="operator of this machine", owner=_OWNER, role=Role.OPERATOR))
+        key = ApiKey(name="operator of this machine", owner=_OWNER, role=Role.OPERATOR)
+        token = keys.create(session, key)
+        audit.note(session, audit.Host(), "key.create", key.id, details={"owner": key.owner, "role": key.role})
     fresh = path.with_suffix(".new")
     fresh.unlink(missing_ok=True)
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

@@ -1,6 +1,7 @@
 """Requests that a client may send again: one that brings the same `Idempotency-Key` is carried out once.
 
-The answer is kept beside what the request made, in one transaction. So there is no time in which a request is "still
+The answer is kept beside what the request made, in one transaction; that to `POST /v1/keys` without what opens, so that
+a repetition is told that there is a key, and never gets it. So there is no time in which a request is "still
 in work": one that comes meanwhile waits for the first to commit, milliseconds, and gets the same answer.
 
 Invariant: of any number of requests with one key of one owner, at any number of servers, one is carried out.
@@ -12,7 +13,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from flask import Request
 from sqlalchemy.orm import Session
@@ -23,7 +24,9 @@ from shared.db import idempotency
 from shared.db.idempotency import AlreadyDone, Answer
 from shared.errors import InvalidRequest
 
-__all__ = ["Answer", "Once", "carry_out", "fingerprint", "named"]
+__all__ = ["Answer", "Once", "carry_out", "fingerprint", "make", "named"]
+
+Made = TypeVar("Made")
 
 HEADER = "Idempotency-Key"
 #: On an answer that was given before.
@@ -73,6 +76,28 @@ def carry_out(services: Services, once: Once | None, act: Callable[[], Answer]) 
         return act(), False
     except AlreadyDone:
         return _found(services, once) or act(), True
+
+
+def make(
+    services: Services,
+    once: Once | None,
+    act: Callable[[Callable[[Session, Made], None]], object],
+    answer_to: Callable[[Made], Answer],
+) -> tuple[Answer, bool]:
+    """Make a thing by `act`, which calls what it is given in the transaction, unless it was made; as `carry_out`."""
+
+    def once_made() -> Answer:
+        answers: list[Answer] = []
+
+        def note(session: Session, made: Made) -> None:
+            answers.append(answer_to(made))
+            if once:
+                once.keep(session, answers[-1])
+
+        act(note)
+        return answers[-1]
+
+    return carry_out(services, once, once_made)
 
 
 def _found(services: Services, once: Once) -> Answer | None:

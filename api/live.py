@@ -105,6 +105,11 @@ class Hub:
         finally:
             self._permits.release()
 
+    @property
+    def closed(self) -> bool:
+        """Whether the process is about to stop."""
+        return self._closed
+
     def close(self) -> None:
         """End all streams and waits, now and from now on: the process is about to stop."""
         with self._changed:

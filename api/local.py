@@ -28,7 +28,7 @@ from redis import RedisError
 
 import migrations
 from api import first_key, redis_server
-from api.home import ADDRESS_FILE
+from api.home import ADDRESS_FILE, KEY_FILE
 from api.processes import Child
 from shared import logs
 from shared.db.base import connect as connect_database
@@ -158,6 +158,7 @@ def run(settings: Settings, *, workers: int = 1, announce: Callable[[str], None]
         signal.signal(number, lambda *_: ending.set())
     with Stack(settings, workers=workers) as stack:
         announce(f"Atelier is at {stack.url} · data in {settings.home} · Ctrl-C ends it")
+        announce(f"Open it in a browser and sign in with the key in {settings.home / KEY_FILE}")
         while not ending.wait(0.5):
             for child in stack.check():
                 announce(f"{child.name} died (exit code {child.exit_code}) and is started again; see {child.log}")

@@ -8,12 +8,14 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from api import openapi_examples_operations
 from api.views import image_view, job_view
 from shared.db.models import DEFAULT_RETENTION_S, Image, Job
 from shared.params import DEFAULT_PRESET, resolve
 from shared.states import State
 
 _JOB_ID, _RETRIED_ID = "01a20750-e506-729a-9bdf-2a44836107f2", "01a20742-31c5-7d3e-8f60-0c8f4c1d2b7a"
+_BATCH_ID = "01a20760-2b1d-7c44-9d0e-6f1a2b3c4d5e"
 _CONTENT, _STYLE = f"sha256:{'3f' * 32}", f"sha256:{'a1' * 32}"
 _MADE_AT = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 _MADE = "2026-01-31T12:00:00Z"
@@ -27,6 +29,8 @@ _WORKER = {
     "weights": _WEIGHTS,
     "device": {"kind": "cpu", "name": "16 threads"},
     "started_at": _MADE,
+    "memory": {"limit": 8_000_000_000, "held": 1_200_000_000, "peak": 2_100_000_000},
+    "warm_styles": [_STYLE],
     "seen_at": _MADE,
 }
 
@@ -71,8 +75,73 @@ def _examples() -> dict[str, Any]:
             "parts": {name: {"ok": True, "latency_ms": 0.8} for name in ("database", "storage", "redis")},
         },
         "StyleParams": {"size": 768, "steps": 30, "colors": "luminance"},
+        **_of_batches(job),
         **_of_keys(),
         **_of_webhooks(job),
+        **openapi_examples_operations.examples(),
+    }
+
+
+def _of_batches(job: dict[str, Any]) -> dict[str, Any]:
+    path = f"/v1/batches/{_BATCH_ID}"
+    batch = {
+        "id": _BATCH_ID,
+        "owner": "shop",
+        "state": "running",
+        "preset": DEFAULT_PRESET,
+        "params": {"size": 768},
+        "weights": None,
+        "styles": [{"image": _STYLE, "weight": 1.0, "mask": None}],
+        "matrix": None,
+        "priority": 0,
+        "max_parallel": 16,
+        "reuse": True,
+        "label": "harbours",
+        "metadata": {},
+        "webhook": None,
+        "time_limit_s": None,
+        "retention_s": 86_400.0,
+        "counts": {
+            "total": 1000,
+            "queued": 612,
+            "running": 16,
+            "succeeded": 371,
+            "failed": 1,
+            "canceled": 0,
+            "expired": 0,
+            "reused": 40,
+        },
+        "rate_per_min": 24.0,
+        "eta_s": 1570.0,
+        "created_at": _MADE,
+        "started_at": _MADE,
+        "ended_at": None,
+        "links": {"self": path, "items": f"{path}/items", "results": f"{path}/results.jsonl"},
+    }
+    refused = {"line": 3, "key": "../c.jpg", "code": "unsafe_path", "detail": "/key: write a relative path."}
+    return {
+        "BatchView": batch,
+        "OpenedView": {**batch, "added": None},
+        "BatchPage": {"batches": [batch], "next_cursor": None},
+        "RetriedView": {"retried": 1, "batch": batch},
+        "AddedView": {
+            "added": 998,
+            "existing": 1,
+            "rejected": 1,
+            "skipped": 0,
+            "errors": [refused],
+            "links": {"batch": path, "start": f"{path}/start"},
+        },
+        "ItemResultView": {
+            "number": 372,
+            "key": "harbour.jpg",
+            "job_id": _JOB_ID,
+            "state": "succeeded",
+            "result": job["result"],
+            "error": None,
+            "ended_at": _MADE,
+            "links": {"job": f"/v1/jobs/{_JOB_ID}", "result": f"/v1/jobs/{_JOB_ID}/result"},
+        },
     }
 
 
@@ -119,7 +188,7 @@ def _of_webhooks(job: dict[str, Any]) -> dict[str, Any]:
     return {
         "DeliveryView": delivery,
         "DeliveryPage": {"deliveries": [delivery], "next_cursor": None},
-        "SecretView": {"secret": "whsec_c2VjcmV0IHRoYXQgaXMgbm9uZQ==", "previous_until": None},
+        "SecretView": {"secret": "whsec_c2VjcmV0IHRoYXQgaXMgbm9uZQ==", "created_at": _MADE, "previous_until": None},
         "WebhookView": {"type": "job.succeeded", "timestamp": _MADE, "data": told},
     }
 

@@ -37,7 +37,8 @@ def schemas_of(outgoing: Iterable[Any], incoming: Iterable[Any]) -> Part:
     models: Part = definitions["$defs"]
     _refine_params(models["StyleParams"]["properties"])
     _refine_request(models["JobRequest"])
-    models["JobRequestPart"] = _beside_files(models["JobRequest"])
+    for name in ("JobRequest", "BatchRequest"):
+        models[f"{name}Part"] = _beside_files(models[name])
     openapi_examples.add(models)
     return dict(sorted(models.items()))
 

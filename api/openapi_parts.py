@@ -33,6 +33,8 @@ PAGING: dict[str, str | Part] = {
 #: Parameters of paths, by name; any other is some text.
 _IN_PATH = {
     "job_id": given("The job's id.", type="string", format="uuid", pattern=f"^{_UUID}$"),
+    "batch_id": given("The batch's id.", type="string", format="uuid", pattern=f"^{_UUID}$"),
+    "operation_id": given("The operation's id.", type="string"),
     "image_id": given("The image's id, the hash of its bytes.", type="string", pattern="^sha256:[0-9a-f]{64}$"),
     "key_id": given("The key's id, which is no secret.", type="string"),
     "delivery_id": given("The delivery's id.", type="string"),
@@ -72,14 +74,21 @@ _OF_ANSWER = {
 _SURE = {201: ("Location",), 202: ("Location",), 206: ("Content-Range",), 304: ("ETag",), 401: ("WWW-Authenticate",)}
 #: Which it may have, by a request header that the view heeds.
 _PERHAPS = {
-    "Idempotency-Key": ("Idempotency-Replayed",),
+    "Idempotency-Key": ("Idempotency-Replayed", "Retry-After"),
     "Prefer": ("Preference-Applied", "Retry-After"),
     "If-None-Match": ("ETag",),
     "Range": ("Content-Disposition",),
 }
 
 #: What path parameter the `id` of a resource is for.
-_NAMED_BY_ID = {"JobView": "job_id", "ImageView": "image_id", "NewKeyView": "key_id", "DeliveryView": "delivery_id"}
+_NAMED_BY_ID = {
+    "JobView": "job_id",
+    "BatchView": "batch_id",
+    "ImageView": "image_id",
+    "NewKeyView": "key_id",
+    "DeliveryView": "delivery_id",
+    "OperationView": "operation_id",
+}
 
 
 def parameters(in_path: Iterable[str], query: dict[str, str | Part], headers: Iterable[str]) -> list[Part]:

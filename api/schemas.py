@@ -90,6 +90,7 @@ class JobRequest(BaseModel):
     time_limit_s: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="Longest time it may run, in seconds; at most the server's limit."
     )
+    reuse: bool = Field(False, description="Take over the picture of an earlier job that was painted in just this way.")
     webhook: str | None = Field(None, max_length=2000, description="Where its end is told; see `/v1/webhooks`.")
     retention_s: float | None = Field(
         None,
@@ -207,7 +208,9 @@ class JobView(BaseModel):
     label: str | None
     metadata: dict[str, Any]
     batch_id: str | None
+    key: str | None = Field(description="Its name in its batch.")
     retry_of: str | None
+    reused_from: str | None = Field(description="The earlier job whose picture it took over.")
     attempt: int
     retry_at: str | None
     start_by: str | None

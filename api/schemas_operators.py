@@ -18,6 +18,8 @@ class WorkerView(BaseModel):
     job_id: str | None
     weights: dict[str, Any] | None = Field(description="Null until its painter is ready.")
     device: dict[str, Any] | None
+    memory: dict[str, int] | None = Field(description="Bytes that painting may take at most, holds and has held.")
+    warm_styles: list[str] = Field(description="Style images that it need not load again, the last used first.")
     started_at: str
     seen_at: str
 

@@ -20,6 +20,7 @@ class SecretView(BaseModel):
     """What calls are signed with."""
 
     secret: str = Field(description="`whsec_` and Base64, as Standard Webhooks has it.")
+    created_at: str = Field(description="Since when it signs.")
     previous_until: str | None = Field(description="Until when the secret before signs along; null if none does.")
 
 

@@ -55,7 +55,7 @@ def open_services(settings: Settings) -> Services:
         progress=RedisProgress(progress.connect(settings.redis_url, timeout_s=_REQUEST_REDIS_S)),
         hub=Hub(database, live, streams),
         rate_limits=RateLimits(settings.redis_url, settings.requests_per_min),
-        forecaster=Forecaster(),
+        forecaster=Forecaster(database),
         streams=streams,
     )
 

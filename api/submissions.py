@@ -22,35 +22,18 @@ from api.usecases import upload
 from shared import clock, ids, logs
 from shared import sizes as sizes_of_scales
 from shared.costs import Estimate
-from shared.db import images, jobs, queries, quotas
+from shared.db import audit, images, jobs, queries, quotas, retries
 from shared.db.models import Job
-from shared.errors import IdTaken, IllegalTransition, NotFound, UnknownImage
+from shared.errors import IdTaken, NotFound
 from shared.groups import group_key
 from shared.params import StyleParams, resolve
-from shared.states import TERMINAL, State
+from shared.states import State
+from shared.work_keys import way_key, work_key
 
 log = logs.get(__name__)
 
 #: Promises that lie farther away are noted as this far, in seconds: a year.
 _FARTHEST_S = 365 * 86_400.0
-#: What a client asks for with a job, as columns.
-_ASKED_FOR = (
-    "owner",
-    "preset",
-    "params",
-    "weights_wanted",
-    "content_id",
-    "styles",
-    "init_id",
-    "group_key",
-    "priority",
-    "label",
-    "annotations",
-    "predicted_s",
-    "webhook",
-    "time_limit_s",
-    "retention_s",
-)
 
 
 #: Called in the transaction that queues a job, to note something beside it.
@@ -87,7 +70,8 @@ def submit(
     job.predicted_s = estimate.seconds if estimate else None
     if job_id is not None:
         job.id, job.place, job.fingerprint = job_id, job.id, fingerprint
-    return _queued(services, submission.caller, job, sizes, note)
+    work = sizes_of_scales.work(submission.params, sizes.content, sizes.styles)
+    return _queued(services, submission.caller, job, work, note)
 
 
 def again(services: Services, caller: Caller, job_id: str, *, note: Note = _note_nothing) -> Job:
@@ -96,13 +80,14 @@ def again(services: Services, caller: Caller, job_id: str, *, note: Note = _note
     Raises `NotFound`, `IllegalTransition` if it has not ended, and `UnknownImage` if a picture of it is gone.
     """
     with services.database.reading() as session:
-        former = queries.job(session, job_id, owner=caller.sees)
-    if former.state not in TERMINAL:
-        raise IllegalTransition(
-            f"The job is {former.state}; only one that has ended is tried again.", state=former.state
-        )
-    job = Job(id=ids.new_id(), retry_of=former.id, **{name: getattr(former, name) for name in _ASKED_FOR})
-    return _queued(services, caller, job, _sizes_of(services, job), note)
+        job = retries.successor(queries.job(session, job_id, owner=caller.sees))
+        work = retries.work_of(job, queries.images(session, retries.pictures_of(job)))
+
+    def note_both(session: Session, made: Job) -> None:
+        audit.note(session, caller, "job.retry", job_id, details={"job_id": made.id})
+        note(session, made)
+
+    return _queued(services, caller, job, work, note_both)
 
 
 def is_same(services: Services, caller: Caller, job_id: str, fingerprint: str) -> bool:
@@ -129,10 +114,9 @@ def examine(services: Services, submission: Submission) -> tuple[Submission, Siz
     return submission, sizes, estimates.estimate(services, submission.params, sizes)
 
 
-def _queued(services: Services, caller: Caller, job: Job, sizes: Sizes, note: Note) -> Job:
-    work = sizes_of_scales.work(StyleParams.model_validate(job.params), sizes.content, sizes.styles)
+def _queued(services: Services, caller: Caller, job: Job, work: int, note: Note) -> Job:
     with services.database.writing("submit") as session:
-        images.use(session, images_of(job))
+        images.use(session, retries.pictures_of(job))
         quotas.charge(session, caller.quota, work=work)
         _promise(services, session, job)
         jobs.create(session, job)
@@ -153,35 +137,26 @@ def _promise(services: Services, session: Session, job: Job) -> None:
 
 def _parsed(services: Services, caller: Caller, body: Mapping[str, object]) -> tuple[JobRequest, StyleParams]:
     request = validated(JobRequest, body)
-    _check_limit(request, services.settings.time_limit_s)
-    most_s = most_retention_s(services, caller)
-    if request.retention_s is not None and request.retention_s > most_s:
-        raise checks.mistake("/retention_s", f"Files are kept here for {most_s:g} s at most.", le=most_s, unit="s")
+    check_limits(services, caller, request.time_limit_s, request.retention_s)
     try:
         return request, resolve(request.preset, request.params)
     except ValidationError as error:
         raise invalid(error, at="/params") from None
 
 
-def _sizes_of(services: Services, job: Job) -> Sizes:
-    """Find how large the originals of a job are; raise `UnknownImage` if one is gone."""
-    wanted = [job.content_id, *(style["image"] for style in job.styles)]
-    with services.database.reading() as session:
-        found = queries.images(session, set(wanted))
-    if gone := sorted(set(wanted) - set(found)):
-        raise UnknownImage(f"Image {gone[0]} is gone; upload it again.", images=gone)
-    content, *styles = [(found[image_id].height, found[image_id].width) for image_id in wanted]
-    return Sizes(content, styles)
+def check_limits(services: Services, caller: Caller, time_limit_s: float | None, retention_s: float | None) -> None:
+    """Raise `InvalidParams` for a time that is longer than may be asked for."""
+    most_s = services.settings.time_limit_s
+    if time_limit_s is not None and time_limit_s > most_s:
+        raise checks.mistake("/time_limit_s", f"No job runs here for more than {most_s:g} s.", le=most_s, unit="s")
+    most_s = most_retention_s(services, caller)
+    if retention_s is not None and retention_s > most_s:
+        raise checks.mistake("/retention_s", f"Files are kept here for {most_s:g} s at most.", le=most_s, unit="s")
 
 
 def most_retention_s(services: Services, caller: Caller) -> float:
     """Return how long an ended job's files may stay at most, in seconds."""
     return min(services.settings.retention_s, caller.max_retention_s or services.settings.retention_s)
-
-
-def _check_limit(request: JobRequest, most_s: float) -> None:
-    if request.time_limit_s is not None and request.time_limit_s > most_s:
-        raise checks.mistake("/time_limit_s", f"No job runs here for more than {most_s:g} s.", le=most_s, unit="s")
 
 
 def _with_result_of(services: Services, submission: Submission, job_id: str) -> Submission:
@@ -212,17 +187,19 @@ def _result_of(services: Services, job_id: str, caller: Caller) -> bytes:
 def _job(services: Services, submission: Submission, sizes: Sizes) -> Job:
     request, params = submission.request, submission.params
     styles = [style.model_dump(exclude_none=True) for style in request.style_choices()]
-    weights = request.weights_wanted()
+    weights, painted = request.weights_wanted(), params.model_dump(mode="json")
     return Job(
         id=ids.new_id(),
         owner=submission.caller.owner,
         preset=request.preset.value,
-        params=params.model_dump(mode="json"),
+        params=painted,
         weights_wanted=weights,
         content_id=request.content,
         styles=styles,
         init_id=submission.init_id,
         group_key=group_key(params, styles, sizes.content, weights, submission.init_id),
+        work_key=work_key(way_key(painted, styles, submission.init_id, weights), request.content),
+        reuse=request.reuse,
         priority=request.priority,
         retention_s=request.retention_s or most_retention_s(services, submission.caller),
         webhook=request.webhook,
@@ -231,9 +208,3 @@ def _job(services: Services, submission: Submission, sizes: Sizes) -> Job:
         label=request.label,
         annotations=request.metadata,
     )
-
-
-def images_of(job: Job) -> set[str]:
-    """Return the ids of all pictures that painting a job needs."""
-    styles = {style[part] for style in job.styles for part in ("image", "mask") if style.get(part)}
-    return {job.content_id, *styles, *([job.init_id] if job.init_id else [])}

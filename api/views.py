@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from datetime import timedelta
-from typing import Any
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 from redis import RedisError
 from sqlalchemy import select
@@ -20,6 +22,7 @@ from shared.clock import rfc3339
 from shared.costs import Estimate
 from shared.db import images, queries
 from shared.db.models import Image, Job
+from shared.db.queries import Shown
 from shared.forecasts import Forecast
 from shared.states import TERMINAL, State
 
@@ -27,6 +30,39 @@ from shared.states import TERMINAL, State
 _POLL_S = (1, 30)
 #: Ends that lie farther away are shown as this far, in seconds: a year.
 _FARTHEST_S = 365 * 86_400.0
+#: What a tag is made of, besides progress, which may be newer than the row's; and what it begins with: releases that
+#: show other fields give other tags.
+_KEPT = attrgetter(*(name for name in queries.SHOWN if name not in ("place", "predicted_s", "progress")))
+_SHAPE = hashlib.sha256(",".join(schemas.JobView.model_fields).encode())
+
+
+class Sight(NamedTuple):
+    """A job at one moment: all that an answer about it is made of."""
+
+    job: Shown
+    progress: dict[str, Any] | None = None
+    queue: schemas.QueueView | None = None
+    eta: Forecast | None = None
+
+    def tag(self) -> str:
+        """Return what is another once the view is another, found without making the view.
+
+        A forecast, which is a little older each time, is no news: what was forecast before is as good.
+        """
+        place = self.queue and (self.queue.position, self.queue.waiting_for)
+        mark = _SHAPE.copy()
+        mark.update(repr((_KEPT(self.job), self.progress, place)).encode())
+        return mark.hexdigest()[:32]
+
+    def view(self) -> schemas.JobView:
+        """Show it."""
+        return job_view(self.job, live=self.progress, queue=self.queue, eta=self.eta)
+
+    def retry_after_s(self) -> int:
+        """Say when to look again: about when the job ends, within reason."""
+        eta_s = self.eta.p50_s if self.eta else self.progress["eta_s"] if self.progress else 0
+        shortest, longest = _POLL_S
+        return max(shortest, min(longest, math.ceil(eta_s)))
 
 
 def image_view(image: Image, retention_s: float) -> schemas.ImageView:
@@ -45,7 +81,11 @@ def image_view(image: Image, retention_s: float) -> schemas.ImageView:
 
 
 def job_view(
-    job: Job, *, live: dict[str, Any] | None = None, queue: schemas.QueueView | None = None, eta: Forecast | None = None
+    job: Shown,
+    *,
+    live: dict[str, Any] | None = None,
+    queue: schemas.QueueView | None = None,
+    eta: Forecast | None = None,
 ) -> schemas.JobView:
     """Show a job, with its live progress if it runs and its place in line if it waits."""
     return schemas.JobView(
@@ -61,7 +101,9 @@ def job_view(
         priority=job.priority,
         label=job.label,
         metadata=job.annotations,
-        batch_id=None,
+        batch_id=job.batch_id,
+        key=job.item_key,
+        reused_from=job.reused_from,
         retry_of=job.retry_of,
         attempt=job.attempt,
         retry_at=rfc3339(job.retry_at) if job.state == State.QUEUED else None,
@@ -73,8 +115,8 @@ def job_view(
         progress=_progress(live or job.progress),
         queue=queue,
         eta=_eta_view(eta),
-        error=_error(job),
-        result=_result(job),
+        error=error_view(job),
+        result=result_view(job),
         created_at=str(rfc3339(job.created_at)),
         started_at=rfc3339(job.started_at),
         ended_at=rfc3339(job.ended_at),
@@ -103,25 +145,32 @@ def dry_run_view(submission: Submission, estimate: Estimate | None) -> schemas.D
     )
 
 
-def current_job(services: Services, job_id: str, caller: Caller) -> schemas.JobView:
-    """Show a job as it is now: from Redis while it runs, from the database otherwise."""
-    with services.database.reading() as session:
-        job = queries.job(session, job_id, owner=caller.sees)
-        if job.state == State.QUEUED:
+def current_job(services: Services, job_id: str, caller: Caller) -> Sight:
+    """Look at a job as it is now: from Redis while it runs, from the database otherwise."""
+    with services.database.glancing() as connection:
+        job = queries.shown(connection, job_id, owner=caller.sees)
+    if job.state in TERMINAL:
+        return Sight(job, job.progress)
+    if job.state == State.QUEUED:
+        with services.database.reading() as session:
             outlook = services.forecaster.outlook(session, job)
-            return job_view(job, queue=queue_view(services, session, job, outlook), eta=outlook.ends)
-        if job.state in TERMINAL:
-            return job_view(job)
-        live = _live_step(services, job_id) or job.progress
-        eta = services.forecaster.left(session, job, live["eta_s"]) if live else None
-    return job_view(job, live=live, eta=eta)
+            return Sight(job, job.progress, queue_view(services, session, job, outlook), outlook.ends)
+    live = _live_step(services, job_id) or job.progress
+    return Sight(job, live, eta=services.forecaster.left(job, live["eta_s"]) if live else None)
 
 
-def retry_after_s(view: schemas.JobView) -> int:
-    """Say when to look again: about when a running job ends, within reason."""
-    eta_s = view.eta.p50_s if view.eta else view.progress.eta_s if view.progress else 0
-    shortest, longest = _POLL_S
-    return max(shortest, min(longest, math.ceil(eta_s)))
+def result_view(job: Shown) -> schemas.ResultView | None:
+    """Show the picture that came out of a job, if one did."""
+    if not job.result:
+        return None
+    return schemas.ResultView.model_validate({**job.result, "expired": job.files_gone_at is not None})
+
+
+def error_view(job: Shown) -> schemas.ErrorView | None:
+    """Show why a job failed, if it did."""
+    if job.error_code is None:
+        return None
+    return schemas.ErrorView(code=job.error_code, message=job.error_message or "", retryable=bool(job.error_retryable))
 
 
 def _live_step(services: Services, job_id: str) -> dict[str, Any] | None:
@@ -135,19 +184,7 @@ def _progress(step: dict[str, Any] | None) -> schemas.ProgressView | None:
     return schemas.ProgressView(**step, fraction=step["step"] / step["total"]) if step else None
 
 
-def _result(job: Job) -> schemas.ResultView | None:
-    if not job.result:
-        return None
-    return schemas.ResultView.model_validate({**job.result, "expired": job.files_gone_at is not None})
-
-
-def _error(job: Job) -> schemas.ErrorView | None:
-    if job.error_code is None:
-        return None
-    return schemas.ErrorView(code=job.error_code, message=job.error_message or "", retryable=bool(job.error_retryable))
-
-
-def _links(job: Job) -> dict[str, str]:
+def _links(job: Shown) -> dict[str, str]:
     path = f"/v1/jobs/{job.id}"
     links = {"self": path, "events": f"{path}/events"}
     if job.files_gone_at is None:

@@ -42,6 +42,7 @@ def backlog_view(services: Services) -> schemas.BacklogView:
 def _worker_view(worker: Worker, job_id: str | None, *, lives: bool) -> schemas.WorkerView:
     idle: dict[str, Literal["idle", "paused", "drained"]] = {Wish.PAUSE: "paused", Wish.DRAIN: "drained"}
     about = worker.about or {}
+    limit = about.get("capacity", {}).get("memory_bytes")
     return schemas.WorkerView(
         name=worker.name,
         state="gone" if not lives else "working" if job_id else idle.get(worker.wish, "idle"),
@@ -49,6 +50,8 @@ def _worker_view(worker: Worker, job_id: str | None, *, lives: bool) -> schemas.
         job_id=job_id,
         weights=about.get("weights"),
         device=about.get("device"),
+        memory=None if limit is None else {"limit": limit, **about.get("memory", {})},
+        warm_styles=about.get("warm_styles", []),
         started_at=str(rfc3339(worker.started_at)),
         seen_at=str(rfc3339(worker.seen_at)),
     )

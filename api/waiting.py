@@ -10,15 +10,16 @@ from api import estimates, schemas
 from api.checks import Sizes
 from api.etas import Outlook
 from api.services import Services
-from shared.db import queries, workers
-from shared.db.models import Job
+from shared.db import batches, queries, workers
+from shared.db.queries import Shown
 from shared.errors import InvalidParams, TooLarge
 from shared.params import StyleParams
+from shared.states import BatchState
 
 Reason = Literal["turn", "paused", "no_worker", "no_worker_with_memory", "quota"]
 
 
-def queue_view(services: Services, session: Session, job: Job, outlook: Outlook) -> schemas.QueueView:
+def queue_view(services: Services, session: Session, job: Shown, outlook: Outlook) -> schemas.QueueView:
     """Show where a queued job stands."""
     reason = _reason(services, session, job)
     starts_s = outlook.starts.p50_s if outlook.starts and reason == "turn" else None
@@ -27,16 +28,18 @@ def queue_view(services: Services, session: Session, job: Job, outlook: Outlook)
     )
 
 
-def _reason(services: Services, session: Session, job: Job) -> Reason:
+def _reason(services: Services, session: Session, job: Shown) -> Reason:
     queue = workers.queue(session)
     if queue.paused_at or queue.held_for:
+        return "paused"
+    if job.batch_id is not None and batches.batch(session, job.batch_id).state != BatchState.RUNNING:
         return "paused"
     if not workers.willing_count(session):
         return "no_worker"
     return "turn" if _fits(services, session, job) else "no_worker_with_memory"
 
 
-def _fits(services: Services, session: Session, job: Job) -> bool:
+def _fits(services: Services, session: Session, job: Shown) -> bool:
     """Say whether a live worker can hold the job; one whose pictures are gone is not held up by memory."""
     wanted = [job.content_id, *(style["image"] for style in job.styles)]
     found = queries.images(session, set(wanted))

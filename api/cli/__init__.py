@@ -1,20 +1,23 @@
 """The `atelier` command: one file for each kind of command.
 
-`submit`, `rerun`, `jobs`, `outputs`, `images`, `webhooks`, `keys` and `operators` talk to a server, `processes` starts
-one, `checks`, `weights` and `completion` look after this machine. Failures become a sentence and an exit code in
-`exits`.
+`submit`, `rerun`, `batch`, `batches`, `jobs`, `outputs`, `images`, `webhooks`, `keys`, `operators` and `operations`
+talk to a server, `processes` starts one, `checks`, `weights` and `completion` look after this machine. Failures become
+a sentence and an exit code in `exits`.
 """
 
 from __future__ import annotations
 
 import click
 
+from api.cli.batch import batch
+from api.cli.batches import batches, matrix
 from api.cli.checks import doctor
 from api.cli.completion import completion
 from api.cli.exits import Guarded
 from api.cli.images import image
 from api.cli.jobs import cancel, delete, list_jobs, retry, show, watch
 from api.cli.keys import keys
+from api.cli.operations import audit, failures, operations
 from api.cli.operators import metrics, openapi, queue, workers
 from api.cli.outputs import events, losses, manifest, preview, result, timelapse
 from api.cli.processes import api, db, demo, maintenance, up, worker
@@ -48,9 +51,15 @@ for _command in (
     losses,
     manifest,
     image,
+    batch,
+    batches,
+    matrix,
     webhooks,
     workers,
     queue,
+    operations,
+    failures,
+    audit,
     metrics,
     openapi,
     keys,

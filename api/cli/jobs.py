@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +43,16 @@ def watch(job_id: str, out: Path | None, url: str | None, *, as_json: bool, prev
 @click.option("--label", help="Only jobs with this label.")
 @click.option("--owner", help="Only jobs of this owner.")
 @click.option("--created-after", type=Moment(), help="Only jobs made after that, such as 2030-01-31T12:00.")
+@click.option("--created-before", type=Moment(), help="Only jobs made before that.")
+@click.option("--code", help="Only jobs that failed by the error of this code.")
+@click.option("--batch", help="Only items of this batch.")
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Most jobs shown.")
 @json_option
 @url_option
-def list_jobs(url: str | None, *, as_json: bool, created_after: datetime | None, **filters: Any) -> None:
+def list_jobs(url: str | None, *, as_json: bool, **filters: Any) -> None:
     """List jobs, newest first."""
     with connect(url) as client:
-        jobs = list(client.jobs(created_after=created_after, **filters))
+        jobs = list(client.jobs(**filters))
     if as_json:
         print_json([job.raw() for job in jobs])
     else:

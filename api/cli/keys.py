@@ -79,6 +79,7 @@ def _create_in_database(name: str, asked: dict[str, Any]) -> Key:
     from api.usecases import new_key
     from api.views_keys import new_key_view
     from shared.db import keys as kept
+    from shared.db.audit import Host
     from shared.db.base import connect as connect_database
 
     settings = Settings.load()
@@ -88,7 +89,7 @@ def _create_in_database(name: str, asked: dict[str, Any]) -> Key:
     try:
         with database.reading() as session:
             kept.ensure_table(session)
-        key, token = new_key(database, request)
+        key, token = new_key(database, Host(), request)
     finally:
         database.engine.dispose()
     return Key.model_validate(new_key_view(key, token).model_dump())

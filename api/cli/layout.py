@@ -28,10 +28,14 @@ _COLOURS = {
     "working": "cyan",
     "idle": "green",
     "paused": "yellow",
+    "open": "yellow",
+    "finished": "green",
     "drained": "yellow",
     "gone": "red",
     "pending": "yellow",
     "delivered": "green",
+    "done": "green",
+    "stopped": "magenta",
 }
 
 

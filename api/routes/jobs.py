@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 
-from flask import Blueprint, Response, request, url_for
-from pydantic import TypeAdapter, ValidationError
+from flask import Blueprint, Response, request
 from sqlalchemy.orm import Session
 
 from api import idempotency, pagination, submissions, uploads, usecases
 from api.access import Access
-from api.answers import MAX_WAIT_S, accepted, flag, json_answer, preferred_wait_s, shown, wait_s
+from api.answers import MAX_WAIT_S, accepted, flag, json_answer, paged, preferred_wait_s, shown, wait_s
+from api.asked import moment
 from api.auth import caller
 from api.idempotency import Answer, Once
 from api.openapi import BINARY, PAGING, given, operation
-from api.schemas import DryRunView, JobPage, JobRequest, JobView, Moment
+from api.schemas import DryRunView, JobPage, JobRequest, JobView
 from api.services import services
 from api.submissions import Note
-from api.views import await_change, await_end, current_job, dry_run_view, job_view
+from api.views import Sight, await_change, await_end, current_job, dry_run_view, job_view
 from shared import errors
 from shared.db import queries
 from shared.db.models import Job
@@ -28,7 +27,6 @@ from shared.states import State
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/v1/jobs")
 
-_MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
 _MULTIPART = {
     "type": "object",
     "properties": {
@@ -117,7 +115,7 @@ def put(job_id: str) -> tuple[Response, int]:
         if not submissions.is_same(services(), caller(), job_id, fingerprint):
             raise
         return _current(job_id), 200
-    return shown(job_view(job)), 202
+    return shown(Sight(job)), 202
 
 
 @blueprint.post("/<job_id>/retry")
@@ -165,7 +163,10 @@ def delete(job_id: str) -> Response:
         "state": given("Only those in these states.", repeatable=True, type="string", enum=list(State)),
         "label": given("Only those with this label.", type="string"),
         "owner": given("Only those of this owner; a client sees its own in any case.", type="string"),
+        "code": given("Only those that failed by the error of this code.", type="string"),
+        "batch": given("Only the items of this batch.", type="string"),
         "created_after": given("Only those made after this RFC 3339 time.", type="string", format="date-time"),
+        "created_before": given("Only those made before this RFC 3339 time.", type="string", format="date-time"),
         **PAGING,
     },
     errors=(errors.InvalidParams,),
@@ -178,12 +179,7 @@ def listing() -> Response:
         found = queries.jobs(session, _filter(), before=before, limit=limit + 1)
     page = found[:limit]
     cursor = pagination.encode(page[-1].place) if len(found) > limit else None
-    body = JobPage(jobs=[job_view(job) for job in page], next_cursor=cursor)
-    response = json_answer(body)
-    if cursor:
-        arguments = {**request.args.to_dict(flat=False), "cursor": [cursor]}
-        response.headers["Link"] = f'<{url_for("jobs.listing", **arguments)}>; rel="next"'  # type: ignore[arg-type]
-    return response
+    return paged(JobPage(jobs=[job_view(job) for job in page], next_cursor=cursor), cursor)
 
 
 @blueprint.get("/<job_id>")
@@ -250,24 +246,18 @@ def _accepted(once: Once | None, act: Callable[[Note], Job]) -> Response:
 def _filter() -> Filter:
     seen = caller().sees
     return Filter(
-        _states(),
+        wanted_states(),
         owner=seen or request.args.get("owner"),
         label=request.args.get("label"),
-        created_after=_created_after(),
+        created_after=moment("created_after"),
+        created_before=moment("created_before"),
+        code=request.args.get("code"),
+        batch_id=request.args.get("batch"),
     )
 
 
-def _created_after() -> datetime | None:
-    text = request.args.get("created_after")
-    try:
-        return _MOMENT.validate_python(text) if text is not None else None
-    except ValidationError:
-        detail = "an RFC 3339 time with its zone, such as 2030-01-31T12:00:00Z"
-        mistake = {"pointer": "created_after", "detail": detail}
-        raise errors.InvalidParams(f"created_after is {detail}.", errors=[mistake]) from None
-
-
-def _states() -> list[State]:
+def wanted_states() -> list[State]:
+    """Read the states that a listing is asked for; raise `InvalidParams`."""
     wanted = request.args.getlist("state")
     try:
         return [State(name) for name in wanted]

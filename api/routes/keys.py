@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 from flask import Blueprint, Response, request, url_for
+from sqlalchemy.orm import Session
 
-from api import auth, pagination, uploads, usecases
+from api import auth, idempotency, pagination, uploads, usecases
 from api.access import Access
 from api.answers import json_answer
+from api.auth import caller
+from api.idempotency import Answer
 from api.openapi import PAGING, operation
 from api.problems import validated
 from api.schemas_keys import KeyPage, KeyRequest, KeyView, NewKeyView
@@ -16,24 +20,37 @@ from api.services import services
 from api.views_keys import key_view, new_key_view
 from shared import errors
 from shared.db import keys
+from shared.db.models import ApiKey
 
 blueprint = Blueprint("keys", __name__, url_prefix="/v1/keys")
 
 
 @blueprint.post("")
 @operation(
-    "Make a key, which is shown in full this once",
+    "Make a key, which is shown in full this once: a repetition gets its id alone",
     access=Access.OPERATE,
     status=201,
     returns=NewKeyView,
     takes={"application/json": KeyRequest},
-    errors=(errors.InvalidRequest, errors.UnsupportedMediaType, errors.InvalidParams),
+    headers=("Idempotency-Key",),
+    errors=(errors.InvalidParams, errors.IdempotencyConflict, errors.AlreadyMade),
 )
 def create() -> Response:
     """Make a key."""
-    key, token = usecases.new_key(services().database, validated(KeyRequest, uploads.json_object(request)))
-    response = json_answer(new_key_view(key, token), 201)
-    response.headers["Location"] = f"/v1/keys/{key.id}"
+    body = uploads.json_object(request)
+    asked = validated(KeyRequest, body)
+    who = caller()
+    once = idempotency.named(request, who, body)
+    made: list[NewKeyView] = []
+
+    def act(note: Callable[[Session, ApiKey], None]) -> None:
+        made.append(new_key_view(*usecases.new_key(services().database, who, asked, note=note)))
+
+    answer, replayed = idempotency.make(services(), once, act, _answer_to)
+    if replayed:
+        raise _already_made(answer)
+    response = json_answer(made[-1], 201)
+    response.headers["Location"] = answer.location
     response.headers["Cache-Control"] = "no-store"
     return response
 
@@ -78,9 +95,21 @@ def show(key_id: str) -> Response:
 )
 def revoke(key_id: str) -> Response:
     """Revoke a key."""
-    usecases.revoke_key(services(), key_id)
-    auth.forget_keys()
+    usecases.revoke_key(services(), caller(), key_id)
+    auth.door().forget()
     return Response(status=204)
+
+
+def _answer_to(key: ApiKey) -> Answer:
+    """Say what is kept of the answer: nothing that opens."""
+    view = key_view(key)
+    return Answer(201, view.links["self"], view.model_dump_json())
+
+
+def _already_made(answer: Answer) -> errors.AlreadyMade:
+    key_id = answer.location.rpartition("/")[2]
+    detail = f"Key {key_id} was made by this request before, and shown in full that once. If that answer was lost, "
+    return errors.AlreadyMade(f"{detail}revoke the key and make another.", key_id=key_id)
 
 
 def _place(text: str | None) -> tuple[datetime, str] | None:

@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from api import usecases
 from api.access import Access
+from api.auth import caller
 from api.openapi import operation
 from api.schemas_operators import BacklogView, WorkersView, WorkerView
 from api.services import services
@@ -78,7 +79,7 @@ def queue() -> Response:
 )
 def pause_queue() -> Response:
     """Pause the queue."""
-    usecases.pause_queue(services())
+    usecases.pause_queue(services(), caller())
     return _json(backlog_view(services()))
 
 
@@ -86,13 +87,13 @@ def pause_queue() -> Response:
 @operation("Hand out jobs again", access=Access.OPERATE, returns=BacklogView, errors=(errors.DatabaseUnavailable,))
 def resume_queue() -> Response:
     """Resume the queue."""
-    usecases.resume_queue(services())
+    usecases.resume_queue(services(), caller())
     return _json(backlog_view(services()))
 
 
 def _instructed(name: str, wish: Wish) -> Response:
     """Wish something of a worker and show it; it may end and be forgotten in between."""
-    usecases.instruct_worker(services(), name, wish)
+    usecases.instruct_worker(services(), caller(), name, wish)
     for view in workers_view(services()).workers:
         if view.name == name:
             return _json(view)

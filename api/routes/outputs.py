@@ -7,6 +7,7 @@ from contextlib import suppress
 from functools import partial
 from io import BytesIO
 from socket import SHUT_RDWR, socket
+from typing import TypeVar
 
 from flask import Blueprint, Response, json, request, send_file
 from redis import RedisError
@@ -22,6 +23,7 @@ from shared import errors, images
 from shared.clock import rfc3339
 from shared.db import queries
 from shared.db.models import Job
+from shared.db.queries import Shown
 from shared.states import TERMINAL, State
 
 blueprint = Blueprint("outputs", __name__, url_prefix="/v1/jobs/<job_id>")
@@ -36,6 +38,7 @@ _EVENT = {
     },
     "required": ["event", "data"],
 }
+AnyJob = TypeVar("AnyJob", bound=Shown)
 _FORMATS = ("png", "jpeg", "webp")
 
 
@@ -71,14 +74,15 @@ def follow(job_id: str) -> Response:
 )
 def preview(job_id: str) -> Response:
     """Send the newest frame: live while the job runs, the picture made small after."""
-    job = _unexpired(_job(job_id))
+    with services().database.glancing() as connection:  # asked for again and again by whoever watches
+        job = _unexpired(queries.shown(connection, job_id, owner=caller().sees))
     try:
         data = services().progress.preview(job_id)
     except RedisError:
         data = None
     if job.result:
-        rgb, alpha = images.decode(_stored(job, "key"), max_px=services().settings.max_upload_px)
-        data = images.encode(images.thumbnail(rgb, services().settings.preview_px), alpha, format="jpeg", quality=85)
+        longest = services().settings.preview_px
+        data = images.recode(_stored(job, "key"), format="jpeg", max_side=longest, quality=85)
     if data is None:
         raise errors.NotFound("There is no frame of this job yet.")
     response = Response(data, content_type="image/jpeg")
@@ -157,7 +161,7 @@ def _job(job_id: str) -> Job:
         return queries.job(session, job_id, owner=caller().sees)
 
 
-def _unexpired(job: Job) -> Job:
+def _unexpired(job: AnyJob) -> AnyJob:
     """Return a job whose files are kept; raise `ResultExpired` for another."""
     if job.files_gone_at is not None:
         raise errors.ResultExpired(f"The job's files were kept until {rfc3339(job.expires_at)}.")
@@ -171,7 +175,8 @@ def _finished(job_id: str) -> Job:
         raise errors.NotFinished(f"The job is {job.state}; its result comes when it has ended.", state=job.state)
     if not job.result:
         reason = f": {job.error_code}" if job.state == State.FAILED else ""
-        raise errors.NoResult(f"The job has {job.state} without a picture{reason}.", state=job.state)
+        ended = "was canceled" if job.state == State.CANCELED else f"has {job.state}"
+        raise errors.NoResult(f"The job {ended} without a picture{reason}.", state=job.state)
     return _unexpired(job)
 
 
@@ -188,10 +193,10 @@ def _sent(job: Job, format_name: str, read: Callable[[Job], bytes], part: str = 
 def _encoded(job: Job, format_name: str) -> bytes:
     """Return the picture in a format: as it is stored, or made anew from that."""
     png = _stored(job, "key")
-    return png if format_name == "png" else images.encode(*images.decode(png, max_px=10**9), format=format_name)
+    return png if format_name == "png" else images.recode(png, format=format_name)
 
 
-def _stored(job: Job, key: str) -> bytes:
+def _stored(job: Shown, key: str) -> bytes:
     assert job.result is not None
     try:
         return services().store.get(job.result[key])

@@ -64,7 +64,8 @@ def specification() -> Response:
 def docs() -> str:
     """Show the documentation, made from the same declarations."""
     document = _document()
-    kinds = [(problems.status_of(kind).value, kind) for kind in errors.subclasses()]
+    answers = {AtelierError, *problems.STATUS}
+    kinds = [(problems.status_of(kind).value if kind in answers else None, kind) for kind in errors.subclasses()]
     return render_template(
         "docs.html",
         document=document,
@@ -72,15 +73,15 @@ def docs() -> str:
         root=request.url_root.rstrip("/"),
         params=StyleParams.model_json_schema()["properties"],
         presets=openapi.presets(),
-        errors=sorted(kinds, key=lambda pair: (pair[0], pair[1].code)),
+        errors=sorted(kinds, key=lambda pair: (pair[0] or 1000, pair[1].code)),
     )
 
 
 @blueprint.get("/")
 @public
 def home() -> AnyResponse:
-    """Send a first-time visitor to the documentation."""
-    return redirect("/docs")
+    """Send a browser to the dashboard, which asks who it is."""
+    return redirect("/dashboard")
 
 
 def _document() -> dict[str, Any]:

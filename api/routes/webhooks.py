@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, request, url_for
+from collections.abc import Callable
 
-from api import pagination, uploads, usecases
+from flask import Blueprint, Response, request, url_for
+from sqlalchemy.orm import Session
+
+from api import idempotency, pagination, uploads, usecases
 from api.access import Access
-from api.answers import json_answer
+from api.answers import accepted, json_answer
 from api.auth import caller
+from api.idempotency import Answer
 from api.openapi import PAGING, given, operation
 from api.problems import validated
 from api.schemas_webhooks import AttemptView, DeliveryPage, DeliveryView, SecretView, WebhookTestRequest
 from api.services import services
 from shared import errors
 from shared.clock import rfc3339
-from shared.db import deliveries
+from shared.db import audit, deliveries
 from shared.db.deliveries import Secrets
 from shared.db.models import Delivery
 from shared.states import DeliveryState
@@ -35,7 +39,9 @@ def secret() -> Response:
 def rotate() -> Response:
     """Make a new secret."""
     with services().database.writing("rotate_secret") as session:
-        return _secret(deliveries.rotate(session, caller().owner))
+        rotated = deliveries.rotate(session, caller().owner)
+        audit.note(session, caller(), "webhook_secret.rotate", caller().owner)
+    return _secret(rotated)
 
 
 @blueprint.post("/test")
@@ -45,12 +51,14 @@ def rotate() -> Response:
     status=202,
     returns=DeliveryView,
     takes={"application/json": WebhookTestRequest},
-    errors=(errors.InvalidRequest, errors.UnsupportedMediaType, errors.InvalidParams, errors.ForbiddenUrl),
+    headers=("Idempotency-Key",),
+    errors=(errors.InvalidParams, errors.ForbiddenUrl, errors.IdempotencyConflict),
 )
 def test() -> Response:
     """Try an address out."""
-    asked = validated(WebhookTestRequest, uploads.json_object(request))
-    return _accepted(usecases.test_webhook(services(), caller(), asked.url))
+    body = uploads.json_object(request)
+    asked = validated(WebhookTestRequest, body)
+    return _accepted(body, lambda note: usecases.test_webhook(services(), caller(), asked.url, note=note))
 
 
 @blueprint.get("/deliveries")
@@ -92,11 +100,12 @@ def show(delivery_id: str) -> Response:
     access=Access.WRITE,
     status=202,
     returns=DeliveryView,
-    errors=(errors.NotFound,),
+    headers=("Idempotency-Key",),
+    errors=(errors.NotFound, errors.IdempotencyConflict),
 )
 def redeliver(delivery_id: str) -> Response:
     """Deliver again."""
-    return _accepted(usecases.redeliver(services(), caller(), delivery_id))
+    return _accepted(None, lambda note: usecases.redeliver(services(), caller(), delivery_id, note=note))
 
 
 def _state() -> DeliveryState | None:
@@ -109,16 +118,22 @@ def _state() -> DeliveryState | None:
 
 
 def _secret(found: Secrets) -> Response:
-    response = json_answer(SecretView(secret=found.secret, previous_until=rfc3339(found.previous_until)))
+    times = {"created_at": str(rfc3339(found.created_at)), "previous_until": rfc3339(found.previous_until)}
+    response = json_answer(SecretView(secret=found.secret, **times))
     response.headers["Cache-Control"] = "no-store"
     return response
 
 
-def _accepted(delivery: Delivery) -> Response:
+def _accepted(asked: object, add: Callable[[Callable[[Session, Delivery], None]], None]) -> Response:
+    """Add a delivery by `add`, or answer as before if the same was asked for under the same key."""
+    once = idempotency.named(request, caller(), asked)
+    answer, replayed = idempotency.make(services(), once, add, _answer_to)
+    return accepted(answer, replayed=replayed)
+
+
+def _answer_to(delivery: Delivery) -> Answer:
     view = _view(delivery)
-    response = json_answer(view, 202)
-    response.headers["Location"] = view.links["self"]
-    return response
+    return Answer(202, view.links["self"], view.model_dump_json())
 
 
 def _view(delivery: Delivery) -> DeliveryView:

@@ -1,0 +1,79 @@
+"""Shows a batch being painted: what is uploaded, what is done, and a line for each picture that is being painted.
+
+Everything goes to stderr; where that is no terminal, a line now and then.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from api.client_models import Job
+
+#: Least time between two lines where there is no terminal, in seconds.
+_LINE_EVERY_S = 5.0
+#: Pictures that have a line each.
+MOST_LINES = 8
+
+
+class BatchBar:
+    """The progress of one batch; any thread may tell of it."""
+
+    def __init__(self, total: int, to_upload: int, console: Console | None = None) -> None:
+        """Prepare to show `total` pictures, of which `to_upload` are to be uploaded first."""
+        self._console = console or Console(stderr=True)
+        self._live = self._console.is_terminal
+        self._lock = threading.Lock()
+        self._said_at = time.monotonic()
+        self._done, self._total = 0, total
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(complete_style="cyan", finished_style="green"),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(compact=True),
+            console=self._console,
+            disable=not self._live,
+            transient=False,
+        )
+        self._uploads = self._bar.add_task("uploaded", total=to_upload, visible=to_upload > 0)
+        self._pictures = self._bar.add_task("painted", total=total)
+        self._running: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: TracebackType | type[BaseException] | BaseException | None) -> None:
+        self.running([])
+        self._bar.stop()
+
+    def uploaded(self, count: int = 1) -> None:
+        """Count pictures that the server has."""
+        self._bar.advance(self._uploads, count)
+
+    def ended(self, count: int = 1) -> None:
+        """Count pictures that are there, or will never be."""
+        with self._lock:
+            self._done += count
+            self._bar.advance(self._pictures, count)
+            if not self._live and time.monotonic() - self._said_at >= _LINE_EVERY_S:
+                self._said_at = time.monotonic()
+                self._console.print(f"{self._done} of {self._total} done", highlight=False)
+
+    def running(self, jobs: Sequence[Job]) -> None:
+        """Show what is being painted now."""
+        shown = {str(getattr(job, "key", job.id)): job for job in jobs[:MOST_LINES]}
+        with self._lock:
+            for key in set(self._running) - set(shown):
+                self._bar.remove_task(self._running.pop(key))
+            for key, job in shown.items():
+                step, total = (job.progress.step, job.progress.total) if job.progress else (0, 1)
+                if key not in self._running:
+                    self._running[key] = self._bar.add_task(f"  [dim]{key[-40:]}[/dim]", total=total)
+                self._bar.update(self._running[key], completed=step, total=total)

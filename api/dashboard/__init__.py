@@ -1,0 +1,50 @@
+"""The operator's dashboard: pages made on the server, for browsers that are signed in with an API key.
+
+A page is a view on `blueprint` (api/dashboard/pages.py) below `@page(access=…)`, in a module that this one imports;
+its template extends `dashboard/base.html` and is put together of `dashboard/_parts.html`. An action is a `post` view
+that leads back to a page; its form has the hidden field `csrf`, and is shown only where `may_act` or `may_write` holds.
+"""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from api.dashboard import (
+    audit,
+    batches,
+    failures,
+    files,
+    formats,
+    forms,
+    job,
+    jobs,
+    now,
+    operations,
+    pages,
+    signing,
+    submit,
+)
+from api.dashboard.overview import Overview
+
+__all__ = [
+    "audit",
+    "batches",
+    "failures",
+    "files",
+    "formats",
+    "forms",
+    "job",
+    "jobs",
+    "now",
+    "operations",
+    "register",
+    "signing",
+    "submit",
+]
+
+
+def register(app: Flask) -> None:
+    """Add the dashboard to `app`."""
+    app.extensions["atelier_overview"] = Overview(app.extensions["atelier"])
+    app.register_blueprint(pages.blueprint)
+    app.after_request(pages.keep_assets)

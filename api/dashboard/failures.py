@@ -1,0 +1,20 @@
+"""The page Failures: the last ones, grouped by code and place."""
+
+from __future__ import annotations
+
+from flask import render_template
+
+from api.access import Access
+from api.dashboard.pages import blueprint, page
+from api.services import services
+from api.views_operations import failure_view
+from shared.db import failures
+
+
+@blueprint.get("/dashboard/failures")
+@page(access=Access.OVERSEE)
+def list_failures() -> str:
+    """Show the groups, that which was met last first."""
+    with services().database.reading() as session:
+        groups = [failure_view(group) for group in failures.groups(session)]
+    return render_template("dashboard/failures.html", groups=groups, since_s=failures.SINCE_S)

@@ -1,0 +1,45 @@
+"""The page Jobs: search, newest first."""
+
+from __future__ import annotations
+
+from flask import redirect, render_template, request
+from werkzeug.wrappers import Response
+
+from api import pagination
+from api.access import Access
+from api.auth import caller
+from api.dashboard import searches
+from api.dashboard.pages import blueprint, page
+from api.services import services
+from api.views import job_view
+from shared.db import queries
+from shared.errors import InvalidParams
+from shared.states import State
+
+#: Jobs on a page, and how many are counted at most.
+_ON_A_PAGE, _MOST_COUNTED = 50, 10_000
+
+
+@blueprint.get("/dashboard/jobs")
+@page(access=Access.READ)
+def jobs() -> Response | str:
+    """Show what a search finds."""
+    text = request.args.get("q", "").strip()
+    shown = {"q": text, "states": State}
+    try:
+        search = searches.parse(text)
+        before = pagination.decode(request.args.get("cursor"))
+    except InvalidParams as error:
+        return render_template("dashboard/jobs.html", **shown, wrong=error.detail)
+    if search.job_id is not None:
+        return redirect(f"/dashboard/jobs/{search.job_id}", 303)
+    wanted = search.filter
+    if caller().sees is not None:
+        wanted = wanted._replace(owner=caller().sees)
+    with services().database.reading() as session:
+        found = queries.jobs(session, wanted, before=before, limit=_ON_A_PAGE + 1)
+        count = queries.count(session, wanted, most=_MOST_COUNTED)
+    views = [job_view(job) for job in found[:_ON_A_PAGE]]
+    cursor = pagination.encode(found[_ON_A_PAGE - 1].place) if len(found) > _ON_A_PAGE else None
+    more = count >= _MOST_COUNTED
+    return render_template("dashboard/jobs.html", **shown, jobs=views, count=count, more=more, cursor=cursor)

@@ -1,0 +1,108 @@
+"""What is typed into the search: `state:failed code:oom owner:ann label:"in oils" after:2026-11-01`, as a filter.
+
+Words without a field are an id. Days are those of UTC; `before` and `after` take a day or an RFC 3339 time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, time
+from typing import NamedTuple
+
+from pydantic import TypeAdapter, ValidationError
+
+from api.schemas import Moment
+from shared.clock import rfc3339
+from shared.db.queries import Filter
+from shared.errors import InvalidParams, subclasses
+from shared.ids import is_uuid
+from shared.states import State
+
+#: What can be searched for, as a pattern to show.
+FIELDS = ("state", "code", "owner", "label", "batch", "after", "before")
+_TERM = re.compile(r'(?:(\w+):)?("[^"]*"|\S+)')
+_MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
+#: Shorter words for what is typed often.
+_ALIASES = {"oom": "out_of_memory"}
+
+
+class Search(NamedTuple):
+    """What is looked for, and the id that was typed, if one was."""
+
+    filter: Filter
+    job_id: str | None = None
+
+
+def parse(text: str) -> Search:
+    """Read a search; raise `InvalidParams` for what cannot be looked for."""
+    given: dict[str, list[str]] = {}
+    job_id = None
+    for name, word in _TERM.findall(text):
+        value = word.strip('"')
+        if name in FIELDS:
+            given.setdefault(name, []).append(value)
+        elif is_uuid(word):
+            job_id = word
+        else:
+            raise InvalidParams(f"{word!r} is no id; what can be searched for is {', '.join(f'{f}:' for f in FIELDS)}.")
+    for name, values in given.items():
+        if name != "state" and len(values) > 1:
+            raise InvalidParams(f"{name}: is given twice; only states can be several.")
+    return Search(_filter({name: values[0] for name, values in given.items()}, given.get("state", [])), job_id)
+
+
+def text_of(wanted: Filter) -> str:
+    """Write the search that finds what a filter does."""
+    fields: dict[str, str | None] = {
+        "code": wanted.code,
+        "owner": wanted.owner,
+        "label": wanted.label,
+        "batch": wanted.batch_id,
+        "after": rfc3339(wanted.created_after),
+        "before": rfc3339(wanted.created_before),
+    }
+    terms = [("state", str(state)) for state in wanted.states]
+    terms += [(name, value) for name, value in fields.items() if value is not None]
+    return " ".join(f'{name}:"{value}"' if " " in value or not value else f"{name}:{value}" for name, value in terms)
+
+
+def _filter(one: Mapping[str, str], states: list[str]) -> Filter:
+    return Filter(
+        states=tuple(_state(name) for name in dict.fromkeys(states)),
+        owner=one.get("owner"),
+        label=one.get("label"),
+        created_after=_moment("after", one),
+        created_before=_moment("before", one),
+        code=_code(one.get("code")),
+        batch_id=one.get("batch"),
+    )
+
+
+def _state(name: str) -> State:
+    try:
+        return State(name)
+    except ValueError:
+        raise InvalidParams(f"{name!r} is no state; the states are {', '.join(State)}.") from None
+
+
+def _code(name: str | None) -> str | None:
+    known = {kind.code for kind in subclasses()}
+    found = _ALIASES.get(name or "", name)
+    if found is not None and found not in known:
+        raise InvalidParams(f"{name!r} is no error's code; the documentation lists them.")
+    return found
+
+
+def _moment(name: str, one: Mapping[str, str]) -> datetime | None:
+    text = one.get(name)
+    if text is None:
+        return None
+    try:
+        return datetime.combine(date.fromisoformat(text), time(), UTC)
+    except ValueError:
+        pass
+    try:
+        return _MOMENT.validate_python(text)
+    except ValidationError:
+        raise InvalidParams(f"{name}:{text} is no day such as 2026-11-01, and no RFC 3339 time.") from None

@@ -1,0 +1,56 @@
+"""Signing in with an API key, and out again."""
+
+from __future__ import annotations
+
+from flask import Response, make_response, redirect, render_template, request
+
+from api.access import Access
+from api.auth import door, public
+from api.dashboard import session as browser
+from api.dashboard.pages import blueprint, page
+from api.services import services
+from shared.db import keys, sign_ins
+
+_HOME = "/dashboard"
+
+
+@blueprint.get("/login")
+@public
+def login() -> str:
+    """Ask for a key."""
+    return render_template("dashboard/login.html", next=_local(request.args.get("next", "")))
+
+
+@blueprint.post("/login")
+@public
+def sign_in() -> Response:
+    """Sign the browser in, or say that the key is none."""
+    browser.require_own_origin()
+    back = _local(request.form.get("next", ""))
+    with services().database.writing() as session:
+        key = keys.find(session, request.form.get("key", "").strip())
+        token = sign_ins.create(session, key.id) if key else None
+    if token is None:
+        wrong = "This is no API key of ours, or it was revoked."
+        return make_response(render_template("dashboard/login.html", next=back, wrong=wrong), 401)
+    response = make_response(redirect(back, 303))
+    browser.remember(response, token)
+    return response
+
+
+@blueprint.post("/logout")
+@page(access=Access.READ)
+def logout() -> Response:
+    """Sign the browser out."""
+    with services().database.writing() as session:
+        sign_ins.end(session, request.cookies[browser.COOKIE])
+    door().forget()
+    response = make_response(redirect("/login", 303))
+    response.delete_cookie(browser.COOKIE)
+    return response
+
+
+def _local(path: str) -> str:
+    """Return a path of ours to go on to; what could lead elsewhere becomes the first page."""
+    inside = path.partition("?")[0] == _HOME or path.startswith(_HOME + "/")
+    return path if inside and path.isprintable() and "\\" not in path else _HOME

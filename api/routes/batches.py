@@ -1,0 +1,256 @@
+"""Batches: open, fill, steer, change, list, show, try again, promote."""
+
+from __future__ import annotations
+
+from typing import IO
+
+from flask import Blueprint, Response, request
+from sqlalchemy.orm import Session
+
+from api import (
+    archives,
+    batching,
+    checks,
+    idempotency,
+    item_lines,
+    matrix_sheet,
+    pagination,
+    submissions,
+    uploads,
+    usecases,
+)
+from api.access import Access
+from api.answers import accepted, json_answer, paged, shown
+from api.auth import caller
+from api.batch_intake import Intake
+from api.idempotency import Answer
+from api.openapi import BINARY, PAGING, given, operation
+from api.problems import validated
+from api.schemas import JobView
+from api.schemas_batches import (
+    AddedView,
+    BatchChange,
+    BatchPage,
+    BatchRequest,
+    BatchView,
+    OpenedView,
+    PromoteRequest,
+    RetriedView,
+)
+from api.services import services
+from api.views import Sight
+from api.views_batches import added_view, batch_view, batch_views
+from shared import errors
+from shared.db import batches
+from shared.db.batches import Filter
+from shared.db.models import Batch
+from shared.states import BatchState
+
+blueprint = Blueprint("batches", __name__, url_prefix="/v1/batches")
+
+_MULTIPART = {
+    "type": "object",
+    "properties": {
+        "archive": BINARY,
+        "style": {"type": "array", "items": BINARY},
+        "request": {"$ref": "#/components/schemas/BatchRequestPart"},
+    },
+}
+_STEERED = (errors.NotFound, errors.IllegalTransition)
+
+
+@blueprint.post("")
+@operation(
+    "Open a batch",
+    access=Access.WRITE,
+    status=201,
+    returns=OpenedView,
+    takes={"application/json": BatchRequest, uploads.MULTIPART: _MULTIPART},
+    headers=("Idempotency-Key",),
+    errors=(
+        errors.InvalidParams,
+        errors.UnknownImage,
+        errors.InvalidMask,
+        errors.ForbiddenUrl,
+        errors.QuotaExceeded,
+        errors.TooLarge,
+        errors.IdempotencyConflict,
+    ),
+)
+def open_() -> Response:
+    """Open a batch; one with a matrix or an archive is filled and started too."""
+    request.max_content_length = services().settings.max_batch_bytes
+    asked_for = uploads.batch(request)
+    once = idempotency.named(request, caller(), asked_for.fingerprint())
+    asked = validated(BatchRequest, asked_for.body)
+
+    def act() -> Answer:
+        answers: list[Answer] = []
+
+        def note(session: Session, batch: Batch) -> None:
+            view = batch_view(session, batch)
+            answers.append(Answer(201, view.links["self"], view.model_dump_json()))
+            if once:
+                once.keep(session, answers[-1])
+
+        for data in asked_for.styles:
+            usecases.upload(services(), checks.inspect(services(), data), caller())
+        batching.open_batch(services(), caller(), asked, note)
+        return answers[-1]
+
+    answer, replayed = idempotency.carry_out(services(), once, act)
+    batch_id = answer.location.rpartition("/")[2]
+    added = _fill(batch_id, asked, asked_for.archive)  # again too: the first request may have died before
+    view = OpenedView(**_view(batch_id).model_dump(), added=added)
+    return accepted(Answer(answer.status, answer.location, view.model_dump_json()), replayed=replayed)
+
+
+@blueprint.get("")
+@operation(
+    "List batches, newest first",
+    access=Access.READ,
+    returns=BatchPage,
+    query={
+        "state": given("Only those in this state.", type="string", enum=list(BatchState)),
+        "label": given("Only those with this label.", type="string"),
+        "owner": given("Only those of this owner; a client sees its own in any case.", type="string"),
+        **PAGING,
+    },
+)
+def listing() -> Response:
+    """List batches."""
+    limit = pagination.limit(request.args.get("limit"))
+    before = pagination.decode(request.args.get("cursor"))
+    wanted = Filter(caller().sees or request.args.get("owner"), _state(), request.args.get("label"))
+    with services().database.reading() as session:
+        found = batches.listing(session, wanted, before=before, limit=limit + 1)
+        views = batch_views(session, found[:limit])
+    cursor = pagination.encode(views[-1].id) if len(found) > limit else None
+    return paged(BatchPage(batches=views, next_cursor=cursor), cursor)
+
+
+@blueprint.get("/<batch_id>")
+@operation("Show a batch", access=Access.READ, returns=BatchView, errors=(errors.NotFound,))
+def show(batch_id: str) -> Response:
+    """Show a batch."""
+    return json_answer(_view(batch_id))
+
+
+@blueprint.patch("/<batch_id>")
+@operation(
+    "Change a batch while it runs",
+    access=Access.WRITE,
+    returns=BatchView,
+    takes={"application/json": BatchChange},
+    errors=(errors.NotFound, errors.InvalidParams),
+)
+def change(batch_id: str) -> Response:
+    """Change what may be changed."""
+    _view(batch_id)  # one that is not there is not there, whatever is asked of it
+    asked = validated(BatchChange, uploads.json_object(request))
+    batching.change(services(), caller(), batch_id, asked)
+    return json_answer(_view(batch_id))
+
+
+@blueprint.post("/<batch_id>/start")
+@operation("Start a batch that was opened", access=Access.WRITE, returns=BatchView, errors=_STEERED)
+def start(batch_id: str) -> Response:
+    """Have its items painted."""
+    return _steered(batch_id, BatchState.RUNNING, only_from=BatchState.OPEN)
+
+
+@blueprint.post("/<batch_id>/pause")
+@operation("Begin no more items until it is resumed; those that run go on", access=Access.WRITE, returns=BatchView,
+           errors=_STEERED)  # fmt: skip
+def pause(batch_id: str) -> Response:
+    """Hold a batch."""
+    return _steered(batch_id, BatchState.PAUSED)
+
+
+@blueprint.post("/<batch_id>/resume")
+@operation("Go on with a batch that is paused", access=Access.WRITE, returns=BatchView, errors=_STEERED)
+def resume(batch_id: str) -> Response:
+    """Go on."""
+    return _steered(batch_id, BatchState.RUNNING, only_from=BatchState.PAUSED)
+
+
+@blueprint.post("/<batch_id>/cancel")
+@operation("Cancel what has not ended of a batch, for good", access=Access.WRITE, returns=BatchView, errors=_STEERED)
+def cancel(batch_id: str) -> Response:
+    """Give a batch up."""
+    return _steered(batch_id, BatchState.CANCELED)
+
+
+@blueprint.post("/<batch_id>/retry-failed")
+@operation("Try again the items that failed or expired", access=Access.WRITE, returns=RetriedView, errors=_STEERED)
+def retry_failed(batch_id: str) -> Response:
+    """Put new jobs in the place of those that failed."""
+    count = batching.retry_failed(services(), caller(), batch_id)
+    return json_answer(RetriedView(retried=count, batch=_view(batch_id)))
+
+
+@blueprint.get("/<batch_id>/sheet.webp")
+@operation(
+    "Show a matrix as one picture, as far as it is painted",
+    access=Access.READ,
+    returns={"image/webp": BINARY},
+    errors=(errors.NotFound, errors.NoResult),
+)
+def sheet(batch_id: str) -> Response:
+    """Draw the contact sheet."""
+    matrix = _view(batch_id).matrix
+    if matrix is None:
+        raise errors.NoResult("Only a matrix has a sheet, and this batch is none.")
+    drawn = matrix_sheet.draw(services(), batch_id, matrix)
+    return Response(drawn, content_type="image/webp", headers={"Cache-Control": "no-cache"})
+
+
+@blueprint.post("/<batch_id>/promote")
+@operation(
+    "Paint one item again for good, as a job of its own",
+    access=Access.WRITE,
+    status=202,
+    returns=JobView,
+    takes={"application/json": PromoteRequest},
+    errors=(errors.NotFound, errors.InvalidParams, errors.UnknownImage, errors.TooLarge, errors.QuotaExceeded),
+)
+def promote(batch_id: str) -> tuple[Response, int]:
+    """Queue a job like an item, of another size."""
+    _view(batch_id)
+    asked = validated(PromoteRequest, uploads.json_object(request))
+    job = submissions.submit(services(), batching.promotion(services(), caller(), batch_id, asked))
+    return shown(Sight(job)), 202
+
+
+def _fill(batch_id: str, asked: BatchRequest, archive: IO[bytes] | None) -> AddedView | None:
+    """Add what came with the request of an open batch, and start it."""
+    with services().database.reading() as session:
+        is_open = batches.batch(session, batch_id, owner=caller().sees).state == BatchState.OPEN
+    if asked.matrix is not None and is_open:
+        batching.fill_matrix(services(), caller(), batch_id, asked.matrix)
+    if archive is None or not is_open:
+        return None
+    intake = Intake(services(), caller(), batch_id)
+    kind = archives.kind(archive)
+    tally = intake.take(item_lines.from_archive(services(), caller(), archive, kind, skip=intake.tally.skip))
+    batching.steer(services(), caller(), batch_id, BatchState.RUNNING)
+    return added_view(batch_id, tally)
+
+
+def _steered(batch_id: str, to: BatchState, *, only_from: BatchState | None = None) -> Response:
+    batching.steer(services(), caller(), batch_id, to, only_from=only_from)
+    return json_answer(_view(batch_id))
+
+
+def _view(batch_id: str) -> BatchView:
+    with services().database.reading() as session:
+        return batch_view(session, batches.batch(session, batch_id, owner=caller().sees))
+
+
+def _state() -> BatchState | None:
+    text = request.args.get("state")
+    try:
+        return BatchState(text) if text is not None else None
+    except ValueError:
+        mistake = {"pointer": "state", "detail": f"one of {', '.join(BatchState)}"}
+        raise errors.InvalidParams(f"state is one of {', '.join(BatchState)}.", errors=[mistake]) from None

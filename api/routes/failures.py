@@ -1,0 +1,24 @@
+"""Failures: the last of them, in groups."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response
+
+from api.access import Access
+from api.answers import json_answer
+from api.openapi import operation
+from api.schemas_operations import FailuresView
+from api.services import services
+from api.views_operations import failure_view
+from shared.db import failures
+
+blueprint = Blueprint("failures", __name__, url_prefix="/v1/failures")
+
+
+@blueprint.get("")
+@operation("Show the last failures, grouped by error and scale", access=Access.OVERSEE, returns=FailuresView)
+def listing() -> Response:
+    """Show the groups."""
+    with services().database.reading() as session:
+        found = [failure_view(group) for group in failures.groups(session)]
+    return json_answer(FailuresView(failures=found, since_s=failures.SINCE_S, most=failures.MOST))

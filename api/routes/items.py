@@ -1,0 +1,169 @@
+"""What is in a batch: items added and listed, results as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from flask import Blueprint, Response, request
+
+from api import archives, batch_archive, imports, item_lines, pagination, result_feed, uploads
+from api.access import Access
+from api.answers import flag, json_answer, paged
+from api.auth import caller
+from api.batch_intake import Intake, Offer
+from api.openapi import BINARY, PAGING, given, operation
+from api.problems import validated
+from api.routes.jobs import wanted_states
+from api.schemas import JobPage
+from api.schemas_batches import AddedView, ItemRequest, ItemResultView, SourceRequest
+from api.services import services
+from api.views import job_view
+from api.views_batches import added_view
+from shared import errors
+from shared.db import batch_items, batches
+from shared.states import State
+
+blueprint = Blueprint("items", __name__, url_prefix="/v1/batches/<batch_id>")
+
+_LINES = ("application/x-ndjson", "application/jsonl")
+_ITEMS = {
+    "application/json": {
+        "oneOf": [
+            {"type": "array", "items": {"$ref": "#/components/schemas/ItemRequest"}},
+            SourceRequest.model_json_schema(),
+        ]
+    },
+    _LINES[0]: ItemRequest,
+    uploads.MULTIPART: {"type": "object", "properties": {"file": {"type": "array", "items": BINARY}}},
+    **dict.fromkeys((archives.ZIP[0], *archives.TAR[:2]), BINARY),
+}
+
+
+@blueprint.post("/items")
+@operation(
+    "Add items, before it starts or while it runs; the same item again is the one that is there",
+    access=Access.WRITE,
+    returns=AddedView,
+    takes=_ITEMS,
+    errors=(
+        errors.NotFound,
+        errors.IllegalTransition,
+        errors.InvalidParams,
+        errors.UnknownImage,
+        errors.QuotaExceeded,
+        errors.StorageFull,
+        errors.ForbiddenSource,
+        errors.ArchiveTooLarge,
+        errors.CorruptArchive,
+    ),
+)
+def add(batch_id: str) -> Response:
+    """Add items, of which bad ones are told and good ones kept."""
+    intake = Intake(services(), caller(), batch_id)
+    tally = intake.take(_offers(intake.tally.skip))
+    services().dispatcher.nudge()
+    return json_answer(added_view(batch_id, tally))
+
+
+@blueprint.get("/items")
+@operation(
+    "List items in the order in which they were added",
+    access=Access.READ,
+    returns=JobPage,
+    query={
+        "state": given("Only those in these states.", repeatable=True, type="string", enum=list(State)),
+        "key": given("Only the item of this key.", type="string"),
+        **PAGING,
+    },
+    errors=(errors.NotFound,),
+)
+def listing(batch_id: str) -> Response:
+    """List items."""
+    limit = pagination.limit(request.args.get("limit"))
+    after = pagination.decode(request.args.get("cursor"))
+    states, key = wanted_states(), request.args.get("key")
+    with services().database.reading() as session:
+        batches.batch(session, batch_id, owner=caller().sees)
+        if key is not None:
+            found = [batch_items.item(session, batch_id, key)]
+        else:
+            found = batch_items.page(session, batch_id, states, after=after, limit=limit + 1)
+    page = found[:limit]
+    cursor = pagination.encode(page[-1].place) if len(found) > limit else None
+    return paged(JobPage(jobs=[job_view(job) for job in page], next_cursor=cursor), cursor)
+
+
+@blueprint.get("/results.jsonl")
+@operation(
+    "Read what has ended, a line each, in an order that never changes",
+    access=Access.READ,
+    returns={_LINES[0]: ItemResultView},
+    query={
+        "after": given("The last `number` that was read; it goes on behind it.", type="integer", minimum=0, default=0),
+        "follow": given("`true` stays until the batch has ended; empty lines are signs of life.", type="boolean",
+                        default=False),
+    },
+    errors=(errors.NotFound, errors.TooManyStreams),
+)  # fmt: skip
+def results(batch_id: str) -> Response:
+    """Stream results."""
+    found, after, follow = services(), _after(), flag("follow")
+    with found.database.reading() as session:
+        batches.batch(session, batch_id, owner=caller().sees)
+    return _streamed(result_feed.lines(found, batch_id, after=after, follow=follow), _LINES[0])
+
+
+@blueprint.get("/archive.zip")
+@operation(
+    "Download the pictures that are done as one zip, with `manifest.jsonl` as its last file",
+    access=Access.READ,
+    returns={archives.ZIP[0]: BINARY},
+    errors=(errors.NotFound, errors.TooManyStreams),
+)
+def archive(batch_id: str) -> Response:
+    """Stream a zip."""
+    with services().database.reading() as session:
+        batches.batch(session, batch_id, owner=caller().sees)
+    return _streamed(batch_archive.stream(services(), batch_id), archives.ZIP[0], f"{batch_id}.zip")
+
+
+def _offers(skip: Callable[[], None]) -> Iterator[Offer]:
+    """Read the items of this request, however it brings them."""
+    found, who = services(), caller()
+    request.max_content_length = found.settings.max_batch_bytes
+    if request.mimetype in _LINES:
+        return item_lines.from_lines(request.stream)
+    if request.is_json:
+        request.max_content_length = item_lines.MAX_LIST_BYTES
+        body = item_lines.body(request.get_data(cache=False))
+        if isinstance(body, dict):
+            return imports.offers(found, who, validated(SourceRequest, body).source, skip=skip)
+        return item_lines.from_list(body)
+    if request.mimetype == uploads.MULTIPART:
+        return item_lines.from_files(found, who, [file for _, file in request.files.items(multi=True)])
+    if request.mimetype in (*archives.ZIP, *archives.TAR):
+        request.max_content_length = None  # an archive has the same bound, and an error of its own
+        return item_lines.from_archive(found, who, request.stream, request.mimetype, skip=skip)
+    raise errors.UnsupportedMediaType(
+        f"Send items as application/json, {_LINES[0]}, multipart/form-data or an archive."
+    )
+
+
+def _streamed(told: Iterator[bytes], media_type: str, name: str | None = None) -> Response:
+    """Answer with what is written while it is sent, one of so many at a time."""
+    streams = services().streams
+    if not streams.acquire(blocking=False):
+        raise errors.TooManyStreams
+    response = Response(told, content_type=media_type, headers={"Cache-Control": "no-store"})
+    response.call_on_close(streams.release)
+    if name:
+        response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response
+
+
+def _after() -> int:
+    text = request.args.get("after", "0")
+    if not (text.isascii() and text.isdigit() and len(text) <= 9):
+        mistake = {"pointer": "after", "detail": "the number of a result, or 0", "ge": 0}
+        raise errors.InvalidParams("after is the number of a result, or 0.", errors=[mistake])
+    return int(text)

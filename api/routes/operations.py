@@ -1,0 +1,96 @@
+"""Bulk actions: begin, count first, list, show, stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flask import Blueprint, Response, request
+from sqlalchemy.orm import Session
+
+from api import idempotency, operating, pagination, uploads
+from api.access import Access
+from api.answers import accepted, json_answer, paged
+from api.auth import caller
+from api.idempotency import Answer
+from api.openapi import PAGING, operation
+from api.problems import validated
+from api.schemas_operations import MatchedView, OperationPage, OperationRequest, OperationView
+from api.services import services
+from api.views_operations import operation_view
+from shared import errors
+from shared.db import operations
+from shared.db.models import Operation
+
+blueprint = Blueprint("operations", __name__, url_prefix="/v1/operations")
+
+
+@blueprint.post("")
+@operation(
+    "Cancel, try again or delete all jobs that a filter finds",
+    access=Access.WRITE,
+    status=202,
+    returns=OperationView,
+    others={200: ("A dry run: how many jobs it would be about.", MatchedView)},
+    takes={"application/json": OperationRequest},
+    headers=("Idempotency-Key",),
+    errors=(errors.InvalidParams, errors.IdempotencyConflict),
+)
+def start() -> Response:
+    """Begin an operation, or say what it would be about."""
+    body = uploads.json_object(request)
+    asked, who = validated(OperationRequest, body), caller()
+    once = idempotency.named(request, who, body)
+    if asked.dry_run:
+        matched = operating.count(services(), who, asked)
+        more = matched >= operations.MOST_COUNTED
+        return json_answer(MatchedView(action=asked.action, matched=matched, more=more))
+
+    def act(note: Callable[[Session, Operation], None]) -> None:
+        operating.start(services(), who, asked, note=note)
+
+    answer, replayed = idempotency.make(services(), once, act, _answer_to)
+    return accepted(answer, replayed=replayed)
+
+
+@blueprint.get("")
+@operation(
+    "List operations, newest first",
+    access=Access.READ,
+    returns=OperationPage,
+    query=PAGING,
+    errors=(errors.InvalidParams,),
+)
+def listing() -> Response:
+    """List operations."""
+    limit = pagination.limit(request.args.get("limit"))
+    before = pagination.decode(request.args.get("cursor"))
+    with services().database.reading() as session:
+        found = operations.listing(session, owner=caller().sees, before=before, limit=limit + 1)
+    page = found[:limit]
+    cursor = pagination.encode(page[-1].id) if len(found) > limit else None
+    return paged(OperationPage(operations=[operation_view(each) for each in page], next_cursor=cursor), cursor)
+
+
+@blueprint.get("/<operation_id>")
+@operation("Show how far an operation is", access=Access.READ, returns=OperationView, errors=(errors.NotFound,))
+def show(operation_id: str) -> Response:
+    """Show an operation."""
+    with services().database.reading() as session:
+        return json_answer(operation_view(operations.operation(session, operation_id, owner=caller().sees)))
+
+
+@blueprint.post("/<operation_id>/stop")
+@operation(
+    "Stop an operation; what it has done stays done",
+    access=Access.WRITE,
+    returns=OperationView,
+    errors=(errors.NotFound, errors.IllegalTransition),
+)
+def stop(operation_id: str) -> Response:
+    """Stop an operation."""
+    return json_answer(operation_view(operating.stop(services(), caller(), operation_id)))
+
+
+def _answer_to(found: Operation) -> Answer:
+    view = operation_view(found)
+    return Answer(202, view.links["self"], view.model_dump_json())

@@ -1,0 +1,176 @@
+// The page of one job: what its events say is drawn as they come; the server is asked only when its state is another.
+"use strict";
+
+const PARTS = ["total", "content", "style", "tv"];
+const job = document.getElementById("job");
+const picture = document.getElementById("picture");
+
+/** The losses so far, as columns, and the chart that shows them. */
+const losses = {
+  columns: Object.fromEntries(["step", "scale", ...PARTS].map((name) => [name, []])),
+  plot: null,
+  due: false,
+
+  add(step) {
+    const last = this.columns.step.at(-1) ?? 0;
+    if (step.step <= last) return; // told again after a connection was lost, or made again by a later attempt
+    this.columns.step.push(step.step);
+    this.columns.scale.push(step.scale);
+    for (const part of PARTS) this.columns[part].push(step.losses[part]);
+    this.redraw();
+  },
+
+  /** Draw at the next frame, however many steps come before it. */
+  redraw() {
+    if (this.due) return;
+    this.due = true;
+    requestAnimationFrame(() => {
+      this.due = false;
+      if (this.columns.step.length) this.draw();
+    });
+  },
+
+  draw() {
+    const data = [this.columns.step, ...PARTS.map((part) => this.columns[part].map((value) => (value > 0 ? value : null)))];
+    if (this.plot) this.plot.setData(data);
+    else this.plot = new uPlot(chart(), data, document.getElementById("curves"));
+    if (this.plot.cursor.left < 0) this.plot.setLegend({ idx: data[0].length - 1 }); // nobody points at a step
+  },
+};
+
+function chart() {
+  const style = getComputedStyle(document.documentElement);
+  const [ink, quiet, line] = ["--ink", "--quiet", "--line"].map((name) => style.getPropertyValue(name));
+  const colours = { total: ink, content: "#3d84c6", style: "#d0622c", tv: "#5f9a46" };
+  const axis = { stroke: quiet, grid: { stroke: line, width: 1 }, ticks: { stroke: line } };
+  return {
+    width: width(),
+    height: 280,
+    scales: { x: { time: false }, y: { distr: 3 } },
+    axes: [{ ...axis, label: "step" }, { ...axis, size: 70, values: (_, values) => values.map(brief) }],
+    series: [
+      { label: "step" },
+      ...PARTS.map((part) => ({
+        label: part, stroke: colours[part], width: part === "total" ? 2 : 1.25, points: { show: false },
+        value: (_, value) => (value == null ? "–" : value.toPrecision(4)),
+      })),
+    ],
+    hooks: { drawAxes: [(plot) => scaleLines(plot, quiet)] },
+  };
+}
+
+/** Write a value of the axis, a power of ten or nothing. */
+function brief(value) {
+  return value != null && Number.isInteger(Math.round(Math.log10(value) * 1e6) / 1e6) ? value.toExponential(0) : "";
+}
+
+/** Draw a line where each scale but the first begins. */
+function scaleLines(plot, colour) {
+  const { step, scale } = losses.columns;
+  plot.ctx.save();
+  plot.ctx.strokeStyle = colour;
+  plot.ctx.setLineDash([4, 4]);
+  for (let at = 1; at < step.length; at += 1) {
+    if (scale[at] === scale[at - 1]) continue;
+    const x = plot.valToPos(step[at], "x", true);
+    plot.ctx.beginPath();
+    plot.ctx.moveTo(x, plot.bbox.top);
+    plot.ctx.lineTo(x, plot.bbox.top + plot.bbox.height);
+    plot.ctx.stroke();
+  }
+  plot.ctx.restore();
+}
+
+const width = () => document.getElementById("curves").clientWidth;
+addEventListener("resize", () => losses.plot?.setSize({ width: width(), height: 280 }));
+
+/** Write a duration as the server does. */
+function duration(seconds) {
+  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  if (seconds < 60) return `${Math.round(seconds)} s`;
+  const minutes = Math.floor(seconds / 60);
+  return minutes < 60 ? `${minutes} min ${String(Math.round(seconds % 60)).padStart(2, "0")} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+function tell(step) {
+  const told = { ...step, step_ms: step.step_ms.toFixed(1), eta: duration(step.eta_s) };
+  for (const place of document.querySelectorAll("[data-live]")) {
+    if (told[place.dataset.live] !== undefined) place.textContent = told[place.dataset.live];
+  }
+  const bar = document.getElementById("bar");
+  if (bar) [bar.max, bar.value] = [step.total, step.step];
+}
+
+function show(version) {
+  picture.src = `${picture.dataset.path}?v=${version}`;
+  picture.hidden = false;
+  slider.hidden = false;
+}
+
+/** Keep a few frames of those that were shown, at growing distances. */
+const film = {
+  every: 1,
+  seen: 0,
+  add(version) {
+    const frames = document.querySelector("#film .frames");
+    if (!frames || this.seen++ % this.every) return;
+    const frame = new Image();
+    frame.src = `${picture.dataset.path}?v=${version}`;
+    frame.alt = `Step ${version.split("-")[1]}`;
+    frames.append(frame);
+    document.getElementById("film").hidden = false;
+    if (frames.children.length < 12) return;
+    this.every *= 2;
+    [...frames.children].forEach((child, place) => place % 2 && child.remove());
+  },
+};
+
+const slider = document.getElementById("slider");
+slider.hidden = picture.hidden;
+const uncover = () => { picture.style.clipPath = `inset(0 0 0 ${slider.value}%)`; };
+slider.addEventListener("input", uncover);
+uncover();
+
+// -- what the events say; htmx hands each to the part that waits for it, from which it rises to here
+
+const events = {
+  step: (data) => {
+    tell(data);
+    losses.add(data);
+  },
+  preview: (data) => {
+    show(`live-${data.step}`);
+    film.add(`live-${data.step}`);
+  },
+};
+const heard = new WeakSet(); // a source opens again after its connection was lost
+document.addEventListener("htmx:sseOpen", (event) => {
+  const source = event.detail.source;
+  if (heard.has(source)) return;
+  heard.add(source);
+  for (const [name, act] of Object.entries(events)) source.addEventListener(name, (message) => act(JSON.parse(message.data)));
+});
+
+// The state is another: so may be the picture, and what there is to download.
+document.addEventListener("htmx:afterSwap", (event) => {
+  if (event.detail.target.id !== "state") return;
+  const { state, picture: version } = document.getElementById("state").dataset;
+  if (!["succeeded", "failed", "canceled"].includes(state)) return;
+  if (!document.querySelector("#state a[download]")) return;
+  show(version);
+  const whole = document.getElementById("whole");
+  whole.querySelector("img").src = picture.src;
+  whole.hidden = false;
+});
+
+fetch(document.getElementById("curves").dataset.path)
+  .then((answer) => (answer.ok ? answer.json() : null))
+  .then((columns) => {
+    if (!columns || !columns.step.length) return;
+    const known = losses.columns;
+    const from = columns.step.at(-1);
+    for (const name of Object.keys(known)) {
+      known[name] = columns[name].concat(known[name].filter((_, at) => known.step[at] > from));
+    }
+    losses.redraw();
+  });

@@ -1,0 +1,121 @@
+"""Rows as resources: what a client sees of a batch and of its results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy.orm import Session
+
+from api import schemas_batches as schemas
+from api.batch_intake import Tally
+from api.schemas import StyleChoice
+from api.views import error_view, result_view
+from shared.clock import rfc3339
+from shared.db import batch_counts, batches
+from shared.db.models import Batch, Job
+from shared.states import BATCH_TRANSITIONS, BatchState, State
+
+#: The time over which the rate is taken, in seconds.
+_RATE_S = 60.0
+#: What leads from a state to another.
+_WAYS = {
+    BatchState.RUNNING: "resume",
+    BatchState.PAUSED: "pause",
+    BatchState.CANCELED: "cancel",
+}
+
+
+def batch_views(session: Session, found: Sequence[Batch]) -> list[schemas.BatchView]:
+    """Show batches with exact counts, as of this transaction."""
+    counts = batch_counts.counts(session, found)
+    return [_view(session, batch, counts[batch.id]) for batch in found]
+
+
+def batch_view(session: Session, batch: Batch) -> schemas.BatchView:
+    """Show a batch with exact counts, as of this transaction."""
+    return batch_views(session, [batch])[0]
+
+
+def item_result(number: int, job: Job) -> schemas.ItemResultView:
+    """Show an item that ended."""
+    path = f"/v1/jobs/{job.id}"
+    links = {"job": path}
+    if job.result and job.files_gone_at is None:
+        links["result"] = f"{path}/result"
+    return schemas.ItemResultView(
+        number=number,
+        key=str(job.item_key),
+        job_id=job.id,
+        state=State(job.state),
+        result=result_view(job),
+        error=error_view(job),
+        ended_at=rfc3339(job.ended_at),
+        links=links,
+    )
+
+
+def added_view(batch_id: str, tally: Tally) -> schemas.AddedView:
+    """Show what became of items."""
+    path = f"/v1/batches/{batch_id}"
+    told = [
+        schemas.ItemErrorView(line=line, key=key, code=error.code, detail=error.detail)
+        for line, key, error in tally.mistakes
+    ]
+    return schemas.AddedView(
+        added=tally.added,
+        existing=tally.existing,
+        rejected=tally.rejected,
+        skipped=tally.skipped,
+        errors=told,
+        links={"batch": path, "start": f"{path}/start"},
+    )
+
+
+def _view(session: Session, batch: Batch, counts: Mapping[State, int]) -> schemas.BatchView:
+    left = counts[State.QUEUED] + counts[State.RUNNING]
+    rate = None
+    if batch.state == BatchState.RUNNING and left:
+        rate = batches.ended_lately(session, batch.id, _RATE_S) * 60 / _RATE_S
+    return schemas.BatchView(
+        id=batch.id,
+        owner=batch.owner,
+        state=BatchState(batch.state),
+        preset=batch.preset,
+        params=batch.params,
+        weights={"name": batch.weights_wanted} if batch.weights_wanted else None,
+        styles=[StyleChoice(**style) for style in batch.styles],
+        matrix=schemas.MatrixRequest.model_validate(batch.matrix) if batch.matrix else None,
+        priority=batch.priority,
+        max_parallel=batch.max_parallel,
+        reuse=batch.reuse,
+        label=batch.label,
+        metadata=batch.annotations,
+        webhook=batch.webhook,
+        time_limit_s=batch.time_limit_s,
+        retention_s=batch.retention_s,
+        counts=schemas.CountsView(
+            total=sum(counts.values()), reused=batch.reused, **{str(state): counts[state] for state in State}
+        ),
+        rate_per_min=rate,
+        eta_s=round(left * 60 / rate, 1) if rate else None,
+        created_at=str(rfc3339(batch.created_at)),
+        started_at=rfc3339(batch.started_at),
+        ended_at=rfc3339(batch.ended_at),
+        links=_links(batch, counts),
+    )
+
+
+def _links(batch: Batch, counts: Mapping[State, int]) -> dict[str, str]:
+    path = f"/v1/batches/{batch.id}"
+    links = {"self": path, "items": f"{path}/items", "results": f"{path}/results.jsonl"}
+    links["archive"] = f"{path}/archive.zip"
+    if batch.matrix:
+        links |= {"sheet": f"{path}/sheet.webp", "promote": f"{path}/promote"}
+    for state in BATCH_TRANSITIONS[BatchState(batch.state)] & set(_WAYS):
+        if not (state == BatchState.RUNNING and batch.state != BatchState.PAUSED):
+            links[_WAYS[state]] = f"{path}/{_WAYS[state]}"
+    if batch.state == BatchState.OPEN:
+        links["start"] = f"{path}/start"
+    if batch.state != BatchState.CANCELED and counts[State.FAILED] + counts[State.EXPIRED]:
+        links["retry_failed"] = f"{path}/retry-failed"
+    return links

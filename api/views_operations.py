@@ -1,0 +1,68 @@
+"""Rows as resources: bulk actions, entries of the audit log, groups of failures."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+from api.schemas_operations import AuditEntryView, FailureView, OperationView
+from shared.clock import rfc3339
+from shared.db import operations
+from shared.db.bulk import Action
+from shared.db.failures import Group
+from shared.db.models import AuditEntry, Operation
+from shared.states import OperationState, State
+
+#: What the fields of a filter are called outside, where that differs.
+_CALLED = {"states": "state", "batch_id": "batch"}
+
+
+def operation_view(found: Operation) -> OperationView:
+    """Show an operation."""
+    path = f"/v1/operations/{found.id}"
+    return OperationView(
+        id=found.id,
+        action=Action(found.action),
+        filter=_filter(found),
+        reason=found.reason,
+        state=OperationState(found.state),
+        key_id=found.key_id,
+        owner=found.owner,
+        matched=found.matched,
+        more=found.matched >= operations.MOST_COUNTED and found.state != OperationState.DONE,
+        done=found.done or 0,
+        refused=found.refused or 0,
+        created_at=str(rfc3339(found.created_at)),
+        ended_at=rfc3339(found.ended_at),
+        links={"self": path, "stop": f"{path}/stop"},
+    )
+
+
+def entry_view(entry: AuditEntry) -> AuditEntryView:
+    """Show an entry of the audit log."""
+    shown = ("id", "key_id", "key_name", "action", "subject", "count", "reason", "details")
+    return AuditEntryView(at=str(rfc3339(entry.at)), **{name: getattr(entry, name) for name in shown})
+
+
+def failure_view(group: Group) -> FailureView:
+    """Show failures that are alike, and where to find all of that code."""
+    query = urlencode({"state": State.FAILED, "code": group.code})
+    return FailureView(
+        code=group.code,
+        scale=group.scale,
+        count=group.count,
+        first_at=str(rfc3339(group.first_at)),
+        last_at=str(rfc3339(group.last_at)),
+        workers=group.workers,
+        worker=group.worker,
+        message=group.message,
+        examples=group.examples,
+        links={"jobs": f"/v1/jobs?{query}"},
+    )
+
+
+def _filter(found: Operation) -> dict[str, Any]:
+    wanted = operations.as_filter(found)
+    moments = {name: rfc3339(getattr(wanted, name)) for name in ("created_after", "created_before")}
+    fields = {**wanted._asdict(), **moments}
+    return {_CALLED.get(name, name): value for name, value in fields.items() if value is not None}
