@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from redis import Redis
+from sqlalchemy import make_url
 
 import migrations
 from shared import progress
@@ -70,10 +71,20 @@ def settings(tmp_path: Path, database_url: str, request: pytest.FixtureRequest) 
     return Settings.load(home=tmp_path, database_url=database_url, redis_url=url, weights="patch")
 
 
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty SQLite database with the newest schema; copy it."""
+    path = tmp_path_factory.mktemp("migrated") / "template.db"
+    migrations.upgrade(f"sqlite:///{path}")
+    return path
+
+
 @pytest.fixture
-def database(settings: Settings) -> Iterator[Database]:
+def database(settings: Settings, migrated: Path) -> Iterator[Database]:
     """A fresh database with the newest schema."""
-    migrations.upgrade(settings.database_url)
+    url = make_url(settings.database_url)
+    if url.get_backend_name() == "sqlite":  # a PostgreSQL database has it from its template
+        shutil.copyfile(migrated, str(url.database))
     opened = connect(settings.database_url)
     yield opened
     opened.engine.dispose()

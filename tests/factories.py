@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from sqlalchemy import select
 
 from shared import clock, ids
-from shared.db import keys
+from shared.db import batch_items, batches, keys, operations
 from shared.db.base import Database
-from shared.db.models import ApiKey, Image, ImageOwner, Job
+from shared.db.batch_items import NewItem
+from shared.db.models import ApiKey, Batch, Image, ImageOwner, Job, Operation
 from shared.params import resolve
+from shared.states import BatchState
 from worker.engine.steps import Picture
 
 
@@ -38,6 +41,7 @@ def new_job(image_id: str, **values: Any) -> Job:
     params = resolve("classic", values.pop("params", {"size": 32, "steps": 4}))
     defaults: dict[str, Any] = {
         "id": ids.new_id(),
+        "owner": "local",
         "preset": "classic",
         "params": params.model_dump(),
         "content_id": image_id,
@@ -62,3 +66,48 @@ def add_key(database: Database, role: str = "operator", owner: str = "local", **
     """Make an API key and return it in full."""
     with database.writing() as session:
         return keys.create(session, ApiKey(name=f"{owner}'s", owner=owner, role=role, **limits))
+
+
+def add_batch(database: Database, **values: Any) -> str:
+    """Add a batch, open unless `state` says otherwise; return its id."""
+    defaults: dict[str, Any] = {
+        "owner": "local",
+        "preset": "fast",
+        "params": {},
+        "styles": [],
+        "priority": 0,
+        "reuse": False,
+        "annotations": {},
+        "retention_s": 86_400.0,
+    }
+    state = values.pop("state", BatchState.OPEN)
+    batch = Batch(**{**defaults, **values})
+    with database.writing() as session:
+        batches.create(session, batch)
+        batch.state = state
+    return batch.id
+
+
+def add_operation(database: Database, **values: Any) -> str:
+    """Begin an operation, one that cancels what is labeled `sea` unless told otherwise; return its id."""
+    defaults = {"action": "cancel", "chosen": {"label": "sea"}, "reason": "r", "key_id": "k", "matched": 0}
+    made = Operation(**{**defaults, **values})
+    with database.writing() as session:
+        operations.create(session, made)
+    return made.id
+
+
+def add_items(database: Database, batch_id: str, count: int, *, first: int = 0, **values: Any) -> list[str]:
+    """Add items to a batch, with keys `item-0` and so on; return their jobs' ids in order."""
+    image_id = add_image(database)
+    defaults = {"params": {"size": 64}, "styles": [], "group_key": None, "work_key": "w", "predicted_s": None}
+    items = [
+        NewItem(key=f"item-{number}", content_id=image_id, work=1.0, **{**defaults, **values})
+        for number in range(first, first + count)
+    ]
+    with database.writing() as session:
+        batch_items.add(session, batches.locked(session, batch_id), items)
+    keys = [item.key for item in items]
+    with database.reading() as session:
+        query = select(Job.id).where(Job.batch_id == batch_id, Job.item_key.in_(keys)).order_by(Job.place)
+        return list(session.scalars(query))

@@ -11,6 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from shared.costs import Capacity
+from shared.dispatch import Waiting
 from shared.errors import Diverged, NotFound
 from shared.params import StyleParams
 from shared.storage import checked_key
@@ -27,6 +28,10 @@ class MemoryImageStore:
     def put(self, key: str, data: bytes) -> None:
         self._bytes[checked_key(key)] = bytes(data)
         self._written_at[key] = time.monotonic()
+
+    def put_all(self, files: Mapping[str, bytes]) -> None:
+        for key, data in files.items():
+            self.put(key, data)
 
     def get(self, key: str) -> bytes:
         try:
@@ -75,6 +80,7 @@ class FakePainter:
     weights: ClassVar = {"name": "patch", "sha256": "f00d"}
     device: ClassVar = {"kind": "fake"}
     capacity: ClassVar = Capacity(memory_bytes=2**40)
+    memory: ClassVar = {"held": 10**9, "peak": 2 * 10**9}
 
     def paint(
         self,
@@ -131,23 +137,24 @@ class Outbox:
 
     def __init__(self) -> None:
         self.away = False
-        #: Every message sent, and those that no worker has taken yet.
+        #: Every message sent, and those that no worker has taken yet, those of batches apart.
         self.messages: list[list[str]] = []
         self.unread: list[list[str]] = []
+        self.batched: list[list[str]] = []
 
     @property
     def sent(self) -> list[str]:
         """Every job sent."""
         return [job_id for message in self.messages for job_id in message]
 
-    def waiting(self) -> int:
-        return len(self.unread)
+    def waiting(self) -> Waiting:
+        return Waiting(len(self.unread), len(self.batched))
 
-    def send_paint(self, job_ids: Sequence[str]) -> bool:
+    def send_paint(self, job_ids: Sequence[str], *, batched: bool = False) -> bool:
         if not self.away:
             self.messages.append(list(job_ids))
-            self.unread.append(list(job_ids))
+            (self.batched if batched else self.unread).append(list(job_ids))
         return not self.away
 
     def take(self) -> list[str]:
-        return self.unread.pop(0)
+        return (self.unread or self.batched).pop(0)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import migrations
 from api.home import operator_key
 from api.local import Stack
 from shared import ids, images
-from shared.db.base import connect
+from shared.db.base import Database, connect
 from shared.forecasts import quantile
 from shared.settings import Settings
 from tests.benchmarks.registry import bench
@@ -47,7 +48,7 @@ def submit_p99() -> float:
 @bench("api: any page of 1,000,000 jobs, p99", "ms", 50.0)
 def listing_p99() -> float:
     """Ask for pages of every kind from a PostgreSQL with a million jobs, over HTTP; the worst kind's p99."""
-    with _million() as (http, cursor):
+    with million() as (http, cursor):
         worst = {}
         for query in _QUERIES:
             path = "/v1/jobs?limit=50" + query.replace("CURSOR", cursor)
@@ -70,7 +71,7 @@ _QUERIES = (
 def _submit_times() -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings.load(home=folder, engine="null", port=0)
-        with Stack(settings) as stack, _http(stack.url, stack.key) as http:
+        with Stack(settings) as stack, http_to(stack.url, stack.key) as http:
             http.post("/v1/queue/pause").raise_for_status()
             data = images.encode(picture(64, 48), format="png")
             image = http.post("/v1/images", content=data, headers={"Content-Type": "image/png"}).json()["id"]
@@ -82,7 +83,8 @@ def _submit_times() -> dict[str, float]:
 
 
 @contextmanager
-def _million() -> Iterator[tuple[httpx.Client, str]]:
+def million(prepare: Callable[[Database], object] = lambda _: None) -> Iterator[tuple[httpx.Client, str]]:
+    """Serve a PostgreSQL with a million jobs, and what `prepare` adds; yield a client and a cursor in their middle."""
     with tempfile.TemporaryDirectory() as folder, PostgresServer() as server:
         url = server.create_database("million")
         migrations.upgrade(url)
@@ -90,8 +92,9 @@ def _million() -> Iterator[tuple[httpx.Client, str]]:
         image = add_image(database)
         add_key(database)
         cursor = _fill(database.engine, image)
+        prepare(database)
         settings = Settings.load(home=folder, database_url=url, port=0, engine="null")
-        with Stack(settings) as stack, _http(stack.url, operator_key(Path(folder)) or "") as http:
+        with Stack(settings) as stack, http_to(stack.url, operator_key(Path(folder)) or "") as http:
             http.post("/v1/queue/pause").raise_for_status()
             yield http, cursor
         database.engine.dispose()
@@ -104,11 +107,12 @@ def _fill(engine, image: str) -> str:
     base = int(ids.new_id().replace("-", "")[:12], 16) - 2 * _MILLION
     statement = text(
         """
-        INSERT INTO jobs (id, place, owner, state, preset, params, content_id, styles, priority, label, metadata,
-            attempt, lost_attempts, retries, ran_s, created_at, ended_at, retention_s, result, error_code)
-        SELECT uuid, uuid, 'o' || (n % 20), state, 'fast', '{"size": 256}', :image, '[]', 0, 'l' || (n % 10), '{}',
-            1, 0, 0, 1.0, now() - (:million - n) * interval '1 ms', CASE WHEN state = 'queued' THEN NULL ELSE now() END,
-            2592000, CASE WHEN state = 'succeeded' THEN
+        INSERT INTO jobs (id, place, owner, lane, reuse, state, preset, params, content_id, styles, priority, label,
+            metadata, attempt, lost_attempts, retries, ran_s, created_at, ended_at, retention_s, result, error_code)
+        SELECT uuid, uuid, 'o' || (n % 20), 'owner:o' || (n % 20), false, state, 'fast', '{"size": 256}', :image,
+            CAST(:styles AS json), 0, 'l' || (n % 10), '{}', 1, 0, 0, 1.0, now() - (:million - n) * interval '1 ms',
+            CASE WHEN state = 'queued' THEN NULL ELSE now() END, 2592000,
+            CASE WHEN state = 'succeeded' THEN
               '{"width": 1, "height": 1, "bytes": 1, "format": "png", "partial": false}'::json END,
             CASE WHEN state = 'failed' THEN 'diverged' END
         FROM (SELECT n, CASE WHEN n % 10 = 0 THEN 'queued' WHEN n % 1000 = 7 THEN 'failed'
@@ -118,9 +122,11 @@ def _fill(engine, image: str) -> str:
               FROM generate_series(1, :million) AS n) AS made
         """
     )
+    styles = json.dumps([{"image": image, "weight": 1}])
+    given = {"image": image, "styles": styles, "million": _MILLION, "base": base}
     with engine.begin() as connection:
         connection.execute(text("SET statement_timeout = 0"))
-        connection.execute(statement, {"image": image, "million": _MILLION, "base": base})
+        connection.execute(statement, given)
         middle = connection.scalar(text("SELECT place FROM jobs ORDER BY place OFFSET 500000 LIMIT 1"))
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("SET statement_timeout = 0"))
@@ -128,7 +134,7 @@ def _fill(engine, image: str) -> str:
     return encode(str(middle))
 
 
-def _http(url: str, key: str) -> httpx.Client:
+def http_to(url: str, key: str) -> httpx.Client:
     return httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=60)
 
 

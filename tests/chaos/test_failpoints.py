@@ -52,10 +52,38 @@ POINTS = {
     "after_publish": "api",
 }
 #: One statement, repeated by a person, a chore or a thread.
-REPEATED = {"about", "instruct", "pause_queue", "resume_queue", "unhold", "unsend", "first_key", "create_key"}
+REPEATED = {
+    "about",
+    "instruct",
+    "pause_queue",
+    "resume_queue",
+    "unhold",
+    "unsend",
+    "first_key",
+    "create_key",
+    "open_batch",
+    "steer_batch",
+    "change_batch",
+    "retry_failed",
+    "add_items",
+    "start_operation",
+    "stop_operation",
+}
 REPEATED |= {"revoke_key", "delete", "rotate_secret", "webhook_secret", "test_webhook", "redeliver"}
 #: Begun again by the next sweep or the next claim, which the tests of the sweeps and of the deliveries prove.
-SWEPT = {"expire_files", "expire_images", "forget_images", "remove_bytes", "deliver", "delivered"}
+SWEPT = {
+    "cancel_items",
+    "fold",
+    "settle",
+    "expire_files",
+    "expire_images",
+    "forget_images",
+    "remove_bytes",
+    "advance_operation",
+    "deliver",
+    "delivered",
+    "readings",
+}
 ELSEWHERE = REPEATED | SWEPT
 #: One of each kind of place, for every test run.
 SHORT = ["after_commit_submit", "after_commit_claim", "before_commit_finish", "before_rename_result", "after_publish"]

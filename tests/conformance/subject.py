@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,11 +13,13 @@ import schemathesis
 from flask import Flask
 from hypothesis import strategies as st
 
+from api import archives
 from api.app import create_app
 from api.live import Hub
 from shared import images
 from shared.images import MEDIA_TYPES
 from shared.settings import Settings
+from tests.crafted_archives import tarred, zipped
 from tests.factories import picture
 from tests.integration.calling import client_with
 from tests.pictures import QUARTERS, Image, saved
@@ -46,6 +49,12 @@ def upload(app: Flask, key: str) -> str:
     return client_with(app, key).post("/v1/images", data=png, content_type="image/png").json["id"]
 
 
+@schemathesis.serializer("application/x-ndjson")
+def in_lines(ctx: Any, value: Any) -> bytes:
+    """Write what is one line's as a body of one line."""
+    return json.dumps(value).encode() + b"\n"
+
+
 @contextmanager
 def real_pictures(image_id: str) -> Iterator[None]:
     """Have every image be a picture, and every id of one in a JSON body that of a picture that is there.
@@ -55,6 +64,10 @@ def real_pictures(image_id: str) -> Iterator[None]:
     for kind, media_type in MEDIA_TYPES.items():
         data = saved(Image.fromarray(QUARTERS), kind.upper())
         schemathesis.openapi.media_type(media_type, st.just(data))
+
+    for media_type in (archives.ZIP[0], *archives.TAR):
+        make = zipped if media_type in archives.ZIP else tarred
+        schemathesis.openapi.media_type(media_type, st.just(make({"a.png": saved(Image.fromarray(QUARTERS), "PNG")})))
 
     def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
         if isinstance(case.body, dict):

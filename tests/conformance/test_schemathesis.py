@@ -35,10 +35,21 @@ def _may_refuse(pattern: str, *statuses: str, **checks: Any) -> dict[str, Any]:
 OPERATIONS = [
     # which pictures and jobs there are, and how large a worker's memory is, no schema can say
     _may_refuse("^(POST|PUT) /v1/jobs", "400", "413", "415", "422"),
+    _may_refuse("^POST /v1/batches(?!/.*/items$)", "400", "413", "415", "422"),
+    # a bad item is told in an answer that takes the good ones
+    _may_refuse("^POST /v1/batches/.*/items$", "400", "413", "415", "422", negative_data_rejection={"enabled": False}),
+    # nor which values a matrix tries together
+    _may_refuse("^PATCH /v1/batches", "400", "422"),
     # nor which cursors were given
-    _may_refuse("^GET /v1/(jobs|keys|webhooks/deliveries)$", "422"),
+    _may_refuse("^GET /v1/batches/.*/items$", "422"),
+    _may_refuse("^GET /v1/(batches|jobs|keys|webhooks/deliveries)$", "422"),
+    _may_refuse("^GET /v1/(operations|audit|failures)$", "422"),
+    # nor which owners and batches there are, and that a filter names something
+    _may_refuse("^POST /v1/operations$", "400", "422"),
     # nor which addresses are public
     _may_refuse("^POST /v1/webhooks/test$", "400", "422"),
+    # nor which idempotency keys were used for something else
+    _may_refuse("^POST /v1/(keys|webhooks/deliveries/.*/redeliver)$", "422"),
     # nor which bytes are a picture; and Schemathesis puts its registered picture where it means to have broken the part
     _may_refuse("^POST /v1/images$", "413", "415", "422", negative_data_rejection={"enabled": False}),
     # a revoked key stays to be seen, with the time when that was

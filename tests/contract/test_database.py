@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
+from contextlib import ExitStack
 
 import pytest
-from sqlalchemy import Column, Integer, MetaData, Table, insert, select, update
+from sqlalchemy import Column, Integer, MetaData, Table, event, insert, select, update
 
 from shared.db.base import connect
 from shared.errors import DatabaseUnavailable
@@ -115,3 +116,26 @@ def test_a_frozen_server_goes_on_where_it_was(own_server, own_database) -> None:
     own_server.thaw()
     waiting.join(10)
     assert not waiting.is_alive()
+
+
+def test_connections_of_threads_that_ask_at_once_are_kept_for_the_next_time(database) -> None:
+    opened = []
+    event.listen(database.engine, "connect", lambda *_: opened.append(1))
+    for _ in range(3):
+        with ExitStack() as stack:
+            for _ in range(12):
+                stack.enter_context(database.glancing()).execute(select(1))
+    assert len(opened) <= 12
+
+
+def test_a_single_statement_is_read_without_a_transaction(database) -> None:
+    begun = []
+    event.listen(database.engine, "before_cursor_execute", lambda *given: begun.append(given[2]))
+    with database.glancing() as connection:
+        connection.execute(select(1))
+    assert [statement.split()[0] for statement in begun] == ["SELECT"]
+    with database.writing() as session:
+        counter.create(session.connection())
+        session.execute(insert(counter).values(n=1))
+    with database.glancing() as connection:
+        assert connection.scalar(select(counter.c.n)) == 1

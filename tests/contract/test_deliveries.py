@@ -11,7 +11,7 @@ from shared.db.models import Delivery, Job
 from shared.errors import Diverged, NotFound
 from shared.states import DeliveryState
 from tests.factories import add_job
-from tests.racing import race
+from tests.racing import meet, race
 
 URL = "https://example.org/hook"
 
@@ -123,6 +123,19 @@ def test_a_full_host_holds_up_no_other(database) -> None:
     assert len(claim_due(database, per_host=2)) == 2
 
 
+@pytest.mark.parametrize("full_hosts", [[], ["slow.org"]])
+def test_whatever_waits_for_one_host_the_others_are_told(database, full_hosts) -> None:
+    with database.writing() as session:
+        for mark in ("/", "?a", "#a", ""):
+            for _ in range(60):
+                deliveries.add(session, "ann", f"https://Slow.org{mark}", webhooks.TEST_EVENT)
+        deliveries.add(session, "ann", "https://slow.org.example/", webhooks.TEST_EVENT)
+        deliveries.add(session, "ann", URL, webhooks.TEST_EVENT)
+    told = [held.url for held in claim_due(database, 8, full_hosts=full_hosts, per_host=2)]
+    assert {"https://slow.org.example/", URL} <= set(told)
+    assert len(told) == (2 if full_hosts else 4)
+
+
 def test_a_failure_is_tried_again_and_at_last_given_up(database) -> None:
     with database.writing() as session:
         deliveries.add(session, "ann", URL, webhooks.TEST_EVENT)
@@ -155,6 +168,20 @@ def test_an_owners_secret_is_made_once_and_rotated(database) -> None:
     assert (rotated.previous, rotated.secret != made[0]) == (made[0], True)
     with database.writing() as session:
         assert deliveries.secrets_of(session, "bob").secret not in made
+
+
+def test_of_two_rotations_at_once_one_follows_the_other(database) -> None:
+    made: list[deliveries.Secrets] = []
+
+    def rotate() -> None:
+        with database.writing() as session:
+            made.append(deliveries.rotate(session, "ann"))
+
+    with database.writing() as session:
+        first = deliveries.secrets_of(session, "ann").secret
+    meet(rotate, rotate, rotate)
+    assert {each.previous for each in made} < {first, *(each.secret for each in made)}
+    assert len({each.previous for each in made}) == 3
 
 
 def test_deliveries_are_listed_by_owner_and_forgotten_in_time(database) -> None:

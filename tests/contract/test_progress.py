@@ -109,3 +109,15 @@ def test_a_reader_is_told_that_redis_is_away(tmp_path) -> None:
     channel = RedisProgress(progress.connect(f"unix://{tmp_path}/nobody.sock"))
     with pytest.raises(RedisError):
         channel.latest_step("j")
+
+
+def test_the_ends_of_many_stories_are_read_at_once(channel) -> None:
+    for job_id in ("painted", "begun"):
+        channel.started(job_id, 1)
+    channel.steps("painted", [step(number) for number in range(1, 4)], b"old")
+    channel.steps("painted", [step(4)], None)
+    painted, begun, unknown = channel.newest(["painted", "begun", "unknown"])
+    assert (painted.step, painted.preview) == (step(4), 3)
+    assert painted.losses == [step(number)["losses"]["total"] for number in range(1, 5)]
+    assert begun == unknown == progress.Newest(None, [], None)
+    assert channel.newest([]) == []

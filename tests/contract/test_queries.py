@@ -39,3 +39,17 @@ def test_known_images_are_told_from_unknown_ones(database) -> None:
             queries.image(session, "sha256:0")
         with pytest.raises(NotFound):
             queries.job(session, "0")
+
+
+def test_what_is_shown_of_a_job_is_what_the_job_has(database) -> None:
+    job_id = add_job(database, label="sea", owner="ann")
+    with database.reading() as session, database.glancing() as connection:
+        whole, shown = queries.job(session, job_id), queries.shown(connection, job_id, owner="ann")
+    assert shown._asdict() == {name: getattr(whole, name) for name in queries.SHOWN}
+
+
+@pytest.mark.parametrize(("job_id", "owner"), [("nowhere", None), (None, "bob")])
+def test_a_strangers_job_is_shown_no_more_than_none(database, job_id, owner) -> None:
+    theirs = add_job(database, owner="ann")
+    with database.glancing() as connection, pytest.raises(NotFound):
+        queries.shown(connection, job_id or theirs, owner=owner)

@@ -11,6 +11,7 @@ from sqlalchemy import update
 from shared.db import jobs, queries, workers
 from shared.db.base import Database
 from shared.db.models import Job
+from shared.dispatch import Waiting
 from shared.errors import DatabaseUnavailable
 from tests.factories import add_job
 from worker.overseer import Overseer
@@ -34,10 +35,10 @@ class Tap:
 class Messages:
     count = 0
 
-    def waiting(self) -> int:
-        return self.count
+    def waiting(self) -> Waiting:
+        return Waiting(self.count, 0)
 
-    def send_paint(self, job_ids) -> bool:
+    def send_paint(self, job_ids, *, batched: bool = False) -> bool:
         return True
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,8 +30,10 @@ class Receiver:
 
 
 @contextmanager
-def receiving(answer: Callable[[BaseHTTPRequestHandler, Receiver], None]) -> Iterator[Receiver]:
-    """Run a server that answers each POST by `answer`."""
+def receiving(
+    answer: Callable[[BaseHTTPRequestHandler, Receiver], None], *, certificate: str | None = None
+) -> Iterator[Receiver]:
+    """Run a server that answers each POST by `answer`, by TLS where it has a certificate, with its key in one file."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -43,6 +46,10 @@ def receiving(answer: Callable[[BaseHTTPRequestHandler, Receiver], None]) -> Ite
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     receiver = Receiver(f"http://127.0.0.1:{server.server_port}/hook")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

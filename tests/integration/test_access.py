@@ -21,17 +21,20 @@ from shared.db import deliveries, jobs, keys
 from shared.db.base import Table
 from shared.db.models import ApiKey
 from shared.states import Role
-from tests.factories import add_key
+from tests.factories import add_batch, add_key, add_operation
 from tests.integration.calling import client_with
 from tests.integration.test_api_jobs import claim
 
 #: All that answers without a key.
 PUBLIC = {"system.alive", "system.ready", "system.specification", "system.docs", "system.home", "static"}
+PUBLIC |= {"dashboard.login", "dashboard.sign_in"}
 #: What names nothing of its kind, by the argument that names it; an argument that is not here fails every test.
 MISSING = {
     "job_id": "01a20a21-0000-7000-8000-000000000000",
     "image_id": "sha256:" + "0" * 64,
     "delivery_id": "01a20a21-0000-7000-8000-000000000001",
+    "batch_id": "01a20a21-0000-7000-8000-000000000002",
+    "operation_id": "01a20a21-0000-7000-8000-000000000003",
     "name": "nobody",
     "key_id": "0",
 }
@@ -58,7 +61,9 @@ def there(database, job_id, image_id) -> dict[str, str]:
         delivery = deliveries.add(session, "local", "https://example.org/hook", "webhook.test")
         key = ApiKey(name="x", owner="local", role=Role.CLIENT)
         keys.create(session, key)
-    return {"job_id": job_id, "image_id": image_id, "delivery_id": delivery.id, "name": "w1", "key_id": key.id}
+    found = {"job_id": job_id, "image_id": image_id, "batch_id": add_batch(database)}
+    found["operation_id"] = add_operation(database, owner="local")
+    return found | {"delivery_id": delivery.id, "name": "w1", "key_id": key.id}
 
 
 @pytest.fixture
@@ -66,7 +71,7 @@ def calls(app, there) -> list[Call]:
     return [
         Call(rule.endpoint, method, filled(rule, there), filled(rule, MISSING), access_of(view))
         for rule in app.url_map.iter_rules()
-        if rule.endpoint not in PUBLIC
+        if rule.endpoint not in PUBLIC and not rule.endpoint.startswith("dashboard.")
         for view in [app.view_functions[rule.endpoint]]
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
     ]
@@ -93,6 +98,15 @@ def test_only_the_probes_and_the_description_are_public(app) -> None:
 def test_every_view_of_the_api_says_what_it_needs(app) -> None:
     undeclared = [name for name, view in app.view_functions.items() if name != "static" and not hasattr(view, "access")]
     assert undeclared == []
+
+
+def test_no_page_opens_without_a_sign_in(app, there, key) -> None:
+    pages = [rule for rule in app.url_map.iter_rules() if rule.endpoint.startswith("dashboard.")]
+    for rule in pages:
+        for method in () if rule.endpoint in PUBLIC else (rule.methods or set()) - {"OPTIONS"}:
+            for browser in (app.test_client(), client_with(app, key)):
+                answer = browser.open(filled(rule, there | {"way": "pause"}), method=method)
+                assert (answer.status_code, answer.location.split("?")[0]) == (303, "/login"), rule
 
 
 def test_a_view_without_a_declaration_is_the_operators_only(settings, database) -> None:
@@ -146,7 +160,9 @@ def test_a_strangers_things_are_as_if_they_were_not(app, client, database, calls
     assert {argument for call in tried for argument in there if there[argument] in call.path} == {
         "job_id",
         "image_id",
+        "batch_id",
         "delivery_id",
+        "operation_id",
     }
     for call in tried:
         answer, missing = (stranger.open(path, method=call.method) for path in (call.path, call.missing))
@@ -158,7 +174,9 @@ def test_a_strangers_things_are_as_if_they_were_not(app, client, database, calls
     for kind in (
         "jobs/" + there["job_id"],
         "images/" + there["image_id"],
+        "batches/" + there["batch_id"],
         "webhooks/deliveries/" + there["delivery_id"],
+        "operations/" + there["operation_id"],
     ):
         assert client.get(f"/v1/{kind}").status_code == 200, "what was tried is there"
     assert client.get(f"/v1/jobs/{there['job_id']}").json["state"] == "queued"

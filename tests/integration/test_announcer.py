@@ -49,6 +49,8 @@ def test_a_row_says_what_paints_and_what_that_can_do(said, database, painter) ->
         "weights": dict(painter.weights),
         "device": {"kind": "fake"},
         "capacity": told["capacity"],
+        "warm_styles": [],
+        "memory": {"held": 989_855_744, "peak": 1_996_488_704},
     }
     assert Capacity.model_validate(told["capacity"]) == painter.capacity
 
@@ -61,6 +63,20 @@ def test_what_the_painter_learns_is_told_after_the_message(said, database, paint
     said.refresh()
     said.look()
     assert about(database)["capacity"]["gflop_per_s"] == {"float32": 70.0}
+
+
+def test_the_styles_kept_are_told_after_the_message_and_memory_at_any_time(database, painter) -> None:
+    warm: list[str] = []
+    said = Announcer("w1", database, painter, lambda: warm)
+    said.start()
+    warm.append("sha256:abc")
+    painter.memory = {"held": 3 * 2**24 + 1, "peak": 2**32}
+    said.look()
+    assert about(database)["memory"] == {"held": 3 * 2**24, "peak": 2**32}
+    assert about(database)["warm_styles"] == []
+    said.refresh()
+    said.look()
+    assert about(database)["warm_styles"] == ["sha256:abc"]
 
 
 def test_a_row_that_knows_is_not_written_again(said, database, monkeypatch) -> None:

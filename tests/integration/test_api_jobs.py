@@ -17,8 +17,8 @@ from tests.integration.test_api_images import BAD, stored
 
 FIELDS = {
     "id", "owner", "state", "preset", "params", "weights", "content", "styles", "init_image", "priority", "label",
-    "metadata", "batch_id", "retry_of", "attempt", "retry_at", "start_by", "time_limit_s", "retention_s", "webhook",
-    "worker", "progress",
+    "metadata", "batch_id", "key", "retry_of", "reused_from", "attempt", "retry_at", "start_by", "time_limit_s",
+    "retention_s", "webhook", "worker", "progress",
     "queue", "eta", "error", "result", "created_at", "started_at", "ended_at", "expires_at", "links",
 }  # fmt: skip
 
@@ -278,3 +278,11 @@ def test_a_failed_job_says_why(client, database, job_id) -> None:
     assert (job["state"], job["error"]["code"], job["error"]["message"]) == ("failed", "diverged", "at step 3")
     answer = client.get(f"/v1/jobs/{job_id}/result")
     assert (answer.status_code, answer.json["code"]) == (409, "no_result")
+    assert answer.json["detail"] == "The job has failed without a picture: diverged."
+
+
+def test_a_job_that_was_canceled_before_its_first_step_says_that_there_is_no_picture(client, job_id) -> None:
+    client.post(f"/v1/jobs/{job_id}/cancel")
+    answer = client.get(f"/v1/jobs/{job_id}/result")
+    assert (answer.status_code, answer.json["code"]) == (409, "no_result")
+    assert answer.json["detail"] == "The job was canceled without a picture."

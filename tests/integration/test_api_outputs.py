@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from api.app import create_app
 from api.client_events import parse
 from shared import images
 from shared.progress import RedisProgress
@@ -100,8 +101,6 @@ def test_streams_are_bounded_and_a_closed_one_makes_room(app, client, job_id) ->
 
 
 def test_a_stream_ends_with_its_life(settings, database, job_id, key) -> None:
-    from api.app import create_app
-
     app = create_app(settings.model_copy(update={"stream_life_s": 0.01}))
     response = client_with(app, key).get(f"/v1/jobs/{job_id}/events")
     assert "retry:" in response.data.decode()
@@ -238,3 +237,9 @@ def test_a_live_follower_hears_each_step_as_it_is_made(app, client, studio, job_
     wait_until(lambda: not follower.is_alive(), "the stream ends")
     assert heard.count("step") == 8
     assert heard[-1] == "end"
+
+
+def test_a_picture_larger_than_any_upload_has_a_preview_and_every_format(settings, database, key, painted) -> None:
+    client = client_with(create_app(settings.model_copy(update={"max_upload_px": 100})), key)
+    for path in ("preview", "result", "result?format=jpeg", "result?format=webp"):
+        assert Image.open(BytesIO(client.get(f"/v1/jobs/{painted}/{path}").data)).size == (24, 16)

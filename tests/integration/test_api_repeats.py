@@ -88,6 +88,46 @@ def test_a_race_of_one_request_makes_one_job(app, client, key, body) -> None:
     assert count(client) == 1
 
 
+def test_a_call_to_a_webhook_is_asked_for_once(client) -> None:
+    body, headers = {"url": "https://example.org/hook"}, {"Idempotency-Key": "w"}
+    first, again = (client.post("/v1/webhooks/test", json=body, headers=headers) for _ in range(2))
+    told = {"Idempotency-Key": "r"}
+    redelivered = [client.post(first.json["links"]["redeliver"], headers=told) for _ in range(2)]
+    for one, other in ((first, again), redelivered):
+        assert (one.status_code, one.json, one.headers["Location"]) == (202, other.json, other.headers["Location"])
+        assert "Idempotency-Replayed" not in one.headers
+        assert other.headers["Idempotency-Replayed"] == "true"
+    ids_made = [each["id"] for each in client.get("/v1/webhooks/deliveries").json["deliveries"]]
+    assert ids_made == [redelivered[0].json["id"], first.json["id"]]
+    conflict = client.post("/v1/webhooks/test", json={"url": "https://example.org/other"}, headers=headers)
+    assert (conflict.status_code, conflict.json["code"]) == (422, "idempotency_conflict")
+
+
+def test_a_key_is_made_once_and_a_repetition_names_it_without_what_opens(client) -> None:
+    body, headers = {"name": "ann"}, {"Idempotency-Key": "a"}
+    made = client.post("/v1/keys", json=body, headers=headers).json
+    again = client.post("/v1/keys", json=body, headers=headers)
+    assert (again.status_code, again.json["code"], again.json["key_id"]) == (409, "already_made", made["id"])
+    assert made["id"] in again.json["detail"]
+    assert made["key"].split("_", 2)[2] not in again.text
+    assert [key["name"] for key in client.get("/v1/keys").json["keys"]].count("ann") == 1
+    other = client.post("/v1/keys", json={"name": "bob"}, headers=headers)
+    assert other.json["code"] == "idempotency_conflict"
+    assert client.post("/v1/keys", json=body).json["id"] != made["id"]
+
+
+def test_a_race_of_one_request_makes_one_key(app, client, key) -> None:
+    answers = []
+
+    def ask() -> None:
+        answer = client_with(app, key).post("/v1/keys", json={"name": "ann"}, headers={"Idempotency-Key": "raced"})
+        answers.append(answer.json.get("code", "made"))
+
+    race(ask, 8)
+    assert sorted(answers) == ["already_made"] * 7 + ["made"]
+    assert len(client.get("/v1/keys").json["keys"]) == 2
+
+
 def test_a_job_may_have_an_id_of_the_clients_choosing(client, body) -> None:
     job_id = "6ba7b810-9dad-41d1-80b4-00c04fd430c8"
     first = client.put(f"/v1/jobs/{job_id}", json=body)

@@ -61,7 +61,7 @@ def test_an_unknown_start_is_named(client, image_id) -> None:
 def test_two_starts_in_one_multipart_job_are_refused(client, settings, png) -> None:
     body = {"content": (BytesIO(png), "x"), "style": (BytesIO(png), "x")}
     answer = client.post("/v1/jobs", data={**body, "init_image": [(BytesIO(png), "x"), (BytesIO(png), "x")]})
-    assert (answer.status_code, answer.json["code"]) == (400, "invalid_request")
+    assert refusal(answer)["pointer"] == "/init_image"
     assert stored(settings) == []
 
 

@@ -17,7 +17,7 @@ def test_the_secret_is_the_owners_and_is_rotated(app, client, database) -> None:
     assert client.get("/v1/webhooks/secret").json == first
     rotated = client.post("/v1/webhooks/secret/rotate").json
     assert rotated["secret"] != first["secret"]
-    assert rotated["previous_until"] is not None
+    assert rotated["previous_until"] > rotated["created_at"] > first["created_at"]
     stranger = client_with(app, add_key(database, "client", "ann"))
     assert stranger.get("/v1/webhooks/secret").json["secret"] not in (first["secret"], rotated["secret"])
 

@@ -8,6 +8,7 @@ import json
 
 import pytest
 
+from shared.db import sweeps
 from tests.factories import add_key
 from tests.integration.test_cli import Atelier, atelier, format_of, photo, studio, submitted, url
 from tests.scripted_server import as_json, serving
@@ -90,6 +91,15 @@ def test_no_picture_where_the_job_left_none_exits_3(atelier, photo, tmp_path) ->
     atelier("cancel", job_id)
     assert atelier("result", job_id, "-o", tmp_path / "a.png").exit_code == 3
     assert not (tmp_path / "a.png").exists()
+
+
+def test_a_job_that_expired_exits_3_and_says_so(atelier, photo, database, tmp_path) -> None:
+    job_id = submitted(atelier, photo, "--start-by", "2020-01-31T12:00")
+    with database.writing() as session:
+        assert sweeps.expire(session) == [job_id]
+    for command in ("watch", "result"):
+        ended = atelier(command, job_id, "-o", tmp_path / "a.png")
+        assert (ended.exit_code, "has expired" in ended.stderr) == (3, True)
 
 
 def test_a_picture_is_uploaded_shown_and_fetched(atelier, photo, tmp_path) -> None:

@@ -83,7 +83,8 @@ def test_a_claim_taken_by_another_is_lost_for_good(database) -> None:
 
 
 def test_a_thread_that_died_is_made_good_by_the_loop(database, monkeypatch) -> None:
-    monkeypatch.setattr(Heartbeat, "_run", lambda self: None)
+    monkeypatch.setattr(heartbeats, "_pulse", heartbeats._Pulse())
+    monkeypatch.setattr(heartbeats._Pulse, "_run", lambda self: None)
     claim = hold(database)
     with beating(claim, database, lease_s=2.0) as heartbeat:
         before = job(database, claim).lease_expires_at

@@ -141,3 +141,14 @@ def test_the_docs_name_every_operation_and_every_word_of_the_webhooks(client, op
     for word in (*EVENTS, "webhook-signature", "whsec_", "Authorization: Bearer"):
         assert word in page
     assert not re.search(r"<script|<[a-z]+ [^>]*style=|https?://(?!shop|example|127)[^<\"]*\.(?:js|css)", page)
+
+
+def test_the_docs_show_words_and_numbers_as_people_write_them(client) -> None:
+    page = client.get("/docs").text
+    assert "`" not in re.sub(r"<pre>.*?</pre>", "", page, flags=re.DOTALL)
+    for machine in ("≤ 60.0", "1000000000000.0", "1.4142135623730951", "<td>None</td>", "<td>False</td>"):
+        assert machine not in page
+    assert "≤ 60;" in page
+    assert "<td>null</td>" in page
+    assert re.search(r"<code>diverged</code></td><td>–</td>", page)
+    assert re.search(r"<code>internal</code></td><td>500</td>", page)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from io import BytesIO
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from api import checks, usecases
 from api.access import Caller
@@ -20,7 +20,7 @@ from shared.errors import StorageUnavailable, UnknownImage
 from shared.progress import RedisProgress
 from shared.states import Role, State
 from shared.storage import LocalImageStore, image_key, job_prefix
-from tests.factories import new_job, picture
+from tests.factories import add_image, new_job, picture
 from tests.fakes import FakePainter
 from tests.integration.running import run_one
 from tests.integration.test_api_jobs import claim
@@ -242,3 +242,22 @@ def test_an_upload_and_the_search_for_orphans_never_leave_a_kept_image_without_i
         assert missing(database, store) == set()
         with database.reading() as session:
             assert queries.image(session, ids.image_id(data)).gone_at is None
+
+
+def test_rows_of_images_are_forgotten_a_few_a_round_and_one_at_a_time(database, expiry, monkeypatch) -> None:
+    gone = [add_image(database, bytes([number])) for number in range(7)]
+    with database.writing() as session:
+        session.execute(update(Image).values(gone_at=clock.now() - timedelta(seconds=YEAR_S)))
+    at_once, forget = [], image_rows.forget
+
+    def counted(*args: object, **kept: object) -> list[str]:
+        found = forget(*args, **kept)
+        at_once.append(len(found))
+        return found
+
+    monkeypatch.setattr(image_rows, "forget", counted)
+    expiry.forget()
+    with database.reading() as session:
+        assert len(session.scalars(select(Image.id)).all()) == len(gone) - 5
+    expiry.forget()
+    assert at_once == [1] * 7 + [0]

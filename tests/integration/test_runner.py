@@ -153,7 +153,7 @@ def test_a_full_storage_sends_the_job_back_and_holds_the_queue(studio, database,
         def refuse(*_: object) -> None:
             raise StorageFull
 
-        full.setattr(store, "put", refuse)
+        full.setattr(store, "put_all", refuse)
         assert run_one(job_id, studio) == State.QUEUED
     job = load(studio, job_id)
     assert (job.retries, job.result, job.lease_expires_at) == (1, None, None)
@@ -261,6 +261,6 @@ def test_a_job_that_cannot_be_claimed_from_a_database_that_is_away_is_left_alone
         raise DatabaseUnavailable
 
     with monkeypatch.context() as gone:
-        gone.setattr(jobs, "claim", away)
+        gone.setattr(jobs, "claim_all", away)
         assert run_one(job_id, studio) is None
     assert run_one(job_id, studio) == State.SUCCEEDED

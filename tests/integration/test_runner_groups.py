@@ -126,14 +126,14 @@ def test_one_that_is_out_of_time_leaves_the_others_alone(studio, group, database
 
 @pytest.mark.parametrize("error", [StorageFull, ZeroDivisionError])
 def test_one_whose_picture_cannot_be_stored_is_retried_alone(studio, group, store, monkeypatch, error) -> None:
-    put = store.put
+    put_all = store.put_all
 
-    def refuse(key: str, data: bytes) -> None:
-        if group[1] in key:
+    def refuse(files: dict[str, bytes]) -> None:
+        if any(group[1] in key for key in files):
             raise error
-        put(key, data)
+        put_all(files)
 
-    monkeypatch.setattr(store, "put", refuse)
+    monkeypatch.setattr(store, "put_all", refuse)
     states = run(group, studio)
     assert states[group[1]] == State.QUEUED
     assert others_succeed(states, group, 1)
@@ -147,7 +147,11 @@ def test_one_whose_end_cannot_be_written_is_left_to_its_lease(studio, group, mon
             raise ZeroDivisionError
         succeed(session, held, **values)
 
+    def stumble_together(session, finished) -> None:
+        raise ZeroDivisionError
+
     monkeypatch.setattr(jobs, "succeed", stumble)
+    monkeypatch.setattr(jobs, "succeed_all", stumble_together)
     states = run(group, studio)
     assert group[1] not in states
     assert load(studio, group[1]).state == "running"

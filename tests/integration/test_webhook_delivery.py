@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import threading
 
 import pytest
 from sqlalchemy import select, update
@@ -10,9 +13,11 @@ from sqlalchemy import select, update
 from shared import webhooks
 from shared.db import deliveries, jobs, moments
 from shared.db.models import Delivery
+from shared.errors import DatabaseUnavailable
 from shared.states import DeliveryState
 from tests.factories import add_job
 from tests.integration.receivers import ALLOWED, answering, closing, dripping, hanging, receiving
+from tests.racing import meet
 from tests.waiting import wait_until
 from worker.deliverer import Deliverer
 
@@ -154,3 +159,88 @@ def test_after_three_days_a_delivery_is_given_up(database, deliver) -> None:
                 update(Delivery).values(attempts=len(deliveries.SCHEDULE_S), log=[{}] * len(deliveries.SCHEDULE_S))
             )
         assert deliver()[0].state == DeliveryState.FAILED
+
+
+@pytest.mark.parametrize("database_url", ["sqlite", "postgres"], indirect=True)
+def test_several_deliverers_at_once_call_once_each(database) -> None:
+    deliverers = [Deliverer(database, ALLOWED) for _ in range(3)]
+    with receiving(answering(200)) as receiver:
+        for _ in range(20):
+            due(database, receiver.url)
+
+        def all_told() -> bool:
+            meet(*(deliverer.run for deliverer in deliverers))
+            with database.reading() as session:
+                return set(session.scalars(select(Delivery.state))) == {DeliveryState.DELIVERED}
+
+        wait_until(all_told, "all were told")
+    told = [call.headers["webhook-id"] for call in receiver.calls]
+    assert (len(told), len(set(told))) == (20, 20)
+    for deliverer in deliverers:
+        deliverer.close()
+
+
+def test_a_call_that_could_not_be_noted_is_made_again(database, deliver, monkeypatch) -> None:
+    with receiving(answering(200)) as receiver:
+        due(database, receiver.url)
+        dying = Deliverer(database, ALLOWED)
+        died = threading.Event()
+
+        def die(*_: object, **__: object) -> None:
+            died.set()
+            raise DatabaseUnavailable
+
+        with monkeypatch.context() as patched:
+            patched.setattr(deliveries, "note", die)
+            dying.run()
+            assert died.wait(20)
+            dying.close()
+        with database.writing() as session:
+            assert not deliveries.claim_due(session, 9, per_host=9), "it is claimed still"
+        with database.writing() as session:  # its claim ends, without an entry in the log
+            session.execute(update(Delivery).values(next_at=moments.after(-1), log=[{}]))
+        [delivery] = deliver()
+    assert (delivery.state, len(receiver.calls)) == (DeliveryState.DELIVERED, 2)
+    assert len({call.headers["webhook-id"] for call in receiver.calls}) == 1
+
+
+def test_what_nobody_foresaw_is_an_attempt_that_failed(database, deliver, monkeypatch) -> None:
+    monkeypatch.setattr(deliveries, "payload_of", lambda *_: {}["nothing"])
+    due(database, "http://127.0.0.1:1/")
+    [delivery] = deliver()
+    assert (delivery.state, delivery.log[0]["error"]) == (DeliveryState.PENDING, "internal: KeyError")
+
+
+@pytest.fixture
+def certificate(tmp_path) -> str:
+    """A certificate of hooks.example.org that nobody has signed but itself, and its key, in one file."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is needed to make a certificate")
+    path = tmp_path / "certificate.pem"
+    named = ["-subj", "/CN=hooks.example.org", "-addext", "subjectAltName=DNS:hooks.example.org"]
+    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", str(path), *named]
+    made = subprocess.run(make, check=True, capture_output=True, text=True).stdout
+    path.write_text(path.read_text() + made)
+    return str(path)
+
+
+@pytest.mark.parametrize(("host", "trusted", "delivered"), [
+    ("hooks.example.org", True, True), ("other.example.org", True, False), ("hooks.example.org", False, False),
+])  # fmt: skip
+def test_a_receiver_has_to_prove_its_name(database, certificate, monkeypatch, host, trusted, delivered) -> None:
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", certificate)
+    deliverer = Deliverer(database, ALLOWED, resolve=lambda host, port: ["127.0.0.1"])
+    with receiving(answering(200), certificate=certificate) as receiver:
+        due(database, f"https://{host}:{receiver.url.rpartition(':')[2]}")
+
+        def tried() -> Delivery | None:
+            with database.reading() as session:
+                delivery = session.scalars(select(Delivery)).one()
+            return delivery if delivery.log else None
+
+        deliverer.run()
+        found = wait_until(tried, "it was tried")
+        assert (found.state == DeliveryState.DELIVERED, len(receiver.calls)) == (delivered, int(delivered))
+        assert delivered or "CERTIFICATE_VERIFY_FAILED" in found.log[0]["error"]
+    deliverer.close()

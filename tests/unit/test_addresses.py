@@ -33,6 +33,9 @@ FORBIDDEN = [
     # an IPv4 address in an IPv6 one
     "[64:ff9b::7f00:1]", "[64:ff9b::10.0.0.1]", "[64:ff9b::a9fe:a9fe]", "[64:ff9b:1::1]", "[64:ff9b:1::10.0.0.1]",
     "[2002:7f00:1::]", "[2002:a00:1::1]", "[2002:a9fe:a9fe::]", "[2001:0:4136:e378:8000:63bf:3fff:fdd2]",
+    # written so that some resolver may read it, and what is public by its number only
+    "127.0.0.1.", "0x7f.0.0.1.", "%31%32%37.0.0.1", "127.0.0.1%2e", "127.0.0.08", "1.2.3.4.5", "256.1.1.1",
+    "[fe80::1%25eth0]", "[::1%25lo]", "[::ffff:127.0.0.1%25lo]", "[2606:2800::1%25eth0]", "168.63.129.16",
     "[2001:0:7f00:1::]", "[2a00:1450:4001:830:0:5efe:7f00:1]", "[2a00:1450:4001:830:200:5efe:a00:1]",
 ]  # fmt: skip
 NAMES = [
@@ -43,6 +46,7 @@ WRONG = [
     "ftp://example.org/", "file:///etc/passwd", "gopher://example.org/", "//example.org", "example.org", "https://",
     "http://user@example.org/", "http://a:b@example.org/", "http://example.org:0/", "http://example.org:99999/",
     "http://exa mple.org/", "http://example.org/\n", "http://exämple.org/", "http://example.org\\@10.0.0.1/",
+    "http://a..b/", "http://.example.org/", "http://a*b/", "http://[v1.a]/", "http://" + "a" * 64 + ".org/",
     "http://[::1", "javascript:alert(1)", "", "http://" + "a" * 2000,
 ]  # fmt: skip
 
@@ -141,6 +145,11 @@ def test_odd_answers_of_a_resolver_lead_nowhere(listener, found) -> None:
     with pytest.raises((ForbiddenUrl, httpcore.ConnectError)):
         connect("example.org", port, lambda host, port: found)
     assert seen == []
+
+
+def test_the_next_address_is_tried_where_one_does_not_answer(listener) -> None:
+    port, _ = listener
+    connect("example.org", port, lambda host, port: ["127.0.0.9", "127.0.0.1"], allowed="127.0.0.0/8")
 
 
 def test_a_resolver_that_fails_is_a_failed_connection() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from api.client import ApiProblem, Overdue, Unreachable
-from shared.states import State
+from shared.states import TERMINAL, State
 from tests.scripted_server import as_json, events
 from tests.talking import Naps, talking
 
@@ -71,6 +71,14 @@ def test_waiting_ends_with_the_state_that_the_database_knows(naps: Naps) -> None
     with talking(END, running, done, sleep=naps) as (server, client):
         assert client.wait("j").state == State.SUCCEEDED
     assert [asked.path for asked in server.asked[1:]] == ["/v1/jobs/j?wait=30.000"] * 2
+
+
+@pytest.mark.parametrize("state", sorted(TERMINAL))
+def test_waiting_ends_with_every_state_that_a_job_never_leaves(naps: Naps, state: State) -> None:
+    gone_at = "2030-01-31T12:00:00.000Z"
+    with talking(END, as_json({**JOB, "state": state, "expires_at": gone_at}), sleep=naps) as (_server, client):
+        job = client.wait("j")
+    assert (job.state, job.ended, job.expires_at) == (state, True, gone_at)
 
 
 def test_where_there_is_no_stream_it_polls_and_tries_again(naps: Naps) -> None:

@@ -12,6 +12,7 @@ from tests.scripted_server import Answer, as_json, closed_url
 from tests.talking import Naps, talking
 
 JOB = as_json({"id": "j", "state": "queued"}, 202)
+MADE = as_json({"id": "m", "state": "queued", "name": "ann", "owner": "ann", "role": "client"}, 202)
 IMAGE = as_json({"id": "sha256:ab", "width": 2, "height": 1}, 201)
 LOST = Answer(cut=True)
 BAD_GATEWAY = Answer(502, b"<h1>Bad gateway</h1>")
@@ -62,10 +63,13 @@ def test_pauses_grow_and_are_never_quite_the_same() -> None:
         lambda client: client.retry("j"),
         lambda client: client.put("own", "sha256:ab", ["sha256:cd"]),
         lambda client: client.job("j"),
+        lambda client: client.test_webhook("https://example.org/"),
+        lambda client: client.redeliver("d"),
+        lambda client: client.create_key("ann"),
     ],
 )
 def test_what_is_safe_to_repeat_is_repeated(make: Callable[[Client], object], trouble: Answer, naps: Naps) -> None:
-    with talking(trouble, trouble, JOB, sleep=naps) as (server, client):
+    with talking(trouble, trouble, MADE, sleep=naps) as (server, client):
         make(client)
     first, *others = server.asked
     assert others == [first] * 2

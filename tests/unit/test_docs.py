@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import click
 import pytest
 
 from api.cli import main
@@ -49,5 +50,9 @@ def test_each_command_and_option_that_is_documented_exists() -> None:
     assert documented <= set(main.commands)
     for line in re.findall(r"^atelier (.+?)(?:  +#.*)?$", README, re.MULTILINE):
         name, *words = line.split()
-        options = {option for parameter in main.commands[name].params for option in parameter.opts}
+        command = main.commands[name]
+        while isinstance(command, click.Group):
+            name, *words = words
+            command = command.commands[name]
+        options = {option for parameter in command.params for option in parameter.opts}
         assert {word for word in words if word.startswith("-")} <= options, line

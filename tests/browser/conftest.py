@@ -1,0 +1,127 @@
+"""Chromium against the whole running system with the real engine; skipped where it is missing, but not in CI.
+
+Invariant: every page that a test opens must leave the console without an error and the content policy unbroken.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+
+from api.client import Client
+from api.local import Stack
+from shared import images
+from shared.settings import Settings
+from tests.factories import picture
+from tests.unit.engine.conftest import random_kernels
+from tests.unit.engine.test_weights import write_legacy
+from tests.waiting import wait_until
+
+#: Where screenshots are kept: CI's artefacts.
+SHOTS = Path(__file__).resolve().parents[2] / "build" / "screenshots"
+#: Longest wait for anything on a page, in milliseconds.
+PATIENCE_MS = 30_000
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """Debian's Chromium, without a window."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        if os.environ.get("CI"):
+            pytest.fail("Chromium is missing; .ci/run installs it.")
+        pytest.skip("Chromium is missing.")
+    expect.set_options(timeout=PATIENCE_MS)
+    with sync_playwright() as playwright:
+        sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []  # which root cannot have
+        browser = playwright.chromium.launch(executable_path=path, args=sandbox)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")  # not longer: its worker would paint beside other tests
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The whole system on this machine, with the real engine and weights of no meaning."""
+    home = tmp_path_factory.mktemp("browsed")
+    weights = write_legacy(home / "vgg19.h5", random_kernels())
+    with Stack(Settings.load(home=home / "home", port=0, weights=str(weights), preview_interval_s=0.2)) as running:
+        with Client(running.url, running.key) as client:
+            wait_until(lambda: any(worker.device for worker in client.workers()), "it can paint", timeout_s=90)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def client(stack: Stack) -> Iterator[Client]:
+    """An operator's client."""
+    with Client(stack.url, stack.key) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A content and a style on disk, of which the content's name is hostile."""
+    folder = tmp_path_factory.mktemp("pictures")
+    content, style = folder / "<img src=x onerror=alert(1)>.png", folder / "style.png"
+    content.write_bytes(images.encode(picture(96, 72), format="png"))
+    style.write_bytes(images.encode(picture(64, 64, seed=1), format="png"))
+    return content, style
+
+
+class Watched:
+    """A browser in which everything that goes wrong is noted."""
+
+    def __init__(self, chromium: Browser, address: str, **options: object) -> None:
+        self.context: BrowserContext = chromium.new_context(base_url=address, **options)  # type: ignore[arg-type]
+        self.context.set_default_timeout(PATIENCE_MS)
+        self.faults: list[str] = []
+        self.page = self.context.new_page()
+        self.page.on("console", self._heard)
+        self.page.on("pageerror", lambda error: self.faults.append(f"script: {error}"))
+        self.page.on("dialog", self._asked)
+
+    def sign_in(self, key: str) -> Page:
+        """Sign in, and be on the first page."""
+        self.page.goto("/login")
+        self.page.get_by_label("API key").fill(key)
+        self.page.get_by_role("button", name="Sign in").click()
+        self.page.wait_for_url("**/dashboard**")
+        return self.page
+
+    def shoot(self, name: str) -> None:
+        """Keep a picture of the whole page."""
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
+
+    def _heard(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.faults.append(f"{message.type}: {message.text}")
+
+    def _asked(self, dialog: object) -> None:
+        self.faults.append("a dialog was opened")
+        dialog.dismiss()  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def watched(chromium: Browser, stack: Stack) -> Iterator[Watched]:
+    """A browser that nobody has signed in with."""
+    opened = Watched(chromium, stack.url)
+    yield opened
+    opened.context.close()
+    assert opened.faults == []
+
+
+@pytest.fixture
+def page(watched: Watched, stack: Stack) -> Page:
+    """The first page, for an operator."""
+    return watched.sign_in(stack.key)
