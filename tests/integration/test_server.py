@@ -43,11 +43,11 @@ def until(lines: Iterator[str], wanted: str) -> None:
 def test_streams_and_long_polls_leave_threads_for_all_other_requests(served, job_id) -> None:
     with served.client() as client, ExitStack() as open_streams:
         polls = [threading.Thread(target=client.get, args=(f"/v1/jobs/{job_id}?wait=60",)) for _ in range(2)]
-        for _ in range(4):
-            open_streams.enter_context(following(client, job_id))
         for poll in polls:
             poll.start()
-        wait_until(lambda: client.get(f"/v1/jobs/{job_id}/events").status_code == 503, "all permits are taken")
+        # Opened and kept until one is refused: then every permit is taken, by polls and streams.
+        stream = ("GET", f"/v1/jobs/{job_id}/events")
+        wait_until(lambda: open_streams.enter_context(client.stream(*stream)).status_code == 503, "no permit is left")
         assert client.get(f"/v1/jobs/{job_id}").json()["state"] == "queued"
         assert client.post(f"/v1/jobs/{job_id}/cancel").status_code == 202  # which ends streams and polls
         for poll in polls:
