@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,11 @@ from shared.db.base import Database, connect
 from shared.settings import Settings
 from tests.postgres import PostgresServer
 from tests.running_redis import running_redis
+
+
+def pytest_configure() -> None:
+    """Let the processes that tests start hear Ctrl-C, to which a shell's background jobs are deaf."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -16,9 +16,11 @@ from tests.integration.overseeing import Rig
 
 
 @pytest.fixture
-def app(settings, database) -> Flask:
+def app(settings, database) -> Iterator[Flask]:
     """The app in a fresh home with a migrated database."""
-    return create_app(settings)
+    made = create_app(settings)
+    yield made
+    made.extensions["atelier"].database.engine.dispose()  # else a whole run opens more files than a laptop allows
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -41,14 +40,7 @@ def start(folder: Path, *arguments: object, step_s: float = 0.0) -> subprocess.P
     command = [sys.executable, "-c", "from api.cli import main; main()", "demo", "-o", folder / "out", *arguments]
     own = {"TMPDIR": folder, "ATELIER_HOME": folder / "home", "ATELIER_ENGINE": "null", "ATELIER_NULL_STEP_S": step_s}
     env = {**os.environ, **{name: str(value) for name, value in own.items()}}
-    hear = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs are deaf to Ctrl-C
-    return subprocess.Popen(
-        [str(part) for part in command],
-        env=env,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=hear,  # noqa: PLW1509 - no thread here
-    )
+    return subprocess.Popen([str(part) for part in command], env=env, stderr=subprocess.PIPE, text=True)
 
 
 def processes_of(folder: Path) -> list[int]:
