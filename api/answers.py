@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from werkzeug.http import quote_etag
 
 from api.idempotency import REPLAYED_HEADER, Answer
-from api.views import Sight
+from api.sights import Sight
 from shared.errors import InvalidParams
 from shared.states import TERMINAL
 
@@ -25,7 +25,11 @@ _PREFERRED_WAIT = re.compile(r"\bwait\s*=\s*\"?(\d{1,6})\b", re.IGNORECASE)
 
 def json_answer(view: BaseModel, status: int = 200) -> Response:
     """Answer with a resource."""
-    return Response(view.model_dump_json(), status=status, content_type="application/json")
+    return _json(view.model_dump_json(), status)
+
+
+def _json(body: str, status: int) -> Response:
+    return Response(body, status=status, content_type="application/json")
 
 
 def paged(view: BaseModel, cursor: str | None) -> Response:
@@ -39,11 +43,11 @@ def paged(view: BaseModel, cursor: str | None) -> Response:
 
 def shown(sight: Sight, status: int = 200) -> Response:
     """Answer with a job, or with 304 if the client has it as it is."""
-    etag, has_ended = sight.tag(), sight.job.state in TERMINAL
+    etag, has_ended = sight.tag, sight.job.state in TERMINAL
     if request.method == "GET" and request.if_none_match.contains_weak(etag):
         response = Response(status=304)
     else:
-        response = json_answer(sight.view(), status)
+        response = _json(sight.body, status)
         response.headers["Location"] = f"/v1/jobs/{sight.job.id}"
     response.headers["ETag"] = quote_etag(etag, weak=not has_ended)  # until then a forecast counts down
     response.headers["Cache-Control"] = "private, no-cache"
@@ -54,7 +58,7 @@ def shown(sight: Sight, status: int = 200) -> Response:
 
 def accepted(answer: Answer, *, replayed: bool) -> Response:
     """Answer a request that makes something, for the first time or again."""
-    response = Response(answer.body, status=answer.status, content_type="application/json")
+    response = _json(answer.body, answer.status)
     response.headers["Location"] = answer.location
     response.headers["Retry-After"] = "1"
     if replayed:

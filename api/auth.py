@@ -9,16 +9,15 @@ Invariant: a view that declares nothing is closed to all but operators.
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import structlog
-from cachetools import TTLCache
 from flask import Flask, Response, current_app, g, request
 
 from api.access import Access, Caller
 from api.rate_limits import Standing
+from api.recent import Recent
 from api.services import services
 from shared.db import keys
 from shared.db.models import ApiKey
@@ -27,33 +26,25 @@ from shared.states import Role
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-#: How long a key that was found good is not looked up again, in seconds, and how many are remembered.
-_REMEMBERED_S, _REMEMBERED = 1.0, 10_000
+#: How long a key that was found good is not looked up again, in seconds.
+_REMEMBERED_S = 1.0
 
 
-class Door:
+class Door(Recent[tuple[object, bytes], Caller]):
     """Finds who calls; any number of threads may ask."""
 
     def __init__(self) -> None:
         """Remember nobody yet."""
-        self._known: TTLCache[tuple[object, bytes], Caller] = TTLCache(_REMEMBERED, _REMEMBERED_S)
-        self._lock = threading.Lock()
+        super().__init__(_REMEMBERED_S)
 
     def caller(self, token: str, look_up: Callable[[str], Caller]) -> Caller:
         """Return who comes with `token`, by what `look_up` finds or has just found; raise what that raises."""
         mark = look_up, hashlib.sha256(token.encode()).digest()  # a cookie is no key, nor the other way round
-        with self._lock:
-            known = self._known.get(mark)
+        known = self.get(mark)
         if known is None:
             known = look_up(token)
-            with self._lock:
-                self._known[mark] = known
+            self.keep(mark, known)
         return known
-
-    def forget(self) -> None:
-        """Look everybody up again."""
-        with self._lock:
-            self._known.clear()
 
 
 def register(app: Flask) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from threading import BoundedSemaphore
+from typing import TYPE_CHECKING
 
 from flask import current_app
 
 from api.etas import Forecaster
 from api.live import Hub
 from api.rate_limits import RateLimits
+from api.recent import Recent
 from shared import progress
 from shared.broker import Broker
 from shared.db.base import Database, connect
@@ -18,6 +20,11 @@ from shared.progress import RedisProgress
 from shared.settings import Settings
 from shared.storage import ImageStore, open_store
 
+if TYPE_CHECKING:
+    from api.sights import Seen
+
+#: How long what was seen of a running job is shown again if Redis has no news of it, in seconds.
+_SEEN_S = 1.0
 #: Longest wait for Redis inside a request, in seconds.
 _REQUEST_REDIS_S = 0.5
 #: The same for the hub, which blocks for a fifth of a second on purpose.
@@ -38,6 +45,8 @@ class Services:
     hub: Hub
     rate_limits: RateLimits
     forecaster: Forecaster
+    #: Running jobs as they were seen last.
+    seen: Recent[str, Seen]
     #: One permit for each event stream and long poll, so that these never take every thread.
     streams: BoundedSemaphore = field(repr=False)
 
@@ -56,6 +65,7 @@ def open_services(settings: Settings) -> Services:
         hub=Hub(database, live, streams),
         rate_limits=RateLimits(settings.redis_url, settings.requests_per_min),
         forecaster=Forecaster(database),
+        seen=Recent(_SEEN_S),
         streams=streams,
     )
 

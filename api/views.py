@@ -2,67 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
-import time
 from datetime import timedelta
-from operator import attrgetter
-from typing import Any, NamedTuple
-
-from redis import RedisError
-from sqlalchemy import select
+from typing import Any
 
 from api import schemas
-from api.access import Caller
 from api.checks import Submission
-from api.services import Services
-from api.waiting import queue_view
 from shared import clock
 from shared.clock import rfc3339
 from shared.costs import Estimate
-from shared.db import images, queries
-from shared.db.models import Image, Job
+from shared.db import images
+from shared.db.models import Image
 from shared.db.queries import Shown
 from shared.forecasts import Forecast
 from shared.states import TERMINAL, State
 
-#: The shortest and the longest time between two polls that a client is asked for, in seconds.
-_POLL_S = (1, 30)
 #: Ends that lie farther away are shown as this far, in seconds: a year.
 _FARTHEST_S = 365 * 86_400.0
-#: What a tag is made of, besides progress, which may be newer than the row's; and what it begins with: releases that
-#: show other fields give other tags.
-_KEPT = attrgetter(*(name for name in queries.SHOWN if name not in ("place", "predicted_s", "progress")))
-_SHAPE = hashlib.sha256(",".join(schemas.JobView.model_fields).encode())
-
-
-class Sight(NamedTuple):
-    """A job at one moment: all that an answer about it is made of."""
-
-    job: Shown
-    progress: dict[str, Any] | None = None
-    queue: schemas.QueueView | None = None
-    eta: Forecast | None = None
-
-    def tag(self) -> str:
-        """Return what is another once the view is another, found without making the view.
-
-        A forecast, which is a little older each time, is no news: what was forecast before is as good.
-        """
-        place = self.queue and (self.queue.position, self.queue.waiting_for)
-        mark = _SHAPE.copy()
-        mark.update(repr((_KEPT(self.job), self.progress, place)).encode())
-        return mark.hexdigest()[:32]
-
-    def view(self) -> schemas.JobView:
-        """Show it."""
-        return job_view(self.job, live=self.progress, queue=self.queue, eta=self.eta)
-
-    def retry_after_s(self) -> int:
-        """Say when to look again: about when the job ends, within reason."""
-        eta_s = self.eta.p50_s if self.eta else self.progress["eta_s"] if self.progress else 0
-        shortest, longest = _POLL_S
-        return max(shortest, min(longest, math.ceil(eta_s)))
 
 
 def image_view(image: Image, retention_s: float) -> schemas.ImageView:
@@ -145,20 +100,6 @@ def dry_run_view(submission: Submission, estimate: Estimate | None) -> schemas.D
     )
 
 
-def current_job(services: Services, job_id: str, caller: Caller) -> Sight:
-    """Look at a job as it is now: from Redis while it runs, from the database otherwise."""
-    with services.database.glancing() as connection:
-        job = queries.shown(connection, job_id, owner=caller.sees)
-    if job.state in TERMINAL:
-        return Sight(job, job.progress)
-    if job.state == State.QUEUED:
-        with services.database.reading() as session:
-            outlook = services.forecaster.outlook(session, job)
-            return Sight(job, job.progress, queue_view(services, session, job, outlook), outlook.ends)
-    live = _live_step(services, job_id) or job.progress
-    return Sight(job, live, eta=services.forecaster.left(job, live["eta_s"]) if live else None)
-
-
 def result_view(job: Shown) -> schemas.ResultView | None:
     """Show the picture that came out of a job, if one did."""
     if not job.result:
@@ -171,13 +112,6 @@ def error_view(job: Shown) -> schemas.ErrorView | None:
     if job.error_code is None:
         return None
     return schemas.ErrorView(code=job.error_code, message=job.error_message or "", retryable=bool(job.error_retryable))
-
-
-def _live_step(services: Services, job_id: str) -> dict[str, Any] | None:
-    try:
-        return services.progress.latest_step(job_id)
-    except RedisError:
-        return None  # the database's last progress, a second old, is shown instead
 
 
 def _progress(step: dict[str, Any] | None) -> schemas.ProgressView | None:
@@ -206,22 +140,3 @@ def _eta_view(forecast: Forecast | None) -> schemas.EtaView | None:
     return schemas.EtaView(
         p50_s=round(forecast.p50_s, 1), p90_s=round(forecast.p90_s, 1), ends_at=str(rfc3339(ends_at))
     )
-
-
-def await_change(services: Services, job_id: str, caller: Caller, timeout_s: float) -> None:
-    """Return when the state of a job that has not ended is another one, or after `timeout_s`; raise `NotFound`."""
-    with services.database.reading() as session:
-        job = queries.job(session, job_id, owner=caller.sees)
-    if job.state not in TERMINAL:
-        services.hub.wait_change(job_id, job.state, timeout_s=timeout_s)
-
-
-def await_end(services: Services, job_id: str, timeout_s: float) -> None:
-    """Return when a job has ended or is gone, or after `timeout_s`."""
-    deadline = time.monotonic() + timeout_s
-    state: str | None = State.QUEUED
-    while state is not None and state not in TERMINAL and time.monotonic() < deadline:
-        if not services.hub.wait_change(job_id, state, timeout_s=deadline - time.monotonic()):
-            return
-        with services.database.reading() as session:
-            state = session.scalar(select(Job.state).where(Job.id == job_id))

@@ -119,10 +119,9 @@ class RedisProgress:
     def ended(self, job_id: str, state: str) -> None:
         """Close the history with the state the job ended in; what lies in storage from then on goes soon."""
         pipe = self._redis.pipeline(transaction=False)
+        pipe.delete(_newest(job_id), _cancel(job_id))  # before anybody hears of the end
         self._add(pipe, job_id, "end", {"state": state})
-        for key in (_stream(job_id), _newest(job_id)):
-            pipe.expire(key, HISTORY_S if state == "failed" else ENDED_S)
-        pipe.delete(_cancel(job_id))
+        pipe.expire(_stream(job_id), HISTORY_S if state == "failed" else ENDED_S)
         if state != "failed":
             pipe.delete(_preview(job_id))
         self._run(pipe)
@@ -154,10 +153,10 @@ class RedisProgress:
         """Tell a running job quickly that its cancel is wished; the wish itself is in the database."""
         self._reading.call(lambda: self._redis.set(_cancel(job_id), 1, ex=HISTORY_S))
 
-    def latest_step(self, job_id: str) -> dict[str, Any] | None:
-        """Return the newest step of a job, or None."""
-        newest: Any = self._reading.call(lambda: self._redis.get(_newest(job_id)))
-        return None if newest is None else dict(json.loads(newest))
+    def newest_step(self, job_id: str) -> bytes | None:
+        """Return the newest step of a job that has not ended, as JSON, or None."""
+        newest = self._reading.call(lambda: self._redis.get(_newest(job_id)))
+        return newest if isinstance(newest, bytes) else None
 
     def newest(self, job_ids: Sequence[str]) -> list[Newest]:
         """Return the end of each job's story, of many jobs in one round trip."""

@@ -17,7 +17,7 @@ from api.dashboard.forms import make_once
 from api.dashboard.pages import blueprint, page
 from api.schemas import JobView
 from api.services import services
-from api.views import current_job
+from api.sights import current_job
 from shared.db import queries
 from shared.params import StyleParams, resolve
 from shared.states import TERMINAL, Role

@@ -44,7 +44,7 @@ def logout() -> Response:
     """Sign the browser out."""
     with services().database.writing() as session:
         sign_ins.end(session, request.cookies[browser.COOKIE])
-    door().forget()
+    door().clear()
     response = make_response(redirect("/login", 303))
     response.delete_cookie(browser.COOKIE)
     return response

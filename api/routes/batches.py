@@ -38,7 +38,7 @@ from api.schemas_batches import (
     RetriedView,
 )
 from api.services import services
-from api.views import Sight
+from api.sights import Sight
 from api.views_batches import added_view, batch_view, batch_views
 from shared import errors
 from shared.db import batches

@@ -16,8 +16,9 @@ from api.idempotency import Answer, Once
 from api.openapi import BINARY, PAGING, given, operation
 from api.schemas import DryRunView, JobPage, JobRequest, JobView
 from api.services import services
+from api.sights import Sight, await_change, await_end, current_job
 from api.submissions import Note
-from api.views import Sight, await_change, await_end, current_job, dry_run_view, job_view
+from api.views import dry_run_view, job_view
 from shared import errors
 from shared.db import queries
 from shared.db.models import Job

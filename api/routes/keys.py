@@ -96,7 +96,7 @@ def show(key_id: str) -> Response:
 def revoke(key_id: str) -> Response:
     """Revoke a key."""
     usecases.revoke_key(services(), caller(), key_id)
-    auth.door().forget()
+    auth.door().clear()
     return Response(status=204)
 
 
