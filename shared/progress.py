@@ -66,8 +66,8 @@ class ProgressWriter(Protocol):
     def steps(self, job_id: str, steps: Sequence[Mapping[str, Any]], preview: bytes | None) -> bool:
         """Add the steps of one call, and the picture after them if given; say whether a cancel is wished."""
 
-    def ended(self, job_id: str, state: str) -> None:
-        """Close the history with the state the job ended in."""
+    def ended(self, job_ids: Sequence[str], state: str) -> None:
+        """Close the history of jobs with the state they ended in."""
 
 
 def connect(redis_url: str, *, timeout_s: float = _TIMEOUT_S) -> Redis:
@@ -116,15 +116,17 @@ class RedisProgress:
         answers = self._run(pipe)
         return bool(answers and answers[0])
 
-    def ended(self, job_id: str, state: str) -> None:
-        """Close the history with the state the job ended in; what lies in storage from then on goes soon."""
+    def ended(self, job_ids: Sequence[str], state: str) -> None:
+        """Close the history of jobs with the state they ended in; what lies in storage from then on goes soon."""
+        failed = state == "failed"
         pipe = self._redis.pipeline(transaction=False)
-        pipe.delete(_newest(job_id), _cancel(job_id))  # before anybody hears of the end
-        self._add(pipe, job_id, "end", {"state": state})
-        pipe.expire(_stream(job_id), HISTORY_S if state == "failed" else ENDED_S)
-        if state != "failed":
-            pipe.delete(_preview(job_id))
-        self._run(pipe)
+        for job_id in job_ids:
+            # before anybody hears of the end
+            pipe.delete(_newest(job_id), _cancel(job_id), *(() if failed else (_preview(job_id),)))
+            self._add(pipe, job_id, "end", {"state": state})
+            pipe.expire(_stream(job_id), HISTORY_S if failed else ENDED_S)
+        if job_ids:
+            self._run(pipe)
 
     def _add(self, pipe: Any, job_id: str, name: str, data: Mapping[str, Any]) -> None:
         fields = {"name": name, "data": _json(data)}

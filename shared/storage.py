@@ -15,8 +15,9 @@ import secrets
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 from urllib.parse import unquote, urlparse
 
 from shared import failpoints
@@ -79,29 +80,29 @@ class LocalImageStore:
         self.put_all({key: data})
 
     def put_all(self, files: Mapping[str, bytes]) -> None:
-        """Store several, each as `put`; their folders are flushed once."""
+        """Store several, each as `put`; their folders, and those made for them, are flushed once."""
         with _translated():
-            for key, data in files.items():
-                self._write(key, data)
-            for folder in {self._path(key).parent for key in files}:
+            changed = {folder for key, data in files.items() for folder in self._write(key, data)}
+            for folder in sorted(changed, reverse=True):
                 _flush_folder(folder)
 
-    def _write(self, key: str, data: bytes) -> None:
-        """Store `data` whole; a power cut may take it until its folder is flushed."""
+    def _write(self, key: str, data: bytes) -> list[Path]:
+        """Store `data` whole; return the folders that must be flushed before it survives a power cut."""
         path = self._path(key)
         unfinished = path.with_name(f"{_UNFINISHED}{secrets.token_hex(8)}")
         point = path.stem if key.startswith("jobs/") else key.partition("/")[0]
         try:
             failpoints.reach(f"before_write_{point}")
-            with _created(unfinished) as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+            file, changed = _created(unfinished)
+            with file:
+                _write_through(file, data)
             failpoints.reach(f"before_rename_{point}")
             unfinished.replace(path)
-            failpoints.reach(f"after_rename_{point}")
-        finally:
+        except BaseException:
             unfinished.unlink(missing_ok=True)
+            raise
+        failpoints.reach(f"after_rename_{point}")
+        return [path.parent, *changed]
 
     def get(self, key: str) -> bytes:
         """Return the bytes of `key`; raise `NotFound` or `StorageUnavailable`."""
@@ -196,23 +197,36 @@ def _translated() -> Iterator[None]:
         raise StorageUnavailable() from error
 
 
-def _created(path: Path) -> BinaryIO:
-    """Open a new file, its folders made; once more if a deletion nearby took an empty folder away meanwhile."""
-    _make_folder(path.parent)
+def _created(path: Path) -> tuple[FileIO, list[Path]]:
+    """Open a new file, its folders made if need be, and name the folders that hold those made.
+
+    Once more if a deletion nearby takes an empty folder away meanwhile.
+    """
     try:
-        return path.open("xb")
+        return path.open("xb", buffering=0), []
     except FileNotFoundError:
-        _make_folder(path.parent)
-        return path.open("xb")
+        changed = _make_folder(path.parent)
+    try:
+        return path.open("xb", buffering=0), changed
+    except FileNotFoundError:
+        return path.open("xb", buffering=0), changed + _make_folder(path.parent)
 
 
-def _make_folder(folder: Path) -> None:
-    """Make `folder` and those above it, each flushed into the one that holds it."""
+def _write_through(file: FileIO, data: bytes) -> None:
+    """Write all of `data` to the disk; a call may take a part of it."""
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) :]
+    os.fsync(file.fileno())
+
+
+def _make_folder(folder: Path) -> list[Path]:
+    """Make `folder` and those above it; return those that hold the ones made, which are still to be flushed."""
     if folder.is_dir():
-        return
-    _make_folder(folder.parent)
+        return []
+    changed = _make_folder(folder.parent)
     folder.mkdir(exist_ok=True)
-    _flush_folder(folder.parent)
+    return [*changed, folder.parent]
 
 
 def _flush_folder(folder: Path) -> None:

@@ -142,6 +142,8 @@ class Attempt:
                 log.warning("job_not_finished", code=error.code)
                 time.sleep(_FINISH_EVERY_S)
             else:
+                if state in TERMINAL:
+                    self._studio.progress.ended([self.claim.job_id], state)
                 self.left(state)
 
     @property
@@ -154,11 +156,9 @@ class Attempt:
         return Finished(self.claim, ended.result or {}, ended.reused_from, heartbeat.ran_s, heartbeat.progress)
 
     def left(self, state: State) -> None:
-        """Know that the outcome is written, as `state`, and tell."""
+        """Know that the outcome is written, as `state`."""
         assert self.outcome is not None
         self.state = state
-        if state in TERMINAL:
-            self._studio.progress.ended(self.claim.job_id, state)
         retry = self.outcome.retry
         log.info("job_left", state=state, retry_after_s=retry.after_s if retry else None)
         self.drop()

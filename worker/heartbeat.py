@@ -22,8 +22,11 @@ from shared.db.base import Database
 from shared.db.jobs import Claim, LostRace, Wishes
 from shared.errors import DatabaseUnavailable
 
-#: Time between two renewals, in seconds: also how soon a wish is heard without Redis.
+#: Time between two rounds of renewals, in seconds.
 _EVERY_S = 1.0
+#: Claims made or renewed less than so long ago, in seconds, are left for the next round: small pictures come and go by
+#: the dozen between two. Both times together are how soon a wish is heard without Redis.
+_FRESH_S = 0.5
 
 log = logs.get(__name__)
 
@@ -66,6 +69,11 @@ class Heartbeat:
     def ran_s(self) -> float:
         """How long the job has run, all attempts together, in seconds."""
         return self.ran_before_s + time.monotonic() - self._began_at
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the claim need not be renewed yet."""
+        return self._holds_until - self._lease_s > time.monotonic() - _FRESH_S
 
     def check(self) -> Wishes:
         """Return what is wished; raise `LostRace` once the claim is void, or if nobody knows and we are leaving."""
@@ -133,7 +141,8 @@ class _Pulse:
                     self._thread = None
                     return
             for heartbeat in beating:
-                heartbeat._beat()
+                if not heartbeat.fresh:
+                    heartbeat._beat()
 
 
 _pulse = _Pulse()

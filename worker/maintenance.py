@@ -19,7 +19,7 @@ from shared.errors import AtelierError
 from shared.progress import RedisProgress
 from shared.progress import connect as connect_redis
 from shared.settings import Settings
-from shared.states import TERMINAL
+from shared.states import TERMINAL, State
 from shared.storage import ImageStore, open_store
 from worker.batches import BatchKeeper
 from worker.deliverer import Deliverer
@@ -94,7 +94,7 @@ class Keeper:
         for job_id, state in moved:
             log.warning("lease_ended", job_id=job_id, state=state)
             if state in TERMINAL:
-                self._progress.ended(job_id, state)
+                self._progress.ended([job_id], state)
         if moved:
             self._dispatcher.run()
 
@@ -104,7 +104,7 @@ class Keeper:
             expired = sweeps.expire(session)
         for job_id in expired:
             log.info("job_expired", job_id=job_id)
-            self._progress.ended(job_id, "expired")
+        self._progress.ended(expired, State.EXPIRED)
 
     def unhold(self) -> None:
         """Send jobs again once storage that was full takes a file."""

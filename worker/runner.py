@@ -54,9 +54,9 @@ def _groups(job_ids: Sequence[str], studio: Studio) -> list[list[str]]:
     """Part jobs into those to be painted together. One that was begun before goes alone, as dispatch has it."""
     if len(job_ids) == 1:
         return [list(job_ids)]
-    with studio.database.reading() as session:
-        fresh = select(Job.id, Job.group_key).where(Job.id.in_(job_ids), Job.attempt == 0)
-        keys = dict(list(session.execute(fresh)))
+    fresh = select(Job.id, Job.group_key).where(Job.id.in_(job_ids), Job.attempt == 0)
+    with studio.database.glancing() as connection:
+        keys = dict(list(connection.execute(fresh)))
     groups: dict[str, list[str]] = {}
     for job_id in dict.fromkeys(job_ids):
         groups.setdefault(keys.get(job_id) or job_id, []).append(job_id)
@@ -128,10 +128,16 @@ def _of_one_shape(attempts: list[Attempt], styles: Sequence[Style], studio: Stud
 
 
 def _join(attempt: Attempt, others: list[Attempt], styles: list[tuple[int, ...]]) -> None:
-    if others and _sizes(attempt, styles) != _sizes(others[0], styles):
+    if others and not _alike(attempt, others[0], styles):
         attempt.outcome = Outcome(State.QUEUED, reason="alone")
     else:
         others.append(attempt)
+
+
+def _alike(attempt: Attempt, other: Attempt, styles: list[tuple[int, ...]]) -> bool:
+    if attempt.subject.content.shape == other.subject.content.shape:
+        return True
+    return _sizes(attempt, styles) == _sizes(other, styles)
 
 
 def _sizes(attempt: Attempt, styles: list[tuple[int, ...]]) -> list[Size]:
@@ -171,6 +177,7 @@ def _settle_together(finished: dict[Attempt, Finished], studio: Studio) -> None:
     except Exception:  # then each by itself, so that the one that cannot be written keeps no other from it
         log.warning("group_not_finished", exc_info=True)
         return
+    studio.progress.ended(sorted(done), State.SUCCEEDED)
     for attempt in finished:
         with _named(attempt), _caught([attempt]):
             if attempt.claim.job_id not in done:

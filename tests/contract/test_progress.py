@@ -31,7 +31,7 @@ def test_every_step_is_kept_in_order_with_rising_ids(channel) -> None:
     channel.steps("j", [step(1), step(2)], None)
     channel.steps("j", [step(3)], b"jpeg")
     assert channel.preview("j") == b"jpeg"
-    channel.ended("j", "succeeded")
+    channel.ended(["j"], "succeeded")
     events = list(channel.events("j"))
     assert [event.name for event in events] == ["state", "step", "step", "step", "preview", "end"]
     assert [data["step"] for data in channel.all_steps("j")] == [1, 2, 3]
@@ -44,7 +44,7 @@ def test_every_step_is_kept_in_order_with_rising_ids(channel) -> None:
 @pytest.mark.parametrize(("state", "kept"), [("succeeded", False), ("canceled", False), ("failed", True)])
 def test_what_lies_in_storage_goes_soon_after_the_end(channel, redis, state, kept) -> None:
     channel.steps("j", [step(1)], b"jpeg")
-    channel.ended("j", state)
+    channel.ended(["j"], state)
     assert (channel.preview("j") is not None) is kept
     assert all((redis.ttl(key) > 60) is kept for key in redis.scan_iter())
 
@@ -77,7 +77,7 @@ def test_a_wish_to_cancel_comes_back_with_the_steps(channel) -> None:
     assert channel.steps("j", [step(1)], None) is False
     channel.wish_cancel("j")
     assert channel.steps("j", [step(2)], None) is True
-    channel.ended("j", "canceled")
+    channel.ended(["j"], "canceled")
     assert channel.steps("j", [step(3)], None) is False
 
 
@@ -85,7 +85,7 @@ def test_every_key_has_a_time_to_live(channel, redis) -> None:
     channel.started("j", 1)
     channel.wish_cancel("j")
     channel.steps("j", [step(1)], b"jpeg")
-    channel.ended("k", "succeeded")
+    channel.ended(["k"], "succeeded")
     found = redis.keys()
     assert found
     assert all(redis.ttl(key) > 0 for key in found)
@@ -103,7 +103,7 @@ def test_a_worker_goes_on_while_redis_is_away_and_says_so_once(tmp_path, capsys)
     channel = RedisProgress(progress.connect(f"unix://{tmp_path}/nobody.sock"))
     channel.started("j", 1)
     assert channel.steps("j", [step(1)], None) is False
-    channel.ended("j", "succeeded")
+    channel.ended(["j"], "succeeded")
     assert capsys.readouterr().out.count("progress_unavailable") == 1
 
 

@@ -53,7 +53,7 @@ def test_history_and_what_comes_after_meet_without_a_hole_or_a_repetition(client
     with following(client, job_id) as events:
         begun = taken(events, 3)
         worker.steps(job_id, [{"step": 3}], None)
-        worker.ended(job_id, "succeeded")
+        worker.ended([job_id], "succeeded")
         rest = list(events)
     assert steps([*begun, *rest]) == [1, 2, 3]
     assert [event.name for event in rest] == ["step", "end"]
@@ -65,13 +65,13 @@ def test_what_is_both_kept_and_told_live_comes_once(app, client, worker, job_id)
         worker.steps(job_id, [{"step": 1}], None)
         wait_until(lambda: any(isinstance(news, followers.Told) for news in witness.hear(1)), "the hub tells")
         assert next(events).data == {"step": 1}
-        worker.ended(job_id, "succeeded")
+        worker.ended([job_id], "succeeded")
         assert [event.name for event in events] == ["end"]
 
 
 def test_a_long_history_comes_whole(client, worker, job_id) -> None:
     worker.steps(job_id, [{"step": number} for number in range(1, 2502)], None)
-    worker.ended(job_id, "succeeded")
+    worker.ended([job_id], "succeeded")
     with following(client, job_id) as events:
         assert steps(list(events)) == list(range(1, 2502))
 
@@ -162,7 +162,7 @@ def test_a_follower_that_lags_too_far_is_sent_away_and_resumes(app, client, work
                 heard += taken(events, 1)
         heard += list(events)
     last = next(event.id for event in reversed(heard) if event.id)
-    worker.ended(job_id, "succeeded")
+    worker.ended([job_id], "succeeded")
     with following(client, job_id, last) as events:
         heard += list(events)
     assert steps(heard) == list(range(1, 40))

@@ -82,7 +82,7 @@ def test_two_processes_answer_on_one_address_and_both_hear_redis(settings, redis
     with serving(settings, key, api_processes=2) as served, ExitStack() as opened:
         clients = [opened.enter_context(served.client()) for _ in range(6)]
         streams = [opened.enter_context(following(client, job_id)) for client in clients]
-        RedisProgress(redis).ended(job_id, "canceled")
+        RedisProgress(redis).ended([job_id], "canceled")
         for lines in streams:
             until(lines, "event: end")
 
