@@ -28,6 +28,15 @@ def json_answer(view: BaseModel, status: int = 200) -> Response:
     return _json(view.model_dump_json(), status)
 
 
+def tagged(view: BaseModel) -> Response:
+    """Answer with a resource, or with 304 if the client has it as it is."""
+    response = json_answer(view)
+    response.add_etag()
+    response.headers["Cache-Control"] = "private, no-cache"
+    response.make_conditional(request)
+    return response
+
+
 def _json(body: str, status: int) -> Response:
     return Response(body, status=status, content_type="application/json")
 

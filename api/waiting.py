@@ -10,11 +10,11 @@ from api import estimates, schemas
 from api.checks import Sizes
 from api.etas import Outlook
 from api.services import Services
-from shared.db import batches, queries, workers
+from shared.db import batch_counts, batches, queries, workers
 from shared.db.queries import Shown
 from shared.errors import InvalidParams, TooLarge
 from shared.params import StyleParams
-from shared.states import BatchState
+from shared.states import BatchState, State
 
 Reason = Literal["turn", "paused", "no_worker", "no_worker_with_memory", "quota"]
 
@@ -32,11 +32,21 @@ def _reason(services: Services, session: Session, job: Shown) -> Reason:
     queue = workers.queue(session)
     if queue.paused_at or queue.held_for:
         return "paused"
-    if job.batch_id is not None and batches.batch(session, job.batch_id).state != BatchState.RUNNING:
-        return "paused"
+    held = job.batch_id and _held_by_batch(session, job.batch_id)
+    if held:
+        return held
     if not workers.willing_count(session):
         return "no_worker"
     return "turn" if _fits(services, session, job) else "no_worker_with_memory"
+
+
+def _held_by_batch(session: Session, batch_id: str) -> Reason | None:
+    """Say why a batch has none of its items begun, if it has a reason; as many as may run at once is `quota`."""
+    batch = batches.batch(session, batch_id)
+    if batch.state != BatchState.RUNNING:
+        return "paused"
+    running = batch_counts.counts(session, [batch])[batch_id][State.RUNNING]
+    return "quota" if batch.max_parallel is not None and running >= batch.max_parallel else None
 
 
 def _fits(services: Services, session: Session, job: Shown) -> bool:

@@ -28,7 +28,7 @@ _WAITS = {
     "paused": "It waits because the queue, or its batch, is paused or holds by itself.",
     "no_worker": "It waits because no worker is there that takes jobs.",
     "no_worker_with_memory": "It waits because no worker that is there has the memory for it.",
-    "quota": "It waits because its owner has as many jobs under way as it may.",
+    "quota": "It waits because as many of its batch run already as may at once.",
 }
 
 

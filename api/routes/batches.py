@@ -20,7 +20,7 @@ from api import (
     usecases,
 )
 from api.access import Access
-from api.answers import accepted, json_answer, paged, shown
+from api.answers import accepted, json_answer, paged, shown, tagged
 from api.auth import caller
 from api.batch_intake import Intake
 from api.idempotency import Answer
@@ -130,10 +130,10 @@ def listing() -> Response:
 
 
 @blueprint.get("/<batch_id>")
-@operation("Show a batch", access=Access.READ, returns=BatchView, errors=(errors.NotFound,))
+@operation("Show a batch", access=Access.READ, returns=BatchView, headers=("If-None-Match",), errors=(errors.NotFound,))
 def show(batch_id: str) -> Response:
     """Show a batch."""
-    return json_answer(_view(batch_id))
+    return tagged(_view(batch_id))
 
 
 @blueprint.patch("/<batch_id>")

@@ -10,7 +10,7 @@ from PIL import Image
 
 from api.app import create_app
 from shared import images
-from shared.db import batch_counts, batches, jobs
+from shared.db import batch_counts, batches, jobs, workers
 from shared.errors import Diverged
 from tests.factories import add_key, picture
 from tests.integration.calling import client_with
@@ -55,6 +55,33 @@ def paint(database, job_id: str, *, error: Exception | None = None) -> None:
     with database.writing() as session:
         batch_counts.fold(session)
         batches.settle(session)
+
+
+def test_an_item_behind_as_many_as_may_run_at_once_waits_for_that(client, database, batch, image_id) -> None:
+    client.patch(f"/v1/batches/{batch['id']}", json={"max_parallel": 1})
+    add(client, batch, *({"key": key, "content": image_id} for key in ("first", "second")))
+    steer(client, batch, "start")
+    with database.writing() as session:
+        workers.beat(session, "w1")
+    first, second = (item["id"] for item in client.get(f"/v1/batches/{batch['id']}/items").json["jobs"])
+
+    def waiting_for() -> str:
+        return client.get(f"/v1/jobs/{second}").json["queue"]["waiting_for"]
+
+    assert waiting_for() == "turn"
+    with database.writing() as session:
+        jobs.claim(session, first, worker="w1", weights={}, lease_s=20)
+    assert waiting_for() == "quota"
+    client.patch(f"/v1/batches/{batch['id']}", json={"max_parallel": 2})
+    assert waiting_for() == "turn"
+
+
+def test_a_batch_that_is_polled_is_sent_when_it_is_another(client, batch, image_id) -> None:
+    path, first = f"/v1/batches/{batch['id']}", client.get(f"/v1/batches/{batch['id']}")
+    assert client.get(path, headers={"If-None-Match": first.headers["ETag"]}).status_code == 304
+    add(client, batch, {"key": "a", "content": image_id})
+    later = client.get(path, headers={"If-None-Match": first.headers["ETag"]})
+    assert (later.status_code, later.json["counts"]["total"]) == (200, 1)
 
 
 def test_a_batch_is_opened_once_for_one_idempotency_key(client, image_id) -> None:
