@@ -16,11 +16,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 from redis import RedisError
 from sqlalchemy import select
 
 from api.followers import Follower, News, Row, Sign, Told, format_event
+from api.recent import Recent
 from shared import logs
 from shared.db.base import Database
 from shared.db.models import Job
@@ -53,9 +55,19 @@ _Topics = dict[str, _Topic]
 class Hub:
     """Reads for all followers of this process; any number of threads may follow."""
 
-    def __init__(self, database: Database, progress: RedisProgress, permits: threading.BoundedSemaphore) -> None:
-        """Read nothing before somebody follows. Whoever waits here holds one of `permits`."""
+    def __init__(
+        self,
+        database: Database,
+        progress: RedisProgress,
+        permits: threading.BoundedSemaphore,
+        seen: Recent[str, Any],
+    ) -> None:
+        """Read nothing before somebody follows. Whoever waits here holds one of `permits`.
+
+        What this process has `seen` of a job is forgotten before anybody is told that the database has another state.
+        """
         self._database, self._progress, self._permits = database, progress, permits
+        self._seen = seen
         self._topics: _Topics = {}
         self._changed = threading.Condition()
         self._reader: threading.Thread | None = None
@@ -101,6 +113,7 @@ class Hub:
                 while self.state(job_id, state) == state:
                     if not _stirred(follower, state, deadline):
                         return False
+            self._seen.forget(job_id)
             return True
         finally:
             self._permits.release()
@@ -190,6 +203,7 @@ class Hub:
             row = rows.get(job_id)
             if row is None or row != topic.row:
                 topic.row = row
+                self._seen.forget(job_id)
                 for follower in audience[job_id]:
                     follower.tell(row or Sign.DELETED)
 

@@ -55,6 +55,7 @@ def open_services(settings: Settings) -> Services:
     """Open what `settings` names; nothing is connected before it is used."""
     database = connect(settings.database_url)
     streams = BoundedSemaphore(settings.stream_limit)
+    seen: Recent[str, Seen] = Recent(_SEEN_S)
     live = RedisProgress(progress.connect(settings.redis_url, timeout_s=_STREAM_REDIS_S))
     return Services(
         settings=settings,
@@ -62,10 +63,10 @@ def open_services(settings: Settings) -> Services:
         store=open_store(settings.storage_url),
         dispatcher=Dispatcher(database, Broker(settings), settings),
         progress=RedisProgress(progress.connect(settings.redis_url, timeout_s=_REQUEST_REDIS_S)),
-        hub=Hub(database, live, streams),
+        hub=Hub(database, live, streams, seen),
         rate_limits=RateLimits(settings.redis_url, settings.requests_per_min),
         forecaster=Forecaster(database),
-        seen=Recent(_SEEN_S),
+        seen=seen,
         streams=streams,
     )
 

@@ -4,8 +4,8 @@ There are never more running jobs than the workers hold, so where polls are many
 between two of its steps. So what was seen of one is kept for a second, and is seen again as long as Redis says that
 no step has come since, and that the job has not ended. Jobs that wait or have ended are read anew each time.
 
-Invariant: of a running job the newest step is shown, and no end that a worker has told is missed; what the database
-alone knows of it is at most a second old.
+Invariant: of a running job the newest step is shown, and no end that a worker or this process's hub has told is
+missed; what the database alone knows of it is at most a second old.
 """
 
 from __future__ import annotations
@@ -128,15 +128,11 @@ def _newest_step(services: Services, job_id: str) -> bytes | None:
 
 
 def await_change(services: Services, job_id: str, caller: Caller, timeout_s: float) -> None:
-    """Return when the state of a job that has not ended is another one, or after `timeout_s`; raise `NotFound`.
-
-    What was seen of it before is seen no more.
-    """
+    """Return when the state of a job that has not ended is another one, or after `timeout_s`; raise `NotFound`."""
     with services.database.reading() as session:
         job = queries.job(session, job_id, owner=caller.sees)
     if job.state not in TERMINAL:
         services.hub.wait_change(job_id, job.state, timeout_s=timeout_s)
-        services.seen.forget(job_id)
 
 
 def await_end(services: Services, job_id: str, timeout_s: float) -> None:

@@ -1,4 +1,6 @@
-"""What a run leaves in storage: the picture, its losses as columns, its manifest, and a timelapse if one was asked for.
+"""What a run leaves in storage: picture, losses as columns, manifest, film strip, and a timelapse if one was asked for.
+
+A run that was too short for two previews has no film strip.
 
 The manifest says everything that decided the picture, so that it can be explained and painted again: the params in
 full, the weights, and every picture by its id, which is the sha256 of its bytes.
@@ -56,10 +58,12 @@ def store_result(
     result = {"width": width, "height": height, "bytes": len(png), "format": "png", "partial": painted.partial}
     hashed = {**result, "sha256": hashlib.sha256(png).hexdigest()}
     manifest = _inputs(job, painter) | _course(job, painted, painter, reporter) | {"result": hashed}
+    film = reporter.film.strip()
     files = {
         "key": ("result.png", png),
         "losses_key": ("losses.json", json.dumps(reporter.columns).encode()),
         "manifest_key": ("manifest.json", json.dumps(manifest, indent=2).encode()),
+        **({"film_key": ("film.webp", film)} if film else {}),
         **({"timelapse_key": ("timelapse.webp", painted.timelapse)} if painted.timelapse else {}),
     }
     keys = {name: attempt_key(job.id, job.attempt, file) for name, (file, _) in files.items()}

@@ -18,6 +18,7 @@ from shared.progress import ProgressWriter
 from shared.settings import Settings
 from worker.checkpoints import last_step
 from worker.engine.steps import Chunk, Losses
+from worker.film import Film
 from worker.heartbeat import Heartbeat
 
 #: The columns of `losses.json` and of the API's `/losses`.
@@ -36,6 +37,7 @@ class Reporter:
         self._preview_every_s = settings.preview_interval_s
         self._preview_at = 0.0
         self.began_at = time.monotonic()
+        self.film = Film()
         self.columns: dict[str, list[float]] = {name: [] for name in COLUMNS}
 
     def start(self, columns: Mapping[str, list[float]] | None = None) -> None:
@@ -62,7 +64,9 @@ class Reporter:
         if now - self._preview_at < self._preview_every_s and not chunk.final:
             return None
         self._preview_at = now
-        return images.encode(images.thumbnail(chunk.image(), self._preview_px), format="jpeg", quality=85)
+        preview = images.encode(images.thumbnail(chunk.image(), self._preview_px), format="jpeg", quality=85)
+        self.film.see(preview)
+        return preview
 
 
 def _step(chunk: Chunk, number: int, losses: Losses) -> dict[str, Any]:

@@ -19,7 +19,12 @@ from worker.studio import Studio
 
 log = logs.get(__name__)
 
-_FILES = {"key": "result.png", "losses_key": "losses.json", "timelapse_key": "timelapse.webp"}
+_FILES = {
+    "key": "result.png",
+    "losses_key": "losses.json",
+    "film_key": "film.webp",
+    "timelapse_key": "timelapse.webp",
+}
 
 
 class Taken(NamedTuple):

@@ -12,7 +12,6 @@ from flask import Response, request
 
 from api.access import Access
 from api.auth import caller
-from api.dashboard import film
 from api.dashboard.pages import blueprint, page
 from api.routes import batches, items, outputs
 from api.services import services
@@ -34,17 +33,10 @@ def _image(image_id: str) -> Response:
     return Response(images.small(data, max_px=most_px, max_side=_SHOWN_PX), content_type="image/jpeg")
 
 
-def _film(job_id: str) -> Response:
-    """Send the frames of a timelapse side by side."""
-    whole = outputs.timelapse(job_id)
-    whole.direct_passthrough = False
-    return Response(film.strip(whole.get_data()), content_type="image/webp")
-
-
 #: What is shown at each address, most of it by the API's own views.
 _VIEWS: dict[str, Callable[..., Response]] = {
     "/dashboard/images/<image_id>": _image,
-    "/dashboard/jobs/<job_id>/film.webp": _film,
+    "/dashboard/jobs/<job_id>/film.webp": outputs.film,
     "/dashboard/jobs/<job_id>/preview": outputs.preview,
     "/dashboard/jobs/<job_id>/result": outputs.result,
     "/dashboard/jobs/<job_id>/timelapse": outputs.timelapse,

@@ -71,7 +71,8 @@ def delete_job(job_id: str) -> Response:
 
 
 def _shown(job_id: str) -> dict[str, Any]:
-    view = current_job(services(), job_id, caller()).view()
+    sight = current_job(services(), job_id, caller())
+    view = sight.view()
     with services().database.reading() as session:
         events = queries.job_events(session, job_id)
     return {
@@ -82,6 +83,7 @@ def _shown(job_id: str) -> dict[str, Any]:
         "is_operator": caller().role == Role.OPERATOR,
         "params": _params(view),
         "picture": _version(view),
+        "has_film": "film_key" in (sight.job.result or {}) and sight.job.files_gone_at is None,
     }
 
 

@@ -144,6 +144,14 @@ def timelapse(job_id: str) -> Response:
     return _sent(job, "webp", lambda job: _stored(job, "timelapse_key"), part="-timelapse")
 
 
+def film(job_id: str) -> Response:
+    """Send the film strip, for the dashboard; raise `NotFound` where the run was too short for one."""
+    job = _finished(job_id)
+    if "film_key" not in (job.result or {}):
+        raise errors.NotFound("There is no film strip of this job.")
+    return _sent(job, "webp", lambda job: _stored(job, "film_key"), part="-film")
+
+
 @blueprint.get("/manifest")
 @operation(
     "Fetch the provenance: everything that decided the picture",

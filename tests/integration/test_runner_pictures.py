@@ -116,6 +116,16 @@ def test_kept_styles_are_bounded_in_bytes(database, store) -> None:
     assert small.styles([{"image": ids[0], "weight": 1.0}])[0].picture.shape == (16, 24, 3)
 
 
+def test_a_film_strip_is_made_of_the_previews(studio, database, store) -> None:
+    eager = replace(studio, settings=studio.settings.model_copy(update={"preview_interval_s": 0.0}))
+    short, watched = queue(database, store, params={"steps": 1}), queue(database, store)
+    run_one(short, studio)
+    run_one(watched, eager)
+    assert "film_key" not in load(studio, short).result
+    with Image.open(BytesIO(store.get(load(studio, watched).result["film_key"]))) as strip:
+        assert strip.width > 2 * strip.height
+
+
 def test_a_timelapse_is_stored_only_if_asked_for(studio, database, store) -> None:
     plain, asked = queue(database, store), queue(database, store, params={"timelapse": 3})
     run_one(plain, studio)

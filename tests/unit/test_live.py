@@ -10,6 +10,7 @@ from redis import Redis, RedisError
 
 from api.followers import Follower, Row, Sign, Told
 from api.live import Hub
+from api.recent import Recent
 from shared.errors import DatabaseUnavailable
 from shared.progress import Event, RedisProgress
 from tests.factories import add_job
@@ -48,8 +49,14 @@ def permits() -> threading.BoundedSemaphore:
 
 
 @pytest.fixture
-def hub(database, progress, permits) -> Iterator[Hub]:
-    made = Hub(database, progress, permits)
+def seen() -> Recent[str, str]:
+    """What was seen of jobs, kept for longer than any test takes."""
+    return Recent(3600)
+
+
+@pytest.fixture
+def hub(database, progress, permits, seen) -> Iterator[Hub]:
+    made = Hub(database, progress, permits, seen)
     yield made
     made.close()
 
@@ -111,6 +118,26 @@ def test_a_change_of_state_is_told_without_redis(hub, progress, database) -> Non
         with database.writing() as session:
             jobs.claim(session, job_id, worker="w", weights={}, lease_s=20)
         assert heard(follower, lambda news: isinstance(news, Row))[0].state == "running"
+
+
+def test_who_is_told_of_a_state_is_shown_it_even_if_the_worker_has_not_told_redis_yet(hub, database, seen) -> None:
+    from shared.db import jobs
+
+    job_id = add_job(database)
+    with hub.follow(job_id) as follower:
+        heard(follower, lambda news: isinstance(news, Row))
+        seen.keep(job_id, "as it waited")
+        with database.writing() as session:
+            jobs.claim(session, job_id, worker="w", weights={}, lease_s=20)
+        heard(follower, lambda news: isinstance(news, Row))
+        assert seen.get(job_id) is None
+
+
+def test_who_waited_for_another_state_is_shown_it(hub, database, seen) -> None:
+    job_id = add_job(database)
+    seen.keep(job_id, "as it ran")
+    assert hub.wait_change(job_id, "running", timeout_s=600)
+    assert seen.get(job_id) is None
 
 
 def test_a_deleted_job_is_told(hub) -> None:
