@@ -62,6 +62,16 @@ def test_the_lease_moves_on_with_the_latest_step_and_the_time_run(database) -> N
     assert 100 < now.ran_s < 120
 
 
+def test_a_claim_is_not_renewed_as_soon_as_it_is_made_or_renewed(database) -> None:
+    claim = hold(database)
+    heartbeat = beating(claim, database)
+    assert heartbeat.fresh
+    heartbeat._holds_until -= 0.6
+    assert not heartbeat.fresh
+    heartbeat._beat()
+    assert heartbeat.fresh
+
+
 def test_wishes_are_heard(database) -> None:
     claim = hold(database)
     with beating(claim, database) as heartbeat:
