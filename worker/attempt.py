@@ -25,7 +25,7 @@ from worker.engine.steps import Chunk, Mask, Subject
 from worker.engine.timelapse import Timelapse
 from worker.heartbeat import Heartbeat
 from worker.outcome import Outcome
-from worker.records import Painted, store_result
+from worker.records import Painted, left_by
 from worker.reporter import Reporter
 from worker.studio import Studio
 
@@ -45,6 +45,8 @@ class Attempt:
     _alpha: Mask | None
     _timelapse: Timelapse
     _checkpointer: Checkpointer
+    #: How it ends once its files are stored.
+    _next: Outcome
 
     def __init__(self, claim: Claim, job: Job, studio: Studio, *, claimed_at: float) -> None:
         """Take over `claim` on `job`, asked for at the monotonic time `claimed_at`."""
@@ -53,6 +55,8 @@ class Attempt:
         #: How it ended, once that is known, and the state it was left in, once that is written.
         self.outcome: Outcome | None = None
         self.state: State | None = None
+        #: What has to be stored before `_next` is the outcome.
+        self.files: dict[str, bytes] = {}
         self.over = False
         self._studio = studio
         settings = studio.settings
@@ -118,6 +122,17 @@ class Attempt:
         else:
             self._go_on(chunk, leaving=wishes.drain or self._studio.draining())
 
+    def store(self) -> None:
+        """Store what is left to be, by itself; raise `LostRace` or what storage does."""
+        self._studio.store.put_all(self.files)
+        self.stored()
+
+    def stored(self) -> None:
+        """Know that what was left to be stored is; that it ends is its outcome. Raises `LostRace`."""
+        self.files = {}
+        self._heartbeat.check()
+        self.outcome = self._next
+
     def fail(self, error: AtelierError) -> None:
         """Let an error be the outcome, or what is done about it; one that prevents the end leaves it to the lease."""
         if self.outcome is not None:
@@ -177,7 +192,7 @@ class Attempt:
             )
 
     def _end_with_picture(self, chunk: Chunk, state: State, error: AtelierError | None = None) -> None:
-        """Store the picture as it is now, then know the outcome."""
+        """Leave the picture as it is now to be stored, and know what is the outcome then."""
         picture = chunk.image()
         painted = Painted(
             picture,
@@ -187,10 +202,8 @@ class Attempt:
             facts=chunk.facts,
             group=self._group,
         )
-        studio = self._studio
-        result = store_result(self.job, painted, store=studio.store, painter=studio.painter, reporter=self._reporter)
-        self._heartbeat.check()
-        self.outcome = Outcome(state, result, error)
+        left = left_by(self.job, painted, painter=self._studio.painter, reporter=self._reporter)
+        self.files, self._next = left.files, Outcome(state, left.result, error)
 
     def _go_on(self, chunk: Chunk, *, leaving: bool) -> None:
         """Keep what the chunk brought; with that, hand the job back if the worker is leaving."""

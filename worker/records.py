@@ -5,8 +5,7 @@ A run that was too short for two previews has no film strip.
 The manifest says everything that decided the picture, so that it can be explained and painted again: the params in
 full, the weights, and every picture by its id, which is the sha256 of its bytes.
 
-Invariant: every key holds the attempt, so a late worker never writes over a newer one's files; the value
-returned by `store_result` names only files that are whole.
+Invariant: every key holds the attempt, so a late worker never writes over a newer one's files.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from typing import Any, NamedTuple
 
 from shared import clock, images
 from shared.db.models import Job
-from shared.storage import ImageStore, attempt_key
+from shared.storage import attempt_key
 from worker.engine.steps import Mask, Picture
 from worker.painter import Painter
 from worker.reporter import Reporter
@@ -46,13 +45,15 @@ class Painted(NamedTuple):
     group: int
 
 
-def store_result(
-    job: Job, painted: Painted, *, store: ImageStore, painter: Painter, reporter: Reporter
-) -> dict[str, Any]:
-    """Store the files of a painted or half-painted job; return what the database keeps of them.
+class Left(NamedTuple):
+    """What the database keeps of a result, and the files that have to be stored before, by their keys."""
 
-    Raises `StorageFull` or `StorageUnavailable`.
-    """
+    result: dict[str, Any]
+    files: dict[str, bytes]
+
+
+def left_by(job: Job, painted: Painted, *, painter: Painter, reporter: Reporter) -> Left:
+    """Make the files of a painted or half-painted job."""
     height, width = painted.picture.shape[:2]
     png = images.encode(painted.picture, painted.alpha, format="png")
     result = {"width": width, "height": height, "bytes": len(png), "format": "png", "partial": painted.partial}
@@ -67,8 +68,7 @@ def store_result(
         **({"timelapse_key": ("timelapse.webp", painted.timelapse)} if painted.timelapse else {}),
     }
     keys = {name: attempt_key(job.id, job.attempt, file) for name, (file, _) in files.items()}
-    store.put_all({keys[name]: data for name, (_, data) in files.items()})
-    return {**result, **keys}
+    return Left({**result, **keys}, {keys[name]: data for name, (_, data) in files.items()})
 
 
 def _inputs(job: Job, painter: Painter) -> dict[str, Any]:

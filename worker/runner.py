@@ -109,6 +109,7 @@ def _paint(attempts: list[Attempt], studio: Studio) -> None:
         given = {id(attempts[number]): chunk for number, chunk in chunks.items()}
         taking = [attempts[number] for number in chunks]
         _act_on_all(taking, studio, lambda attempt, given=given: attempt.take(given[id(attempt)]))  # type: ignore[misc]
+        _store([attempt for attempt in taking if attempt.painting and attempt.files], studio)
         _settle(taking, studio)
     if any(attempt.painting for attempt in attempts):
         raise AtelierError("The engine stopped before its last step.")
@@ -157,6 +158,20 @@ def _act(attempt: Attempt, act: Callable[[Attempt], None]) -> None:
     if attempt.painting:
         with _named(attempt), _caught([attempt]):
             act(attempt)
+
+
+def _store(attempts: Sequence[Attempt], studio: Studio) -> None:
+    """Store what attempts leave: all of it together or, if that goes wrong, of each by itself."""
+    if len(attempts) >= _WORTHWHILE:
+        try:
+            studio.store.put_all({key: data for attempt in attempts for key, data in attempt.files.items()})
+        except Exception:  # so that the one whose files cannot be stored keeps no other from it
+            log.warning("group_not_stored", exc_info=True)
+        else:
+            for attempt in attempts:
+                _act(attempt, Attempt.stored)
+            return
+    _act_on_all(attempts, studio, Attempt.store)
 
 
 def _settle(attempts: Sequence[Attempt], studio: Studio) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from shared.errors import Misconfigured, NotFound, StorageFull, StorageUnavailable
 from shared.storage import ImageStore, LocalImageStore, attempt_key, image_key, open_store
+from shared.whole_files import flush_file_system
 from tests.fakes import MemoryImageStore
 
 FAILING = [StorageFull, StorageUnavailable]
@@ -129,6 +130,43 @@ def test_a_write_that_fails_leaves_the_old_bytes_and_no_other_file(tmp_path, mon
         store.put("k", b"new")
     assert store.get("k") == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["k"]
+
+
+def test_of_many_files_whose_flush_fails_none_gets_its_name(tmp_path, monkeypatch) -> None:
+    store = LocalImageStore(tmp_path)
+    files = {f"k{number}": b"new" for number in range(30)}
+    store.put("k7", b"old")
+
+    def broken(_folder: Path) -> bool:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("shared.storage.flush_file_system", broken)
+    with pytest.raises(StorageUnavailable):
+        store.put_all(files)
+    assert store.get("k7") == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["k7"]
+
+
+@pytest.mark.parametrize("count", [1, 30])
+@pytest.mark.parametrize("together", [True, False])
+def test_files_are_flushed_before_they_get_their_names(tmp_path, monkeypatch, count, together) -> None:
+    named_at_flush: list[int] = []
+
+    def note(*_: object) -> bool:
+        named_at_flush.append(sum(1 for path in tmp_path.rglob("*.bin")))
+        return together
+
+    monkeypatch.setattr("shared.storage.flush_file_system", note)
+    monkeypatch.setattr(os, "fsync", note)
+    LocalImageStore(tmp_path).put_all({f"jobs/{number}/1/whole.bin": b"bytes" for number in range(count)})
+    assert named_at_flush[0] == 0
+    assert named_at_flush[-1] == count
+
+
+def test_a_file_system_is_flushed(tmp_path) -> None:
+    assert flush_file_system(tmp_path) == sys.platform.startswith("linux")
+    with pytest.raises(OSError, match="No such file"):
+        flush_file_system(tmp_path / "none")
 
 
 def test_a_killed_writers_leftover_is_not_a_key(tmp_path) -> None:
