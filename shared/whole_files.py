@@ -19,6 +19,8 @@ from shared import failpoints
 
 #: Begins the name of a file that is still being written.
 UNFINISHED = ".tmp-"
+#: Linux' call that flushes a file system, which Python does not offer.
+_SYNCFS = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
 
 
 class Writing:
@@ -71,12 +73,11 @@ def make_folder(folder: Path) -> list[Path]:
 
 def flush_file_system(folder: Path) -> bool:
     """Have all that was written to the file system of `folder` on its disk; False where the system has no such call."""
-    syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
-    if syncfs is None:
+    if _SYNCFS is None:
         return False
     handle = os.open(folder, os.O_RDONLY)
     try:
-        if syncfs(handle):
+        if _SYNCFS(handle):
             raise OSError(ctypes.get_errno(), "the file system could not be flushed", str(folder))
     finally:
         os.close(handle)

@@ -3,7 +3,7 @@
 How many previews there will be, nobody knows beforehand. So they are all kept until they are too many; then every
 other one goes, and from there on only one in twice as many is kept.
 
-Invariant: never more frames than `_MOST`, at about equal distances, whatever the run's length.
+Invariant: never more frames than `_MOST`, whatever the run's length: the newest, and others at equal distances.
 """
 
 from __future__ import annotations
@@ -40,8 +40,9 @@ class Film:
 
     def strip(self) -> bytes | None:
         """Put the frames side by side, first to last, as a WebP; None where there are too few."""
-        frames = self._frames if self._last in self._frames[-1:] else [*self._frames, self._last or b""]
-        if self._last is None or len(frames) < _LEAST:
+        newest = [] if self._last is None or self._last in self._frames[-1:] else [self._last]
+        frames = [*self._frames, *newest]
+        if len(frames) < _LEAST:
             return None
         opened = [Image.open(BytesIO(frame)) for frame in frames]
         width = max(1, round(opened[-1].width * _HEIGHT / opened[-1].height))

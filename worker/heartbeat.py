@@ -1,8 +1,8 @@
 """Keeps a claim alive, and knows when it is not.
 
-A thread renews all leases of the process every second, since one step may take longer than a lease; with it go the
-latest steps to the database and the wishes back. The painting loop asks `check` between two chunks: it never paints on
-a lease that may have ended, nor depends on the thread, which may have died.
+A thread renews the leases of the process every second, but for fresh ones, since one step may take longer than a
+lease; with it go the latest steps to the database and the wishes back. The painting loop asks `check` between two
+chunks: it never paints on a lease that may have ended, nor depends on the thread, which may have died.
 
 Invariant: the lease this side believes in ends no later than the database's, since it counts from before the
 renewal was sent. While the database is away nobody can take the job, and the loop waits for an answer.

@@ -26,6 +26,14 @@ from worker.engine.steps import Mask, Picture
 from worker.painter import Painter
 from worker.reporter import Reporter
 
+#: The files of a result, by the names under which the database keeps their keys.
+FILES = {
+    "key": "result.png",
+    "losses_key": "losses.json",
+    "manifest_key": "manifest.json",
+    "film_key": "film.webp",
+    "timelapse_key": "timelapse.webp",
+}
 _VERSION = version("atelier")
 #: `ru_maxrss` counts kilobytes on Linux and bytes on macOS.
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
@@ -61,14 +69,14 @@ def left_by(job: Job, painted: Painted, *, painter: Painter, reporter: Reporter)
     manifest = _inputs(job, painter) | _course(job, painted, painter, reporter) | {"result": hashed}
     film = reporter.film.strip()
     files = {
-        "key": ("result.png", png),
-        "losses_key": ("losses.json", json.dumps(reporter.columns).encode()),
-        "manifest_key": ("manifest.json", json.dumps(manifest, indent=2).encode()),
-        **({"film_key": ("film.webp", film)} if film else {}),
-        **({"timelapse_key": ("timelapse.webp", painted.timelapse)} if painted.timelapse else {}),
+        "key": png,
+        "losses_key": json.dumps(reporter.columns).encode(),
+        "manifest_key": json.dumps(manifest, indent=2).encode(),
+        **({"film_key": film} if film else {}),
+        **({"timelapse_key": painted.timelapse} if painted.timelapse else {}),
     }
-    keys = {name: attempt_key(job.id, job.attempt, file) for name, (file, _) in files.items()}
-    return Left({**result, **keys}, {keys[name]: data for name, (_, data) in files.items()})
+    keys = {name: attempt_key(job.id, job.attempt, FILES[name]) for name in files}
+    return Left({**result, **keys}, {keys[name]: data for name, data in files.items()})
 
 
 def _inputs(job: Job, painter: Painter) -> dict[str, Any]:

@@ -15,16 +15,10 @@ from shared.db import queries
 from shared.db.models import Job
 from shared.errors import NotFound
 from shared.storage import ImageStore, attempt_key
+from worker.records import FILES
 from worker.studio import Studio
 
 log = logs.get(__name__)
-
-_FILES = {
-    "key": "result.png",
-    "losses_key": "losses.json",
-    "film_key": "film.webp",
-    "timelapse_key": "timelapse.webp",
-}
 
 
 class Taken(NamedTuple):
@@ -57,9 +51,9 @@ def take_over(job: Job, studio: Studio) -> Taken | None:
 
 def _copied(found: Job, job: Job, store: ImageStore) -> dict[str, Any]:
     result = dict(found.result or {})
-    files = {name: store.get(result[name]) for name in _FILES if name in result}
-    manifest = {**json.loads(store.get(result["manifest_key"])), "job": job.id, "attempt": job.attempt}
+    files = {name: store.get(result[name]) for name in FILES if name in result}
+    manifest = {**json.loads(files["manifest_key"]), "job": job.id, "attempt": job.attempt}
     files["manifest_key"] = json.dumps(manifest | {"reused_from": found.id}, indent=2).encode()
-    keys = {name: attempt_key(job.id, job.attempt, _FILES.get(name, "manifest.json")) for name in files}
+    keys = {name: attempt_key(job.id, job.attempt, FILES[name]) for name in files}
     store.put_all({keys[name]: data for name, data in files.items()})
     return {**result, **keys}
