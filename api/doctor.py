@@ -32,6 +32,7 @@ from api.client_models import ClientError
 from shared.db import sqlite
 from shared.db.base import connect
 from shared.errors import AtelierError
+from shared.params import LAST_RESORT_WEIGHTS, WEIGHTS_NAMES
 from shared.progress import connect as connect_redis
 from shared.settings import Settings
 
@@ -98,14 +99,27 @@ def _probe(weights_dir: Path) -> dict[str, Any]:
 
 
 def _weights(wanted: str, cached: dict[str, str]) -> Check:
+    """Say what a worker would paint with, by what is cached: the best first; nothing is fetched to find out."""
     have = f"cached: {', '.join(cached)}" if cached else "none cached"
-    if wanted in ("auto", "patch"):
-        return Check("weights", True if cached else None, f"{wanted}, {have}", "The first job makes or fetches them.")
-    if wanted == "imagenet":
-        ok = True if "imagenet" in cached else None
-        return Check("weights", ok, f"imagenet, {have}", "The first job fetches them, which needs the internet.")
+    if wanted == "auto":
+        trained = next((name for name in cached if name != LAST_RESORT_WEIGHTS), None)
+        mend = (
+            "A worker fetches trained ones when it starts, as `atelier weights fetch` does; where neither can, "
+            f"it paints with `{LAST_RESORT_WEIGHTS}`, a last resort."
+        )
+        return Check("weights", True if trained else None, f"auto, {have}{_not_better(trained)}", mend)
+    if wanted in WEIGHTS_NAMES:
+        ok = True if wanted in cached else None
+        return Check("weights", ok, f"{wanted}, {have}", "A worker fetches or makes them when it starts.")
     exists = Path(wanted).expanduser().is_file()
     return Check("weights", exists, f"{wanted}{'' if exists else ': no such file'}", "Correct ATELIER_WEIGHTS.")
+
+
+def _not_better(trained: str | None) -> str:
+    """Say why a worker may paint with no better weights than the best that are cached."""
+    if trained in (None, "imagenet"):
+        return ""
+    return "; `imagenet` only if its publisher answers when a worker starts"
 
 
 def _redis(settings: Settings) -> Check:

@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from shared.ids import IMAGE_ID, is_uuid
-from shared.params import DEFAULT_PRESET, PRESETS
+from shared.params import DEFAULT_PRESET, PRESETS, WeightsName
 from shared.states import State
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
@@ -82,7 +82,7 @@ class JobRequest(BaseModel):
     init_job: JobId | None = Field(None, description="A job that succeeded, whose picture the painting starts from.")
     preset: Preset = Field(Preset(DEFAULT_PRESET), description="The named set of parameters to start from.")
     params: dict[str, JsonValue] = Field(default_factory=dict, description="What departs from the preset.")
-    weights: Literal["auto", "imagenet", "patch"] | None = Field(
+    weights: WeightsName | None = Field(
         None, description="VGG19 weights to insist on; `auto` and null take the worker's."
     )
     priority: int = Field(0, ge=-100, le=100, description="Higher goes first.")
@@ -200,7 +200,9 @@ class JobView(BaseModel):
     state: State
     preset: str
     params: dict[str, Any]
-    weights: dict[str, Any] | None
+    weights: dict[str, Any] | None = Field(
+        description="Name and sha256 of the VGG19 weights; `reason` says why no better ones, where `auto` chose them."
+    )
     content: str
     styles: list[StyleChoice]
     init_image: str | None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
@@ -17,7 +17,7 @@ from pydantic import (
 
 from api.schemas import ErrorView, ImageId, Preset, ResultView, StyleChoice
 from shared.errors import UnsafePath
-from shared.params import DEFAULT_PRESET
+from shared.params import DEFAULT_PRESET, WeightsName
 from shared.states import BatchState, State
 
 #: Longest key of an item, in characters.
@@ -92,7 +92,7 @@ class BatchRequest(BaseModel):
     matrix: MatrixRequest | None = Field(None, description="Makes the items too, in the place of styles, and starts.")
     preset: Preset = Field(Preset(DEFAULT_PRESET), description="The named set of parameters to start from.")
     params: dict[str, JsonValue] = Field(default_factory=dict, description="What departs from the preset.")
-    weights: Literal["auto", "imagenet", "patch"] | None = Field(
+    weights: WeightsName | None = Field(
         None, description="VGG19 weights to insist on; `auto` and null take the worker's."
     )
     priority: int = Field(

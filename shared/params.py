@@ -10,13 +10,21 @@ Invariant: a `StyleParams` is complete and valid; nothing downstream fills in or
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from shared.vgg19 import LAYERS
 
-WEIGHTS_NAMES = ("auto", "imagenet", "patch")
+#: The weights of VGG19 that have a name; `auto` takes the best of the others that can be had.
+WeightsName = Literal["auto", "imagenet", "imagenet-8bit", "patch"]
+WEIGHTS_NAMES: tuple[str, ...] = get_args(WeightsName)
+#: Those that need no download, and whose pictures are a blur.
+LAST_RESORT_WEIGHTS = "patch"
+LAST_RESORT_WARNING = (
+    "`patch` weights are the last resort: learned from drawings, they paint a blur. "
+    "`atelier weights fetch` gets trained ones."
+)
 #: The shortest side that still reaches the last block of VGG19, which sees it shrunk 16 times.
 LEAST_PX = 16
 #: The longest side that WebP, one of the formats of a result, can hold.

@@ -46,9 +46,16 @@ class Settings(BaseSettings):
     storage_url: str = Field(
         default_factory=_in_home("{home}/storage"), description="Where image bytes live: a folder or `file://`."
     )
-    weights: str = Field("auto", description="VGG19 weights: `auto`, `imagenet`, `patch` or the path of a file.")
+    weights: str = Field(
+        "auto", description="VGG19 weights: `auto`, `imagenet`, `imagenet-8bit`, `patch` or the path of a file."
+    )
     weights_dir: Path = Field(
         default_factory=lambda values: Path(values["home"]) / "weights", description="Cache of VGG19 weights."
+    )
+    weights_mirror: str = Field(
+        "",
+        pattern=r"^((https?|file)://.+)?$",
+        description="Address of a folder with files of weights, asked before their publishers; by default none.",
     )
     engine: Literal["vgg19", "null"] = Field("vgg19", description="What paints; `null` draws nothing, for trials.")
     null_step_s: float = Field(0.05, ge=0, description="Time of a step of the `null` engine, in seconds.")

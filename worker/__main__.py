@@ -1,7 +1,7 @@
-"""Start a worker process: `python -m worker paint`, `python -m worker maintenance` or `python -m worker weights`.
+"""Start a worker process: `python -m worker paint` or `python -m worker maintenance`.
 
-The first two run until SIGTERM, hand back the job they have, and exit 0. The last fetches the ImageNet weights
-ahead of time and ends.
+Both run until SIGTERM, hand back the job they have, and exit 0. `python -m worker weights …` looks after the files of
+VGG19's weights and ends.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import threading
 
 from shared import logs
 from shared.broker import PAINT_QUEUE
-from shared.errors import WeightsUnavailable
 from shared.settings import Settings
 
 _CELERY = (
@@ -45,27 +44,17 @@ def maintenance() -> int:
     return chores.run(settings, ending)
 
 
-def weights() -> int:
-    """Fetch the ImageNet weights unless they are here; print where they lie, or, with 1, why they cannot be had."""
-    from worker.engine.weights import IMAGENET_FILE, fetch_imagenet
-
-    folder = Settings.load().weights_dir
-    try:
-        sys.stdout.write(f"{fetch_imagenet(folder)}\n")
-    except WeightsUnavailable as error:
-        mend = f"Come back with internet, or copy {IMAGENET_FILE} from another machine to {folder}."
-        sys.stdout.write(f"{str(error).rstrip('.')}. {mend}\n")
-        return 1
-    return 0
-
-
-_KINDS = {"paint": paint, "maintenance": maintenance, "weights": weights}
+_KINDS = {"paint": paint, "maintenance": maintenance}
 
 
 def main(arguments: list[str]) -> int:
     """Run the kind of worker that `arguments` names; 2 if it is none."""
+    if arguments[:1] == ["weights"]:
+        from worker import weights
+
+        return weights.main(arguments[1:])
     if len(arguments) != 1 or arguments[0] not in _KINDS:
-        sys.stderr.write(f"usage: python -m worker {'|'.join(_KINDS)}\n")
+        sys.stderr.write(f"usage: python -m worker {'|'.join(_KINDS)}, or python -m worker weights …\n")
         return 2
     return _KINDS[arguments[0]]()
 

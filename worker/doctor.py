@@ -10,14 +10,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from shared.params import LAST_RESORT_WEIGHTS
+
 
 def examine(weights_dir: Path) -> dict[str, Any]:
-    """Describe the device, and say which weights are cached; nothing is fetched or made."""
+    """Describe the device, and say which weights are cached, the best first; nothing is fetched or made."""
     from worker.engine import device, weights
 
-    patch = sorted(weights_dir.glob("patch-*.npz"))
-    imagenet = weights.cached_imagenet(weights_dir)
-    cached = {"imagenet": imagenet, "patch": patch[-1] if patch else None}
+    cached = {known.name: weights.cached(known, weights_dir) for known in weights.PUBLISHED.values()}
+    cached[LAST_RESORT_WEIGHTS] = weights.patch_file(weights_dir)
     return {"device": device.describe(), "cached": {name: str(path) for name, path in cached.items() if path}}
 
 

@@ -23,7 +23,7 @@ class Painter(Protocol):
 
     @property
     def weights(self) -> dict[str, Any]:
-        """Name and sha256 of the VGG19 weights in use."""
+        """Name and sha256 of the VGG19 weights in use; `reason` says why no better ones, where `auto` chose them."""
 
     @property
     def device(self) -> dict[str, Any]:
@@ -58,8 +58,11 @@ class Vgg19Painter:
         from worker.engine import device, plan, weights
 
         device.prepare(settings.memory_limit_bytes)
-        self._network = weights.load(settings.weights, settings.weights_dir)
-        self.weights = {"name": self._network.name, "sha256": self._network.sha256}
+        network = weights.load(settings.weights, weights.Shelf(settings.weights_dir, settings.weights_mirror))
+        self._network = network
+        self.weights = {"name": network.name, "sha256": network.sha256}
+        if network.reason:
+            self.weights["reason"] = network.reason
         self.device = device.describe()
         self._planner = plan.Planner(settings.weights_dir / "profile.json", limit_bytes=settings.memory_limit_bytes)
 

@@ -17,9 +17,8 @@ from api.client import Client
 from api.local import Stack
 from shared import images
 from shared.settings import Settings
+from tests import trained
 from tests.factories import picture
-from tests.unit.engine.conftest import random_kernels
-from tests.unit.engine.test_weights import write_legacy
 from tests.waiting import wait_until
 
 #: Where screenshots are kept: CI's artefacts.
@@ -51,11 +50,11 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")  # not longer: its worker would paint beside other tests
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The whole system on this machine, with the real engine and weights of no meaning."""
+def stack(tmp_path_factory: pytest.TempPathFactory, trained_dir: Path) -> Iterator[Stack]:
+    """The whole system on this machine, with the real engine and trained weights."""
     home = tmp_path_factory.mktemp("browsed")
-    weights = write_legacy(home / "vgg19.h5", random_kernels())
-    with Stack(Settings.load(home=home / "home", port=0, weights=str(weights), preview_interval_s=0.2)) as running:
+    own = {"weights": trained.NAME, "weights_dir": trained_dir, "preview_interval_s": 0.2}
+    with Stack(Settings.load(home=home / "home", port=0, **own)) as running:
         with Client(running.url, running.key) as client:
             wait_until(lambda: any(worker.device for worker in client.workers()), "it can paint", timeout_s=90)
         yield running

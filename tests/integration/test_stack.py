@@ -21,6 +21,7 @@ from api.local import Stack
 from shared import images
 from shared.errors import Misconfigured
 from shared.settings import Settings
+from tests import trained
 from tests.factories import picture
 from tests.waiting import wait_until
 
@@ -162,19 +163,16 @@ def test_up_ends_everything_on_ctrl_c_and_hands_the_running_job_back(tmp_path) -
         assert queries.job(session, job.id).state == "queued"
 
 
-def test_the_real_engine_paints_through_the_whole_system(tmp_path) -> None:
-    from tests.unit.engine.conftest import random_kernels
-    from tests.unit.engine.test_weights import write_legacy
-
-    weights = write_legacy(tmp_path / "vgg19.h5", random_kernels())
+def test_the_real_engine_paints_through_the_whole_system(tmp_path, trained_dir) -> None:
+    own = {"engine": "vgg19", "weights": trained.NAME, "weights_dir": trained_dir}
     with (
-        Stack(own_settings(tmp_path / "home", engine="vgg19", weights=str(weights))) as stack,
+        Stack(own_settings(tmp_path / "home", **own)) as stack,
         Client(stack.url, stack.key) as client,
     ):
         job = client.submit(PNG, [OTHER], preset="classic", params={"size": 64, "steps": 4})
         ended = client.wait(job.id)
         assert ended.state == "succeeded", ended.error
-        assert ended.weights["name"] == "file"
+        assert ended.weights["name"] == trained.NAME
         painted = images.decode(client.result(job.id), max_px=10**6).rgb
         assert painted.shape == (48, 64, 3)
         assert 0 < np.abs(painted - picture(64, 48)).max() <= 1

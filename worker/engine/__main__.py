@@ -23,7 +23,15 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from shared import images
 from shared.errors import AtelierError
 from shared.options import chosen_params, params_options
-from shared.params import DEFAULT_PRESET, PRESETS, StyleParams, resolve
+from shared.params import (
+    DEFAULT_PRESET,
+    LAST_RESORT_WARNING,
+    LAST_RESORT_WEIGHTS,
+    PRESETS,
+    WEIGHTS_NAMES,
+    StyleParams,
+    resolve,
+)
 from worker.engine import masks
 from worker.engine.steps import Chunk, Mask, Style, Subject
 from worker.engine.timelapse import Timelapse
@@ -52,7 +60,10 @@ _console = Console(stderr=True)
 @click.option("--weight", "shares", type=float, multiple=True, help="Share of a style in the blend; 1 by default.")
 @click.option("--mask", "mask_files", type=_FILE, multiple=True, help="Where a style is painted: white on black.")
 @click.option("--init-image", "init_file", type=_FILE, help="Picture to start from, before what `--init` says.")
-@click.option("--vgg19", default="auto", show_default=True, help="`auto`, `imagenet`, `patch` or a file of weights.")
+@click.option(
+    "--vgg19", default="auto", show_default=True, help=f"{', '.join(WEIGHTS_NAMES)} or the path of a file of weights."
+)
+@click.option("--weights-mirror", default="", metavar="URL", help="Folder with the files of weights, asked first.")
 @click.option("--weights-dir", type=click.Path(file_okay=False, path_type=Path), default=_WEIGHTS_DIR)
 @click.option("--memory-limit", type=float, default=0.0, metavar="GB", help="Most memory to take; 0 is what is free.")
 @click.option("--manifest", type=click.Path(dir_okay=False, path_type=Path), help="File for params, losses, timings.")
@@ -98,6 +109,7 @@ def _paint(content_file: Path, styles: list[Style], output: Path, params: StyleP
     subject = Subject(content.rgb, init=_decoded(init_file).rgb if init_file else None)
     with _console.status("Starting TensorFlow …"):
         network, planner = _opened(options)
+    _tell_weights(network)
     film, last = Timelapse(params.timelapse), None
     with Progress(*_COLUMNS, console=_console) as progress:
         bar = progress.add_task("", total=None, loss="")
@@ -111,7 +123,8 @@ def _paint(content_file: Path, styles: list[Style], output: Path, params: StyleP
         raise AtelierError("The engine made no step.")
     _write(output, last, film, content.alpha)
     if options["manifest"]:
-        facts = {"params": params.model_dump(), "weights": network.name, "weights_sha256": network.sha256, **last.facts}
+        weights = {"name": network.name, "sha256": network.sha256, "reason": network.reason}
+        facts = {"params": params.model_dump(), "weights": weights, **last.facts}
         options["manifest"].write_text(json.dumps(facts, indent=2) + "\n")
     if last.error is not None:
         _fail(f"{last.error.code}: {last.error.detail} {output} is the last good picture.")
@@ -126,8 +139,17 @@ def _opened(options: dict[str, Any]) -> tuple[Network, Planner]:
 
     limit_bytes = int(options["memory_limit"] * 1e9)
     device.prepare(limit_bytes)
-    network = weights.load(options["vgg19"], options["weights_dir"])
+    network = weights.load(options["vgg19"], weights.Shelf(options["weights_dir"], options["weights_mirror"]))
     return network, Planner(options["weights_dir"] / "profile.json", limit_bytes=limit_bytes)
+
+
+def _tell_weights(network: Network) -> None:
+    """Say what is painted with, and why with nothing better; the last resort in red."""
+    _console.print(f"Painting with {network.name} weights ({network.sha256[:12]}).", highlight=False)
+    if network.name == LAST_RESORT_WEIGHTS:
+        _console.print(LAST_RESORT_WARNING, style="red", highlight=False)
+    if network.reason:
+        _console.print(network.reason, style="yellow", highlight=False)
 
 
 @contextmanager

@@ -28,14 +28,16 @@ class Kernel(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """Weights of VGG19: where they come from (`imagenet`, `patch` or `file`), their hash, their numbers.
+    """Weights of VGG19: where they come from, their hash, their numbers.
 
+    `name` is one of those that `weights` knows, or `file`; `reason` says why it is no better one, if `auto` chose it.
     Two are equal only if they are the same object, which makes one a cheap key of compiled computations.
     """
 
     name: str
     sha256: str
     kernels: Mapping[str, Kernel]
+    reason: str = ""
 
     @classmethod
     def of(cls, name: str, kernels: Mapping[str, Kernel]) -> Self:

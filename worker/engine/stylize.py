@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import tensorflow as tf
 
-from shared.errors import OutOfMemory
-from shared.params import StyleParams
+from shared.errors import OutOfMemory, WeightsUnavailable
+from shared.params import LAST_RESORT_WEIGHTS, StyleParams
 from shared.sizes import scale_sizes
 from worker.engine.batch import Batch, Run
 from worker.engine.canvas import Canvas
@@ -43,10 +43,12 @@ def stylize(
 
     Pictures come at their original size; several subjects must pass through the same sizes. Each yield holds a chunk
     for every picture of one call, by its number. `steps_per_call` fixes the length of a chunk; by default a chunk
-    takes about 0.17 s, or one step where that takes longer. Raises `InvalidParams` for a picture too narrow for
-    the size, `TooLarge` or `OutOfMemory` when the device cannot hold a scale even in the smallest tiles. A picture
-    with a loss that is not finite ends with a chunk that carries the error.
+    takes about 0.17 s, or one step where that takes longer. Raises `WeightsUnavailable` where the params mean nothing
+    with the network's kernels, `InvalidParams` for a picture too narrow for the size, `TooLarge` or `OutOfMemory` when
+    the device cannot hold a scale even in the smallest tiles. A picture with a loss that is not finite ends with a
+    chunk that carries the error.
     """
+    _ensure_meaningful(params, network)
     shares(styles)
     sizes = scale_sizes(params, subjects[0].content.shape, [style.picture.shape for style in styles])
     styles = [style for style in styles if style.weight > 0]
@@ -66,6 +68,17 @@ def stylize(
     resume = subjects[0].resume
     for scale in range(resume.scale if resume else 1, len(sizes) + 1):
         yield from _scale(run, scale, [canvas for canvas in canvases if not canvas.ended])
+
+
+def _ensure_meaningful(params: StyleParams, network: Network) -> None:
+    """Refuse weights of losses that are stated in units of features that these kernels do not have."""
+    if network.name == LAST_RESORT_WEIGHTS and params.loss_scaling == "none":
+        raise WeightsUnavailable(
+            "The preset `classic`, and any params with `loss_scaling` `none`, weigh the losses in units of VGG19 as "
+            f"trained on ImageNet: with `{LAST_RESORT_WEIGHTS}` weights their numbers mean nothing. "
+            "`atelier weights fetch` gets trained ones.",
+            available=network.name,
+        )
 
 
 def _scale(run: Run, scale: int, canvases: list[Canvas]) -> Iterator[dict[int, Chunk]]:

@@ -4,12 +4,14 @@ Keras' legacy `.h5` keeps `block1_conv1/block1_conv1_W_1:0`; a `.weights.h5` kee
 layer's name as an attribute of `vars`. Both keep one 4-dimensional kernel and one bias in a group that names the
 layer, and that is all that is relied on.
 
+A file may be anybody's, so nothing is read before its shape and type are VGG19's: what a header claims is not
+believed, no other file is followed to, and nothing in it is run.
+
 Invariant: a file under its final name is whole, because it is written beside it and then renamed.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
 import zipfile
@@ -22,8 +24,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import WeightsUnavailable
-from shared.vgg19 import LAYERS
+from shared.params import WEIGHTS_NAMES
+from shared.vgg19 import LAYERS, kernel_shapes
 from worker.engine.network import Kernel, Network
+
+#: A hash in hexadecimal, four bytes a letter; all else in our cache is float32.
+_MOST_ITEM_BYTES = 4 * 64
 
 
 def read_hdf5(path: Path, name: str) -> Network:
@@ -31,12 +37,14 @@ def read_hdf5(path: Path, name: str) -> Network:
     import h5py
 
     if not path.is_file():
-        raise WeightsUnavailable(f"There is no weights file {path}; known names are auto, imagenet and patch.")
+        raise WeightsUnavailable(f"There is no weights file {path}; known names are {', '.join(WEIGHTS_NAMES)}.")
+    groups: dict[str, dict[int, NDArray[Any]]] = {}
     try:
         with h5py.File(path, "r") as file:
-            groups: dict[str, dict[int, NDArray[Any]]] = {}
             file.visititems(lambda where, item: _collect(groups, where, item))
-    except OSError as error:
+    except WeightsUnavailable as error:
+        raise WeightsUnavailable(f"{path} cannot be used: {error}") from None
+    except Exception as error:  # HDF5 answers damage with errors of many kinds; whatever it is, the file is refused
         raise WeightsUnavailable(f"{path} is damaged or not an HDF5 file: {error}") from None
     return Network.of(
         name, {layer: Kernel(parts[4], parts[1]) for layer, parts in groups.items() if {4, 1} <= {*parts}}
@@ -45,26 +53,58 @@ def read_hdf5(path: Path, name: str) -> Network:
 
 def _collect(groups: dict[str, dict[int, NDArray[Any]]], where: str, item: Any) -> None:
     """Keep `item` under its layer and its number of dimensions if it is an array of a layer."""
-    if getattr(item, "shape", None) is None:
+    shape = getattr(item, "shape", None)
+    if shape is None:
         return
     labels = (item.parent.attrs.get("name"), *where.split("/"))
-    layer = next((label for label in labels if label in LAYERS), None)
-    if layer:
-        groups.setdefault(layer, {})[len(item.shape)] = np.asarray(item)
+    layer = next((label for label in labels if isinstance(label, str) and label in LAYERS), None)
+    if layer is None or len(shape) not in (1, 4):
+        return
+    _ensure_kernel(layer, shape, item.dtype)
+    if item.external or item.is_virtual:
+        raise WeightsUnavailable(f"The weights of {layer} lie in another file.")
+    groups.setdefault(layer, {})[len(shape)] = np.asarray(item)
+
+
+def _ensure_kernel(layer: str, shape: tuple[int, ...], kind: np.dtype[Any]) -> None:
+    """Raise `WeightsUnavailable` unless an array of this shape and type can be the kernel or the bias of `layer`."""
+    wanted = kernel_shapes()[layer]
+    if tuple(shape) not in (wanted, wanted[-1:]):
+        raise WeightsUnavailable(f"The weights of {layer} have shape {tuple(shape)}; VGG19's is {wanted}.")
+    if kind.kind != "f":
+        raise WeightsUnavailable(f"The weights of {layer} are no floating-point numbers.")
 
 
 def read_npz(path: Path, name: str) -> Network:
     """Read what `write_npz` wrote, as the network `name`; the hash inside must be that of the numbers."""
     try:
-        # opened here, because NumPy leaves the file open when it is not an archive
-        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            network = Network.of(name, {k: Kernel(file[f"{k}/weights"], file[f"{k}/bias"]) for k in LAYERS})
-            expected = str(file["sha256"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        with zipfile.ZipFile(path) as archive:
+            kernels = {
+                layer: Kernel(*(_array(archive, f"{layer}/{part}", own) for part, own in _parts(shape)))
+                for layer, shape in kernel_shapes().items()
+            }
+            expected = str(_array(archive, "sha256", ()))
+    except Exception as error:  # a damaged archive or header may raise anything; whatever it is, the file is refused
         raise WeightsUnavailable(f"{path} is damaged: {error}") from None
+    network = Network.of(name, kernels)
     if network.sha256 != expected:
         raise WeightsUnavailable(f"{path} is damaged: its numbers do not have the hash written beside them.")
     return network
+
+
+def _parts(shape: tuple[int, ...]) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """Name the arrays of a layer, with the shape of each, in the order of `Kernel`."""
+    return ("weights", shape), ("bias", shape[-1:])
+
+
+def _array(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Read an array of numbers, or a text, if its header has the `shape`; NumPy would first make room for any shape."""
+    with archive.open(f"{name}.npy") as file:
+        np.lib.format.read_magic(file)
+        claimed, _, kind = np.lib.format.read_array_header_1_0(file)
+        if claimed != shape or kind.kind not in "fU" or kind.itemsize > _MOST_ITEM_BYTES:
+            raise ValueError(f"{name} is {kind} of shape {claimed}")
+        return np.frombuffer(file.read(int(np.prod(shape)) * kind.itemsize), kind).reshape(shape)
 
 
 def write_npz(path: Path, network: Network) -> None:
@@ -72,12 +112,6 @@ def write_npz(path: Path, network: Network) -> None:
     arrays = {f"{layer}/{part}": getattr(k, part) for layer, k in network.kernels.items() for part in k._fields}
     with replacing(path) as file:
         np.savez(file, sha256=np.array(network.sha256), **arrays)
-
-
-def md5(path: Path) -> str:
-    """Hash the bytes of `path` as Keras publishes it."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 @contextmanager

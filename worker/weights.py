@@ -1,0 +1,84 @@
+"""Look after the files of VGG19's weights: `python -m worker weights list`, `fetch [NAME]` or `import FILE`.
+
+Prints one value as JSON, for `atelier weights`, which may not load the engine; a failure is an object with `error`.
+Nothing here loads TensorFlow.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from shared.errors import WeightsUnavailable
+from shared.params import LAST_RESORT_WEIGHTS
+from shared.settings import Settings
+from worker.engine import weights
+from worker.engine.weights import PUBLISHED, Shelf
+
+
+def shown(settings: Settings) -> list[dict[str, Any]]:
+    """List the weights by name, the best first, with the file of each if it is here and undamaged."""
+    published = [
+        {
+            "name": known.name,
+            "path": _text(weights.cached(known, settings.weights_dir)),
+            "size_bytes": known.size_bytes,
+            "digest": str(known.digest),
+        }
+        for known in PUBLISHED.values()
+    ]
+    patch = weights.patch_file(settings.weights_dir)
+    size_bytes = patch.stat().st_size if patch else None
+    return [
+        *published,
+        {"name": LAST_RESORT_WEIGHTS, "path": _text(patch), "size_bytes": size_bytes, "digest": None},
+    ]
+
+
+def fetched(settings: Settings, name: str = "") -> dict[str, Any]:
+    """Bring the weights called `name`, by default the best that can be had, and tell where they lie."""
+    if name and name not in PUBLISHED:
+        raise WeightsUnavailable(f"There is nothing to fetch for {name}; there are {' and '.join(PUBLISHED)}.")
+    shelf, reasons = Shelf(settings.weights_dir, settings.weights_mirror), []
+    for known in [PUBLISHED[name]] if name else PUBLISHED.values():
+        try:
+            path = weights.obtain(known, shelf)
+        except WeightsUnavailable as error:
+            reasons.append(f"No `{known.name}`: {error}")
+        else:
+            return {"name": known.name, "path": str(path), "reason": " ".join(reasons)}
+    files = " or ".join(known.file for known in PUBLISHED.values())
+    raise WeightsUnavailable(
+        f"{' '.join(reasons)} Come back with a connection, or bring {files} from another machine and "
+        "run `atelier weights import FILE`."
+    )
+
+
+def imported(settings: Settings, file: str) -> dict[str, Any]:
+    """Copy a file of published weights into the cache, and tell where it lies."""
+    known = weights.keep(Path(file), settings.weights_dir)
+    return {"name": known.name, "path": str(settings.weights_dir / known.file)}
+
+
+_COMMANDS: dict[str, Callable[..., Any]] = {"list": shown, "fetch": fetched, "import": imported}
+
+
+def main(arguments: list[str]) -> int:
+    """Do what `arguments` say; 1 if it cannot be done, 2 if they say nothing that there is."""
+    command, *rest = arguments or [""]
+    if command not in _COMMANDS:
+        sys.stderr.write("usage: python -m worker weights list | fetch [NAME] | import FILE\n")
+        return 2
+    try:
+        answer, code = _COMMANDS[command](Settings.load(), *rest), 0
+    except WeightsUnavailable as error:
+        answer, code = {"error": str(error)}, 1
+    sys.stdout.write(json.dumps(answer) + "\n")
+    return code
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
