@@ -31,6 +31,7 @@ from api.outputs import check_writable, write_whole
 from api.sheet import contact_sheet
 from shared import images
 from shared.errors import AtelierError, Misconfigured
+from shared.params import LAST_RESORT_WARNING, LAST_RESORT_WEIGHTS
 from shared.settings import Settings
 
 #: The largest size that parameters allow, squared.
@@ -51,7 +52,7 @@ def run(content: Path | None, style: Path | None, out: Path, *, size: int, setti
     say = Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print
     say("Starting Redis, API, maintenance and a worker …")
     if not settings.weights_dir.is_dir():
-        say("The first run also fetches or makes the VGG19 weights, which takes up to a minute.")
+        say("The first run also fetches the VGG19 weights, 19 to 80 MB, which takes up to a minute.")
     with (
         tempfile.TemporaryDirectory(prefix="atelier-demo-") as home,
         Stack(_own_settings(settings, Path(home)), workers=1) as stack,
@@ -145,6 +146,10 @@ def _tell(say: Callable[..., None], job: Job, losses: list[float], out: Path, to
     fingerprint = f" ({sha256[:12]})" if sha256 else ""
     say(f"loss     {losses[0]:.4g} at the first of {len(losses)} steps, {losses[-1]:.4g} at the last")
     say(f"weights  {_weights_name(job)}{fingerprint}")
+    if _weights_name(job) == LAST_RESORT_WEIGHTS:
+        say(f"         {LAST_RESORT_WARNING}")
+    if (job.weights or {}).get("reason"):
+        say(f"         {(job.weights or {})['reason']}")
     say(f"took     {duration_text(took_s)} from the submission to the picture")
     say(f"picture  {out / 'result.png'}")
     say(f"sheet    {out / 'sheet.png'}: content, style, result, loss")

@@ -15,6 +15,7 @@ from api.cli.exits import Interrupted, ensure_succeeded
 from api.cli.preview import Pane
 from api.client import Client
 from api.client_models import Job
+from shared.params import LAST_RESORT_WARNING, LAST_RESORT_WEIGHTS
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 out_option = click.option(
@@ -47,6 +48,8 @@ def finish(client: Client, job: Job, out: Path | None, *, preview: bool = False)
     if out and ended.result:
         client.download(ended.id, out)
         say(f"Wrote {out}.")
+        if (ended.weights or {}).get("name") == LAST_RESORT_WEIGHTS:
+            say(LAST_RESORT_WARNING)
     ensure_succeeded(ended)
     return ended
 

@@ -105,6 +105,7 @@ def _facts(job: Job) -> Iterable[tuple[str, Any]]:
         "webhook": job.webhook,
         "preset": job.preset,
         "weights": _weights(job.weights),
+        "no better weights": (job.weights or {}).get("reason"),
         "worker": job.worker,
         "created": job.created_at,
         "started": job.started_at,

@@ -16,6 +16,7 @@ from api.access import Access
 from api.dashboard.session import signed_in
 from api.services import services
 from shared.errors import AtelierError, Forbidden, Unauthorized
+from shared.params import LAST_RESORT_WARNING, LAST_RESORT_WEIGHTS
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -68,6 +69,8 @@ def _context() -> dict[str, Any]:
         "places": places,
         "place": max(here, key=len, default=None),
         "asset": asset,
+        "last_resort": LAST_RESORT_WEIGHTS,
+        "last_resort_warning": LAST_RESORT_WARNING,
     }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from html import unescape
+
 import pytest
 
 from api.app import create_app
@@ -9,7 +11,8 @@ from shared import clock
 from shared.db import jobs, readings, workers
 from shared.db.models import JobEvent
 from shared.errors import OutOfMemory, StorageUnavailable
-from shared.states import Wish
+from shared.params import LAST_RESORT_WARNING
+from shared.states import BatchState, Wish
 from tests.factories import add_batch, add_job, add_key
 from tests.integration.test_dashboard_access import OURS, sign_in, token_of
 
@@ -66,6 +69,24 @@ def test_a_storage_that_is_away_is_told(browser, app, job_id, monkeypatch) -> No
 
     monkeypatch.setattr(app.extensions["atelier"].store, "check", fail)
     assert "Storage does not answer: The bucket is gone." in browser.get("/dashboard").text
+
+
+def test_pictures_of_the_last_resort_are_named_so_wherever_they_are_shown(browser, database) -> None:
+    reason = "No `imagenet`: its publisher does not answer."
+    weights = {"name": "patch", "sha256": "f00d", "reason": reason}
+    batch_id = add_batch(database, state=BatchState.RUNNING)
+    job_id = add_job(database, batch_id=batch_id, item_key="a.jpg")
+    with database.writing() as session:
+        workers.beat(session, "studio", {"weights": weights, "capacity": {"memory_bytes": 10**10}})
+        jobs.claim(session, job_id, worker="studio", weights=weights, lease_s=60)
+    now, job, batch = (
+        unescape(browser.get(f"/dashboard{path}").text) for path in ("", f"/jobs/{job_id}", f"/batches/{batch_id}")
+    )
+    assert "patch weights, a last resort" in now
+    assert f'title="{reason}">patch, a last resort' in now
+    assert LAST_RESORT_WARNING in job
+    assert reason in job
+    assert LAST_RESORT_WARNING in batch
 
 
 def test_curves_of_the_last_hour_are_drawn(browser, database, job_id) -> None:

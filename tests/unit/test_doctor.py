@@ -85,7 +85,10 @@ def test_no_tensorflow_is_a_failure_that_names_the_extras(home, monkeypatch) -> 
     ("wanted", "cached", "ok"),
     [
         ("auto", {}, None),
-        ("auto", {"patch": "x"}, True),
+        ("auto", {"patch": "x"}, None),
+        ("auto", {"imagenet-8bit": "x", "patch": "x"}, True),
+        ("imagenet-8bit", {"imagenet": "x"}, None),
+        ("patch", {"patch": "x"}, True),
         ("imagenet", {"patch": "x"}, None),
         ("imagenet", {"imagenet": "x"}, True),
         ("/no/such/file.h5", {}, False),
@@ -95,6 +98,14 @@ def test_no_tensorflow_is_a_failure_that_names_the_extras(home, monkeypatch) -> 
 def test_weights_are_here_or_come_later_or_never(home, probe, wanted, cached, ok) -> None:
     probe["cached"] = cached
     assert checks(home.model_copy(update={"weights": wanted}))["weights"].ok is ok
+
+
+def test_auto_says_why_it_may_paint_with_no_better_weights(home, probe) -> None:
+    probe["cached"] = {"imagenet-8bit": "x"}
+    assert (
+        "`imagenet` only if its publisher answers"
+        in checks(home.model_copy(update={"weights": "auto"}))["weights"].found
+    )
 
 
 def test_a_home_below_a_file_cannot_be_used(home, tmp_path) -> None:

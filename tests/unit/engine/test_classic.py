@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from shared.errors import WeightsUnavailable
 from shared.params import resolve
 from shared.sizes import fitted
+from tests import trained
 from tests.unit.engine.plain_loop import PlainLoop, load
 from worker.engine.network import Network
 from worker.engine.steps import Picture, Style, Subject
@@ -13,7 +15,16 @@ from worker.engine.stylize import stylize
 STEPS = 15
 
 
+def test_classic_is_the_published_recipe_on_trained_weights_too(trained_dir, content: Picture, style: Picture) -> None:
+    assert_as_published(trained.network(), content, style)
+
+
 def test_classic_is_the_published_recipe_number_for_number(network: Network, content: Picture, style: Picture) -> None:
+    assert_as_published(network, content, style)
+
+
+def assert_as_published(network: Network, content: Picture, style: Picture) -> None:
+    """Paint by both, and compare each step's losses and the picture."""
     loop = PlainLoop(content, style, network, long_side=96)
     expected = np.array([loop.step() for _ in range(STEPS)])
 
@@ -26,6 +37,13 @@ def test_classic_is_the_published_recipe_number_for_number(network: Network, con
     assert picture.shape == (72, 96, 3)
     assert np.abs(picture - loop.image[0]).max() < 1 / 255
     assert np.abs(picture - load(content, 96)[0]).mean() > 0.01, "nothing was painted"
+
+
+def test_classic_is_refused_with_weights_that_give_its_numbers_no_meaning(content: Picture, style: Picture) -> None:
+    patch = Network("patch", "", {})
+
+    with pytest.raises(WeightsUnavailable, match="mean nothing"):
+        next(stylize([Subject(content)], [Style(style)], resolve("classic"), patch))
 
 
 @pytest.mark.parametrize(("shape", "long_side"), [((400, 760, 3), 512), ((1023, 517, 3), 300), ((333, 333, 3), 512)])

@@ -58,7 +58,7 @@ class _Pickler(pickle.Pickler):
 
 def saved(tensors: Mapping[str, Any], *, stride: tuple[int, ...] | None = None, offset: int = 0) -> bytes:
     """Write `tensors` as PyTorch did; what is no array is pickled as it is. The lies are those of every tensor."""
-    with _stand_in_torch():
+    with _StandInTorch():
         storages, views = [], {}
         for name, value in tensors.items():
             if not isinstance(value, np.ndarray):
@@ -90,7 +90,7 @@ def wheel(path: Path, data: bytes, *, member: str = MEMBER) -> Path:
     return path
 
 
-class _stand_in_torch:
+class _StandInTorch:
     """Modules by PyTorch's names, for as long as something is pickled by them."""
 
     def __enter__(self) -> None:
