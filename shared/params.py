@@ -104,7 +104,7 @@ class StyleParams(BaseModel):
         "zeros", "What VGG19 sees beyond the border of a feature map; `mirror` keeps frames off the picture."
     )
     antialias: bool = _parameter(
-        False, "Average over all pixels when a picture is scaled down, instead of sampling some of them."
+        False, "Scale pictures by Lanczos's filter over all their pixels, instead of bilinearly between four of them."
     )
 
     style_scale: float = _parameter(

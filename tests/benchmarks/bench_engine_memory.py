@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from shared.params import resolve
-from shared.settings import Settings
+from tests import trained
 from tests.benchmarks.engine_runs import chunks_of, held_bytes, in_a_process, network, painting, scene
 from tests.benchmarks.registry import bench
 
@@ -42,7 +42,7 @@ def peak_of_a_huge_picture() -> float:
         child = in_a_process(
             *("-m", "worker.engine", f"{folder}/content.png", f"{folder}/style.png", "-o", f"{folder}/out.jpg"),
             *("--optimizer", "adam", "--size", "0", "--start-size", "0", "--steps", "2", "--memory-limit", "4.8"),
-            *("--vgg19", "patch", "--weights-dir", str(Settings.load().weights_dir)),
+            *("--vgg19", trained.NAME, "--weights-dir", str(trained.weights_dir())),
         )
         if Image.open(f"{folder}/out.jpg").size != (4096, 3072):
             raise AssertionError("the picture has another size")

@@ -21,6 +21,7 @@ from api.client import Client
 from api.local import Stack
 from shared import images
 from shared.settings import Settings
+from tests import trained
 from tests.benchmarks.registry import bench
 from tests.factories import picture
 from tests.waiting import wait_until
@@ -74,7 +75,10 @@ def batch_to_loop() -> float:
 def _paint() -> None:
     if "batch" in _found:
         return
-    with _stack(weights="patch") as (stack, client), tempfile.TemporaryDirectory() as folder:
+    with (
+        _stack(weights=trained.NAME, weights_dir=trained.weights_dir()) as (stack, client),
+        tempfile.TemporaryDirectory() as folder,
+    ):
         style = images.encode(picture(192, 144, seed=999), format="png")
         style_id = client.upload(style).id
         contents = [images.encode(picture(192, 144, seed=seed), format="png") for seed in range(_PICTURES)]
@@ -101,7 +105,6 @@ def _batch(client: Client, style_id: str, ids: list[str]) -> None:
 
 
 def _loop(folder: Path, weights_dir: Path, style: bytes, contents: list[bytes]) -> float:
-    env = os.environ | {"ATELIER_WEIGHTS": "patch", "ATELIER_WEIGHTS_DIR": str(weights_dir)}
     (folder / "style.png").write_bytes(style)
     for number, content in enumerate(contents):
         (folder / f"{number}.png").write_bytes(content)
@@ -109,7 +112,8 @@ def _loop(folder: Path, weights_dir: Path, style: bytes, contents: list[bytes]) 
     for number in range(len(contents)):
         command = [sys.executable, "-m", "worker.engine", folder / f"{number}.png", folder / "style.png"]
         more = ["-o", folder / f"out-{number}.png", "--preset", "fast", "--size", "192"]
-        subprocess.run([*command, *more], check=True, env=env, capture_output=True)
+        with_weights = ["--vgg19", trained.NAME, "--weights-dir", weights_dir]
+        subprocess.run([*command, *more, *with_weights], check=True, capture_output=True)
     return time.perf_counter() - started
 
 

@@ -21,15 +21,13 @@ from shared.params import resolve
 from shared.progress import RedisProgress
 from shared.settings import Settings
 from shared.storage import image_key, open_store
+from tests import trained
 from tests.benchmarks.registry import bench
 from tests.factories import add_image, add_job, picture
 from tests.running_redis import running_redis
 from tests.waiting import wait_until
 from worker.heartbeat import Heartbeat
 from worker.reporter import Reporter
-
-#: Kept between benchmarks, so that the patch weights are built once.
-_WEIGHTS = tempfile.TemporaryDirectory(prefix="atelier-weights-")
 
 
 @bench("api: python -c 'import api.app'", "s", 1.5)
@@ -70,11 +68,10 @@ def warm_worker_from_claim_to_first_step() -> float:
 @bench("worker: progress, previews and cancel checks, 256 px", "ratio", 0.02)
 def cost_of_reporting() -> float:
     """Paint 256 px with everything reported to a real Redis and database; the share of time spent on telling."""
-    from worker.engine import weights
     from worker.engine.steps import Style, Subject
     from worker.engine.stylize import stylize
 
-    network = weights.load("patch", Path(_WEIGHTS.name))
+    network = trained.network()
     params = resolve("classic", {"size": 256, "steps": 60})
     painted = stylize([Subject(picture(256, 192))], [Style(picture(256, 192, seed=1))], params, network)
     with tempfile.TemporaryDirectory(prefix="atelier-bench-") as home, running_redis(Path(home)) as redis_url:
@@ -91,11 +88,13 @@ def cost_of_reporting() -> float:
 @contextmanager
 def _worker() -> Iterator[tuple[Settings, float]]:
     """Start a worker with the real engine, Redis and a database; tell after how many seconds it is ready."""
-    from worker.engine import weights
-
-    weights.load("patch", Path(_WEIGHTS.name))
     with tempfile.TemporaryDirectory(prefix="atelier-bench-") as home, running_redis(Path(home)) as redis_url:
-        given = {"home": home, "redis_url": redis_url, "weights": "patch", "weights_dir": _WEIGHTS.name}
+        given = {
+            "home": home,
+            "redis_url": redis_url,
+            "weights": trained.NAME,
+            "weights_dir": str(trained.weights_dir()),
+        }
         env = os.environ | {f"ATELIER_{name.upper()}": value for name, value in given.items()}
         settings, log = Settings.load(**given), Path(home) / "worker.log"
         migrations.upgrade(settings.database_url)

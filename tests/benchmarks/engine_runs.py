@@ -15,18 +15,9 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from shared.params import StyleParams, resolve
-from shared.settings import Settings
-from worker.engine.network import Network
+from tests.trained import network
 from worker.engine.plan import Plan, Planner
 from worker.engine.steps import Chunk, Picture, Style, Subject
-
-
-@lru_cache(maxsize=1)
-def network() -> Network:
-    """Give the patch weights, from the cache or built."""
-    from worker.engine import weights
-
-    return weights.load("patch", Settings.load().weights_dir)
 
 
 @lru_cache(maxsize=8)

@@ -8,8 +8,13 @@ import tensorflow as tf
 
 
 def resized(picture: Any, size: tuple[int, int], *, antialias: bool) -> Any:
-    """Resize `[height, width, 3]` bilinearly into a batch of one.
+    """Resize `[height, width, 3]`, 0 to 1, into a batch of one.
 
-    With `antialias` a pixel averages all that falls into it; without, it samples four, as the recipe does.
+    With `antialias` by Lanczos's filter, three lobes wide, over all pixels: a triangle as wide blurs the strokes, and
+    leaves a painting at 384 px 0.02 to 0.06 away from its own style. Without, bilinearly between four pixels, as the
+    recipe does.
     """
-    return tf.image.resize(picture[tf.newaxis], size, method="bilinear", antialias=antialias)
+    if not antialias:
+        return tf.image.resize(picture[tf.newaxis], size, method="bilinear")
+    # the filter overshoots at edges
+    return tf.clip_by_value(tf.image.resize(picture[tf.newaxis], size, method="lanczos3", antialias=True), 0.0, 1.0)

@@ -1,0 +1,28 @@
+"""The pairs that presets are tuned on, each of another kind; the files, and whose they are, in `docs/pictures`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image
+
+FOLDER = Path(__file__).resolve().parents[2] / "docs" / "pictures"
+
+
+class Pair(NamedTuple):
+    """A photograph and a painting, by the names of their files, and what they are a case of."""
+
+    content: str
+    style: str
+    kind: str
+
+    @property
+    def name(self) -> str:
+        """The name of a picture made of both."""
+        return f"{Path(self.content).stem}-{Path(self.style).stem}"
+
+    def opened(self) -> tuple[Image.Image, Image.Image]:
+        """Open both files."""
+        content, style = (Image.open(FOLDER / file).convert("RGB") for file in (self.content, self.style))
+        return content, style
