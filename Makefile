@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo up test coverage lint chaos proofs bench lock clean
+.PHONY: demo up test coverage lint chaos proofs bench judge lock clean
 .DEFAULT_GOAL := demo
 
 ## Paint one picture through the whole system: make demo [CONTENT=photo.jpg STYLE=painting.jpg]
@@ -45,6 +45,10 @@ proofs: $(READY)
 ## Measure every speed that is promised
 bench: $(READY)
 	$(BIN)/python -m tests.benchmarks
+
+## Paint pairs of photograph and painting, and judge how like both the pictures are; make judge ARGS=--sizes at four sizes
+judge: $(READY)
+	$(BIN)/python -m tests.judge $(ARGS)
 
 ## Write the locks anew from pyproject.toml
 COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-emit-index-url \

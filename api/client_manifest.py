@@ -91,7 +91,9 @@ class Manifest(BaseModel):
     def _course(self) -> dict[str, Any]:
         """Collect what decides the bytes beside what was asked for."""
         chosen = {name: self.engine[name] for name in _CHOSEN if name in self.engine}
-        told = {"atelier": self.atelier, "weights": self.weights, "device": self.device, "group": self.group}
+        # why no better weights were had decides nothing
+        weights = {name: fact for name, fact in self.weights.items() if name != "reason"}
+        told = {"atelier": self.atelier, "weights": weights, "device": self.device, "group": self.group}
         return dict(_leaves(told | chosen))
 
 

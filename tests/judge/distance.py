@@ -2,7 +2,7 @@
 
 | distance | what it is |
 | --- | --- |
-| style | mean over block1_conv1 to block5_conv1 of ‖G − A‖² / ‖A‖²; G and A are Gram matrices divided by their positions |
+| style | mean over block1_conv1 to block5_conv1 of ‖G − A‖² / ‖A‖², Gram matrices divided by their positions |
 | content | ‖F − P‖² / ‖P‖² at block4_conv2 |
 
 0 is the painting's own style and the photograph's own content. Max pooling, float32, borders mirrored. A picture is

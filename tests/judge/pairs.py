@@ -26,3 +26,15 @@ class Pair(NamedTuple):
         """Open both files."""
         content, style = (Image.open(FOLDER / file).convert("RGB") for file in (self.content, self.style))
         return content, style
+
+
+#: The pair that programs of style transfer are compared on.
+FIRST = Pair("tubingen.jpg", "starry_night.jpg", "coarse strokes")
+PAIRS = (
+    FIRST,
+    Pair("hopper.jpg", "woman_with_a_hat.jpg", "a portrait"),
+    Pair("coffee.jpg", "poster.png", "a flat poster"),
+    Pair("chelsea.jpg", "dots.jpg", "fine strokes"),
+    Pair("rocket.jpg", "starry_night.jpg", "a night scene"),
+    Pair("tubingen.jpg", "pencil.jpg", "a drawing in grey"),
+)

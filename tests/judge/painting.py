@@ -1,0 +1,61 @@
+"""Paints a pair as a job would, and tells how long that took and what the judge says."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from shared.params import resolve
+from tests import trained
+from tests.judge.distance import Distances, Judge
+from tests.judge.pairs import Pair
+
+
+class Painted(NamedTuple):
+    """A picture, the time that it took in seconds, and its distances."""
+
+    picture: Image.Image
+    took_s: float
+    distances: Distances
+
+
+def painted(pair: Pair, preset: str, *, judged_px: int = 0, **changes: Any) -> Painted:
+    """Paint `pair` by `preset` with `changes`; judge the picture at its own size, or with its long side `judged_px`."""
+    from worker.engine.steps import Style, Subject
+    from worker.engine.stylize import stylize
+
+    content, style = pair.opened()
+    subjects, styles = [Subject(_array(content))], [Style(_array(style))]
+    started = time.perf_counter()
+    *_, last = stylize(subjects, styles, resolve(preset, changes), trained.network())
+    pixels = np.clip(last[0].image(), 0, 1)
+    took_s = time.perf_counter() - started
+    picture = Image.fromarray((pixels * 255).round().astype(np.uint8))
+    grown = judged_px / max(picture.size) if judged_px else 1
+    judge = Judge(content, style, (round(picture.width * grown), round(picture.height * grown)))
+    return Painted(picture, took_s, judge.distances(picture))
+
+
+def photograph(pair: Pair, size: int) -> Distances:
+    """Judge the photograph itself: what it leaves of its style distance is what was not painted."""
+    content, style = pair.opened()
+    grown = size / max(content.size)
+    return Judge(content, style, (int(content.width * grown), int(content.height * grown))).distances(content)
+
+
+def keep(picture: Image.Image, path: Path) -> None:
+    """Write a picture to be looked at."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(path)
+
+
+def _array(picture: Image.Image) -> np.ndarray:
+    return np.asarray(picture, np.float32) / 255
