@@ -51,6 +51,22 @@ def photograph(pair: Pair, size: int) -> Distances:
     return Judge(content, style, (int(content.width * grown), int(content.height * grown))).distances(content)
 
 
+def classic_off_the_published_loop(pair: Pair) -> tuple[float, float]:
+    """Tell the largest relative difference of a loss, over 15 steps at 512 px, and the largest of a pixel's value."""
+    from tests.unit.engine.plain_loop import PlainLoop
+    from worker.engine.steps import Style, Subject
+    from worker.engine.stylize import stylize
+
+    content, style = (_array(picture) for picture in pair.opened())
+    loop = PlainLoop(content, style, trained.network(), long_side=512)
+    params = resolve("classic")
+    expected = np.array([loop.step() for _ in range(params.steps)])
+    chunks = [chunk[0] for chunk in stylize([Subject(content)], [Style(style)], params, trained.network())]
+    losses = np.array([step[:3] for chunk in chunks for step in chunk.losses])
+    off = np.abs(losses - expected)[expected > 0] / expected[expected > 0]
+    return float(off.max()), float(np.abs(chunks[-1].image() - loop.image[0].numpy()).max())
+
+
 def keep(picture: Image.Image, path: Path) -> None:
     """Write a picture to be looked at."""
     path.parent.mkdir(parents=True, exist_ok=True)
