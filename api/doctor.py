@@ -29,6 +29,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from api import redis_server
 from api.client import Client
 from api.client_models import ClientError
+from shared import machines
 from shared.db import sqlite
 from shared.db.base import connect
 from shared.errors import AtelierError
@@ -64,8 +65,9 @@ def examine(settings: Settings, url: str) -> Iterator[Check]:
 
 
 def _python() -> Check:
-    version = sys.version_info[:2]
-    return Check("Python", (3, 11) <= version < (3, 14), platform.python_version(), "Use Python 3.11, 3.12 or 3.13.")
+    machine = machines.here()
+    against = machines.objection(machine)
+    return Check("Python", not against, f"{platform.python_version()}, {machine.name}", against)
 
 
 def _tensorflow(settings: Settings) -> Iterator[Check]:

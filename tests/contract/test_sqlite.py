@@ -18,7 +18,7 @@ import migrations
 from shared.db import sqlite
 from shared.db.base import Database, connect
 from shared.errors import DatabaseUnavailable, Misconfigured
-from tests.factories import add_image, add_job
+from tests.factories import add_job
 
 #: One of several processes with an old library: it adds to a number that it has read, over and over.
 _COUNT = """
