@@ -158,8 +158,10 @@ def test_up_ends_everything_on_ctrl_c_and_hands_the_running_job_back(tmp_path) -
     from shared.db import queries
     from shared.db.base import connect
 
-    with connect(f"sqlite:///{tmp_path}/atelier.db").reading() as session:
+    database = connect(f"sqlite:///{tmp_path}/atelier.db")
+    with database.reading() as session:
         assert queries.job(session, job.id).state == "queued"
+    database.engine.dispose()
 
 
 def test_the_real_engine_paints_through_the_whole_system(tmp_path) -> None:
