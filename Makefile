@@ -55,19 +55,21 @@ COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-ha
 	--python-version 3.11 --custom-compile-command "make lock" --output-file
 lock: $(READY)
 	$(COMPILE) requirements/dev.txt --extra cpu --group dev
-	$(COMPILE) requirements/cpu.txt --extra cpu --constraint requirements/dev.txt
-	$(COMPILE) requirements/gpu.txt --extra gpu --constraint requirements/dev.txt
-	$(COMPILE) requirements/api.txt --constraint requirements/dev.txt
+	$(COMPILE) requirements/cpu.txt --extra cpu --group build --constraint requirements/dev.txt
+	$(COMPILE) requirements/gpu.txt --extra gpu --group build --constraint requirements/dev.txt
+	$(COMPILE) requirements/api.txt --group build --constraint requirements/dev.txt
 
 clean:
 	rm -rf $(VENV) demo build *.egg-info
 
 $(READY): pyproject.toml requirements/dev.txt requirements/uv.txt
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
-		{ echo "Atelier needs Python 3.11 to 3.13: say make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON): say make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@$(PYTHON) -I shared/machines.py
 	@echo "Setting up $(VENV); this happens once …"
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
-	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes \
+		-r requirements/uv.txt
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --only-binary :all: \
+		--require-hashes -r requirements/dev.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@

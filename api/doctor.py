@@ -29,6 +29,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from api import redis_server
 from api.client import Client
 from api.client_models import ClientError
+from shared import machines
 from shared.db import sqlite
 from shared.db.base import connect
 from shared.errors import AtelierError
@@ -65,8 +66,9 @@ def examine(settings: Settings, url: str) -> Iterator[Check]:
 
 
 def _python() -> Check:
-    version = sys.version_info[:2]
-    return Check("Python", (3, 11) <= version < (3, 14), platform.python_version(), "Use Python 3.11, 3.12 or 3.13.")
+    machine = machines.here()
+    against = machines.objection(machine)
+    return Check("Python", not against, f"{platform.python_version()}, {machine.name}", against)
 
 
 def _tensorflow(settings: Settings) -> Iterator[Check]:
@@ -130,26 +132,43 @@ def _redis(settings: Settings) -> Check:
             said = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True, timeout=10)  # noqa: S603
         except (AtelierError, OSError, subprocess.SubprocessError) as error:
             return Check("Redis", False, "no server to start", str(error))
-        version = next((word[2:] for word in said.stdout.split() if word.startswith("v=")), "unknown version")
-        return Check("Redis", True, f"{version}, {binary}")
+        return Check("Redis", True, f"{_said_version(said.stdout)}, {binary}")
     try:
         client = connect_redis(settings.redis_url)
-        version = str(client.info("server")["redis_version"])
+        server = client.info("server")
         client.close()
     except (RedisError, ValueError) as error:
         return Check("Redis", False, f"no answer: {error}", "Start that server, or correct ATELIER_REDIS_URL.")
+    # Valkey calls itself Redis 7.2.4 to clients that know no other name
+    version = f"Valkey {server['valkey_version']}" if "valkey_version" in server else f"Redis {server['redis_version']}"
     return Check("Redis", True, f"{version}, {settings.redis_url.rpartition('@')[2]}")
+
+
+def _said_version(line: str) -> str:
+    """Read "Valkey server v=9.1.2 sha=…" or "Redis server v=7.0.15 sha=…"."""
+    words = line.split()
+    version = next((word[2:] for word in words if word.startswith("v=")), "of unknown version")
+    return " ".join([*words[:1], version])
 
 
 def _database(settings: Settings) -> Check:
     try:
         url = make_url(settings.database_url)
         if url.get_backend_name() == "sqlite":
-            return Check("database", True, f"SQLite {sqlite.driver().sqlite_version}, {url.database}")
+            return _sqlite(str(url.database))
         connect(settings.database_url).check()
     except (AtelierError, SQLAlchemyError, ImportError, ValueError) as error:
         return Check("database", False, str(error), "Start that server, or correct ATELIER_DATABASE_URL.")
     return Check("database", True, url.render_as_string(hide_password=True))
+
+
+def _sqlite(path: str) -> Check:
+    library = sqlite.driver()
+    found = f"SQLite {library.sqlite_version}, {path}"
+    if sqlite.keeps_wal(library.sqlite_version_info):
+        return Check("database", True, found)
+    slower = f"{found}, with a rollback journal: slower, since this version's write-ahead log can corrupt a database"
+    return Check("database", None, slower, sqlite.MEND)
 
 
 def _home(home: Path) -> Check:

