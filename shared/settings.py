@@ -54,7 +54,7 @@ class Settings(BaseSettings):
     )
     weights_mirror: str = Field(
         "",
-        pattern=r"^((https?|file)://.+)?$",
+        pattern=r"^((https?|file)://[^@]+)?$",  # no password, since errors repeat it
         description="Address of a folder with files of weights, asked before their publishers; by default none.",
     )
     engine: Literal["vgg19", "null"] = Field("vgg19", description="What paints; `null` draws nothing, for trials.")

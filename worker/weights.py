@@ -6,9 +6,9 @@ Nothing here loads TensorFlow.
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -63,21 +63,27 @@ def imported(settings: Settings, file: str) -> dict[str, Any]:
     return {"name": known.name, "path": str(settings.weights_dir / known.file)}
 
 
-_COMMANDS: dict[str, Callable[..., Any]] = {"list": shown, "fetch": fetched, "import": imported}
-
-
 def main(arguments: list[str]) -> int:
-    """Do what `arguments` say; 1 if it cannot be done, 2 if they say nothing that there is."""
-    command, *rest = arguments or [""]
-    if command not in _COMMANDS:
-        sys.stderr.write("usage: python -m worker weights list | fetch [NAME] | import FILE\n")
-        return 2
+    """Do what `arguments` say; 1 if it cannot be done. Raises `SystemExit` with 2 for a mistake in the command."""
+    parser = argparse.ArgumentParser(prog="python -m worker weights")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("list")
+    commands.add_parser("fetch").add_argument("name", nargs="?", default="")
+    commands.add_parser("import").add_argument("file")
+    chosen, code = parser.parse_args(arguments), 0
+    answer: Any
     try:
-        answer, code = _COMMANDS[command](Settings.load(), *rest), 0
+        answer = _done(chosen, Settings.load())
     except WeightsUnavailable as error:
         answer, code = {"error": str(error)}, 1
     sys.stdout.write(json.dumps(answer) + "\n")
     return code
+
+
+def _done(chosen: argparse.Namespace, settings: Settings) -> Any:
+    if chosen.command == "fetch":
+        return fetched(settings, chosen.name)
+    return imported(settings, chosen.file) if chosen.command == "import" else shown(settings)
 
 
 def _text(path: Path | None) -> str | None:

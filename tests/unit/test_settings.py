@@ -26,3 +26,10 @@ def test_every_problem_is_listed_at_once(monkeypatch) -> None:
 def test_every_setting_says_what_it_does() -> None:
     for name, field in Settings.model_fields.items():
         assert (field.description or "").endswith("."), name
+
+
+@pytest.mark.parametrize("address", ["ftp://files.example/x", "files.example/x", "https://ann:secret@files.example/x"])
+def test_a_mirror_of_weights_is_a_plain_web_address_or_a_folder(address) -> None:
+    with pytest.raises(Misconfigured, match="ATELIER_WEIGHTS_MIRROR"):
+        Settings.load(weights_mirror=address)
+    assert Settings.load(weights_mirror="file:///srv/weights").weights_mirror == "file:///srv/weights"

@@ -109,8 +109,15 @@ def test_a_damaged_file_is_not_listed(call, folder) -> None:
     assert call("list")[1][0]["path"] is None
 
 
-@pytest.mark.parametrize("arguments", [["weights"], ["weights", "burn"], ["sleep"], []])
-def test_an_unknown_command_is_a_mistake_in_the_command(arguments, capsys) -> None:
+@pytest.mark.parametrize("arguments", [[], ["burn"], ["import"], ["fetch", "imagenet", "patch"]])
+def test_a_mistake_in_the_command_is_told_with_its_usage(arguments, capsys) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["weights", *arguments])
+    assert "usage: python -m worker weights" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["sleep"], []])
+def test_an_unknown_kind_of_worker_is_a_mistake_in_the_command(arguments, capsys) -> None:
     assert main(arguments) == 2
     assert "usage: python -m worker" in capsys.readouterr().err
 
