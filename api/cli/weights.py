@@ -24,6 +24,7 @@ _AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.group()
 def weights() -> None:
     """Look after the weights of VGG19."""
+    Settings.load()  # a setting that cannot be used is told in our words, before anything starts
 
 
 @weights.command("list")
@@ -72,7 +73,6 @@ def _tell(found: dict[str, Any], *, as_json: bool) -> None:
 
 def _asked(*arguments: str) -> Any:
     """Ask the worker's module; raise `WeightsUnreachable` with what it says if it cannot be done."""
-    Settings.load()  # a setting that cannot be used is told in our words, before anything starts
     command = [sys.executable, "-P", "-m", "worker", "weights", *arguments]
     answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603 - our own module
     if not answer.stdout.strip():

@@ -1,4 +1,4 @@
-"""`python -m worker weights` and `atelier weights`: from servers and files of ours."""
+"""`python -m worker weights`: from servers and files of ours."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
-from api.cli import main as atelier
 from tests.scripted_server import Answer, closed_url, serving
 from worker.__main__ import main
 from worker.engine import weights
@@ -120,20 +118,3 @@ def test_a_mistake_in_the_command_is_told_with_its_usage(arguments, capsys) -> N
 def test_an_unknown_kind_of_worker_is_a_mistake_in_the_command(arguments, capsys) -> None:
     assert main(arguments) == 2
     assert "usage: python -m worker" in capsys.readouterr().err
-
-
-def test_atelier_lists_what_is_here_and_how_the_rest_is_had() -> None:
-    result = CliRunner().invoke(atelier, ["weights", "list"])
-
-    assert result.exit_code == 0
-    assert [line.split()[0] for line in result.output.splitlines()] == ["NAME", *PUBLISHED, "patch"]
-    assert result.output.count("not here: `atelier weights fetch` brings them") == 2
-
-
-def test_atelier_refuses_a_file_that_is_not_published_with_exit_code_4(tmp_path) -> None:
-    (tmp_path / "mine.h5").write_bytes(b"mine")
-
-    result = CliRunner().invoke(atelier, ["weights", "import", str(tmp_path / "mine.h5")])
-
-    assert result.exit_code == 4
-    assert "ATELIER_WEIGHTS" in result.output
