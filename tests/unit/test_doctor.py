@@ -124,7 +124,7 @@ def test_weights_are_here_or_come_later_or_never(home, probe, wanted, cached, ok
 def test_auto_says_why_it_may_paint_with_no_better_weights(home, probe) -> None:
     probe["cached"] = {"imagenet-8bit": "x"}
     assert (
-        "`imagenet` only if its publisher answers"
+        "`imagenet` only if its publisher or the mirror has it"
         in checks(home.model_copy(update={"weights": "auto"}))["weights"].found
     )
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from worker.engine.plan import Planner
 
 #: Where weights are kept between runs, beside the services' own.
-_WEIGHTS_DIR = Path.home() / ".atelier" / "weights"
+_WEIGHTS_DIR = Path(os.path.expanduser("~/.atelier/weights"))  # noqa: PTH111 - which never raises
 _MOST_PX = 500_000_000
 _FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -63,7 +63,6 @@ _console = Console(stderr=True)
 @click.option(
     "--vgg19", default="auto", show_default=True, help=f"{', '.join(WEIGHTS_NAMES)} or the path of a file of weights."
 )
-@click.option("--weights-mirror", default="", metavar="URL", help="Folder with the files of weights, asked first.")
 @click.option("--weights-dir", type=click.Path(file_okay=False, path_type=Path), default=_WEIGHTS_DIR)
 @click.option("--memory-limit", type=float, default=0.0, metavar="GB", help="Most memory to take; 0 is what is free.")
 @click.option("--manifest", type=click.Path(dir_okay=False, path_type=Path), help="File for params, losses, timings.")
@@ -139,7 +138,7 @@ def _opened(options: dict[str, Any]) -> tuple[Network, Planner]:
 
     limit_bytes = int(options["memory_limit"] * 1e9)
     device.prepare(limit_bytes)
-    network = weights.load(options["vgg19"], weights.Shelf(options["weights_dir"], options["weights_mirror"]))
+    network = weights.load(options["vgg19"], weights.Shelf(options["weights_dir"]))
     return network, Planner(options["weights_dir"] / "profile.json", limit_bytes=limit_bytes)
 
 

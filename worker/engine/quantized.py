@@ -49,9 +49,14 @@ class _Tensor(NamedTuple):
     hooks: Any
 
 
+def _tensor(*told: Any) -> _Tensor:
+    """Stand in for the class, which a pickle that is given it could change."""
+    return _Tensor(*told)
+
+
 _ALLOWED: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): OrderedDict,
-    ("torch._utils", "_rebuild_tensor_v2"): _Tensor,
+    ("torch._utils", "_rebuild_tensor_v2"): _tensor,
     **{("torch", name): name for name in _TYPES},
 }
 
@@ -69,7 +74,7 @@ class _Unpickler(pickle.Unpickler):
         """Give the storage that a tensor views."""
         kind, type_name, key, _device, _count, _view = pid
         if kind != "storage" or not isinstance(key, str):
-            raise pickle.UnpicklingError(f"it refers to a {kind}")
+            raise pickle.UnpicklingError("it refers to other things than storages")
         return _Storage(key, _TYPES[type_name])
 
 
@@ -93,8 +98,11 @@ def kernels(path: Path) -> dict[str, Kernel]:
 
 def _member(path: Path) -> BytesIO:
     """Unpack the file of the kernels, and no more of it than it should be long."""
-    with zipfile.ZipFile(path) as archive, archive.open(_MEMBER) as member:
-        data = member.read(_MOST_BYTES + 1)
+    with zipfile.ZipFile(path) as archive:
+        if archive.getinfo(_MEMBER).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ValueError("it is packed in a way that wheels are not")  # and whose unpacking has no bound
+        with archive.open(_MEMBER) as member:
+            data = member.read(_MOST_BYTES + 1)
     if len(data) > _MOST_BYTES:
         raise ValueError(f"{_MEMBER} is too long")
     return BytesIO(data)
@@ -131,4 +139,6 @@ def _viewed(view: _Tensor, values: NDArray[Any]) -> NDArray[Any]:
 def _kernel(tensors: dict[str, NDArray[Any]], layer: str) -> Kernel:
     """Look the values of a kernel up in its table, and turn `[out, in, 3, 3]` into TensorFlow's `[3, 3, in, out]`."""
     table, indices = tensors[f"{layer}_W_table"], tensors[f"{layer}_W_q"]
+    if table.shape != (256,) or indices.dtype != np.uint8:
+        raise ValueError(f"{layer} has no table of 256 values")
     return Kernel(table[indices].transpose(2, 3, 1, 0), tensors[f"{layer}_b"])

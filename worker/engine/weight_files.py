@@ -28,6 +28,10 @@ from shared.params import WEIGHTS_NAMES
 from shared.vgg19 import LAYERS, kernel_shapes
 from worker.engine.network import Kernel, Network
 
+#: More groups within each other, and more members of all of them, than any layout of Keras has.
+_MOST_DEPTH, _MOST_ITEMS = 8, 10_000
+#: How many times as large as an array the pieces may be in which it is packed.
+_MOST_CHUNK = 4
 #: A hash in hexadecimal, four bytes a letter; all else in our cache is float32.
 _MOST_ITEM_BYTES = 4 * 64
 
@@ -41,14 +45,37 @@ def read_hdf5(path: Path, name: str) -> Network:
     groups: dict[str, dict[int, NDArray[Any]]] = {}
     try:
         with h5py.File(path, "r") as file:
-            file.visititems(lambda where, item: _collect(groups, where, item))
+            for where, item in _data_sets(file):
+                _collect(groups, where, item)
     except WeightsUnavailable as error:
         raise WeightsUnavailable(f"{path} cannot be used: {error}") from None
     except Exception as error:  # HDF5 answers damage with errors of many kinds; whatever it is, the file is refused
         raise WeightsUnavailable(f"{path} is damaged or not an HDF5 file: {error}") from None
-    return Network.of(
-        name, {layer: Kernel(parts[4], parts[1]) for layer, parts in groups.items() if {4, 1} <= {*parts}}
-    )
+    kernels = {layer: Kernel(parts[4], parts[1]) for layer, parts in groups.items() if {4, 1} <= {*parts}}
+    try:
+        return Network.of(name, kernels)
+    except WeightsUnavailable as error:
+        raise WeightsUnavailable(f"{path} cannot be used: {error}") from None
+
+
+def _data_sets(file: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the data sets of a file with their paths, through no link and no deeper than any layout of Keras."""
+    import h5py
+
+    waiting, seen = [("", file)], 0
+    while waiting:
+        where, group = waiting.pop()
+        for name in group:
+            seen += 1
+            if seen > _MOST_ITEMS:
+                raise WeightsUnavailable(f"It has more than {_MOST_ITEMS} members; it is not VGG19's.")
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                continue
+            item, path = group[name], f"{where}/{name}"
+            if isinstance(item, h5py.Dataset):
+                yield path, item
+            elif isinstance(item, h5py.Group) and path.count("/") < _MOST_DEPTH:
+                waiting.append((path, item))
 
 
 def _collect(groups: dict[str, dict[int, NDArray[Any]]], where: str, item: Any) -> None:
@@ -63,6 +90,8 @@ def _collect(groups: dict[str, dict[int, NDArray[Any]]], where: str, item: Any) 
     _ensure_kernel(layer, shape, item.dtype)
     if item.external or item.is_virtual:
         raise WeightsUnavailable(f"The weights of {layer} lie in another file.")
+    if item.chunks and np.prod(item.chunks, dtype=float) > _MOST_CHUNK * item.size:
+        raise WeightsUnavailable(f"The weights of {layer} come in pieces larger than they are.")
     groups.setdefault(layer, {})[len(shape)] = np.asarray(item)
 
 

@@ -14,8 +14,12 @@ Invariant: what is returned was checked: a published file by its hash, any other
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import shutil
+import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -35,8 +39,10 @@ _WITHIN_S = 1800.0
 _AUTO_WITHIN_S = 90.0
 #: More than any file of weights is long.
 _MOST_BYTES = 2**27
+#: Age from which a part of a file belongs to no fetch that still goes on, in seconds.
+_PART_AGE_S = 2 * _WITHIN_S
 #: Where Keras itself keeps its file.
-_KERAS_CACHE = Path("~/.keras/models")
+_KERAS_CACHE = Path(os.path.expanduser("~/.keras/models"))  # noqa: PTH111 - which never raises
 
 
 class Published(NamedTuple):
@@ -102,17 +108,21 @@ def load(name: str, shelf: Shelf) -> Network:
         return _patch(shelf)
     if name in PUBLISHED:
         return _published(PUBLISHED[name], shelf)
-    return weight_files.read_hdf5(Path(name).expanduser(), "file")
+    return weight_files.read_hdf5(Path(os.path.expanduser(name)), "file")  # noqa: PTH111 - which never raises
 
 
 def cached(known: Published, cache_dir: Path) -> Path | None:
     """Find an undamaged file of published weights on this machine."""
-    for folder in (cache_dir, _KERAS_CACHE.expanduser()):
+    for folder in (cache_dir, _KERAS_CACHE):
         path = folder / known.file
-        if path.is_file():
+        try:
+            if not path.is_file():
+                continue
             if known.digest.fits(path):
                 return path
             _log.warning("weights_damaged: %s has not the published hash and is not used", path)
+        except OSError as error:
+            _log.warning("weights_unreadable: %s is not used: %s", path, error)
     return None
 
 
@@ -125,6 +135,7 @@ def obtain(known: Published, shelf: Shelf, *, within_s: float = _WITHIN_S) -> Pa
     found = cached(known, shelf.cache_dir)
     if found:
         return found
+    _ensure_room(shelf.cache_dir, known)
     path, reasons = shelf.cache_dir / known.file, []
     if shelf.mirror:
         url = f"{shelf.mirror.rstrip('/')}/{known.file}"
@@ -144,6 +155,7 @@ def keep(file: Path, cache_dir: Path) -> Published:
         raise WeightsUnavailable(f"There is no file {file}.")
     for known in PUBLISHED.values():
         if known.digest.fits(file):
+            _ensure_room(cache_dir, known)
             with weight_files.replacing(cache_dir / known.file) as copy, file.open("rb") as original:
                 shutil.copyfileobj(original, copy)
             return known
@@ -153,9 +165,29 @@ def keep(file: Path, cache_dir: Path) -> Published:
     )
 
 
+def _ensure_room(cache_dir: Path, known: Published) -> None:
+    """Raise `WeightsUnavailable`, with the mend, unless the cache can take the file; remove parts of earlier ones."""
+    try:
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        for part in cache_dir.glob(f".{known.file}.*"):
+            if time.time() - part.stat().st_mtime > _PART_AGE_S:
+                part.unlink(missing_ok=True)
+        tempfile.TemporaryFile(dir=cache_dir).close()
+        if shutil.disk_usage(cache_dir).free < known.size_bytes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError as error:
+        raise WeightsUnavailable(
+            f"The cache of weights, {cache_dir}, cannot be written to: {error.strerror or error}. "
+            "Mend that, or set ATELIER_WEIGHTS_DIR to another folder."
+        ) from None
+
+
 def patch_file(cache_dir: Path) -> Path | None:
     """Find the newest file of `patch` weights in the cache."""
-    return max(cache_dir.glob("patch-*.npz"), default=None)
+    try:
+        return max(cache_dir.glob("patch-*.npz"), default=None)
+    except OSError:
+        return None
 
 
 def _published(known: Published, shelf: Shelf, *, within_s: float = _WITHIN_S) -> Network:
@@ -182,7 +214,6 @@ def _candidates(shelf: Shelf, reasons: list[str]) -> Iterator[Network]:
             yield _published(known, shelf, within_s=_AUTO_WITHIN_S)
         except WeightsUnavailable as error:
             reasons.append(f"No `{known.name}`: {error}")
-    reasons.append("`atelier weights fetch` gets trained ones.")
     yield _patch(shelf)
 
 
@@ -197,5 +228,10 @@ def _patch(shelf: Shelf) -> Network:
             _log.warning("weights_damaged: %s; learning them again", error)
     _log.info("weights_learning: patch weights are learned once, in about half a minute")
     network = patch.build()
-    weight_files.write_npz(path, network)
+    try:
+        weight_files.write_npz(path, network)
+    except OSError as error:
+        _log.warning(
+            "weights_not_kept: %s cannot be written, and they are learned again at the next start: %s", path, error
+        )
     return network

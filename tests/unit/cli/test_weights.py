@@ -64,10 +64,16 @@ def test_it_lists_what_is_here_and_how_the_rest_is_had() -> None:
     assert [entry["name"] for entry in json.loads(call("list", "--json").stdout)] == [*WEIGHTS_NAMES[1:]]
 
 
-def test_a_file_that_nobody_published_is_refused_with_exit_code_4(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["patch", "auto", "nonsense"])
+def test_weights_that_nobody_publishes_are_a_mistake_in_the_command(name: str) -> None:
+    result = call("fetch", name)
+    assert (result.exit_code, "Fetching" in result.stderr) == (2, False)
+
+
+def test_a_file_that_nobody_published_is_refused_with_the_mend(tmp_path: Path) -> None:
     (tmp_path / "mine.h5").write_bytes(b"mine")
     result = call("import", str(tmp_path / "mine.h5"))
-    assert result.exit_code == 4
+    assert result.exit_code == 1
     assert "ATELIER_WEIGHTS" in result.stderr
 
 

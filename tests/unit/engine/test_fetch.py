@@ -1,3 +1,4 @@
+import contextlib
 import hashlib
 import socket
 import threading
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from shared.errors import WeightsUnavailable
-from worker.engine.fetch import Digest, fetch
+from worker.engine.fetch import Digest, fetch, printable
 
 BODY = b"kernels" * 100_000
 MD5 = Digest("md5", hashlib.md5(BODY).hexdigest())
@@ -20,6 +21,12 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path == "/missing":
             self.send_error(404)
+            return
+        if self.path == "/dribble":  # a head without end, each line of which comes in time
+            with contextlib.suppress(OSError):
+                for _ in range(200):
+                    self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                    threading.Event().wait(0.02)
             return
         self.send_response(200)
         self.send_header("Content-Length", str(len(BODY)))
@@ -88,7 +95,7 @@ def test_sha256_is_checked_as_well(server: str, tmp_path: Path) -> None:
 
 
 def test_a_file_longer_than_expected_is_given_up_while_it_comes(server: str, tmp_path: Path) -> None:
-    with pytest.raises(WeightsUnavailable, match="more than 1000 bytes"):
+    with pytest.raises(WeightsUnavailable, match="longer than 1000 bytes"):
         fetch(f"{server}/whole", tmp_path / "weights.h5", MD5, most_bytes=1000, within_s=60.0)
 
     assert list(tmp_path.iterdir()) == []
@@ -96,7 +103,19 @@ def test_a_file_longer_than_expected_is_given_up_while_it_comes(server: str, tmp
 
 def test_a_server_that_dribbles_is_given_up_when_its_time_is_over(server: str, tmp_path: Path) -> None:
     with pytest.raises(WeightsUnavailable, match="did not arrive within 0 s"):
-        fetch(f"{server}/whole", tmp_path / "weights.h5", MD5, most_bytes=len(BODY), within_s=0.0)
+        fetch(f"{server}/dribble", tmp_path / "weights.h5", MD5, most_bytes=len(BODY), within_s=0.3)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_breaks_off_is_told_by_its_length(server: str, tmp_path: Path) -> None:
+    with pytest.raises(WeightsUnavailable, match=f"broke off after 1000 of {len(BODY)} bytes"):
+        fetch(f"{server}/half", tmp_path / "weights.h5", MD5, **BOUNDS)
+
+
+def test_a_strangers_words_cannot_move_a_terminals_cursor() -> None:
+    assert printable("404 \x1b]0;gotcha\x07 not\r\n found.") == "404 ]0;gotcha not found"
+    assert len(printable("a" * 10_000)) < 400
 
 
 def test_a_folder_is_a_mirror_too(tmp_path: Path) -> None:

@@ -77,6 +77,13 @@ HDF5: dict[str, Callable[[Path], None]] = {
         lambda file, _: file.create_dataset(FIRST, (2**20,) * 4, "f4", chunks=(1, 1, 1, 64))
     ),
     "a bias larger than any memory": _instead(lambda file, _: file.create_dataset(FIRST, (2**50,), "f4", chunks=(64,))),
+    "a kernel in pieces larger than memory": _instead(
+        lambda file, _: file.create_dataset(
+            FIRST, SHAPE, "f4", maxshape=(None,) * 4, chunks=(3, 3, 2**12, 2**12), compression="gzip"
+        )
+    ),
+    "groups without end": _instead(lambda file, _: [file.create_group(f"more/{number}") for number in range(10_001)]),
+    "a group within itself": _instead(lambda file, _: file.__setitem__("block1_conv1/again", file["block1_conv1"])),
     "a kernel of whole numbers": _instead(lambda file, _: file.create_dataset(FIRST, SHAPE, "i4")),
     "a kernel of texts": _instead(lambda file, _: file.create_dataset(FIRST, SHAPE, h5py.string_dtype())),
     "a kernel of records": _instead(lambda file, _: file.create_dataset(FIRST, SHAPE, [("a", "f4"), ("b", "f4")])),

@@ -111,6 +111,11 @@ HOSTILE: dict[str, Callable[[bytes, dict[str, Any], Path], bytes]] = {
     "a layer missing": _layout(lambda t: {key: t[key] for key in t if not key.startswith("block5_conv4")}),
     "a table missing": _layout(lambda t: {key: t[key] for key in t if key != "block2_conv1_W_table"}),
     "a table too short": _layout(lambda t: t | {"block1_conv1_W_table": t["block1_conv1_W_table"][:10].copy()}),
+    "a table of tables": _layout(lambda t: t | {"block1_conv1_W_table": np.zeros((256, 9), np.float32)}),
+    "indices that are no bytes": _layout(lambda t: t | {"block1_conv1_W_q": t["block1_conv1_W_table"]}),
+    "a pickle that changes what it is given": _first_pickle(
+        b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n}X\x06\x00\x00\x00strideK\x01sb."
+    ),
     "a kernel of another shape": _layout(lambda t: t | {"block3_conv1_W_q": t["block3_conv2_W_q"]}),
     "layers swapped": _layout(lambda t: t | {"block1_conv1_W_q": t["block1_conv2_W_q"]}),
     "a table of no numbers": _layout(lambda t: t | {"block1_conv1_W_table": np.full(256, np.nan, np.float32)}),
@@ -156,8 +161,13 @@ def _bomb(path: Path, _data: bytes) -> None:
             member.write(b"\0" * 2**20)
 
 
+def _packed_by_lzma(path: Path, data: bytes) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr(MEMBER, data[:1000])
+
+
 @pytest.mark.parametrize(
-    "spoil", [_other_member, _cut, _flipped, _bomb, lambda path, _: path.write_bytes(b"not a zip")]
+    "spoil", [_other_member, _cut, _flipped, _bomb, _packed_by_lzma, lambda path, _: path.write_bytes(b"not a zip")]
 )
 def test_a_damaged_wheel_is_refused(spoil, data, tmp_path) -> None:
     spoil(tmp_path / "w.whl", data)

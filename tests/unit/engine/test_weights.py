@@ -1,5 +1,6 @@
 import hashlib
 import logging
+import os
 import re
 import shutil
 from pathlib import Path
@@ -133,7 +134,7 @@ def test_auto_falls_back_to_patch_at_last_and_says_why_nothing_better_is_there(
 
     assert loaded.name == "patch"
     assert "weights_fallback" in caplog.text
-    assert re.search("No `imagenet`: .*No `imagenet-8bit`: pip .*`atelier weights fetch`", loaded.reason)
+    assert re.search(r"No `imagenet`: .*\. No `imagenet-8bit`: pip did not .*\.$", loaded.reason)
 
 
 @pytest.mark.parametrize("name", list(PUBLISHED))
@@ -151,7 +152,7 @@ def test_a_mirror_is_asked_first(
 def test_a_mirror_with_other_bytes_is_named_beside_the_publisher_that_is_away(tmp_path: Path) -> None:
     (tmp_path / PUBLISHED["imagenet"].file).write_bytes(b"other")
 
-    with pytest.raises(WeightsUnavailable, match=r"sent a file with MD5 .* cannot be fetched"):
+    with pytest.raises(WeightsUnavailable, match=r"cannot be fetched: the file has MD5 .* cannot be fetched"):
         weights.load("imagenet", Shelf(tmp_path / "cache", tmp_path.as_uri()))
 
 
@@ -209,6 +210,45 @@ def test_numbers_that_are_not_finite_are_unavailable(network: Network) -> None:
 
     with pytest.raises(WeightsUnavailable, match="finite"):
         Network.of("file", kernels)
+
+
+@pytest.mark.parametrize("name", [*PUBLISHED, "auto"])
+def test_a_cache_that_is_no_folder_is_told_with_its_mend(name: str, tmp_path: Path, quick_patch: list[int]) -> None:
+    (tmp_path / "file").touch()
+    cache = Shelf(tmp_path / "file")
+
+    if name == "auto":  # which paints all the same
+        loaded = weights.load("auto", cache)
+        assert (loaded.name, len(quick_patch)) == ("patch", 1)
+        assert "set ATELIER_WEIGHTS_DIR" in loaded.reason
+        return
+    with pytest.raises(WeightsUnavailable, match=r"cannot be written to: .*set ATELIER_WEIGHTS_DIR"):
+        weights.load(name, cache)
+
+
+def test_a_full_disk_is_found_before_anything_is_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: shutil._ntuple_diskusage(2**30, 2**30, 0))
+
+    with pytest.raises(WeightsUnavailable, match="No space left on device"):
+        weights.load("imagenet", Shelf(tmp_path, "file:///none"))
+
+
+def test_parts_of_fetches_that_broke_off_long_ago_are_removed(tmp_path: Path) -> None:
+    file = PUBLISHED["imagenet"].file
+    old, young = (tmp_path / f".{file}.{name}" for name in ("old", "young"))
+    for part in (old, young):
+        part.touch()
+    os.utime(old, (0, 0))
+
+    with pytest.raises(WeightsUnavailable):
+        weights.load("imagenet", Shelf(tmp_path))
+
+    assert list(tmp_path.glob(".*")) == [young]
+
+
+def test_a_path_into_nobodys_home_is_a_path_like_any_other(tmp_path: Path) -> None:
+    with pytest.raises(WeightsUnavailable, match="There is no weights file ~nobodyhere/x"):
+        weights.load("~nobodyhere/x.h5", Shelf(tmp_path))
 
 
 def test_patch_weights_are_learned_once_and_again_if_their_cache_is_damaged(

@@ -68,7 +68,7 @@ def test_it_fetches_the_next_best_and_tells_why(call, folder, monkeypatch) -> No
 
 @pytest.mark.parametrize(
     ("answer", "said"),
-    [(Answer(body=b"other"), "MD5"), (Answer(404), "404"), (Answer(body=BODY[:1000], cut=True), "MD5")],
+    [(Answer(body=b"other"), "MD5"), (Answer(404), "404"), (Answer(body=BODY[:1000], cut=True), "broke off")],
 )
 def test_what_is_not_the_published_file_is_refused_with_the_reason(call, folder, monkeypatch, answer, said) -> None:
     with serving(answer) as server:
