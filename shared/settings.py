@@ -25,16 +25,6 @@ def _in_home(pattern: str) -> Any:
     return lambda values: pattern.format(home=values["home"])
 
 
-def plain_address(text: str) -> str:
-    """Return the address of a folder on the web or on this machine; raise `ValueError` if it is none.
-
-    It may hold no name and no password, since logs and errors repeat it.
-    """
-    if text and (not text.startswith(("http://", "https://", "file:///")) or "@" in text):
-        raise ValueError("must be an address that begins with https://, http:// or file:///, without name and password")
-    return text
-
-
 def _problem(error: Any) -> str:
     """Say what is wrong with a setting, and what it is unless that may be a secret."""
     name = str(error["loc"][0])
@@ -135,7 +125,12 @@ class Settings(BaseSettings):
     @field_validator("weights_mirror")
     @classmethod
     def _is_plain(cls, address: str) -> str:
-        return plain_address(address)
+        # without a password, since logs and errors repeat it
+        if address and (not address.startswith(("http://", "https://", "file:///")) or "@" in address):
+            raise ValueError(
+                "must be an address that begins with https://, http:// or file:///, without name and password"
+            )
+        return address
 
     @field_validator("webhook_networks")
     @classmethod

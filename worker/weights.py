@@ -42,17 +42,14 @@ def fetched(settings: Settings, name: str = "") -> dict[str, Any]:
     """Bring the weights called `name`, by default the best that can be had, and tell where they lie."""
     if name and name not in PUBLISHED:
         raise WeightsUnavailable(f"There is nothing to fetch for {name}; there are {' and '.join(PUBLISHED)}.")
-    shelf, reasons = Shelf(settings.weights_dir, settings.weights_mirror), []
-    for known in [PUBLISHED[name]] if name else PUBLISHED.values():
-        try:
-            path = weights.obtain(known, shelf)
-        except WeightsUnavailable as error:
-            reasons.append(f"No `{known.name}`: {error}")
-        else:
-            return {"name": known.name, "path": str(path), "reason": " ".join(reasons)}
+    shelf = Shelf(settings.weights_dir, settings.weights_mirror)
+    among = [PUBLISHED[name]] if name else list(PUBLISHED.values())
+    found, reason = weights.first_of(lambda known: (known.name, weights.obtain(known, shelf)), among)
+    if found:
+        return {"name": found[0], "path": str(found[1]), "reason": reason}
     files = " or ".join(known.file for known in PUBLISHED.values())
     raise WeightsUnavailable(
-        f"{' '.join(reasons)} Come back with a connection, or bring {files} from another machine and "
+        f"{reason} Come back with a connection, or bring {files} from another machine and "
         "run `atelier weights import FILE`."
     )
 

@@ -79,9 +79,9 @@ def _data_sets(file: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _collect(groups: dict[str, dict[int, NDArray[Any]]], where: str, item: Any) -> None:
-    """Keep `item` under its layer and its number of dimensions if it is an array of a layer."""
-    shape = getattr(item, "shape", None)
-    if shape is None:
+    """Keep the data set `item` under its layer and its number of dimensions if it is an array of a layer."""
+    shape = item.shape
+    if shape is None:  # of a data set that holds nothing
         return
     labels = (item.parent.attrs.get("name"), *where.split("/"))
     layer = next((label for label in labels if isinstance(label, str) and label in LAYERS), None)

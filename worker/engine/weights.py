@@ -20,10 +20,10 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from shared.errors import WeightsUnavailable
 from shared.params import LAST_RESORT_WEIGHTS
@@ -32,6 +32,8 @@ from worker.engine.fetch import Digest, fetch
 from worker.engine.network import Network
 
 _log = logging.getLogger(__name__)
+
+Found = TypeVar("Found")
 
 #: Longest time that a publisher or a mirror has for its file, in seconds: 80 MB over a slow line.
 _WITHIN_S = 1800.0
@@ -194,27 +196,29 @@ def _published(known: Published, shelf: Shelf, *, within_s: float = _WITHIN_S) -
     return known.read(obtain(known, shelf, within_s=within_s), known.name)
 
 
-def _best(shelf: Shelf) -> Network:
-    """Give the best weights that can be had, with the reason why no better ones."""
+def first_of(attempt: Callable[[Published], Found], among: Iterable[Published]) -> tuple[Found | None, str]:
+    """Give what `attempt` makes of the first of `among` that can be had, and why not of those before it.
+
+    None where each attempt raises `WeightsUnavailable`.
+    """
     reasons: list[str] = []
-    for network in _candidates(shelf, reasons):
-        reason = " ".join(reasons)
-        if reason:
-            _log.warning("weights_fallback: painting with `%s` weights. %s", network.name, reason)
-        else:
-            _log.info("weights_chosen: painting with `%s` weights", network.name)
-        return replace(network, reason=reason)
-    raise AssertionError("the last resort is always there")
-
-
-def _candidates(shelf: Shelf, reasons: list[str]) -> Iterator[Network]:
-    """Yield what can be had, the best first; say of what cannot, why, in `reasons`."""
-    for known in PUBLISHED.values():
+    for known in among:
         try:
-            yield _published(known, shelf, within_s=_AUTO_WITHIN_S)
+            return attempt(known), " ".join(reasons)
         except WeightsUnavailable as error:
             reasons.append(f"No `{known.name}`: {error}")
-    yield _patch(shelf)
+    return None, " ".join(reasons)
+
+
+def _best(shelf: Shelf) -> Network:
+    """Give the best weights that can be had, with the reason why no better ones."""
+    trained, reason = first_of(lambda known: _published(known, shelf, within_s=_AUTO_WITHIN_S), PUBLISHED.values())
+    network = trained or _patch(shelf)
+    if reason:
+        _log.warning("weights_fallback: painting with `%s` weights. %s", network.name, reason)
+    else:
+        _log.info("weights_chosen: painting with `%s` weights", network.name)
+    return replace(network, reason=reason)
 
 
 def _patch(shelf: Shelf) -> Network:
