@@ -72,6 +72,26 @@ def test_it_ends_before_the_eyes_of_who_looks_and_is_retried_and_deleted(page, c
     assert client.job(job.id).state == "succeeded"
 
 
+def test_an_end_that_comes_while_the_page_asks_for_an_earlier_state_is_shown(page, running, client) -> None:
+    held = []
+
+    def hold_the_first(route) -> None:
+        if held:
+            route.continue_()
+        else:
+            held.append((route, route.fetch()))
+
+    page.route("**/live", hold_the_first)
+    page.goto(f"/dashboard/jobs/{running}")
+    wait_until(lambda: page.evaluate("1") and held, "the page asks for the state")
+    client.cancel(running)
+    closed = "document.getElementById('job')['htmx-internal-data'].sseEventSource.readyState === 2"
+    wait_until(lambda: page.evaluate(closed), "the stream has told the end")
+    route, answer = held[0]
+    route.fulfill(response=answer)
+    expect(page.locator("#state .badge")).to_have_text("canceled")
+
+
 def test_the_wall_shows_it_and_a_click_leads_there(page, running, watched, client) -> None:
     page.goto("/dashboard")
     card = page.locator(".wall li", has_text="slow")
