@@ -142,14 +142,15 @@ def _weights_name(job: Job) -> str:
 
 
 def _tell(say: Callable[..., None], job: Job, losses: list[float], out: Path, took_s: float) -> None:
-    sha256 = str((job.weights or {}).get("sha256", ""))
+    weights = job.weights or {}
+    sha256 = str(weights.get("sha256", ""))
     fingerprint = f" ({sha256[:12]})" if sha256 else ""
     say(f"loss     {losses[0]:.4g} at the first of {len(losses)} steps, {losses[-1]:.4g} at the last")
     say(f"weights  {_weights_name(job)}{fingerprint}")
     if _weights_name(job) == LAST_RESORT_WEIGHTS:
         say(f"         {LAST_RESORT_WARNING}")
-    if (job.weights or {}).get("reason"):
-        say(f"         {(job.weights or {})['reason']}")
+    if weights.get("reason"):
+        say(f"         {weights['reason']}")
     say(f"took     {duration_text(took_s)} from the submission to the picture")
     say(f"picture  {out / 'result.png'}")
     say(f"sheet    {out / 'sheet.png'}: content, style, result, loss")

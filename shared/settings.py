@@ -25,19 +25,15 @@ def _in_home(pattern: str) -> Any:
     return lambda values: pattern.format(home=values["home"])
 
 
-def _problem(error: Any) -> str:
-    """Say what is wrong with a setting, and what it is unless that may be a secret."""
-    name = str(error["loc"][0])
-    got = "" if name == "weights_mirror" else f" (got {error['input']!r})"
-    return f"ATELIER_{name.upper()}: {error['msg']}{got}"
-
-
 #: As long as anything is kept: beyond it databases leave their calendars, in seconds.
 _CENTURY_S = 100 * 365.25 * 86_400
 
 
 class Settings(BaseSettings):
-    """What an operator may set, each as `ATELIER_` and the name in capitals."""
+    """What an operator may set, each as `ATELIER_` and the name in capitals.
+
+    A field that may hold a password has `repr=False`: neither errors nor logs repeat its value.
+    """
 
     model_config = SettingsConfigDict(env_prefix="ATELIER_", frozen=True, extra="ignore", env_ignore_empty=True)
 
@@ -45,10 +41,14 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address the API listens on.")
     port: int = Field(8765, ge=0, le=65535, description="Port the API listens on; 0 takes a free one.")
     database_url: str = Field(
-        default_factory=_in_home("sqlite:///{home}/atelier.db"), description="SQLAlchemy URL of the database."
+        default_factory=_in_home("sqlite:///{home}/atelier.db"),
+        repr=False,
+        description="SQLAlchemy URL of the database.",
     )
     redis_url: str = Field(
-        default_factory=_in_home("unix://{home}/redis.sock"), description="Redis: `redis://`, `rediss://` or `unix://`."
+        default_factory=_in_home("unix://{home}/redis.sock"),
+        repr=False,
+        description="Redis: `redis://`, `rediss://` or `unix://`.",
     )
     storage_url: str = Field(
         default_factory=_in_home("{home}/storage"), description="Where image bytes live: a folder or `file://`."
@@ -61,6 +61,7 @@ class Settings(BaseSettings):
     )
     weights_mirror: str = Field(
         "",
+        repr=False,
         description="Address of a folder with files of weights, asked before their publishers; by default none.",
     )
     engine: Literal["vgg19", "null"] = Field("vgg19", description="What paints; `null` draws nothing, for trials.")
@@ -147,3 +148,10 @@ class Settings(BaseSettings):
             raise Misconfigured(
                 "\n  ".join(["Settings that cannot be used:", *map(_problem, error.errors())])
             ) from None
+
+
+def _problem(error: Any) -> str:
+    """Say what is wrong with a setting, and what its value is unless that may hold a password."""
+    name = str(error["loc"][0])
+    got = f" (got {error['input']!r})" if Settings.model_fields[name].repr else ""
+    return f"ATELIER_{name.upper()}: {error['msg']}{got}"

@@ -16,13 +16,13 @@ from tests.benchmarks.engine_runs import (
     chunks_of,
     first_steps,
     loss_of,
-    network,
     painting,
     ratio_of_steps,
     scene,
     single_scale,
 )
 from tests.benchmarks.registry import bench
+from tests.trained import network
 
 _ROUNDS = 15
 

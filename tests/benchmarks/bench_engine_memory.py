@@ -14,7 +14,7 @@ from PIL import Image
 
 from shared.params import resolve
 from tests import trained
-from tests.benchmarks.engine_runs import chunks_of, held_bytes, in_a_process, network, painting, scene
+from tests.benchmarks.engine_runs import chunks_of, held_bytes, in_a_process, painting, scene
 from tests.benchmarks.registry import bench
 
 #: Sizes, batches and optimizers whose peak is predicted: long side, pictures, preset and changes.
@@ -65,7 +65,7 @@ def predicted_peak_under_the_measured_one() -> float:
 def growth_with_the_number_of_shapes() -> float:
     """Paint 50 pictures of 50 shapes in this process; the largest comes first."""
     rng, after_five = np.random.default_rng(0), 0
-    network()
+    trained.network()
     for number in range(50):
         width, height = (320, 256) if not number else rng.integers(96, 256, 2)
         *_, _last = chunks_of(
@@ -98,7 +98,7 @@ def _predict_and_paint(notebook: Path, number: int) -> int:
     params = resolve(preset, {"size": side, "start_size": 0, "steps": 2, **changes})
     size = (side * 3 // 4, side)
     subjects, style = [Subject(scene(*size)) for _ in range(count)], Style(painting(*size))
-    weights, planner = network(), Planner(notebook)
+    weights, planner = trained.network(), Planner(notebook)
     predicted = planner.predicted_bytes(params, size, planner.plan(params, size, count))
     for chunks in stylize(subjects, [style], params, weights, planner=planner):
         for chunk in chunks.values():

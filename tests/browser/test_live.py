@@ -72,6 +72,11 @@ def test_it_ends_before_the_eyes_of_who_looks_and_is_retried_and_deleted(page, c
     assert client.job(job.id).state == "succeeded"
 
 
+def wait_for_the_streams_end(page: Page) -> None:
+    closed = "document.getElementById('job')['htmx-internal-data'].sseEventSource.readyState === 2"
+    wait_until(lambda: page.evaluate(closed), "the stream has told the end")
+
+
 def test_an_end_that_comes_while_the_page_asks_for_an_earlier_state_is_shown(page, running, client) -> None:
     held = []
 
@@ -83,13 +88,38 @@ def test_an_end_that_comes_while_the_page_asks_for_an_earlier_state_is_shown(pag
 
     page.route("**/live", hold_the_first)
     page.goto(f"/dashboard/jobs/{running}")
-    wait_until(lambda: page.evaluate("1") and held, "the page asks for the state")
+    wait_until(lambda: page.evaluate("1") and held, "the page asks for the state")  # any call lets the route be held
     client.cancel(running)
-    closed = "document.getElementById('job')['htmx-internal-data'].sseEventSource.readyState === 2"
-    wait_until(lambda: page.evaluate(closed), "the stream has told the end")
+    wait_for_the_streams_end(page)
     route, answer = held[0]
     route.fulfill(response=answer)
     expect(page.locator("#state .badge")).to_have_text("canceled")
+
+
+def test_an_end_that_comes_while_nobody_looks_is_shown_to_who_looks_again(page, running, client) -> None:
+    page.goto(f"/dashboard/jobs/{running}")
+    badge = page.locator("#state .badge")
+    expect(badge).to_have_text("running")
+    page.evaluate("Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
+    client.cancel(running)
+    wait_for_the_streams_end(page)
+    page.wait_for_timeout(500)  # longer than the page waits before it would ask
+    expect(badge).to_have_text("running")
+    page.evaluate("delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))")
+    expect(badge).to_have_text("canceled")
+
+
+def test_a_job_that_waits_is_asked_for_again_until_it_runs(page, client, files) -> None:
+    client.pause_queue()
+    job = client.submit(files[0], [files[1]], preset="classic", params={"size": 64, "steps": 1})
+    page.goto(f"/dashboard/jobs/{job.id}")
+    for _ in range(3):  # once as the stream tells the state, then every three seconds
+        page.wait_for_event("response", lambda answer: answer.url.endswith("/live"))
+    badge = page.locator("#state .badge")
+    expect(page.locator("#state")).to_have_count(1)
+    expect(badge).to_have_text("queued")
+    client.resume_queue()
+    expect(badge).to_have_text("succeeded")
 
 
 def test_the_wall_shows_it_and_a_click_leads_there(page, running, watched, client) -> None:

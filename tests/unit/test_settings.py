@@ -23,6 +23,14 @@ def test_every_problem_is_listed_at_once(monkeypatch) -> None:
         Settings.load()
 
 
+@pytest.mark.parametrize("name", ["database_url", "redis_url", "weights_mirror"])
+def test_an_address_that_may_hold_a_password_is_not_repeated(name) -> None:
+    with pytest.raises(Misconfigured, match=f"ATELIER_{name.upper()}") as refused:
+        Settings.load(**{name: ["secret"]})
+    assert "secret" not in str(refused.value)
+    assert "secret" not in repr(Settings(**{name: "https://secret.example"}))
+
+
 def test_every_setting_says_what_it_does() -> None:
     for name, field in Settings.model_fields.items():
         assert (field.description or "").endswith("."), name
