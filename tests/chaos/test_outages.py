@@ -108,14 +108,19 @@ def test_a_full_disk_keeps_every_job_and_serves_again_once_it_has_room(small_dis
         ballast = small_disk / "ballast"
         fill(ballast)
         wait_until(lambda: held_for(rig) == "storage_full", "the queue is held", timeout_s=60)
+        # On a slow machine the first jobs may end before the disk is full; theirs are the only results there.
+        succeeded = {job_id for job_id in made if rig.job(job_id).state == "succeeded"}
+        assert len(succeeded) < len(made)
+        fill(ballast)  # what those that ended gave back
         with pytest.raises(ApiProblem, match=r"(?i)storage") as refused:
             client.upload(images.encode(picture(200, 200, seed=3), format="png"))
         assert refused.value.code == "storage_full"
-        assert not list(small_disk.rglob("result.png"))
+        assert {result.parts[-3] for result in small_disk.rglob("result.png")} <= succeeded
         ballast.unlink()
         freed_at = time.monotonic()
         client.upload(images.encode(picture(200, 200, seed=3), format="png"))
-        rig.wait_job(made[0], lambda job: job.state == "succeeded", "the first job is painted", timeout_s=60)
+        next_job = next(job_id for job_id in made if job_id not in succeeded)
+        rig.wait_job(next_job, lambda job: job.state == "succeeded", "the next job is painted", timeout_s=60)
         print(f"\nserved again {time.monotonic() - freed_at:.1f} s after space returned (bound 30)")
         assert time.monotonic() - freed_at <= 30
         settle(rig, timeout_s=60)
