@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy.orm import Session
 
 from api import schemas_batches as schemas
-from api.batch_intake import Tally
 from api.schemas import StyleChoice
 from api.views import error_view, result_view
 from shared.clock import rfc3339
@@ -51,23 +50,6 @@ def item_result(number: int, job: Job) -> schemas.ItemResultView:
         error=error_view(job),
         ended_at=rfc3339(job.ended_at),
         links=links,
-    )
-
-
-def added_view(batch_id: str, tally: Tally) -> schemas.AddedView:
-    """Show what became of items."""
-    path = f"/v1/batches/{batch_id}"
-    told = [
-        schemas.ItemErrorView(line=line, key=key, code=error.code, detail=error.detail)
-        for line, key, error in tally.mistakes
-    ]
-    return schemas.AddedView(
-        added=tally.added,
-        existing=tally.existing,
-        rejected=tally.rejected,
-        skipped=tally.skipped,
-        errors=told,
-        links={"batch": path, "start": f"{path}/start"},
     )
 
 

@@ -7,9 +7,10 @@ from typing import Any
 from flask import redirect, render_template, request
 from werkzeug.wrappers import Response
 
-from api import batching, pagination, problems, submissions
+from api import pagination, problems, submissions
 from api.access import Access
 from api.auth import caller
+from api.batches import lifecycle
 from api.dashboard.forms import make_once
 from api.dashboard.pages import blueprint, page
 from api.problems import validated
@@ -74,7 +75,7 @@ def steer_batch(batch_id: str, way: str) -> Response:
     if way not in _WAYS:
         raise NotFound
     to, only_from = _WAYS[way]
-    batching.steer(services(), caller(), batch_id, to, only_from=only_from)
+    lifecycle.steer(services(), caller(), batch_id, to, only_from=only_from)
     return _to(batch_id)
 
 
@@ -82,7 +83,7 @@ def steer_batch(batch_id: str, way: str) -> Response:
 @page(access=Access.WRITE)
 def retry_failed_items(batch_id: str) -> Response:
     """Try again what failed."""
-    batching.retry_failed(services(), caller(), batch_id)
+    lifecycle.retry_failed(services(), caller(), batch_id)
     return _to(batch_id)
 
 
@@ -93,7 +94,7 @@ def promote_cell(batch_id: str) -> Response | tuple[str, int]:
     key, size = request.form.get("key", "").strip(), request.form.get("size", "")
     asked = {"key": key, "size": int(size) if size.isascii() and size.isdigit() else size}
     try:
-        promoted = batching.promotion(services(), caller(), batch_id, validated(PromoteRequest, asked))
+        promoted = lifecycle.promotion(services(), caller(), batch_id, validated(PromoteRequest, asked))
         return make_once(lambda note: submissions.submit(services(), promoted, note=note), "/dashboard/jobs")
     except AtelierError as error:
         status = problems.status_of(type(error)).value

@@ -7,22 +7,13 @@ from typing import IO
 from flask import Blueprint, Response, request
 from sqlalchemy.orm import Session
 
-from api import (
-    archives,
-    batching,
-    checks,
-    idempotency,
-    item_lines,
-    matrix_sheet,
-    pagination,
-    submissions,
-    uploads,
-    usecases,
-)
+from api import checks, idempotency, pagination, submissions, uploads, usecases
 from api.access import Access
 from api.answers import accepted, json_answer, paged, shown, tagged
 from api.auth import caller
-from api.batch_intake import Intake
+from api.batches import archive_reader, lifecycle, matrix_sheet, readers
+from api.batches.ingest import Intake
+from api.batches.report import added_view
 from api.idempotency import Answer
 from api.openapi import BINARY, PAGING, given, operation
 from api.problems import validated
@@ -39,7 +30,7 @@ from api.schemas_batches import (
 )
 from api.services import services
 from api.sights import Sight
-from api.views_batches import added_view, batch_view, batch_views
+from api.views_batches import batch_view, batch_views
 from shared import errors
 from shared.db import batches
 from shared.db.batches import Filter
@@ -95,7 +86,7 @@ def open_() -> Response:
 
         for data in asked_for.styles:
             usecases.upload(services(), checks.inspect(services(), data), caller())
-        batching.open_batch(services(), caller(), asked, note)
+        lifecycle.open_batch(services(), caller(), asked, note)
         return answers[-1]
 
     answer, replayed = idempotency.carry_out(services(), once, act)
@@ -148,7 +139,7 @@ def change(batch_id: str) -> Response:
     """Change what may be changed."""
     _view(batch_id)  # one that is not there is not there, whatever is asked of it
     asked = validated(BatchChange, uploads.json_object(request))
-    batching.change(services(), caller(), batch_id, asked)
+    lifecycle.change(services(), caller(), batch_id, asked)
     return json_answer(_view(batch_id))
 
 
@@ -185,7 +176,7 @@ def cancel(batch_id: str) -> Response:
 @operation("Try again the items that failed or expired", access=Access.WRITE, returns=RetriedView, errors=_STEERED)
 def retry_failed(batch_id: str) -> Response:
     """Put new jobs in the place of those that failed."""
-    count = batching.retry_failed(services(), caller(), batch_id)
+    count = lifecycle.retry_failed(services(), caller(), batch_id)
     return json_answer(RetriedView(retried=count, batch=_view(batch_id)))
 
 
@@ -218,7 +209,7 @@ def promote(batch_id: str) -> tuple[Response, int]:
     """Queue a job like an item, of another size."""
     _view(batch_id)
     asked = validated(PromoteRequest, uploads.json_object(request))
-    job = submissions.submit(services(), batching.promotion(services(), caller(), batch_id, asked))
+    job = submissions.submit(services(), lifecycle.promotion(services(), caller(), batch_id, asked))
     return shown(Sight(job)), 202
 
 
@@ -227,18 +218,18 @@ def _fill(batch_id: str, asked: BatchRequest, archive: IO[bytes] | None) -> Adde
     with services().database.reading() as session:
         is_open = batches.batch(session, batch_id, owner=caller().sees).state == BatchState.OPEN
     if asked.matrix is not None and is_open:
-        batching.fill_matrix(services(), caller(), batch_id, asked.matrix)
+        lifecycle.fill_matrix(services(), caller(), batch_id, asked.matrix)
     if archive is None or not is_open:
         return None
     intake = Intake(services(), caller(), batch_id)
-    kind = archives.kind(archive)
-    tally = intake.take(item_lines.from_archive(services(), caller(), archive, kind, skip=intake.tally.skip))
-    batching.steer(services(), caller(), batch_id, BatchState.RUNNING)
+    kind = archive_reader.kind(archive)
+    tally = intake.take(readers.from_archive(services(), caller(), archive, kind, skip=intake.tally.skip))
+    lifecycle.steer(services(), caller(), batch_id, BatchState.RUNNING)
     return added_view(batch_id, tally)
 
 
 def _steered(batch_id: str, to: BatchState, *, only_from: BatchState | None = None) -> Response:
-    batching.steer(services(), caller(), batch_id, to, only_from=only_from)
+    lifecycle.steer(services(), caller(), batch_id, to, only_from=only_from)
     return json_answer(_view(batch_id))
 
 

@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator
 
 from flask import Blueprint, Response, request
 
-from api import archives, batch_archive, imports, item_lines, pagination, result_feed, uploads
+from api import pagination, uploads
 from api.access import Access
 from api.answers import flag, json_answer, paged
 from api.auth import caller
-from api.batch_intake import Intake, Offer
+from api.batches import archive_reader, archive_writer, imports, readers, results_feed
+from api.batches.ingest import Intake
+from api.batches.report import Offer, added_view
 from api.openapi import BINARY, PAGING, given, operation
 from api.problems import validated
 from api.routes.jobs import wanted_states
@@ -18,7 +20,6 @@ from api.schemas import JobPage
 from api.schemas_batches import AddedView, ItemRequest, ItemResultView, SourceRequest
 from api.services import services
 from api.views import job_view
-from api.views_batches import added_view
 from shared import errors
 from shared.db import batch_items, batches
 from shared.states import State
@@ -35,7 +36,7 @@ _ITEMS = {
     },
     _LINES[0]: ItemRequest,
     uploads.MULTIPART: {"type": "object", "properties": {"file": {"type": "array", "items": BINARY}}},
-    **dict.fromkeys((archives.ZIP[0], *archives.TAR[:2]), BINARY),
+    **dict.fromkeys((archive_reader.ZIP[0], *archive_reader.TAR[:2]), BINARY),
 }
 
 
@@ -110,21 +111,21 @@ def results(batch_id: str) -> Response:
     found, after, follow = services(), _after(), flag("follow")
     with found.database.reading() as session:
         batches.batch(session, batch_id, owner=caller().sees)
-    return _streamed(result_feed.lines(found, batch_id, after=after, follow=follow), _LINES[0])
+    return _streamed(results_feed.lines(found, batch_id, after=after, follow=follow), _LINES[0])
 
 
 @blueprint.get("/archive.zip")
 @operation(
     "Download the pictures that are done as one zip, with `manifest.jsonl` as its last file",
     access=Access.READ,
-    returns={archives.ZIP[0]: BINARY},
+    returns={archive_reader.ZIP[0]: BINARY},
     errors=(errors.NotFound, errors.TooManyStreams),
 )
 def archive(batch_id: str) -> Response:
     """Stream a zip."""
     with services().database.reading() as session:
         batches.batch(session, batch_id, owner=caller().sees)
-    return _streamed(batch_archive.stream(services(), batch_id), archives.ZIP[0], f"{batch_id}.zip")
+    return _streamed(archive_writer.stream(services(), batch_id), archive_reader.ZIP[0], f"{batch_id}.zip")
 
 
 def _offers(skip: Callable[[], None]) -> Iterator[Offer]:
@@ -132,18 +133,18 @@ def _offers(skip: Callable[[], None]) -> Iterator[Offer]:
     found, who = services(), caller()
     request.max_content_length = found.settings.max_batch_bytes
     if request.mimetype in _LINES:
-        return item_lines.from_lines(request.stream)
+        return readers.from_lines(request.stream)
     if request.is_json:
-        request.max_content_length = item_lines.MAX_LIST_BYTES
-        body = item_lines.body(request.get_data(cache=False))
+        request.max_content_length = readers.MAX_LIST_BYTES
+        body = readers.body(request.get_data(cache=False))
         if isinstance(body, dict):
             return imports.offers(found, who, validated(SourceRequest, body).source, skip=skip)
-        return item_lines.from_list(body)
+        return readers.from_list(body)
     if request.mimetype == uploads.MULTIPART:
-        return item_lines.from_files(found, who, [file for _, file in request.files.items(multi=True)])
-    if request.mimetype in (*archives.ZIP, *archives.TAR):
+        return readers.from_files(found, who, [file for _, file in request.files.items(multi=True)])
+    if request.mimetype in (*archive_reader.ZIP, *archive_reader.TAR):
         request.max_content_length = None  # an archive has the same bound, and an error of its own
-        return item_lines.from_archive(found, who, request.stream, request.mimetype, skip=skip)
+        return readers.from_archive(found, who, request.stream, request.mimetype, skip=skip)
     raise errors.UnsupportedMediaType(
         f"Send items as application/json, {_LINES[0]}, multipart/form-data or an archive."
     )

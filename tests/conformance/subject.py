@@ -13,8 +13,8 @@ import schemathesis
 from flask import Flask
 from hypothesis import strategies as st
 
-from api import archives
 from api.app import create_app
+from api.batches import archive_reader
 from api.live import Hub
 from shared import images
 from shared.images import MEDIA_TYPES
@@ -65,8 +65,8 @@ def real_pictures(image_id: str) -> Iterator[None]:
         data = saved(Image.fromarray(QUARTERS), kind.upper())
         schemathesis.openapi.media_type(media_type, st.just(data))
 
-    for media_type in (archives.ZIP[0], *archives.TAR):
-        make = zipped if media_type in archives.ZIP else tarred
+    for media_type in (archive_reader.ZIP[0], *archive_reader.TAR):
+        make = zipped if media_type in archive_reader.ZIP else tarred
         schemathesis.openapi.media_type(media_type, st.just(make({"a.png": saved(Image.fromarray(QUARTERS), "PNG")})))
 
     def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:

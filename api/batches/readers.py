@@ -11,9 +11,10 @@ from typing import IO, TYPE_CHECKING, Any
 
 from werkzeug.datastructures import FileStorage
 
-from api import archives, checks, schemas_batches, uploads, usecases
+from api import checks, schemas_batches, uploads, usecases
 from api.access import Caller
-from api.batch_intake import Offer
+from api.batches import archive_reader
+from api.batches.report import Offer
 from api.services import Services
 from shared.errors import AtelierError, BodyTooLarge, InvalidRequest
 
@@ -78,9 +79,9 @@ def from_archive(
 ) -> Iterator[Offer]:
     """Keep the pictures of an archive, each an item by its name; `skip` is called for what is none by its kind."""
     settings = services.settings
-    bounds = archives.Bounds(settings.max_batch_bytes, settings.max_upload_bytes, settings.max_batch_items)
-    for member in archives.members(stream, media_type, bounds):
-        if isinstance(member, archives.Skipped):
+    bounds = archive_reader.Bounds(settings.max_batch_bytes, settings.max_upload_bytes, settings.max_batch_items)
+    for member in archive_reader.members(stream, media_type, bounds):
+        if isinstance(member, archive_reader.Skipped):
             skip()
         elif isinstance(member.data, AtelierError):
             yield Offer(member.number, schemas_batches.readable(member.name), member.data)

@@ -12,8 +12,8 @@ from urllib.parse import unquote, urlsplit
 
 from api import schemas_batches
 from api.access import Caller
-from api.batch_intake import Offer
-from api.item_lines import offered
+from api.batches.readers import offered
+from api.batches.report import Offer
 from api.services import Services
 from shared.errors import AtelierError, ForbiddenSource, UnsafePath
 from shared.storage import checked_key

@@ -1,4 +1,4 @@
-"""What a client can do with batches: open, steer, try again, promote. No HTTP here; items come by `api.batch_intake`.
+"""What a client can do with batches: open, steer, try again, promote. No HTTP here; items come by `api.batches.ingest`.
 
 Invariant: a batch's state is one row's, so that what is asked here is in force when it is answered.
 """
@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 
 from api import checks, submissions
 from api.access import Caller
-from api.batch_intake import Intake, Offer
+from api.batches.ingest import Intake
+from api.batches.report import Offer
 from api.checks import Submission
 from api.problems import invalid
 from api.schemas import JobRequest, StyleChoice

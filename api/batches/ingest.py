@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
@@ -18,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from api import checks, estimates
 from api.access import Caller
+from api.batches.report import Offer, Tally
 from api.checks import Sizes
 from api.problems import invalid, validated
 from api.schemas import StyleChoice
@@ -32,48 +32,6 @@ from shared.groups import group_key
 from shared.params import resolve
 from shared.sizes import Size
 from shared.work_keys import way_key, work_key
-
-#: Errors that are told one by one.
-MOST_ERRORS = 1_000
-
-
-class Offer(NamedTuple):
-    """One item as it came, or why it is none."""
-
-    #: Its place in what was sent, from 1.
-    line: int
-    key: str | None
-    item: object | AtelierError
-
-
-class Mistake(NamedTuple):
-    """Why an item was not taken."""
-
-    line: int
-    key: str | None
-    error: AtelierError
-
-
-@dataclass
-class Tally:
-    """What became of the items so far."""
-
-    added: int = 0
-    existing: int = 0
-    rejected: int = 0
-    skipped: int = 0
-    #: The first of those rejected.
-    mistakes: list[Mistake] = field(default_factory=list)
-
-    def skip(self) -> None:
-        """Count a file that is no picture by its kind."""
-        self.skipped += 1
-
-    def reject(self, line: int, key: str | None, error: AtelierError) -> None:
-        """Count an item that was not taken."""
-        self.rejected += 1
-        if len(self.mistakes) < MOST_ERRORS:
-            self.mistakes.append(Mistake(line, key, error))
 
 
 class _Common(NamedTuple):

@@ -1,0 +1,1 @@
+"""Batches: taking items in, starting and steering them, and handing their results out."""
