@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import click
 
-from api.cli.batch import batch
+from api.cli.admin import metrics, openapi, queue, workers
 from api.cli.batches import batches, matrix
-from api.cli.checks import doctor
+from api.cli.bulk_actions import audit, failures, operations
 from api.cli.completion import completion
-from api.cli.exits import Guarded
+from api.cli.doctor import doctor
+from api.cli.errors import Guarded
+from api.cli.fetch import events, losses, manifest, preview, result, timelapse
+from api.cli.folder.command import batch
 from api.cli.images import image
 from api.cli.jobs import cancel, delete, list_jobs, retry, show, watch
 from api.cli.keys import keys
-from api.cli.operations import audit, failures, operations
-from api.cli.operators import metrics, openapi, queue, workers
-from api.cli.outputs import events, losses, manifest, preview, result, timelapse
 from api.cli.processes import api, db, demo, maintenance, up, worker
 from api.cli.rerun import rerun
 from api.cli.submit import submit

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from api.cli.connection import connect, url_option
-from api.cli.following import json_option, print_json, say
-from api.cli.layout import Column, age, coloured, print_sheet, print_table
+from api.cli.display.layout import Column, age, coloured, print_sheet, print_table
+from api.cli.follow import json_option, print_json, say
+from api.cli.options import connect, url_option
 from api.client import Batch
 from api.outputs import check_place
 from shared.options import read_value

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from api.cli.connection import connect, url_option
-from api.cli.following import json_option, print_json, say
-from api.cli.layout import print_sheet
+from api.cli.display.layout import print_sheet
+from api.cli.follow import json_option, print_json, say
+from api.cli.options import connect, url_option
 from api.outputs import check_place
 
 _image_id = click.argument("image_id", metavar="ID")

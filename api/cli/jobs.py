@@ -7,11 +7,10 @@ from typing import Any
 
 import click
 
-from api.cli.connection import connect, url_option
-from api.cli.exits import Failure
-from api.cli.following import finish, json_option, out_option, preview_option, print_json, say, tell
-from api.cli.moments import Moment
-from api.cli.tables import print_job, print_jobs
+from api.cli.display.tables import print_job, print_jobs
+from api.cli.errors import Failure
+from api.cli.follow import finish, json_option, out_option, preview_option, print_json, say, tell
+from api.cli.options import Moment, connect, url_option
 from api.client_models import ApiProblem
 from api.outputs import check_writable
 from shared.states import State

@@ -9,8 +9,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from api.cli.connection import connect, url_option
-from api.cli.following import json_option, say
+from api.cli.follow import json_option, say
+from api.cli.options import connect, url_option
 from api.client_keys import Key
 from shared import logs
 from shared.settings import Settings

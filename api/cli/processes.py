@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from api.cli.exits import Failure
+from api.cli.errors import Failure
 from shared import logs
 from shared.settings import Settings
 
@@ -96,7 +96,7 @@ def demo(content: Path | None, style: Path | None, out: Path, size: int) -> None
 
     Without CONTENT and STYLE it draws its own.
     """
-    from api.demo import run
+    from api.cli.demo import run
 
     if (content is None) != (style is None):
         raise click.UsageError("Give both CONTENT and STYLE, or neither.")

@@ -7,9 +7,9 @@ from typing import BinaryIO
 
 import click
 
-from api.cli.connection import connect, url_option
-from api.cli.exits import PicturesGone
-from api.cli.following import check_waiting, finish, json_option, no_wait_option, out_option, say, tell
+from api.cli.errors import PicturesGone
+from api.cli.follow import check_waiting, finish, json_option, no_wait_option, out_option, say, tell
+from api.cli.options import connect, url_option
 from api.client import Client
 from api.client_manifest import Manifest
 from api.client_models import ApiProblem, Job

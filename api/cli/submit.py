@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from api.cli.connection import connect, url_option
-from api.cli.following import (
+from api.cli.display.tables import print_estimate
+from api.cli.follow import (
     check_waiting,
     finish,
     json_option,
@@ -18,8 +18,7 @@ from api.cli.following import (
     print_json,
     tell,
 )
-from api.cli.moments import Moment
-from api.cli.tables import print_estimate
+from api.cli.options import Moment, connect, url_option
 from api.client import Client
 from api.client_models import DryRun, Job
 from api.outputs import check_writable

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 import click
 from rich.text import Text
 
-from api.cli.connection import connect, url_option
-from api.cli.following import json_option, print_json, say
-from api.cli.layout import Column, age, coloured, print_sheet, print_table
+from api.cli.display.layout import Column, age, coloured, print_sheet, print_table
+from api.cli.follow import json_option, print_json, say
+from api.cli.options import connect, url_option
 from api.client_webhooks import Delivery, WebhookSecret
 from shared.states import DeliveryState
 

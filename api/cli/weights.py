@@ -13,9 +13,9 @@ from typing import Any
 
 import click
 
-from api.cli.exits import Failure, WeightsUnreachable
-from api.cli.following import print_json, say
-from api.cli.layout import Column, print_table
+from api.cli.display.layout import Column, print_table
+from api.cli.errors import Failure, WeightsUnreachable
+from api.cli.follow import print_json, say
 from shared.params import LAST_RESORT_WEIGHTS, WEIGHTS_NAMES
 from shared.settings import Settings
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from api.cli.batch_plan import find, outputs
+from api.cli.folder.plan import find, outputs
 from api.client import Client
 from api.local import Stack
 from shared import images

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from api import samples
+from api.cli import samples
 from shared import images
 
 WIDTH, HEIGHT = 321, 240

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from api.cli.bar import JobBar, duration_text, step_text, waiting_text
+from api.cli.display.job_bar import JobBar, duration_text, step_text, waiting_text
 from api.client_models import Event, Job
 
 

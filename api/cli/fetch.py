@@ -13,9 +13,9 @@ from typing import Any
 import click
 from rich.console import Console
 
-from api.cli.bar import step_text
-from api.cli.connection import connect, url_option
-from api.cli.following import json_option, print_json, say
+from api.cli.display.job_bar import step_text
+from api.cli.follow import json_option, print_json, say
+from api.cli.options import connect, url_option
 from api.client_models import Event
 from api.outputs import check_place, check_writable, write_whole
 
@@ -129,8 +129,8 @@ def _check_ending(path: Path, *endings: str) -> None:
 
 
 def _draw(frame: bytes) -> None:
-    from api.cli.graphics import way_to_draw  # with it comes Pillow
-    from api.cli.preview import Pane
+    from api.cli.display.preview_pane import Pane
+    from api.cli.display.terminal_images import way_to_draw  # with it comes Pillow
 
     console = Console()
     draw = way_to_draw(console, os.environ)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from api.cli.connection import connect, url_option
-from api.cli.following import json_option, print_json
-from api.cli.tables import print_backlog, print_workers
+from api.cli.display.tables import print_backlog, print_workers
+from api.cli.follow import json_option, print_json
+from api.cli.options import connect, url_option
 from api.client import Client
 from shared.states import Wish
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import click
 
-from api.cli import batch_plan
-from api.cli.batch_bar import BatchBar
-from api.cli.batch_plan import Begun
-from api.cli.batch_run import BatchRun, Trouble
-from api.cli.connection import connect, url_option
-from api.cli.exits import Interrupted, JobUnsuccessful
-from api.cli.following import json_option, no_wait_option, print_json, say
-from api.cli.layout import print_table
+from api.cli.display.batch_bar import BatchBar
+from api.cli.display.layout import print_table
+from api.cli.errors import Interrupted, JobUnsuccessful
+from api.cli.folder import plan
+from api.cli.folder.plan import Begun
+from api.cli.folder.run import BatchRun, Trouble
+from api.cli.follow import json_option, no_wait_option, print_json, say
+from api.cli.options import connect, url_option
 from api.client import ApiProblem, Client
 from shared.options import chosen_params, params_options
 from shared.params import PRESETS, WEIGHTS_NAMES
@@ -58,20 +58,20 @@ def batch(
     again. Ctrl-C leaves the batch running.
     """
     suffix = {"jpeg": ".jpg"}.get(format_, f".{format_}")
-    pictures = batch_plan.find(folder, out)
+    pictures = plan.find(folder, out)
     if not pictures:
         raise click.UsageError(f"There is no picture below {folder}.")
-    places = batch_plan.outputs(list(pictures), out, suffix)
+    places = plan.outputs(list(pictures), out, suffix)
     with connect(url) as client:
         request = _request(client, styles, options)
-        settings = batch_plan.settings_of(request, suffix)
+        settings = plan.settings_of(request, suffix)
         former = None if new else _former(out, settings)
-        missing = list(batch_plan.missing(places)) if former else list(pictures)
+        missing = list(plan.missing(places)) if former else list(pictures)
         if former and not missing:
             say(f"All {len(pictures)} pictures are there.")
             return
         batch_id = _batch(client, former, request, options)
-        batch_plan.remember(out, Begun(batch_id, settings))
+        plan.remember(out, Begun(batch_id, settings))
     troubles = _see_through(url, batch_id, {key: pictures[key] for key in missing}, places, no_wait=no_wait)
     _tell(batch_id, len(pictures), troubles, as_json=as_json, waited=not no_wait)
 
@@ -82,7 +82,7 @@ def _request(client: Client, styles: tuple[Path, ...], options: dict[str, Any]) 
 
 
 def _former(out: Path, settings: str) -> Begun | None:
-    former = batch_plan.begun(out)
+    former = plan.begun(out)
     if former is not None and former.settings != settings:
         raise click.UsageError(f"{out} has results by other settings: choose another folder, or say --new.")
     return former

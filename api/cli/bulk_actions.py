@@ -8,10 +8,9 @@ from typing import Any
 
 import click
 
-from api.cli.connection import connect, url_option
-from api.cli.following import json_option, print_json, say
-from api.cli.layout import Column, age, coloured, print_sheet, print_table
-from api.cli.moments import Moment
+from api.cli.display.layout import Column, age, coloured, print_sheet, print_table
+from api.cli.follow import json_option, print_json, say
+from api.cli.options import Moment, connect, url_option
 from api.client_operations import AuditEntry, FailureGroup, Operation
 from shared.states import State
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from api.samples.growth import conifer, laid, layer
-from api.samples.noise import Floats, fractal, gradient, mix, ramp, ridge_line
+from api.cli.samples.growth import conifer, laid, layer
+from api.cli.samples.noise import Floats, fractal, gradient, mix, ramp, ridge_line
 
 #: Where the water begins, and where the sun stands (from the left, from the top), as shares of the picture.
 _SHORE = 0.60

@@ -11,7 +11,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from api.cli.batch_bar import MOST_LINES, BatchBar
+from api.cli.display.batch_bar import MOST_LINES, BatchBar
 from api.client import Client, ItemResult
 from api.client_models import ApiProblem, ClientError
 from shared import ids

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw
 
-from api.samples.noise import Floats, mix
+from api.cli.samples.noise import Floats, mix
 
 #: How many times larger than the picture a sheet is.
 _FINE = 3

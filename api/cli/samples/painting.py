@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from api.samples.noise import Floats, fractal, gradient, mix, ramp
+from api.cli.samples.noise import Floats, fractal, gradient, mix, ramp
 
 _SEED = 5
 #: How a stroke narrows towards its ends, at each point of its path.

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Column
 
-from api.cli.preview import Pane
+from api.cli.display.preview_pane import Pane
 from api.client_models import Event, Job
 from shared.states import State
 

@@ -4,7 +4,7 @@ They are always the same, so the demo needs no download and nobody's picture. Bo
 shape `[height, width, 3]`, in sRGB, and each takes a second or two to draw.
 """
 
-from api.samples.painting import painting
-from api.samples.scene import scene
+from api.cli.samples.painting import painting
+from api.cli.samples.scene import scene
 
 __all__ = ["painting", "scene"]

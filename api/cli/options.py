@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, TypeVar
 
 import click
@@ -39,3 +40,18 @@ def url_option(command: Command) -> Command:
     return click.option(
         "--url", envvar="ATELIER_URL", metavar="URL", help="The server; by default the one that `atelier up` started."
     )(command)
+
+
+class Moment(click.ParamType[datetime]):
+    """A moment; one without a zone is in this machine's."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Read ISO 8601."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            return datetime.fromisoformat(value).astimezone()
+        except (ValueError, OverflowError):
+            self.fail(f"{value!r} is not a time such as 2030-01-31T12:00 or 2030-01-31T12:00:00Z.", param, ctx)

@@ -10,9 +10,9 @@ from typing import Any
 import click
 from rich.console import Console
 
-from api.cli.bar import JobBar
-from api.cli.exits import Interrupted, ensure_succeeded
-from api.cli.preview import Pane
+from api.cli.display.job_bar import JobBar
+from api.cli.display.preview_pane import Pane
+from api.cli.errors import Interrupted, ensure_succeeded
 from api.client import Client
 from api.client_models import Job
 from shared.params import LAST_RESORT_WARNING, LAST_RESORT_WEIGHTS
@@ -56,7 +56,9 @@ def finish(client: Client, job: Job, out: Path | None, *, preview: bool = False)
 
 def _pane(client: Client, job: Job, console: Console) -> Pane | None:
     """Make room for the picture; None where it cannot be shown."""
-    from api.cli.graphics import way_to_draw  # with it comes the reading of pictures, which few commands need
+    from api.cli.display.terminal_images import (
+        way_to_draw,  # with it comes the reading of pictures, which few commands need
+    )
 
     draw = way_to_draw(console, os.environ)
     return Pane(console, draw, lambda: client.preview(job.id)) if draw else None

@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from api import samples
-from api.cli.bar import JobBar, duration_text
-from api.cli.exits import ensure_succeeded
+from api.cli import samples
+from api.cli.display.job_bar import JobBar, duration_text
+from api.cli.errors import ensure_succeeded
 from api.client import Client
 from api.client_models import Event, Job
 from api.local import Stack

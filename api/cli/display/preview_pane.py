@@ -17,7 +17,7 @@ from rich.console import Console
 from api.client_models import ClientError
 
 if TYPE_CHECKING:
-    from api.cli.graphics import Box, Draw
+    from api.cli.display.terminal_images import Box, Draw
 
 #: Least time between two drawings, in seconds.
 _INTERVAL_S = 0.5
@@ -72,7 +72,7 @@ class Pane:
 
     def show(self, picture: bytes) -> None:
         """Draw a picture, over the one before unless the terminal has changed its size."""
-        from api.cli.graphics import Drawing, box_for  # with it comes Pillow
+        from api.cli.display.terminal_images import Drawing, box_for  # with it comes Pillow
 
         with self._lock:
             if self._closed:

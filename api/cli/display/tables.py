@@ -7,8 +7,8 @@ from typing import Any
 
 from rich.text import Text
 
-from api.cli.bar import duration_text, step_text, waiting_text
-from api.cli.layout import Column, age, coloured, print_sheet, print_table
+from api.cli.display.job_bar import duration_text, step_text, waiting_text
+from api.cli.display.layout import Column, age, coloured, print_sheet, print_table
 from api.client_models import Backlog, Estimate, Eta, Job, Worker
 from shared.states import State
 

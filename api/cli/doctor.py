@@ -11,8 +11,8 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from api.cli.connection import address, url_option
-from api.cli.exits import Failure
+from api.cli.errors import Failure
+from api.cli.options import address, url_option
 from shared.settings import Settings
 
 if TYPE_CHECKING:

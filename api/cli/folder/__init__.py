@@ -1,0 +1,1 @@
+"""atelier batch: paint a folder of pictures."""
