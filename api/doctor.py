@@ -28,7 +28,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from api import redis_server
 from api.client import Client
-from api.client_models import ClientError
+from api.client.models import ClientError
 from shared import machines
 from shared.db import sqlite
 from shared.db.base import connect

@@ -11,7 +11,7 @@ from api.cli.display.layout import Column, age, coloured, print_sheet, print_tab
 from api.cli.follow import json_option, print_json, say
 from api.cli.options import connect, url_option
 from api.client import Batch
-from api.outputs import check_place
+from api.client.files import check_place
 from shared.options import read_value
 from shared.params import PRESETS
 

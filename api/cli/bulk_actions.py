@@ -11,7 +11,7 @@ import click
 from api.cli.display.layout import Column, age, coloured, print_sheet, print_table
 from api.cli.follow import json_option, print_json, say
 from api.cli.options import Moment, connect, url_option
-from api.client_operations import AuditEntry, FailureGroup, Operation
+from api.client.bulk_actions import AuditEntry, FailureGroup, Operation
 from shared.states import State
 
 _OPERATIONS: tuple[Column, ...] = (

@@ -25,9 +25,9 @@ from api.cli import samples
 from api.cli.display.job_bar import JobBar, duration_text
 from api.cli.errors import ensure_succeeded
 from api.client import Client
-from api.client_models import Event, Job
+from api.client.files import check_writable, write_whole
+from api.client.models import Event, Job
 from api.local import Stack
-from api.outputs import check_writable, write_whole
 from api.sheet import contact_sheet
 from shared import images
 from shared.errors import AtelierError, Misconfigured

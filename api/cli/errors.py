@@ -19,8 +19,8 @@ from typing import Any, ClassVar
 
 import click
 
-from api.client_models import ApiProblem, ClientError, Job, Unreachable
-from api.outputs import UnwritableOutput
+from api.client.files import UnwritableOutput
+from api.client.models import ApiProblem, ClientError, Job, Unreachable
 from shared.errors import AtelierError
 from shared.states import State
 

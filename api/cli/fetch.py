@@ -16,8 +16,8 @@ from rich.console import Console
 from api.cli.display.job_bar import step_text
 from api.cli.follow import json_option, print_json, say
 from api.cli.options import connect, url_option
-from api.client_models import Event
-from api.outputs import check_place, check_writable, write_whole
+from api.client.files import check_place, check_writable, write_whole
+from api.client.models import Event
 
 _job_id = click.argument("job_id", metavar="ID")
 _file = click.option(

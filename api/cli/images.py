@@ -9,7 +9,7 @@ import click
 from api.cli.display.layout import print_sheet
 from api.cli.follow import json_option, print_json, say
 from api.cli.options import connect, url_option
-from api.outputs import check_place
+from api.client.files import check_place
 
 _image_id = click.argument("image_id", metavar="ID")
 

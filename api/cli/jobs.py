@@ -11,8 +11,8 @@ from api.cli.display.tables import print_job, print_jobs
 from api.cli.errors import Failure
 from api.cli.follow import finish, json_option, out_option, preview_option, print_json, say, tell
 from api.cli.options import Moment, connect, url_option
-from api.client_models import ApiProblem
-from api.outputs import check_writable
+from api.client.files import check_writable
+from api.client.models import ApiProblem
 from shared.states import State
 
 

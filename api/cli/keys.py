@@ -11,7 +11,7 @@ from rich.table import Table
 
 from api.cli.follow import json_option, say
 from api.cli.options import connect, url_option
-from api.client_keys import Key
+from api.client.admin import Key
 from shared import logs
 from shared.settings import Settings
 from shared.states import Role

@@ -11,9 +11,9 @@ from api.cli.errors import PicturesGone
 from api.cli.follow import check_waiting, finish, json_option, no_wait_option, out_option, say, tell
 from api.cli.options import connect, url_option
 from api.client import Client
-from api.client_manifest import Manifest
-from api.client_models import ApiProblem, Job
-from api.outputs import check_writable
+from api.client.files import check_writable
+from api.client.manifest import Manifest
+from api.client.models import ApiProblem, Job
 
 
 @click.command()

@@ -20,8 +20,8 @@ from api.cli.follow import (
 )
 from api.cli.options import Moment, connect, url_option
 from api.client import Client
-from api.client_models import DryRun, Job
-from api.outputs import check_writable
+from api.client.files import check_writable
+from api.client.models import DryRun, Job
 from shared.options import chosen_params, params_options
 from shared.params import DEFAULT_PRESET, PRESETS, WEIGHTS_NAMES
 

@@ -10,7 +10,7 @@ from rich.text import Text
 from api.cli.display.layout import Column, age, coloured, print_sheet, print_table
 from api.cli.follow import json_option, print_json, say
 from api.cli.options import connect, url_option
-from api.client_webhooks import Delivery, WebhookSecret
+from api.client.webhooks import Delivery, WebhookSecret
 from shared.states import DeliveryState
 
 _COLUMNS: tuple[Column, ...] = (

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from api.client import Client
-from api.client_models import ApiProblem, Unreachable
+from api.client.models import ApiProblem, Unreachable
 from shared import images
 from tests.chaos.rig import PNG, Rig
 from tests.chaos.scale import LONG

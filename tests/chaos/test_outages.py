@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import func, select
 
 from api.client import Client
-from api.client_models import ApiProblem
+from api.client.models import ApiProblem
 from shared import images, progress
 from shared.db import workers
 from shared.db.models import Job, JobEvent

@@ -13,7 +13,7 @@ from sqlalchemy import delete
 
 from api import events as api_events
 from api import followers
-from api.client_events import parse
+from api.client.sse import parse
 from shared.db.models import Job
 from shared.progress import Event, RedisProgress
 from tests.factories import add_job

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from api.app import create_app
-from api.client_events import parse
+from api.client.sse import parse
 from shared import images
 from shared.progress import RedisProgress
 from tests.integration.calling import client_with

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from api.client_manifest import Manifest
-from api.client_models import ClientError
+from api.client.manifest import Manifest
+from api.client.models import ClientError
 from shared.params import resolve
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from api.client import ApiProblem, Client, Unreachable
-from api.client_patience import Patience
+from api.client.transport import Patience
 from tests.scripted_server import Answer, as_json, closed_url
 from tests.talking import Naps, talking
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from api.outputs import UnwritableOutput, check_writable, format_of, write_whole
+from api.client.files import UnwritableOutput, check_writable, format_of, write_whole
 
 
 @pytest.mark.parametrize(

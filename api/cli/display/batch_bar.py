@@ -14,7 +14,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from api.client_models import Job
+from api.client.models import Job
 
 #: Least time between two lines where there is no terminal, in seconds.
 _LINE_EVERY_S = 5.0

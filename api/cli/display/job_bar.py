@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Column
 
 from api.cli.display.preview_pane import Pane
-from api.client_models import Event, Job
+from api.client.models import Event, Job
 from shared.states import State
 
 #: Least time between two lines where there is no terminal, in seconds.

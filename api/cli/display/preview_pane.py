@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 
-from api.client_models import ClientError
+from api.client.models import ClientError
 
 if TYPE_CHECKING:
     from api.cli.display.terminal_images import Box, Draw

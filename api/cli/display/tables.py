@@ -9,7 +9,7 @@ from rich.text import Text
 
 from api.cli.display.job_bar import duration_text, step_text, waiting_text
 from api.cli.display.layout import Column, age, coloured, print_sheet, print_table
-from api.client_models import Backlog, Estimate, Eta, Job, Worker
+from api.client.models import Backlog, Estimate, Eta, Job, Worker
 from shared.states import State
 
 #: Ids are never cut, since the next command needs them.

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from api.outputs import write_whole
+from api.client.files import write_whole
 
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff"}
 _STATE = ".atelier-batch.json"

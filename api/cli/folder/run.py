@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from api.cli.display.batch_bar import MOST_LINES, BatchBar
 from api.client import Client, ItemResult
-from api.client_models import ApiProblem, ClientError
+from api.client.models import ApiProblem, ClientError
 from shared import ids
 
 #: Uploads at a time; items told to the server at a time; and how often the running pictures are asked for, in seconds.

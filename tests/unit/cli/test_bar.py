@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from api.cli.display.job_bar import JobBar, duration_text, step_text, waiting_text
-from api.client_models import Event, Job
+from api.client.models import Event, Job
 
 
 def step(number: int, scale: int = 1, **more: object) -> Event:

@@ -13,7 +13,7 @@ from rich.console import Console
 from api.cli.display.job_bar import JobBar
 from api.cli.display.preview_pane import Pane
 from api.cli.display.terminal_images import Box, Draw, box_for, way_to_draw
-from api.client_models import Event, Job, Unreachable
+from api.client.models import Event, Job, Unreachable
 
 JOB = Job.model_validate({"id": "j", "state": "running"})
 

@@ -17,8 +17,8 @@ from typing import Any
 
 import httpx
 
-from api.client_http import passes
-from api.client_models import ApiProblem, Event, Unreachable
+from api.client.models import ApiProblem, Event, Unreachable
+from api.client.transport import passes
 
 #: First wait before opening the stream again, doubled after each fruitless attempt, in seconds.
 _FIRST_DELAY_S = 0.25

@@ -12,10 +12,10 @@ from typing import Any, Unpack
 import httpx
 from pydantic import BaseModel
 
-from api.client_events import Follower
-from api.client_http import Connection, path_of
-from api.client_models import ApiProblem, DryRun, Event, Image, Job, Overdue, Unreachable
-from api.client_request import Source, Style, Wishes, job_request
+from api.client.job_request import Source, Style, Wishes, job_request
+from api.client.models import ApiProblem, DryRun, Event, Image, Job, Overdue, Unreachable
+from api.client.sse import Follower
+from api.client.transport import Connection, path_of
 
 _JOBS, _IMAGES = "/v1/jobs", "/v1/images"
 #: Jobs asked for at a time.

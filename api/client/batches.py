@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 import httpx
 from pydantic import BaseModel, Field
 
-from api.client_http import passes, path_of
-from api.client_models import Answer, ApiProblem, Failure, Job
-from api.client_outputs import Outputs
+from api.client.downloads import Outputs
+from api.client.models import Answer, ApiProblem, Failure, Job
+from api.client.transport import passes, path_of
 
 _BATCHES = "/v1/batches"
 #: Items sent, and rows asked for, at a time.

@@ -12,8 +12,8 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from api.client_models import ClientError
-from api.client_request import Wishes
+from api.client.job_request import Wishes
+from api.client.models import ClientError
 from shared.params import PRESETS, WEIGHTS_NAMES
 
 #: Params that may leave the choice to the machine, each told under its own name by how the run went.

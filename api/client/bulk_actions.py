@@ -9,8 +9,8 @@ from typing import Any, TypedDict, Unpack
 
 from pydantic import BaseModel, Field
 
-from api.client_http import Connection, path_of
-from api.client_models import Answer
+from api.client.models import Answer
+from api.client.transport import Connection, path_of
 
 _OPERATIONS, _AUDIT = "/v1/operations", "/v1/audit"
 #: Entries asked for at a time.

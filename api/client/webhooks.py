@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from api.client_http import Connection, path_of
-from api.client_models import Answer
+from api.client.models import Answer
+from api.client.transport import Connection, path_of
 
 _WEBHOOKS = "/v1/webhooks"
 _DELIVERIES = f"{_WEBHOOKS}/deliveries"

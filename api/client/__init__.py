@@ -15,10 +15,11 @@ Invariant: however often a request that makes something is sent, it makes one.
 
 from __future__ import annotations
 
-from api.client_batches import Added, Batch, BatchCalls, ItemResult
-from api.client_jobs import Jobs
-from api.client_keys import Key, KeyCalls
-from api.client_models import (
+from api.client.admin import Key, KeyCalls, Operators
+from api.client.batches import Added, Batch, BatchCalls, ItemResult
+from api.client.bulk_actions import AuditEntry, FailureGroup, Matched, Operation, OperationCalls
+from api.client.jobs import Jobs
+from api.client.models import (
     ApiProblem,
     Backlog,
     ClientError,
@@ -31,9 +32,7 @@ from api.client_models import (
     Unreachable,
     Worker,
 )
-from api.client_operations import AuditEntry, FailureGroup, Matched, Operation, OperationCalls
-from api.client_operators import Operators
-from api.client_webhooks import Delivery, Webhooks, WebhookSecret
+from api.client.webhooks import Delivery, Webhooks, WebhookSecret
 from shared.states import Wish
 
 __all__ = [
