@@ -53,7 +53,12 @@ class _App(Flask):
 def create_app(settings: Settings | None = None) -> Flask:
     """Make the app for `settings`, by default those of the environment."""
     settings = settings or Settings.load()
-    app = _App("api")
+    app = _App(
+        "api",
+        static_folder="dashboard/static",
+        static_url_path="/static/dashboard",
+        template_folder="dashboard/templates",
+    )
     app.config.update(
         # a job brings its content and its styles in one body
         MAX_CONTENT_LENGTH=4 * settings.max_upload_bytes + _MULTIPART_OVERHEAD_BYTES,

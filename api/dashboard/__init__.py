@@ -1,7 +1,7 @@
 """The operator's dashboard: pages made on the server, for browsers that are signed in with an API key.
 
 A page is a view on `blueprint` (api/dashboard/pages.py) below `@page(access=…)`, in a module that this one imports;
-its template extends `dashboard/base.html` and is put together of `dashboard/_parts.html`. An action is a `post` view
+its template extends `base.html` and is put together of `_parts.html`. An action is a `post` view
 that leads back to a page; its form has the hidden field `csrf`, and is shown only where `may_act` or `may_write` holds.
 """
 
@@ -12,16 +12,16 @@ from flask import Flask
 from api.dashboard import (
     audit,
     batches,
+    bulk_actions,
     failures,
-    files,
-    formats,
+    filters,
     forms,
     job,
     jobs,
+    login,
+    media,
     now,
-    operations,
     pages,
-    signing,
     submit,
 )
 from api.dashboard.overview import Overview
@@ -29,16 +29,16 @@ from api.dashboard.overview import Overview
 __all__ = [
     "audit",
     "batches",
+    "bulk_actions",
     "failures",
-    "files",
-    "formats",
+    "filters",
     "forms",
     "job",
     "jobs",
+    "login",
+    "media",
     "now",
-    "operations",
     "register",
-    "signing",
     "submit",
 ]
 

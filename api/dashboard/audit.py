@@ -28,4 +28,4 @@ def audit_log() -> str:
     entries = [entry_view(entry) for entry in found[:_ON_A_PAGE]]
     cursor = pagination.encode(entries[-1].id) if len(found) > _ON_A_PAGE else None
     pages = {each.id: _PAGES.get(each.action.partition(".")[0]) for each in entries}
-    return render_template("dashboard/audit.html", entries=entries, pages=pages, given=given, cursor=cursor)
+    return render_template("audit.html", entries=entries, pages=pages, given=given, cursor=cursor)

@@ -51,21 +51,21 @@ def list_batches() -> str:
         found = batches.listing(session, wanted, before=before, limit=_ON_A_PAGE + 1)
         views = batch_views(session, found[:_ON_A_PAGE])
     cursor = pagination.encode(views[-1].id) if len(found) > _ON_A_PAGE else None
-    return render_template("dashboard/batches.html", batches=views, cursor=cursor, state=state, states=BatchState)
+    return render_template("batches.html", batches=views, cursor=cursor, state=state, states=BatchState)
 
 
 @blueprint.get("/dashboard/batches/<batch_id>")
 @page(access=Access.READ)
 def batch(batch_id: str) -> str:
     """Show a batch."""
-    return render_template("dashboard/batch.html", **_shown(batch_id))
+    return render_template("batch.html", **_shown(batch_id))
 
 
 @blueprint.get("/dashboard/batches/<batch_id>/live")
 @page(access=Access.READ)
 def batch_live(batch_id: str) -> str:
     """Send the part of the page that changes."""
-    return render_template("dashboard/_batch.html", **_shown(batch_id))
+    return render_template("_batch.html", **_shown(batch_id))
 
 
 @blueprint.post("/dashboard/batches/<batch_id>/<way>")
@@ -101,7 +101,7 @@ def promote_cell(batch_id: str) -> Response | tuple[str, int]:
         if status >= _FAULT:
             raise
         shown = _shown(batch_id) | {"cell": {"key": key, "size": size}, "wrong": error.detail}
-        return render_template("dashboard/batch.html", **shown), status
+        return render_template("batch.html", **shown), status
 
 
 def _to(batch_id: str) -> Response:

@@ -17,4 +17,4 @@ def list_failures() -> str:
     """Show the groups, that which was met last first."""
     with services().database.reading() as session:
         groups = [failure_view(group) for group in failures.groups(session)]
-    return render_template("dashboard/failures.html", groups=groups, since_s=failures.SINCE_S)
+    return render_template("failures.html", groups=groups, since_s=failures.SINCE_S)

@@ -36,14 +36,14 @@ _WAITS = {
 @page(access=Access.READ)
 def job(job_id: str) -> str:
     """Show a job."""
-    return render_template("dashboard/job.html", **_shown(job_id))
+    return render_template("job.html", **_shown(job_id))
 
 
 @blueprint.get("/dashboard/jobs/<job_id>/live")
 @page(access=Access.READ)
 def job_live(job_id: str) -> str:
     """Send the part of the page that changes with the job's state."""
-    return render_template("dashboard/_job.html", **_shown(job_id), swapped=True)
+    return render_template("_job.html", **_shown(job_id), swapped=True)
 
 
 @blueprint.post("/dashboard/jobs/<job_id>/cancel")

@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response
 from api import pagination
 from api.access import Access
 from api.auth import caller
-from api.dashboard import searches
+from api.dashboard import search_query
 from api.dashboard.pages import blueprint, page
 from api.services import services
 from api.views import job_view
@@ -27,10 +27,10 @@ def jobs() -> Response | str:
     text = request.args.get("q", "").strip()
     shown = {"q": text, "states": State}
     try:
-        search = searches.parse(text)
+        search = search_query.parse(text)
         before = pagination.decode(request.args.get("cursor"))
     except InvalidParams as error:
-        return render_template("dashboard/jobs.html", **shown, wrong=error.detail)
+        return render_template("jobs.html", **shown, wrong=error.detail)
     if search.job_id is not None:
         return redirect(f"/dashboard/jobs/{search.job_id}", 303)
     wanted = search.filter
@@ -42,4 +42,4 @@ def jobs() -> Response | str:
     views = [job_view(job) for job in found[:_ON_A_PAGE]]
     cursor = pagination.encode(found[_ON_A_PAGE - 1].place) if len(found) > _ON_A_PAGE else None
     more = count >= _MOST_COUNTED
-    return render_template("dashboard/jobs.html", **shown, jobs=views, count=count, more=more, cursor=cursor)
+    return render_template("jobs.html", **shown, jobs=views, count=count, more=more, cursor=cursor)

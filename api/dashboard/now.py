@@ -30,7 +30,7 @@ def now() -> Response | str:
         is_empty = not queries.jobs(session, limit=1)
     if is_empty and may(Access.WRITE):
         return redirect("/dashboard/submit", 303)
-    return render_template("dashboard/now.html", look=_overview().look())
+    return render_template("now.html", look=_overview().look())
 
 
 @blueprint.get("/dashboard/now")
@@ -38,7 +38,7 @@ def now() -> Response | str:
 def now_live() -> str:
     """Send the part of the page that changes: the same to all who may act, and to all who may not."""
     return _overview().written(
-        "acts" if may(Access.OPERATE) else "looks", lambda look: render_template("dashboard/_now.html", look=look)
+        "acts" if may(Access.OPERATE) else "looks", lambda look: render_template("_now.html", look=look)
     )
 
 

@@ -83,7 +83,7 @@ def may(access: Access) -> bool:
 
 def asset(name: str) -> str:
     """Return the address of a file of ours, which is another once the file is."""
-    return f"/static/dashboard/{name}?{_mark(Path(str(current_app.static_folder)) / 'dashboard' / name)}"
+    return f"/static/dashboard/{name}?{_mark(Path(str(current_app.static_folder)) / name)}"
 
 
 def keep_assets(response: Response) -> Response:
@@ -120,5 +120,5 @@ def _to_sign_in(_: Unauthorized) -> Response:
 @blueprint.errorhandler(AtelierError)
 def _refused(error: AtelierError) -> Response:
     """Show a refusal or a failure as a page."""
-    shown = render_template("dashboard/refused.html", error=error)
+    shown = render_template("refused.html", error=error)
     return make_response(shown, problems.status_of(type(error)).value)

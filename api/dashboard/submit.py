@@ -75,7 +75,7 @@ def estimate_job() -> str:
             raise
         wrong = error
     if "HX-Request" in request.headers:
-        return render_template("dashboard/_estimate.html", asked=True, estimate=estimate, told=submit_form.told(wrong))
+        return render_template("_estimate.html", asked=True, estimate=estimate, told=submit_form.told(wrong))
     return _page(request.form, former, wrong, estimate=estimate, asked=True)
 
 
@@ -117,7 +117,7 @@ def _page(
     with services().database.reading() as session:
         first = not queries.jobs(session, queries.Filter(owner=caller().sees), limit=1)
     return render_template(
-        "dashboard/submit.html",
+        "submit.html",
         groups=submit_form.fields(),
         prefix=submit_form.PREFIX,
         presets={name: text for name, (text, _) in PRESETS.items()},

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from api.dashboard.formats import duration, number, size, sparkline, when
+from api.dashboard.filters import duration, number, size, sparkline, when
 from shared import clock
 
 

@@ -18,7 +18,7 @@ _HOME = "/dashboard"
 @public
 def login() -> str:
     """Ask for a key."""
-    return render_template("dashboard/login.html", next=_local(request.args.get("next", "")))
+    return render_template("login.html", next=_local(request.args.get("next", "")))
 
 
 @blueprint.post("/login")
@@ -32,7 +32,7 @@ def sign_in() -> Response:
         token = sign_ins.create(session, key.id) if key else None
     if token is None:
         wrong = "This is no API key of ours, or it was revoked."
-        return make_response(render_template("dashboard/login.html", next=back, wrong=wrong), 401)
+        return make_response(render_template("login.html", next=back, wrong=wrong), 401)
     response = make_response(redirect(back, 303))
     browser.remember(response, token)
     return response

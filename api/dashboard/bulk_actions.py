@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 from api import operating, pagination
 from api.access import Access
 from api.auth import caller
-from api.dashboard import searches
+from api.dashboard import search_query
 from api.dashboard.forms import make_once
 from api.dashboard.pages import blueprint, may, page
 from api.problems import validated
@@ -51,14 +51,14 @@ def start_operation() -> Response | tuple[str, int]:
 @page(access=Access.READ)
 def operation(operation_id: str) -> str:
     """Show a bulk action."""
-    return render_template("dashboard/operation.html", **_shown(operation_id))
+    return render_template("operation.html", **_shown(operation_id))
 
 
 @blueprint.get(f"{_HOME}/<operation_id>/live")
 @page(access=Access.READ)
 def operation_live(operation_id: str) -> str:
     """Send the part of the page that changes."""
-    return render_template("dashboard/_operation.html", **_shown(operation_id))
+    return render_template("_operation.html", **_shown(operation_id))
 
 
 @blueprint.post(f"{_HOME}/<operation_id>/stop")
@@ -83,7 +83,7 @@ def _page(text: str, action: str, wrong: str = "") -> str:
         found = operations.listing(session, owner=caller().sees, before=before, limit=_ON_A_PAGE + 1)
     page_of_them = [operation_view(each) for each in found[:_ON_A_PAGE]]
     return render_template(
-        "dashboard/operations.html",
+        "operations.html",
         q=text,
         action=action,
         actions=Action,
@@ -93,7 +93,8 @@ def _page(text: str, action: str, wrong: str = "") -> str:
         reason=request.form.get("reason", ""),
         operations=page_of_them,
         searched={
-            each.id: searches.text_of(operations.as_filter(row)) for each, row in zip(page_of_them, found, strict=False)
+            each.id: search_query.text_of(operations.as_filter(row))
+            for each, row in zip(page_of_them, found, strict=False)
         },
         cursor=pagination.encode(page_of_them[-1].id) if len(found) > _ON_A_PAGE else None,
     )
@@ -101,7 +102,7 @@ def _page(text: str, action: str, wrong: str = "") -> str:
 
 def _asked(text: str, action: str, *, reason: str | None = None) -> OperationRequest:
     """Read what is asked for, to be counted if no reason is given yet; raise `InvalidParams`."""
-    search = searches.parse(text)
+    search = search_query.parse(text)
     if search.job_id is not None:
         raise InvalidParams("That is the id of one job; its own page has the buttons for it.")
     wished = {"action": action, "filter": _fields(search.filter)}
@@ -125,4 +126,4 @@ def _fields(wanted: Filter) -> dict[str, Any]:
 def _shown(operation_id: str) -> dict[str, Any]:
     with services().database.reading() as session:
         found = operations.operation(session, operation_id, owner=caller().sees)
-    return {"operation": operation_view(found), "q": searches.text_of(operations.as_filter(found))}
+    return {"operation": operation_view(found), "q": search_query.text_of(operations.as_filter(found))}
