@@ -13,8 +13,9 @@ from typing import Any
 import structlog
 from flask import Flask, Response, g, request
 
-from api import access_log, auth, dashboard, problems
+from api import auth, dashboard
 from api import metrics as api_metrics
+from api.http import access_log, problems
 from api.routes import (
     audit,
     batches,

@@ -16,7 +16,7 @@ import structlog
 from flask import Flask, Response, current_app, g, request
 
 from api.access import Access, Caller
-from api.rate_limits import Standing
+from api.http.rate_limits import Standing
 from api.recent import Recent
 from api.services import services
 from shared.db import keys

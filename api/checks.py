@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from api.access import Caller
+from api.http.problems import mistake
 from api.schemas import JobRequest
 from api.services import Services
 from shared import addresses, images, sizes
 from shared.db import queries
 from shared.db.models import Image
-from shared.errors import AtelierError, ForbiddenUrl, InvalidMask, InvalidParams, NotFound, UnknownImage
+from shared.errors import ForbiddenUrl, InvalidMask, InvalidParams, NotFound, UnknownImage
 from shared.images import ImageInfo
 from shared.params import MAX_SIZE_PX, StyleParams
 from shared.sizes import Size
@@ -85,13 +86,6 @@ def check(services: Services, submission: Submission) -> Sizes:
     for mask, pointer in {mask: pointer for pointer, mask in reversed(masks.items())}.items():
         check_mask_paints(services, pointer, mask, submission.files.get(mask))
     return sizes
-
-
-def mistake(pointer: str, detail: str, kind: type[AtelierError] = InvalidParams, **bounds: Any) -> AtelierError:
-    """Make the error that points at one place of the request."""
-    detail = f"{pointer}: {detail}"
-    found = {"pointer": pointer, "detail": detail, **bounds}
-    return kind(f"The request has 1 mistake: {detail}", errors=[found])
 
 
 def _shapes(services: Services, submission: Submission, wanted: Sequence[str]) -> dict[str, Size]:

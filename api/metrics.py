@@ -83,7 +83,7 @@ class Metrics:
 
 
 def register(app: Flask, services: Services) -> None:
-    """Count the requests of `app`, whose beginnings `api.access_log` notes."""
+    """Count the requests of `app`, whose beginnings `api.http.access_log` notes."""
     metrics = app.extensions["atelier_metrics"] = Metrics(services)
     app.after_request(metrics.observe)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from api import pagination, problems
+from api.http import pagination, problems
 from shared import errors
 from shared.errors import AtelierError
 

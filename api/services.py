@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from flask import current_app
 
 from api.etas import Forecaster
+from api.http.rate_limits import RateLimits
 from api.live import Hub
-from api.rate_limits import RateLimits
 from api.recent import Recent
 from shared import progress
 from shared.broker import Broker

@@ -15,7 +15,8 @@ from sqlalchemy.orm import Session
 from api import checks, estimates
 from api.access import Caller
 from api.checks import Sizes, Submission
-from api.problems import invalid, validated
+from api.http import problems
+from api.http.problems import invalid, validated
 from api.schemas import JobRequest
 from api.services import Services
 from api.usecases import upload
@@ -148,10 +149,10 @@ def check_limits(services: Services, caller: Caller, time_limit_s: float | None,
     """Raise `InvalidParams` for a time that is longer than may be asked for."""
     most_s = services.settings.time_limit_s
     if time_limit_s is not None and time_limit_s > most_s:
-        raise checks.mistake("/time_limit_s", f"No job runs here for more than {most_s:g} s.", le=most_s, unit="s")
+        raise problems.mistake("/time_limit_s", f"No job runs here for more than {most_s:g} s.", le=most_s, unit="s")
     most_s = most_retention_s(services, caller)
     if retention_s is not None and retention_s > most_s:
-        raise checks.mistake("/retention_s", f"Files are kept here for {most_s:g} s at most.", le=most_s, unit="s")
+        raise problems.mistake("/retention_s", f"Files are kept here for {most_s:g} s at most.", le=most_s, unit="s")
 
 
 def most_retention_s(services: Services, caller: Caller) -> float:
@@ -172,10 +173,10 @@ def _result_of(services: Services, job_id: str, caller: Caller) -> bytes:
         with services.database.reading() as session:
             job = queries.job(session, job_id, owner=caller.sees)
     except NotFound as error:
-        raise checks.mistake("/init_job", error.detail) from None
+        raise problems.mistake("/init_job", error.detail) from None
     if job.state != State.SUCCEEDED or not job.result:
-        raise checks.mistake("/init_job", f"The job is {job.state}; only one that has succeeded can be a start.")
-    gone = checks.mistake("/init_job", "The job's picture is gone.")
+        raise problems.mistake("/init_job", f"The job is {job.state}; only one that has succeeded can be a start.")
+    gone = problems.mistake("/init_job", "The job's picture is gone.")
     if job.files_gone_at is not None:
         raise gone
     try:

@@ -62,7 +62,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # ditto
         super().__init__()
 
     def load_config(self) -> None:
-        """Tell gunicorn our options; its own log of requests stays off, for `api.access_log` tells more."""
+        """Tell gunicorn our options; its own log of requests stays off, for `api.http.access_log` tells more."""
         threads = self._settings.api_threads + self._settings.stream_limit
         options: dict[str, Any] = {
             "bind": self._bind,

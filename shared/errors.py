@@ -1,7 +1,7 @@
 """Every error that a user or an operator may meet, each with a stable code.
 
 The docstring's first line is the message and `code` is the contract; both are published in the docs.
-HTTP numbers live in `api/problems.py` and exit codes in `api/cli.py`, never here.
+HTTP numbers live in `api/http/problems.py` and exit codes in `api/cli.py`, never here.
 
 Invariant: a code, once released, keeps its meaning.
 """

@@ -19,7 +19,7 @@ from api import checks, estimates
 from api.access import Caller
 from api.batches.report import Offer, Tally
 from api.checks import Sizes
-from api.problems import invalid, validated
+from api.http.problems import invalid, validated
 from api.schemas import StyleChoice
 from api.schemas_batches import ItemRequest, readable
 from api.services import Services

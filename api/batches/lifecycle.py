@@ -17,7 +17,8 @@ from api.access import Caller
 from api.batches.ingest import Intake
 from api.batches.report import Offer
 from api.checks import Submission
-from api.problems import invalid
+from api.http import problems
+from api.http.problems import invalid
 from api.schemas import JobRequest, StyleChoice
 from api.schemas_batches import MAX_CELLS, BatchChange, BatchRequest, MatrixRequest, PromoteRequest, cell_key
 from api.services import Services
@@ -179,7 +180,7 @@ def _check_cells(matrix: MatrixRequest) -> None:
     for values in matrix.params.values():
         count *= len(values)
     if count > MAX_CELLS:
-        raise checks.mistake("/matrix", f"That are {count} pictures, and {MAX_CELLS} may be.", le=MAX_CELLS)
+        raise problems.mistake("/matrix", f"That are {count} pictures, and {MAX_CELLS} may be.", le=MAX_CELLS)
 
 
 def _cells(matrix: MatrixRequest) -> Iterator[Offer]:

@@ -11,10 +11,11 @@ from typing import IO, TYPE_CHECKING, Any
 
 from werkzeug.datastructures import FileStorage
 
-from api import checks, schemas_batches, uploads, usecases
+from api import checks, schemas_batches, usecases
 from api.access import Caller
 from api.batches import archive_reader
 from api.batches.report import Offer
+from api.http import bodies
 from api.services import Services
 from shared.errors import AtelierError, BodyTooLarge, InvalidRequest
 
@@ -45,10 +46,10 @@ class _Raw(io.RawIOBase):
 def from_lines(stream: IO[bytes]) -> Iterator[Offer]:
     """Read an item of each line; empty ones count, and bring nothing."""
     number, stream = 0, io.BufferedReader(_Raw(stream), _BLOCK_BYTES)
-    while line := stream.readline(uploads.MAX_JSON_BYTES + 1):
+    while line := stream.readline(bodies.MAX_JSON_BYTES + 1):
         number += 1
-        if len(line) > uploads.MAX_JSON_BYTES:
-            yield Offer(number, None, BodyTooLarge(f"A line may have {uploads.MAX_JSON_BYTES} bytes."))
+        if len(line) > bodies.MAX_JSON_BYTES:
+            yield Offer(number, None, BodyTooLarge(f"A line may have {bodies.MAX_JSON_BYTES} bytes."))
             _skip_line(stream, line)
         elif line.strip():
             yield Offer(number, None, _parsed(line))
@@ -58,7 +59,7 @@ def body(text: bytes) -> Any:
     """Read a JSON body; raise `BodyTooLarge` or `InvalidRequest`."""
     if len(text) > MAX_LIST_BYTES:
         raise BodyTooLarge(f"A list may have {MAX_LIST_BYTES} bytes; send lines.", max_bytes=MAX_LIST_BYTES)
-    return uploads.json_value(text)
+    return bodies.json_value(text)
 
 
 def from_list(items: object) -> Iterator[Offer]:
@@ -103,11 +104,11 @@ def offered(services: Services, caller: Caller, line: int, key: str, data: bytes
 
 def _parsed(line: bytes) -> Any:
     try:
-        return uploads.json_value(line)
+        return bodies.json_value(line)
     except InvalidRequest as error:
         return error
 
 
 def _skip_line(stream: IO[bytes], piece: bytes) -> None:
     while piece and not piece.endswith(b"\n"):
-        piece = stream.readline(uploads.MAX_JSON_BYTES)
+        piece = stream.readline(bodies.MAX_JSON_BYTES)

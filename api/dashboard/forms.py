@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response
 
 from api.auth import caller
 from api.dashboard.pages import blueprint
-from api.idempotency import Answer, Once, fingerprint, make
+from api.http.idempotency import Answer, Once, fingerprint, make
 from api.services import services
 from shared import ids
 from shared.errors import InvalidRequest

@@ -11,9 +11,9 @@ from urllib.parse import urlencode
 
 from flask import Blueprint, Response, current_app, g, make_response, redirect, render_template, request
 
-from api import problems
 from api.access import Access
 from api.dashboard.session import signed_in
+from api.http import problems
 from api.services import services
 from shared.errors import AtelierError, Forbidden, Unauthorized
 from shared.params import LAST_RESORT_WARNING, LAST_RESORT_WEIGHTS

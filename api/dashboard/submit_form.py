@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from api import checks, uploads
+from api.http import bodies, problems
 from shared.errors import AtelierError, InvalidRequest
 from shared.params import PRESETS, StyleParams, resolve
 
@@ -112,9 +112,9 @@ def filled(departures: Mapping[str, Any]) -> dict[str, str]:
 
 def _layers(name: str, text: str) -> Any:
     try:
-        return uploads.json_value(text.encode())
+        return bodies.json_value(text.encode())
     except InvalidRequest:
-        raise checks.mistake(f"/params/{name}", 'Write layers as JSON, such as {"block3_conv2": 1}.') from None
+        raise problems.mistake(f"/params/{name}", 'Write layers as JSON, such as {"block3_conv2": 1}.') from None
 
 
 def _field(name: str, described: Mapping[str, Any], presets: dict[str, str]) -> Field:

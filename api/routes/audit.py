@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request
 
-from api import pagination
 from api.access import Access
-from api.answers import paged
-from api.asked import moment
+from api.http import pagination
+from api.http.query import moment
+from api.http.responses import paged
 from api.openapi import PAGING, given, operation
 from api.schemas_operations import AuditPage
 from api.services import services

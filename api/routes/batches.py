@@ -7,16 +7,17 @@ from typing import IO
 from flask import Blueprint, Response, request
 from sqlalchemy.orm import Session
 
-from api import checks, idempotency, pagination, submissions, uploads, usecases
+from api import checks, submissions, usecases
 from api.access import Access
-from api.answers import accepted, json_answer, paged, shown, tagged
 from api.auth import caller
 from api.batches import archive_reader, lifecycle, matrix_sheet, readers
 from api.batches.ingest import Intake
 from api.batches.report import added_view
-from api.idempotency import Answer
+from api.http import bodies, idempotency, pagination
+from api.http.idempotency import Answer
+from api.http.problems import validated
+from api.http.responses import accepted, json_answer, paged, shown, tagged
 from api.openapi import BINARY, PAGING, given, operation
-from api.problems import validated
 from api.schemas import JobView
 from api.schemas_batches import (
     AddedView,
@@ -56,7 +57,7 @@ _STEERED = (errors.NotFound, errors.IllegalTransition)
     access=Access.WRITE,
     status=201,
     returns=OpenedView,
-    takes={"application/json": BatchRequest, uploads.MULTIPART: _MULTIPART},
+    takes={"application/json": BatchRequest, bodies.MULTIPART: _MULTIPART},
     headers=("Idempotency-Key",),
     errors=(
         errors.InvalidParams,
@@ -71,7 +72,7 @@ _STEERED = (errors.NotFound, errors.IllegalTransition)
 def open_() -> Response:
     """Open a batch; one with a matrix or an archive is filled and started too."""
     request.max_content_length = services().settings.max_batch_bytes
-    asked_for = uploads.batch(request)
+    asked_for = bodies.batch(request)
     once = idempotency.named(request, caller(), asked_for.fingerprint())
     asked = validated(BatchRequest, asked_for.body)
 
@@ -138,7 +139,7 @@ def show(batch_id: str) -> Response:
 def change(batch_id: str) -> Response:
     """Change what may be changed."""
     _view(batch_id)  # one that is not there is not there, whatever is asked of it
-    asked = validated(BatchChange, uploads.json_object(request))
+    asked = validated(BatchChange, bodies.json_object(request))
     lifecycle.change(services(), caller(), batch_id, asked)
     return json_answer(_view(batch_id))
 
@@ -208,7 +209,7 @@ def sheet(batch_id: str) -> Response:
 def promote(batch_id: str) -> tuple[Response, int]:
     """Queue a job like an item, of another size."""
     _view(batch_id)
-    asked = validated(PromoteRequest, uploads.json_object(request))
+    asked = validated(PromoteRequest, bodies.json_object(request))
     job = submissions.submit(services(), lifecycle.promotion(services(), caller(), batch_id, asked))
     return shown(Sight(job)), 202
 

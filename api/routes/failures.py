@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response
 
 from api.access import Access
-from api.answers import json_answer
+from api.http.responses import json_answer
 from api.openapi import operation
 from api.schemas_operations import FailuresView
 from api.services import services

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request
 
-from api import checks, uploads, usecases
+from api import checks, usecases
 from api.access import Access
 from api.auth import caller
+from api.http import bodies
 from api.openapi import BINARY, operation
 from api.schemas import ImageView
 from api.services import services
@@ -30,7 +31,7 @@ _FILE = {"type": "object", "properties": {"file": BINARY}, "required": ["file"]}
     status=201,
     returns=ImageView,
     others={200: ("These bytes were known already.", ImageView)},
-    takes={**_PICTURE, uploads.MULTIPART: _FILE},
+    takes={**_PICTURE, bodies.MULTIPART: _FILE},
     errors=(
         errors.InvalidRequest,
         errors.UnsupportedImage,
@@ -42,7 +43,7 @@ _FILE = {"type": "object", "properties": {"file": BINARY}, "required": ["file"]}
 )
 def upload() -> tuple[Response, int]:
     """Keep an uploaded image."""
-    image, is_new = usecases.upload(services(), checks.inspect(services(), uploads.image_bytes(request)), caller())
+    image, is_new = usecases.upload(services(), checks.inspect(services(), bodies.image_bytes(request)), caller())
     response = _described(image)
     response.headers["Location"] = f"/v1/images/{image.id}"
     return response, 201 if is_new else 200

@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterator
 
 from flask import Blueprint, Response, request
 
-from api import pagination, uploads
 from api.access import Access
-from api.answers import flag, json_answer, paged
 from api.auth import caller
 from api.batches import archive_reader, archive_writer, imports, readers, results_feed
 from api.batches.ingest import Intake
 from api.batches.report import Offer, added_view
+from api.http import bodies, pagination
+from api.http.problems import validated
+from api.http.query import flag, wanted_states
+from api.http.responses import json_answer, paged
 from api.openapi import BINARY, PAGING, given, operation
-from api.problems import validated
-from api.routes.jobs import wanted_states
 from api.schemas import JobPage
 from api.schemas_batches import AddedView, ItemRequest, ItemResultView, SourceRequest
 from api.services import services
@@ -35,7 +35,7 @@ _ITEMS = {
         ]
     },
     _LINES[0]: ItemRequest,
-    uploads.MULTIPART: {"type": "object", "properties": {"file": {"type": "array", "items": BINARY}}},
+    bodies.MULTIPART: {"type": "object", "properties": {"file": {"type": "array", "items": BINARY}}},
     **dict.fromkeys((archive_reader.ZIP[0], *archive_reader.TAR[:2]), BINARY),
 }
 
@@ -140,7 +140,7 @@ def _offers(skip: Callable[[], None]) -> Iterator[Offer]:
         if isinstance(body, dict):
             return imports.offers(found, who, validated(SourceRequest, body).source, skip=skip)
         return readers.from_list(body)
-    if request.mimetype == uploads.MULTIPART:
+    if request.mimetype == bodies.MULTIPART:
         return readers.from_files(found, who, [file for _, file in request.files.items(multi=True)])
     if request.mimetype in (*archive_reader.ZIP, *archive_reader.TAR):
         request.max_content_length = None  # an archive has the same bound, and an error of its own

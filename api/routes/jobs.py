@@ -7,12 +7,13 @@ from collections.abc import Callable
 from flask import Blueprint, Response, request
 from sqlalchemy.orm import Session
 
-from api import idempotency, pagination, submissions, uploads, usecases
+from api import submissions, usecases
 from api.access import Access
-from api.answers import MAX_WAIT_S, accepted, flag, json_answer, paged, preferred_wait_s, shown, wait_s
-from api.asked import moment
 from api.auth import caller
-from api.idempotency import Answer, Once
+from api.http import bodies, idempotency, pagination
+from api.http.idempotency import Answer, Once
+from api.http.query import MAX_WAIT_S, flag, moment, preferred_wait_s, wait_s, wanted_states
+from api.http.responses import accepted, json_answer, paged, shown
 from api.openapi import BINARY, PAGING, given, operation
 from api.schemas import DryRunView, JobPage, JobRequest, JobView
 from api.services import services
@@ -42,7 +43,7 @@ _MULTIPART = {
 
 
 _WAIT = "Seconds to wait for the next change of its state; a job that has ended is shown at once."
-_TAKES = {"application/json": JobRequest, uploads.MULTIPART: _MULTIPART}
+_TAKES = {"application/json": JobRequest, bodies.MULTIPART: _MULTIPART}
 _REFUSALS = (
     errors.InvalidRequest,
     errors.UnsupportedMediaType,
@@ -75,7 +76,7 @@ _REFUSALS = (
 def submit() -> Response:
     """Queue a job, or say what it would take."""
     dry_run = flag("dry_run")
-    asked = uploads.job(request)
+    asked = bodies.job(request)
     once = idempotency.named(request, caller(), asked.body)
     if dry_run:
         submission, _, estimate = submissions.examine(
@@ -105,7 +106,7 @@ def put(job_id: str) -> tuple[Response, int]:
     if not is_uuid(job_id):
         mistake = {"pointer": "job_id", "detail": "a UUID in its canonical form"}
         raise errors.InvalidParams("The id of a job is a UUID in lower case.", errors=[mistake])
-    asked = uploads.job(request)
+    asked = bodies.job(request)
     fingerprint = idempotency.fingerprint(request, asked.body)
     if submissions.is_same(services(), caller(), job_id, fingerprint):
         return _current(job_id), 200
@@ -255,13 +256,3 @@ def _filter() -> Filter:
         code=request.args.get("code"),
         batch_id=request.args.get("batch"),
     )
-
-
-def wanted_states() -> list[State]:
-    """Read the states that a listing is asked for; raise `InvalidParams`."""
-    wanted = request.args.getlist("state")
-    try:
-        return [State(name) for name in wanted]
-    except ValueError:
-        mistake = {"pointer": "state", "detail": f"one of {', '.join(State)}"}
-        raise errors.InvalidParams(f"state is one of {', '.join(State)}.", errors=[mistake]) from None

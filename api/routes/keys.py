@@ -8,13 +8,14 @@ from datetime import datetime
 from flask import Blueprint, Response, request, url_for
 from sqlalchemy.orm import Session
 
-from api import auth, idempotency, pagination, uploads, usecases
+from api import auth, usecases
 from api.access import Access
-from api.answers import json_answer
 from api.auth import caller
-from api.idempotency import Answer
+from api.http import bodies, idempotency, pagination
+from api.http.idempotency import Answer
+from api.http.problems import validated
+from api.http.responses import json_answer
 from api.openapi import PAGING, operation
-from api.problems import validated
 from api.schemas_keys import KeyPage, KeyRequest, KeyView, NewKeyView
 from api.services import services
 from api.views_keys import key_view, new_key_view
@@ -37,7 +38,7 @@ blueprint = Blueprint("keys", __name__, url_prefix="/v1/keys")
 )
 def create() -> Response:
     """Make a key."""
-    body = uploads.json_object(request)
+    body = bodies.json_object(request)
     asked = validated(KeyRequest, body)
     who = caller()
     once = idempotency.named(request, who, body)

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from flask import Blueprint, Response, request
 from sqlalchemy.orm import Session
 
-from api import idempotency, operating, pagination, uploads
+from api import operating
 from api.access import Access
-from api.answers import accepted, json_answer, paged
 from api.auth import caller
-from api.idempotency import Answer
+from api.http import bodies, idempotency, pagination
+from api.http.idempotency import Answer
+from api.http.problems import validated
+from api.http.responses import accepted, json_answer, paged
 from api.openapi import PAGING, operation
-from api.problems import validated
 from api.schemas_operations import MatchedView, OperationPage, OperationRequest, OperationView
 from api.services import services
 from api.views_operations import operation_view
@@ -37,7 +38,7 @@ blueprint = Blueprint("operations", __name__, url_prefix="/v1/operations")
 )
 def start() -> Response:
     """Begin an operation, or say what it would be about."""
-    body = uploads.json_object(request)
+    body = bodies.json_object(request)
     asked, who = validated(OperationRequest, body), caller()
     once = idempotency.named(request, who, body)
     if asked.dry_run:

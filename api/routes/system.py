@@ -10,9 +10,10 @@ from flask import Blueprint, Response, current_app, json, redirect, render_templ
 from redis import RedisError
 from werkzeug.wrappers import Response as AnyResponse
 
-from api import openapi, problems
+from api import openapi
 from api.access import Access
 from api.auth import public
+from api.http import problems
 from api.openapi import operation
 from api.schemas_operators import HealthView, PartView, ReadinessView
 from api.services import services

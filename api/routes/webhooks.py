@@ -7,13 +7,14 @@ from collections.abc import Callable
 from flask import Blueprint, Response, request, url_for
 from sqlalchemy.orm import Session
 
-from api import idempotency, pagination, uploads, usecases
+from api import usecases
 from api.access import Access
-from api.answers import accepted, json_answer
 from api.auth import caller
-from api.idempotency import Answer
+from api.http import bodies, idempotency, pagination
+from api.http.idempotency import Answer
+from api.http.problems import validated
+from api.http.responses import accepted, json_answer
 from api.openapi import PAGING, given, operation
-from api.problems import validated
 from api.schemas_webhooks import AttemptView, DeliveryPage, DeliveryView, SecretView, WebhookTestRequest
 from api.services import services
 from shared import errors
@@ -56,7 +57,7 @@ def rotate() -> Response:
 )
 def test() -> Response:
     """Try an address out."""
-    body = uploads.json_object(request)
+    body = bodies.json_object(request)
     asked = validated(WebhookTestRequest, body)
     return _accepted(body, lambda note: usecases.test_webhook(services(), caller(), asked.url, note=note))
 

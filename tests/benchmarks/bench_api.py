@@ -102,7 +102,7 @@ def million(prepare: Callable[[Database], object] = lambda _: None) -> Iterator[
 
 def _fill(engine, image: str) -> str:
     """Add a million jobs of twenty owners and ten labels, most of them ended; return a cursor in their middle."""
-    from api.pagination import encode
+    from api.http.pagination import encode
 
     base = int(ids.new_id().replace("-", "")[:12], 16) - 2 * _MILLION
     statement = text(

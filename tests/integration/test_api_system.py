@@ -6,8 +6,8 @@ import pytest
 from flask import Flask
 from structlog.testing import capture_logs
 
-from api import problems
 from api.app import create_app
+from api.http import problems
 from shared import errors
 from shared.db.base import connect
 from tests.integration.calling import client_with

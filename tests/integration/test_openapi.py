@@ -8,7 +8,8 @@ import jsonschema
 import pytest
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
-from api import openapi, problems
+from api import openapi
+from api.http import problems
 from api.openapi import PAGING, given, operation
 from api.openapi_parts import parameters
 from shared import errors

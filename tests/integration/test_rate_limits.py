@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from api import redis_server
 from api.access import Caller
 from api.app import create_app
-from api.rate_limits import RateLimits, Standing
+from api.http.rate_limits import RateLimits, Standing
 from shared.errors import RateLimited
 from shared.states import Role
 from tests.factories import add_key

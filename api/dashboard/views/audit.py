@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from flask import render_template, request
 
-from api import pagination
 from api.access import Access
 from api.dashboard.pages import blueprint, page
+from api.http import pagination
 from api.services import services
 from api.views_operations import entry_view
 from shared.db import audit

@@ -7,13 +7,14 @@ from typing import Any
 from flask import redirect, render_template, request
 from werkzeug.wrappers import Response
 
-from api import pagination, problems, submissions
+from api import submissions
 from api.access import Access
 from api.auth import caller
 from api.batches import lifecycle
 from api.dashboard.forms import make_once
 from api.dashboard.pages import blueprint, page
-from api.problems import validated
+from api.http import pagination, problems
+from api.http.problems import validated
 from api.schemas_batches import BatchView, PromoteRequest
 from api.services import services
 from api.views import job_view

@@ -7,13 +7,14 @@ from typing import Any
 from flask import redirect, render_template, request
 from werkzeug.wrappers import Response
 
-from api import operating, pagination
+from api import operating
 from api.access import Access
 from api.auth import caller
 from api.dashboard import search_query
 from api.dashboard.forms import make_once
 from api.dashboard.pages import blueprint, may, page
-from api.problems import validated
+from api.http import pagination
+from api.http.problems import validated
 from api.schemas_operations import OperationRequest
 from api.services import services
 from api.views_operations import operation_view

@@ -5,11 +5,11 @@ from __future__ import annotations
 from flask import redirect, render_template, request
 from werkzeug.wrappers import Response
 
-from api import pagination
 from api.access import Access
 from api.auth import caller
 from api.dashboard import search_query
 from api.dashboard.pages import blueprint, page
+from api.http import pagination
 from api.services import services
 from api.views import job_view
 from shared.db import queries

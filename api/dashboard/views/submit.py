@@ -8,12 +8,13 @@ from typing import Any
 from flask import render_template, request
 from werkzeug.wrappers import Response
 
-from api import problems, submissions, uploads
+from api import submissions
 from api.access import Access
 from api.auth import caller
 from api.dashboard import submit_form
 from api.dashboard.forms import make_once
 from api.dashboard.pages import blueprint, page
+from api.http import bodies, problems
 from api.services import services
 from shared.costs import Estimate
 from shared.db import queries
@@ -79,11 +80,11 @@ def estimate_job() -> str:
     return _page(request.form, former, wrong, estimate=estimate, asked=True)
 
 
-def _asked(former: Job | None) -> uploads.Asked:
+def _asked(former: Job | None) -> bodies.Asked:
     """Read the form; raise `InvalidParams` for pictures that are missing."""
     files = {name: [file.read() for file in request.files.getlist(name) if file.filename] for name in _MISSING}
     if former is None:
-        uploads.refuse({name: text for name, text in _MISSING.items() if not files[name]})
+        bodies.refuse({name: text for name, text in _MISSING.items() if not files[name]})
         kept: dict[str, Any] = {}
     else:
         kept = {"content": former.content_id, "styles": former.styles, "weights": former.weights_wanted}
@@ -94,8 +95,8 @@ def _asked(former: Job | None) -> uploads.Asked:
         "priority": request.form.get("priority", "").strip() or 0,
         "label": request.form.get("label", "").strip() or None,
     }
-    named = uploads.naming(files)
-    return uploads.Asked(body | kept | named.body, named.files)
+    named = bodies.naming(files)
+    return bodies.Asked(body | kept | named.body, named.files)
 
 
 def _former(job_id: str | None) -> Job | None:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from werkzeug.exceptions import HTTPException
 
 from shared import errors, logs
-from shared.errors import AtelierError
+from shared.errors import AtelierError, InvalidParams
 from shared.params import StyleParams
 
 log = logs.get(__name__)
@@ -151,3 +151,10 @@ def register(app: Flask) -> None:
     def _unforeseen(error: Exception) -> Response:
         log.error("request_failed", code=AtelierError.code, exc_info=error)
         return problem(AtelierError())
+
+
+def mistake(pointer: str, detail: str, kind: type[AtelierError] = InvalidParams, **bounds: Any) -> AtelierError:
+    """Make the error that points at one place of the request."""
+    detail = f"{pointer}: {detail}"
+    found = {"pointer": pointer, "detail": detail, **bounds}
+    return kind(f"The request has 1 mistake: {detail}", errors=[found])

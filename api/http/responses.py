@@ -6,21 +6,13 @@ something is new.
 
 from __future__ import annotations
 
-import math
-import re
-
 from flask import Response, request, url_for
 from pydantic import BaseModel
 from werkzeug.http import quote_etag
 
-from api.idempotency import REPLAYED_HEADER, Answer
+from api.http.idempotency import REPLAYED_HEADER, Answer
 from api.sights import Sight
-from shared.errors import InvalidParams
 from shared.states import TERMINAL
-
-#: Longest wait that a request may ask for, in seconds.
-MAX_WAIT_S = 60.0
-_PREFERRED_WAIT = re.compile(r"\bwait\s*=\s*\"?(\d{1,6})\b", re.IGNORECASE)
 
 
 def json_answer(view: BaseModel, status: int = 200) -> Response:
@@ -73,36 +65,3 @@ def accepted(answer: Answer, *, replayed: bool) -> Response:
     if replayed:
         response.headers[REPLAYED_HEADER] = "true"
     return response
-
-
-def wait_s() -> float:
-    """Read how long a request wishes to wait, in seconds: by `?wait=` or by `Prefer: wait=`; 0 if it does not.
-
-    Raises `InvalidParams` for a wait that is no number of seconds up to `MAX_WAIT_S`.
-    """
-    text = request.args.get("wait")
-    if text is None:
-        return preferred_wait_s()
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds <= MAX_WAIT_S:
-        mistake = {"pointer": "wait", "detail": "a number of seconds", "ge": 0, "le": MAX_WAIT_S}
-        raise InvalidParams(f"wait is a number of seconds from 0 to {MAX_WAIT_S:g}.", errors=[mistake])
-    return seconds
-
-
-def preferred_wait_s() -> float:
-    """Read `Prefer: wait=`, in seconds, which is cut to what is allowed, as preferences are; 0 without it."""
-    found = _PREFERRED_WAIT.search(request.headers.get("Prefer", ""))
-    return min(float(found[1]), MAX_WAIT_S) if found else 0.0
-
-
-def flag(name: str) -> bool:
-    """Read a query parameter that is true or false; raise `InvalidParams` for anything else."""
-    value = request.args.get(name, "false")
-    if value not in ("true", "false"):
-        mistake = {"pointer": name, "detail": "one of true, false"}
-        raise InvalidParams(f"{name} is true or false.", errors=[mistake])
-    return value == "true"

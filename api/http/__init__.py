@@ -1,0 +1,1 @@
+"""What every route uses: bodies, query parameters, pages, responses, problems, idempotency, rate limits, access log."""
