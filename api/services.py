@@ -21,7 +21,7 @@ from shared.settings import Settings
 from shared.storage import ImageStore, open_store
 
 if TYPE_CHECKING:
-    from api.sights import Seen
+    from api.jobs.current import Seen
 
 #: How long what was seen of a running job is shown again if Redis has no news of it, in seconds.
 _SEEN_S = 1.0

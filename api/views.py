@@ -6,10 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 from api import schemas
-from api.checks import Submission
 from shared import clock
 from shared.clock import rfc3339
-from shared.costs import Estimate
 from shared.db import images
 from shared.db.models import Image
 from shared.db.queries import Shown
@@ -77,26 +75,6 @@ def job_view(
         ended_at=rfc3339(job.ended_at),
         expires_at=rfc3339(job.expires_at),
         links=_links(job),
-    )
-
-
-def dry_run_view(submission: Submission, estimate: Estimate | None) -> schemas.DryRunView:
-    """Show a job that is not queued."""
-    request = submission.request
-    return schemas.DryRunView(
-        preset=request.preset.value,
-        params=submission.params.model_dump(mode="json"),
-        weights={"name": request.weights} if request.weights_wanted() else None,
-        content=request.content,
-        styles=request.style_choices(),
-        init_image=submission.init_id,
-        estimate=estimate
-        and schemas.EstimateView(
-            seconds=round(estimate.seconds, 3),
-            peak_bytes=estimate.peak_bytes,
-            tile_size=estimate.tile_size,
-            scales=[schemas.SizeView(width=width, height=height) for height, width in estimate.scales],
-        ),
     )
 
 

@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
-from api import checks, estimates
 from api.access import Caller
 from api.batches.report import Offer, Tally
-from api.checks import Sizes
 from api.http.problems import invalid, validated
+from api.jobs import checks, estimates
+from api.jobs.submission import Sizes
 from api.schemas import StyleChoice
 from api.schemas_batches import ItemRequest, readable
 from api.services import Services

@@ -12,16 +12,17 @@ from typing import Any
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
-from api import checks, submissions
 from api.access import Caller
 from api.batches.ingest import Intake
 from api.batches.report import Offer
-from api.checks import Submission
 from api.http import problems
 from api.http.problems import invalid
+from api.jobs import checks, submit
+from api.jobs.submission import Submission
 from api.schemas import JobRequest, StyleChoice
 from api.schemas_batches import MAX_CELLS, BatchChange, BatchRequest, MatrixRequest, PromoteRequest, cell_key
 from api.services import Services
+from api.usecases.webhooks import check_webhook
 from shared import logs
 from shared.db import audit, batch_items, batches, images, queries
 from shared.db.models import Batch
@@ -45,10 +46,10 @@ _CELL_PX = 256
 
 def open_batch(services: Services, caller: Caller, asked: BatchRequest, note: Note) -> Batch:
     """Open a batch: nothing → open. Raises `InvalidParams`, `UnknownImage`, `ForbiddenUrl` or `InvalidMask`."""
-    most_s = submissions.most_retention_s(services, caller)
-    submissions.check_limits(services, caller, asked.time_limit_s, asked.retention_s)
+    most_s = submit.most_retention_s(services, caller)
+    submit.check_limits(services, caller, asked.time_limit_s, asked.retention_s)
     if asked.webhook is not None:
-        checks.check_webhook(services, asked.webhook)
+        check_webhook(services, asked.webhook)
     params = dict(asked.params)
     if asked.matrix is not None:
         params = {"size": _CELL_PX, **params}

@@ -11,12 +11,14 @@ from typing import IO, TYPE_CHECKING, Any
 
 from werkzeug.datastructures import FileStorage
 
-from api import checks, schemas_batches, usecases
+from api import schemas_batches
 from api.access import Caller
 from api.batches import archive_reader
 from api.batches.report import Offer
 from api.http import bodies
 from api.services import Services
+from api.usecases import images
+from api.usecases.images import inspect_upload
 from shared.errors import AtelierError, BodyTooLarge, InvalidRequest
 
 if TYPE_CHECKING:
@@ -94,7 +96,7 @@ def offered(services: Services, caller: Caller, line: int, key: str, data: bytes
     """Keep a picture and offer it as the item of that key, or say why it is none."""
     try:
         schemas_batches.check_key(key)
-        image, _ = usecases.upload(services, checks.inspect(services, data), caller)
+        image, _ = images.upload(services, inspect_upload(services, data), caller)
     except AtelierError as error:
         if error.retryable:
             raise

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from werkzeug.http import quote_etag
 
 from api.http.idempotency import REPLAYED_HEADER, Answer
-from api.sights import Sight
+from api.jobs.current import Sight
 from shared.states import TERMINAL
 
 

@@ -7,7 +7,6 @@ from typing import IO
 from flask import Blueprint, Response, request
 from sqlalchemy.orm import Session
 
-from api import checks, submissions, usecases
 from api.access import Access
 from api.auth import caller
 from api.batches import archive_reader, lifecycle, matrix_sheet, readers
@@ -17,6 +16,8 @@ from api.http import bodies, idempotency, pagination
 from api.http.idempotency import Answer
 from api.http.problems import validated
 from api.http.responses import accepted, json_answer, paged, shown, tagged
+from api.jobs import submit
+from api.jobs.current import Sight
 from api.openapi import BINARY, PAGING, given, operation
 from api.schemas import JobView
 from api.schemas_batches import (
@@ -30,7 +31,8 @@ from api.schemas_batches import (
     RetriedView,
 )
 from api.services import services
-from api.sights import Sight
+from api.usecases import images
+from api.usecases.images import inspect_upload
 from api.views_batches import batch_view, batch_views
 from shared import errors
 from shared.db import batches
@@ -86,7 +88,7 @@ def open_() -> Response:
                 once.keep(session, answers[-1])
 
         for data in asked_for.styles:
-            usecases.upload(services(), checks.inspect(services(), data), caller())
+            images.upload(services(), inspect_upload(services(), data), caller())
         lifecycle.open_batch(services(), caller(), asked, note)
         return answers[-1]
 
@@ -210,7 +212,7 @@ def promote(batch_id: str) -> tuple[Response, int]:
     """Queue a job like an item, of another size."""
     _view(batch_id)
     asked = validated(PromoteRequest, bodies.json_object(request))
-    job = submissions.submit(services(), lifecycle.promotion(services(), caller(), batch_id, asked))
+    job = submit.submit(services(), lifecycle.promotion(services(), caller(), batch_id, asked))
     return shown(Sight(job)), 202
 
 

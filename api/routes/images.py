@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request
 
-from api import checks, usecases
 from api.access import Access
 from api.auth import caller
 from api.http import bodies
 from api.openapi import BINARY, operation
 from api.schemas import ImageView
 from api.services import services
+from api.usecases import images
+from api.usecases.images import inspect_upload
 from api.views import image_view
 from shared import errors
 from shared.db import queries
@@ -43,7 +44,7 @@ _FILE = {"type": "object", "properties": {"file": BINARY}, "required": ["file"]}
 )
 def upload() -> tuple[Response, int]:
     """Keep an uploaded image."""
-    image, is_new = usecases.upload(services(), checks.inspect(services(), bodies.image_bytes(request)), caller())
+    image, is_new = images.upload(services(), inspect_upload(services(), bodies.image_bytes(request)), caller())
     response = _described(image)
     response.headers["Location"] = f"/v1/images/{image.id}"
     return response, 201 if is_new else 200

@@ -7,19 +7,21 @@ from collections.abc import Callable
 from flask import Blueprint, Response, request
 from sqlalchemy.orm import Session
 
-from api import submissions, usecases
 from api.access import Access
 from api.auth import caller
 from api.http import bodies, idempotency, pagination
 from api.http.idempotency import Answer, Once
 from api.http.query import MAX_WAIT_S, flag, moment, preferred_wait_s, wait_s, wanted_states
 from api.http.responses import accepted, json_answer, paged, shown
+from api.jobs import submit as submissions
+from api.jobs.current import Sight, await_change, await_end, current_job
+from api.jobs.submission import dry_run_view
+from api.jobs.submit import Note
 from api.openapi import BINARY, PAGING, given, operation
 from api.schemas import DryRunView, JobPage, JobRequest, JobView
 from api.services import services
-from api.sights import Sight, await_change, await_end, current_job
-from api.submissions import Note
-from api.views import dry_run_view, job_view
+from api.usecases import jobs
+from api.views import job_view
 from shared import errors
 from shared.db import queries
 from shared.db.models import Job
@@ -152,7 +154,7 @@ def retry(job_id: str) -> Response:
 )
 def delete(job_id: str) -> Response:
     """Delete a job."""
-    usecases.delete(services(), job_id, caller())
+    jobs.delete(services(), job_id, caller())
     return Response(status=204)
 
 
@@ -211,7 +213,7 @@ def show(job_id: str) -> Response:
 )
 def cancel(job_id: str) -> tuple[Response, int]:
     """Cancel a job."""
-    usecases.cancel(services(), job_id, caller())
+    jobs.cancel(services(), job_id, caller())
     return shown(current_job(services(), job_id, caller())), 202
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from flask import Blueprint, Response, request, url_for
 from sqlalchemy.orm import Session
 
-from api import auth, usecases
+from api import auth
 from api.access import Access
 from api.auth import caller
 from api.http import bodies, idempotency, pagination
@@ -18,6 +18,7 @@ from api.http.responses import json_answer
 from api.openapi import PAGING, operation
 from api.schemas_keys import KeyPage, KeyRequest, KeyView, NewKeyView
 from api.services import services
+from api.usecases import keys as usecases_keys
 from api.views_keys import key_view, new_key_view
 from shared import errors
 from shared.db import keys
@@ -45,7 +46,7 @@ def create() -> Response:
     made: list[NewKeyView] = []
 
     def act(note: Callable[[Session, ApiKey], None]) -> None:
-        made.append(new_key_view(*usecases.new_key(services().database, who, asked, note=note)))
+        made.append(new_key_view(*usecases_keys.new_key(services().database, who, asked, note=note)))
 
     answer, replayed = idempotency.make(services(), once, act, _answer_to)
     if replayed:
@@ -96,7 +97,7 @@ def show(key_id: str) -> Response:
 )
 def revoke(key_id: str) -> Response:
     """Revoke a key."""
-    usecases.revoke_key(services(), caller(), key_id)
+    usecases_keys.revoke_key(services(), caller(), key_id)
     auth.door().clear()
     return Response(status=204)
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from flask import Blueprint, Response, request
 from sqlalchemy.orm import Session
 
-from api import operating
 from api.access import Access
 from api.auth import caller
 from api.http import bodies, idempotency, pagination
@@ -17,6 +16,7 @@ from api.http.responses import accepted, json_answer, paged
 from api.openapi import PAGING, operation
 from api.schemas_operations import MatchedView, OperationPage, OperationRequest, OperationView
 from api.services import services
+from api.usecases import bulk_actions
 from api.views_operations import operation_view
 from shared import errors
 from shared.db import operations
@@ -42,12 +42,12 @@ def start() -> Response:
     asked, who = validated(OperationRequest, body), caller()
     once = idempotency.named(request, who, body)
     if asked.dry_run:
-        matched = operating.count(services(), who, asked)
+        matched = bulk_actions.count(services(), who, asked)
         more = matched >= operations.MOST_COUNTED
         return json_answer(MatchedView(action=asked.action, matched=matched, more=more))
 
     def act(note: Callable[[Session, Operation], None]) -> None:
-        operating.start(services(), who, asked, note=note)
+        bulk_actions.start(services(), who, asked, note=note)
 
     answer, replayed = idempotency.make(services(), once, act, _answer_to)
     return accepted(answer, replayed=replayed)
@@ -89,7 +89,7 @@ def show(operation_id: str) -> Response:
 )
 def stop(operation_id: str) -> Response:
     """Stop an operation."""
-    return json_answer(operation_view(operating.stop(services(), caller(), operation_id)))
+    return json_answer(operation_view(bulk_actions.stop(services(), caller(), operation_id)))
 
 
 def _answer_to(found: Operation) -> Answer:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from flask import Blueprint, Response
 from pydantic import BaseModel
 
-from api import usecases
 from api.access import Access
 from api.auth import caller
 from api.openapi import operation
 from api.schemas_operators import BacklogView, WorkersView, WorkerView
 from api.services import services
+from api.usecases import workers as usecases_workers
 from api.views_operators import backlog_view, workers_view
 from shared import errors
 from shared.states import Wish
@@ -79,7 +79,7 @@ def queue() -> Response:
 )
 def pause_queue() -> Response:
     """Pause the queue."""
-    usecases.pause_queue(services(), caller())
+    usecases_workers.pause_queue(services(), caller())
     return _json(backlog_view(services()))
 
 
@@ -87,13 +87,13 @@ def pause_queue() -> Response:
 @operation("Hand out jobs again", access=Access.OPERATE, returns=BacklogView, errors=(errors.DatabaseUnavailable,))
 def resume_queue() -> Response:
     """Resume the queue."""
-    usecases.resume_queue(services(), caller())
+    usecases_workers.resume_queue(services(), caller())
     return _json(backlog_view(services()))
 
 
 def _instructed(name: str, wish: Wish) -> Response:
     """Wish something of a worker and show it; it may end and be forgotten in between."""
-    usecases.instruct_worker(services(), caller(), name, wish)
+    usecases_workers.instruct_worker(services(), caller(), name, wish)
     for view in workers_view(services()).workers:
         if view.name == name:
             return _json(view)

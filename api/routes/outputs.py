@@ -12,10 +12,10 @@ from typing import TypeVar
 from flask import Blueprint, Response, json, request, send_file
 from redis import RedisError
 
-from api import events
 from api.access import Access
 from api.auth import caller
 from api.followers import Row
+from api.jobs import event_stream
 from api.openapi import BINARY, given, operation
 from api.schemas import LossColumns
 from api.services import Services, services
@@ -217,7 +217,7 @@ def _streamed(found: Services, job: Job, last_id: str | None) -> Iterator[str]:
     row = Row(job.state, job.attempt, job.progress)
     connection: socket | None = request.environ.get("gunicorn.socket")
     hang_up = partial(_cut, connection) if connection else None
-    return events.event_stream(found, job.id, row, last_id, hang_up=hang_up)
+    return event_stream.event_stream(found, job.id, row, last_id, hang_up=hang_up)
 
 
 def _cut(connection: socket) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from flask import Blueprint, Response, request, url_for
 from sqlalchemy.orm import Session
 
-from api import usecases
 from api.access import Access
 from api.auth import caller
 from api.http import bodies, idempotency, pagination
@@ -17,6 +16,7 @@ from api.http.responses import accepted, json_answer
 from api.openapi import PAGING, given, operation
 from api.schemas_webhooks import AttemptView, DeliveryPage, DeliveryView, SecretView, WebhookTestRequest
 from api.services import services
+from api.usecases import webhooks
 from shared import errors
 from shared.clock import rfc3339
 from shared.db import audit, deliveries
@@ -59,7 +59,7 @@ def test() -> Response:
     """Try an address out."""
     body = bodies.json_object(request)
     asked = validated(WebhookTestRequest, body)
-    return _accepted(body, lambda note: usecases.test_webhook(services(), caller(), asked.url, note=note))
+    return _accepted(body, lambda note: webhooks.test_webhook(services(), caller(), asked.url, note=note))
 
 
 @blueprint.get("/deliveries")
@@ -106,7 +106,7 @@ def show(delivery_id: str) -> Response:
 )
 def redeliver(delivery_id: str) -> Response:
     """Deliver again."""
-    return _accepted(None, lambda note: usecases.redeliver(services(), caller(), delivery_id, note=note))
+    return _accepted(None, lambda note: webhooks.redeliver(services(), caller(), delivery_id, note=note))
 
 
 def _state() -> DeliveryState | None:

@@ -11,9 +11,9 @@ from flask.testing import FlaskClient
 from redis import RedisError
 from sqlalchemy import delete
 
-from api import events as api_events
 from api import followers
 from api.client.sse import parse
+from api.jobs import event_stream as api_events
 from shared.db.models import Job
 from shared.progress import Event, RedisProgress
 from tests.factories import add_job

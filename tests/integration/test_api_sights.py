@@ -14,9 +14,9 @@ import pytest
 from flask import Flask
 from sqlalchemy import event
 
+from api.jobs.current import Sight
 from api.recent import Recent
 from api.schemas import QueueView
-from api.sights import Sight
 from shared import clock
 from shared.db import jobs, queries
 from shared.forecasts import Forecast

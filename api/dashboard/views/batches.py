@@ -7,7 +7,6 @@ from typing import Any
 from flask import redirect, render_template, request
 from werkzeug.wrappers import Response
 
-from api import submissions
 from api.access import Access
 from api.auth import caller
 from api.batches import lifecycle
@@ -15,6 +14,7 @@ from api.dashboard.forms import make_once
 from api.dashboard.pages import blueprint, page
 from api.http import pagination, problems
 from api.http.problems import validated
+from api.jobs import submit
 from api.schemas_batches import BatchView, PromoteRequest
 from api.services import services
 from api.views import job_view
@@ -96,7 +96,7 @@ def promote_cell(batch_id: str) -> Response | tuple[str, int]:
     asked = {"key": key, "size": int(size) if size.isascii() and size.isdigit() else size}
     try:
         promoted = lifecycle.promotion(services(), caller(), batch_id, validated(PromoteRequest, asked))
-        return make_once(lambda note: submissions.submit(services(), promoted, note=note), "/dashboard/jobs")
+        return make_once(lambda note: submit.submit(services(), promoted, note=note), "/dashboard/jobs")
     except AtelierError as error:
         status = problems.status_of(type(error)).value
         if status >= _FAULT:

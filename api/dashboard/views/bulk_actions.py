@@ -7,7 +7,6 @@ from typing import Any
 from flask import redirect, render_template, request
 from werkzeug.wrappers import Response
 
-from api import operating
 from api.access import Access
 from api.auth import caller
 from api.dashboard import search_query
@@ -17,6 +16,7 @@ from api.http import pagination
 from api.http.problems import validated
 from api.schemas_operations import OperationRequest
 from api.services import services
+from api.usecases import bulk_actions
 from api.views_operations import operation_view
 from shared.clock import rfc3339
 from shared.db import operations
@@ -45,7 +45,7 @@ def start_operation() -> Response | tuple[str, int]:
     except InvalidParams as error:
         return _page(text, action, wrong=error.detail), 422
     who = caller()
-    return make_once(lambda note: operating.start(services(), who, asked, note=note), _HOME)
+    return make_once(lambda note: bulk_actions.start(services(), who, asked, note=note), _HOME)
 
 
 @blueprint.get(f"{_HOME}/<operation_id>")
@@ -66,7 +66,7 @@ def operation_live(operation_id: str) -> str:
 @page(access=Access.WRITE)
 def stop_operation(operation_id: str) -> Response:
     """Stop a bulk action."""
-    operating.stop(services(), caller(), operation_id)
+    bulk_actions.stop(services(), caller(), operation_id)
     return redirect(f"{_HOME}/{operation_id}", 303)
 
 
@@ -74,7 +74,7 @@ def _page(text: str, action: str, wrong: str = "") -> str:
     matched = None
     if text and action and may(Access.WRITE):
         try:
-            matched = operating.count(services(), caller(), _asked(text, action))
+            matched = bulk_actions.count(services(), caller(), _asked(text, action))
         except InvalidParams as error:
             wrong = wrong or error.detail
     elif request.args.get("count"):

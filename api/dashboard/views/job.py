@@ -10,14 +10,15 @@ from typing import Any, NamedTuple
 from flask import redirect, render_template
 from werkzeug.wrappers import Response
 
-from api import submissions, usecases
 from api.access import Access
 from api.auth import caller
 from api.dashboard.forms import make_once
 from api.dashboard.pages import blueprint, page
+from api.jobs import submit
+from api.jobs.current import current_job
 from api.schemas import JobView
 from api.services import services
-from api.sights import current_job
+from api.usecases import jobs
 from shared.db import queries
 from shared.params import StyleParams, resolve
 from shared.states import TERMINAL, Role
@@ -50,7 +51,7 @@ def job_live(job_id: str) -> str:
 @page(access=Access.WRITE)
 def cancel_job(job_id: str) -> Response:
     """Cancel a job."""
-    usecases.cancel(services(), job_id, caller())
+    jobs.cancel(services(), job_id, caller())
     return redirect(f"/dashboard/jobs/{job_id}", 303)
 
 
@@ -59,14 +60,14 @@ def cancel_job(job_id: str) -> Response:
 def retry_job(job_id: str) -> Response:
     """Submit a job that has ended again, and go to the new one."""
     who = caller()
-    return make_once(lambda note: submissions.again(services(), who, job_id, note=note), "/dashboard/jobs")
+    return make_once(lambda note: submit.again(services(), who, job_id, note=note), "/dashboard/jobs")
 
 
 @blueprint.post("/dashboard/jobs/<job_id>/delete")
 @page(access=Access.WRITE)
 def delete_job(job_id: str) -> Response:
     """Forget a job that has ended."""
-    usecases.delete(services(), job_id, caller())
+    jobs.delete(services(), job_id, caller())
     return redirect("/dashboard/jobs", 303)
 
 

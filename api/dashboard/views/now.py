@@ -5,12 +5,12 @@ from __future__ import annotations
 from flask import current_app, redirect, render_template
 from werkzeug.wrappers import Response
 
-from api import usecases
 from api.access import Access
 from api.auth import caller
 from api.dashboard.overview import Overview
 from api.dashboard.pages import blueprint, may, page
 from api.services import services
+from api.usecases import workers
 from shared.db import queries
 from shared.errors import NotFound
 from shared.states import Wish
@@ -46,7 +46,7 @@ def now_live() -> str:
 @page(access=Access.OPERATE)
 def steer_queue(way: str) -> Response:
     """Pause or resume the queue."""
-    steer = {"pause": usecases.pause_queue, "resume": usecases.resume_queue}.get(way)
+    steer = {"pause": workers.pause_queue, "resume": workers.resume_queue}.get(way)
     if steer is None:
         raise NotFound
     steer(services(), caller())
@@ -60,7 +60,7 @@ def instruct_worker(name: str, way: str) -> Response:
     wish = _WISHES.get(way)
     if wish is None:
         raise NotFound
-    usecases.instruct_worker(services(), caller(), name, wish)
+    workers.instruct_worker(services(), caller(), name, wish)
     return _back()
 
 

@@ -8,13 +8,13 @@ from typing import Any
 from flask import render_template, request
 from werkzeug.wrappers import Response
 
-from api import submissions
 from api.access import Access
 from api.auth import caller
 from api.dashboard import submit_form
 from api.dashboard.forms import make_once
 from api.dashboard.pages import blueprint, page
 from api.http import bodies, problems
+from api.jobs import submit
 from api.services import services
 from shared.costs import Estimate
 from shared.db import queries
@@ -52,8 +52,8 @@ def submit_job() -> Response | tuple[str, int]:
     former = _former(request.form.get("again"))
     try:
         asked, who = _asked(former), caller()
-        submission = submissions.read(services(), who, asked.body, asked.files)
-        return make_once(lambda note: submissions.submit(services(), submission, note=note), "/dashboard/jobs")
+        submission = submit.read(services(), who, asked.body, asked.files)
+        return make_once(lambda note: submit.submit(services(), submission, note=note), "/dashboard/jobs")
     except AtelierError as error:
         status = problems.status_of(type(error)).value
         if status >= _FAULT:
@@ -69,8 +69,8 @@ def estimate_job() -> str:
     estimate, wrong = None, None
     try:
         asked = _asked(former)
-        read = submissions.read(services(), caller(), asked.body, asked.files)
-        estimate = submissions.examine(services(), read)[2]
+        read = submit.read(services(), caller(), asked.body, asked.files)
+        estimate = submit.examine(services(), read)[2]
     except AtelierError as error:
         if problems.status_of(type(error)).value >= _FAULT:
             raise

@@ -24,9 +24,9 @@ from sqlalchemy import select
 
 from api import schemas
 from api.access import Caller
+from api.jobs.queue_position import queue_view
 from api.services import Services
 from api.views import job_view
-from api.waiting import queue_view
 from shared.db import queries
 from shared.db.models import Job
 from shared.db.queries import Shown

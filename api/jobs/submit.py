@@ -12,14 +12,15 @@ from datetime import timedelta
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
-from api import checks, estimates
 from api.access import Caller
-from api.checks import Sizes, Submission
 from api.http import problems
 from api.http.problems import invalid, validated
+from api.jobs import checks, estimates
+from api.jobs.submission import Sizes, Submission
 from api.schemas import JobRequest
 from api.services import Services
-from api.usecases import upload
+from api.usecases.images import inspect_upload, upload
+from api.usecases.webhooks import check_webhook
 from shared import clock, ids, logs
 from shared import sizes as sizes_of_scales
 from shared.costs import Estimate
@@ -48,7 +49,7 @@ def _note_nothing(session: Session, job: Job) -> None:
 def read(services: Services, caller: Caller, body: Mapping[str, object], files: Mapping[str, bytes]) -> Submission:
     """Check a request's form and that its pictures are whole; raise `InvalidParams` or what is wrong with a picture."""
     job, params = _parsed(services, caller, body)
-    inspected = {image_id: checks.inspect(services, data) for image_id, data in files.items()}
+    inspected = {image_id: inspect_upload(services, data) for image_id, data in files.items()}
     return Submission(caller, job, params, inspected, init_id=job.init_image)
 
 
@@ -108,7 +109,7 @@ def examine(services: Services, submission: Submission) -> tuple[Submission, Siz
     Raises `UnknownImage`, `InvalidMask`, `TooLarge`, or `InvalidParams` for sizes at which nothing can be painted.
     """
     if submission.request.webhook is not None:
-        checks.check_webhook(services, submission.request.webhook)
+        check_webhook(services, submission.request.webhook)
     if submission.request.init_job is not None:
         submission = _with_result_of(services, submission, submission.request.init_job)
     sizes = checks.check(services, submission)
@@ -164,7 +165,7 @@ def _with_result_of(services: Services, submission: Submission, job_id: str) -> 
     """Take another job's picture along like an upload, so that it outlives that job."""
     data = _result_of(services, job_id, submission.caller)
     image_id = ids.image_id(data)
-    files = {**submission.files, image_id: checks.inspect(services, data)}
+    files = {**submission.files, image_id: inspect_upload(services, data)}
     return replace(submission, files=files, init_id=image_id)
 
 

@@ -5,18 +5,16 @@ Invariant: nothing is kept here, so that a job that is refused leaves no trace.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Sequence
 
-from api.access import Caller
 from api.http.problems import mistake
-from api.schemas import JobRequest
+from api.jobs.submission import Sizes, Submission
 from api.services import Services
-from shared import addresses, images, sizes
+from api.usecases.images import File
+from shared import images, sizes
 from shared.db import queries
 from shared.db.models import Image
-from shared.errors import ForbiddenUrl, InvalidMask, InvalidParams, NotFound, UnknownImage
+from shared.errors import InvalidMask, InvalidParams, NotFound, UnknownImage
 from shared.images import ImageInfo
 from shared.params import MAX_SIZE_PX, StyleParams
 from shared.sizes import Size
@@ -24,47 +22,6 @@ from shared.storage import image_key
 
 #: How far a mask's sides may be from the content's in proportion.
 _MASK_TOLERANCE = 0.02
-
-
-class File(NamedTuple):
-    """A picture that came with a request, whole and within bounds."""
-
-    data: bytes
-    info: ImageInfo
-
-
-@dataclass(frozen=True)
-class Submission:
-    """A job as it was asked for: its form is right, its pictures are not checked yet."""
-
-    caller: Caller
-    request: JobRequest
-    params: StyleParams
-    #: What came with it, by the id that each gets when it is kept.
-    files: Mapping[str, File] = field(default_factory=dict)
-    #: The picture that it starts from, once that is found.
-    init_id: str | None = None
-
-
-class Sizes(NamedTuple):
-    """How large the originals are."""
-
-    content: Size
-    styles: list[Size]
-
-
-def inspect(services: Services, data: bytes) -> File:
-    """Prove an upload whole and within bounds."""
-    settings = services.settings
-    return File(data, images.inspect(data, max_bytes=settings.max_upload_bytes, max_px=settings.max_upload_px))
-
-
-def check_webhook(services: Services, url: str, *, at: str = "/webhook") -> None:
-    """Raise `ForbiddenUrl` for an address that nothing is ever sent to; others are judged when they are called."""
-    try:
-        addresses.check_url(url, addresses.networks(services.settings.webhook_networks))
-    except ForbiddenUrl as error:
-        raise mistake(at, error.detail, ForbiddenUrl) from None
 
 
 def check(services: Services, submission: Submission) -> Sizes:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from pydantic import ValidationError
 
-from api.checks import Sizes
+from api.jobs.submission import Sizes
 from api.services import Services
 from shared import costs, logs
 from shared.costs import Capacity, Estimate

@@ -1,0 +1,1 @@
+"""What callers can do besides submitting and batches: one module a subject, no HTTP."""

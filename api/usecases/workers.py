@@ -1,0 +1,41 @@
+"""What operators can do with workers and the queue."""
+
+from __future__ import annotations
+
+from api.access import Caller
+from api.services import Services
+from shared import logs
+from shared.db import audit, workers
+from shared.states import Wish
+
+#: What the audit log calls what is wished of a worker.
+_INSTRUCTIONS = {Wish.WORK: "worker.resume", Wish.PAUSE: "worker.pause", Wish.DRAIN: "worker.drain"}
+
+log = logs.get(__name__)
+
+
+def instruct_worker(services: Services, caller: Caller, name: str, wish: Wish) -> None:
+    """Wish something of a worker, which obeys within seconds; raise `NotFound`."""
+    with services.database.writing("instruct") as session:
+        workers.instruct(session, name, wish)
+        audit.note(session, caller, _INSTRUCTIONS[wish], name)
+    log.info("worker_instructed", worker=name, wish=wish)
+    if wish == Wish.WORK:
+        services.dispatcher.nudge()
+
+
+def pause_queue(services: Services, caller: Caller) -> None:
+    """Hand out no more jobs."""
+    with services.database.writing("pause_queue") as session:
+        workers.pause_queue(session)
+        audit.note(session, caller, "queue.pause")
+    log.info("queue_paused")
+
+
+def resume_queue(services: Services, caller: Caller) -> None:
+    """Hand out jobs again, from this moment on."""
+    with services.database.writing("resume_queue") as session:
+        workers.resume_queue(session)
+        audit.note(session, caller, "queue.resume")
+    log.info("queue_resumed")
+    services.dispatcher.nudge()
