@@ -17,7 +17,7 @@ from flask import Flask, Response, current_app, g, request
 
 from api.access import Access, Caller
 from api.http.rate_limits import Standing
-from api.recent import Recent
+from api.live.ttl_cache import Recent
 from api.services import services
 from shared.db import keys
 from shared.db.models import ApiKey

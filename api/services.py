@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from flask import current_app
 
-from api.etas import Forecaster
 from api.http.rate_limits import RateLimits
-from api.live import Hub
-from api.recent import Recent
+from api.live.forecaster import Forecaster
+from api.live.hub import Hub
+from api.live.ttl_cache import Recent
 from shared import progress
 from shared.broker import Broker
 from shared.db.base import Database, connect
@@ -21,7 +21,7 @@ from shared.settings import Settings
 from shared.storage import ImageStore, open_store
 
 if TYPE_CHECKING:
-    from api.jobs.current import Seen
+    from api.live.snapshot import Seen
 
 #: How long what was seen of a running job is shown again if Redis has no news of it, in seconds.
 _SEEN_S = 1.0

@@ -2,8 +2,8 @@
 
 Threads suit it: requests wait for the database, whose drivers block, pictures are decoded outside Python's lock, and
 one model holds for views, workers and the command line. An event stream holds a thread that sleeps on a queue, filled
-by the one reader of `api.live`: there are as many of these threads besides those for all other requests, and none is
-made before it is needed. Greenlets or an event loop would save their stacks, and let every blocking call and every
+by the one reader of `api.live.hub`: there are as many of these threads besides those for all other requests, and none
+is made before it is needed. Greenlets or an event loop would save their stacks, and let every blocking call and every
 decoding hold up all others.
 
 The processes may be given a socket that is bound already, which keeps the address while they are replaced. SIGHUP

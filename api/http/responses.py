@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from flask import Response, request, url_for
 from pydantic import BaseModel
-from werkzeug.http import quote_etag
 
 from api.http.idempotency import REPLAYED_HEADER, Answer
-from api.jobs.current import Sight
-from shared.states import TERMINAL
 
 
 def json_answer(view: BaseModel, status: int = 200) -> Response:
     """Answer with a resource."""
-    return _json(view.model_dump_json(), status)
+    return json_response(view.model_dump_json(), status)
 
 
 def tagged(view: BaseModel) -> Response:
@@ -29,7 +26,7 @@ def tagged(view: BaseModel) -> Response:
     return response
 
 
-def _json(body: str, status: int) -> Response:
+def json_response(body: str, status: int) -> Response:
     return Response(body, status=status, content_type="application/json")
 
 
@@ -42,24 +39,9 @@ def paged(view: BaseModel, cursor: str | None) -> Response:
     return response
 
 
-def shown(sight: Sight, status: int = 200) -> Response:
-    """Answer with a job, or with 304 if the client has it as it is."""
-    etag, has_ended = sight.tag, sight.job.state in TERMINAL
-    if request.method == "GET" and request.if_none_match.contains_weak(etag):
-        response = Response(status=304)
-    else:
-        response = _json(sight.body, status)
-        response.headers["Location"] = f"/v1/jobs/{sight.job.id}"
-    response.headers["ETag"] = quote_etag(etag, weak=not has_ended)  # until then a forecast counts down
-    response.headers["Cache-Control"] = "private, no-cache"
-    if not has_ended:
-        response.headers["Retry-After"] = str(sight.retry_after_s())
-    return response
-
-
 def accepted(answer: Answer, *, replayed: bool) -> Response:
     """Answer a request that makes something, for the first time or again."""
-    response = _json(answer.body, answer.status)
+    response = json_response(answer.body, answer.status)
     response.headers["Location"] = answer.location
     response.headers["Retry-After"] = "1"
     if replayed:

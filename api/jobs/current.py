@@ -10,78 +10,23 @@ missed; what the database alone knows of it is at most a second old.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import math
 import time
-from dataclasses import dataclass
-from functools import cached_property
-from operator import attrgetter
-from typing import Any
 
+from flask import Response, request
 from redis import RedisError
 from sqlalchemy import select
+from werkzeug.http import quote_etag
 
-from api import schemas
 from api.access import Caller
+from api.http.responses import json_response
 from api.jobs.queue_position import queue_view
+from api.live.snapshot import Seen, Sight
 from api.services import Services
-from api.views import job_view
 from shared.db import queries
 from shared.db.models import Job
 from shared.db.queries import Shown
-from shared.forecasts import Forecast
 from shared.states import TERMINAL, State
-
-#: The shortest and the longest time between two polls that a client is asked for, in seconds.
-_POLL_S = (1, 30)
-#: What a tag is made of, besides progress, which may be newer than the row's; and what it begins with: releases that
-#: show other fields give other tags.
-_KEPT = attrgetter(*(name for name in queries.SHOWN if name not in ("place", "predicted_s", "progress")))
-_SHAPE = hashlib.sha256(",".join(schemas.JobView.model_fields).encode())
-
-
-@dataclass(frozen=True)
-class Sight:
-    """A job at one moment: all that an answer about it is made of."""
-
-    job: Shown
-    progress: dict[str, Any] | None = None
-    queue: schemas.QueueView | None = None
-    eta: Forecast | None = None
-
-    @cached_property
-    def tag(self) -> str:
-        """What is another once the view is another, found without making the view.
-
-        A forecast, which is a little older each time, is no news: what was forecast before is as good.
-        """
-        place = self.queue and (self.queue.position, self.queue.waiting_for)
-        mark = _SHAPE.copy()
-        mark.update(repr((_KEPT(self.job), self.progress, place)).encode())
-        return mark.hexdigest()[:32]
-
-    @cached_property
-    def body(self) -> str:
-        """The view as JSON."""
-        return self.view().model_dump_json()
-
-    def view(self) -> schemas.JobView:
-        """Show it."""
-        return job_view(self.job, live=self.progress, queue=self.queue, eta=self.eta)
-
-    def retry_after_s(self) -> int:
-        """Say when to look again: about when the job ends, within reason."""
-        eta_s = self.eta.p50_s if self.eta else self.progress["eta_s"] if self.progress else 0
-        shortest, longest = _POLL_S
-        return max(shortest, min(longest, math.ceil(eta_s)))
-
-
-@dataclass
-class Seen:
-    """A running job as it was seen last: both its newest step, as Redis has it, and the sight, of one moment."""
-
-    last: tuple[bytes, Sight]
 
 
 def current_job(services: Services, job_id: str, caller: Caller) -> Sight:
@@ -144,3 +89,18 @@ def await_end(services: Services, job_id: str, timeout_s: float) -> None:
             return
         with services.database.reading() as session:
             state = session.scalar(select(Job.state).where(Job.id == job_id))
+
+
+def shown(sight: Sight, status: int = 200) -> Response:
+    """Answer with a job, or with 304 if the client has it as it is."""
+    etag, has_ended = sight.tag, sight.job.state in TERMINAL
+    if request.method == "GET" and request.if_none_match.contains_weak(etag):
+        response = Response(status=304)
+    else:
+        response = json_response(sight.body, status)
+        response.headers["Location"] = f"/v1/jobs/{sight.job.id}"
+    response.headers["ETag"] = quote_etag(etag, weak=not has_ended)  # until then a forecast counts down
+    response.headers["Cache-Control"] = "private, no-cache"
+    if not has_ended:
+        response.headers["Retry-After"] = str(sight.retry_after_s())
+    return response

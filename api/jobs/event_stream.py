@@ -16,7 +16,7 @@ from typing import Any
 
 from redis import RedisError
 
-from api.followers import Follower, News, Row, Sign, Told, format_event
+from api.live.subscriber import Follower, News, Row, Sign, Told, format_event
 from api.services import Services
 from shared.errors import DatabaseUnavailable
 from shared.progress import Event

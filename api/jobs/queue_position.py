@@ -7,9 +7,9 @@ from typing import Literal
 from sqlalchemy.orm import Session
 
 from api import schemas
-from api.etas import Outlook
 from api.jobs import estimates
 from api.jobs.submission import Sizes
+from api.live.forecaster import Outlook
 from api.services import Services
 from shared.db import batch_counts, batches, queries, workers
 from shared.db.queries import Shown

@@ -15,9 +15,10 @@ from api.batches.report import added_view
 from api.http import bodies, idempotency, pagination
 from api.http.idempotency import Answer
 from api.http.problems import validated
-from api.http.responses import accepted, json_answer, paged, shown, tagged
+from api.http.responses import accepted, json_answer, paged, tagged
 from api.jobs import submit
-from api.jobs.current import Sight
+from api.jobs.current import shown
+from api.live.snapshot import Sight
 from api.openapi import BINARY, PAGING, given, operation
 from api.schemas import JobView
 from api.schemas_batches import (

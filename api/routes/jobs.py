@@ -12,11 +12,12 @@ from api.auth import caller
 from api.http import bodies, idempotency, pagination
 from api.http.idempotency import Answer, Once
 from api.http.query import MAX_WAIT_S, flag, moment, preferred_wait_s, wait_s, wanted_states
-from api.http.responses import accepted, json_answer, paged, shown
+from api.http.responses import accepted, json_answer, paged
 from api.jobs import submit as submissions
-from api.jobs.current import Sight, await_change, await_end, current_job
+from api.jobs.current import await_change, await_end, current_job, shown
 from api.jobs.submission import dry_run_view
 from api.jobs.submit import Note
+from api.live.snapshot import Sight
 from api.openapi import BINARY, PAGING, given, operation
 from api.schemas import DryRunView, JobPage, JobRequest, JobView
 from api.services import services

@@ -14,8 +14,8 @@ from redis import RedisError
 
 from api.access import Access
 from api.auth import caller
-from api.followers import Row
 from api.jobs import event_stream
+from api.live.subscriber import Row
 from api.openapi import BINARY, given, operation
 from api.schemas import LossColumns
 from api.services import Services, services

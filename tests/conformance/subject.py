@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from api.app import create_app
 from api.batches import archive_reader
-from api.live import Hub
+from api.live.hub import Hub
 from shared import images
 from shared.images import MEDIA_TYPES
 from shared.settings import Settings

@@ -11,9 +11,9 @@ from flask.testing import FlaskClient
 from redis import RedisError
 from sqlalchemy import delete
 
-from api import followers
 from api.client.sse import parse
 from api.jobs import event_stream as api_events
+from api.live import subscriber
 from shared.db.models import Job
 from shared.progress import Event, RedisProgress
 from tests.factories import add_job
@@ -63,7 +63,7 @@ def test_what_is_both_kept_and_told_live_comes_once(app, client, worker, job_id)
     with following(client, job_id) as events, app.extensions["atelier"].hub.follow(job_id) as witness:
         assert next(events).name == "state"  # it is told from now on, and has read no history yet
         worker.steps(job_id, [{"step": 1}], None)
-        wait_until(lambda: any(isinstance(news, followers.Told) for news in witness.hear(1)), "the hub tells")
+        wait_until(lambda: any(isinstance(news, subscriber.Told) for news in witness.hear(1)), "the hub tells")
         assert next(events).data == {"step": 1}
         worker.ended([job_id], "succeeded")
         assert [event.name for event in events] == ["end"]
@@ -153,7 +153,7 @@ def test_a_silent_stream_says_that_it_lives(client, redis, job_id, monkeypatch) 
 
 
 def test_a_follower_that_lags_too_far_is_sent_away_and_resumes(app, client, worker, job_id, monkeypatch) -> None:
-    monkeypatch.setattr(followers, "_WAITING", 5)
+    monkeypatch.setattr(subscriber, "_WAITING", 5)
     with following(client, job_id) as events:
         heard = taken(events, 1)
         for number in range(1, 40):

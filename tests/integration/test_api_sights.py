@@ -14,8 +14,8 @@ import pytest
 from flask import Flask
 from sqlalchemy import event
 
-from api.jobs.current import Sight
-from api.recent import Recent
+from api.live.snapshot import Sight
+from api.live.ttl_cache import Recent
 from api.schemas import QueueView
 from shared import clock
 from shared.db import jobs, queries

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 import pytest
 from redis import Redis, RedisError
 
-from api.followers import Follower, Row, Sign, Told
-from api.live import Hub
-from api.recent import Recent
+from api.live.hub import Hub
+from api.live.subscriber import Follower, Row, Sign, Told
+from api.live.ttl_cache import Recent
 from shared.errors import DatabaseUnavailable
 from shared.progress import Event, RedisProgress
 from tests.factories import add_job

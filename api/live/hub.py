@@ -21,8 +21,8 @@ from typing import Any
 from redis import RedisError
 from sqlalchemy import select
 
-from api.followers import Follower, News, Row, Sign, Told, format_event
-from api.recent import Recent
+from api.live.subscriber import Follower, News, Row, Sign, Told, format_event
+from api.live.ttl_cache import Recent
 from shared import logs
 from shared.db.base import Database
 from shared.db.models import Job

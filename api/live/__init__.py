@@ -1,0 +1,1 @@
+"""The hub: one reader of Redis and the database for all who follow jobs, and what it keeps for them."""
