@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from api import redis_server
+from api.local import redis_server
 from tests.waiting import wait_until
 
 

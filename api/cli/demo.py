@@ -27,7 +27,7 @@ from api.cli.errors import ensure_succeeded
 from api.client import Client
 from api.client.files import check_writable, write_whole
 from api.client.models import Event, Job
-from api.local import Stack
+from api.local.stack import Stack
 from api.sheet import contact_sheet
 from shared import images
 from shared.errors import AtelierError, Misconfigured

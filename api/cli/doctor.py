@@ -16,7 +16,7 @@ from api.cli.options import address, url_option
 from shared.settings import Settings
 
 if TYPE_CHECKING:
-    from api.doctor import Check
+    from api.local.doctor import Check
 
 _MARKS = {True: ("✓", "green"), False: ("✗", "red"), None: ("-", "yellow")}
 
@@ -26,7 +26,7 @@ _MARKS = {True: ("✓", "green"), False: ("✗", "red"), None: ("-", "yellow")}
 @url_option
 def doctor(url: str | None, as_json: bool) -> None:
     """Look at what is installed, what fails, and how to mend it."""
-    from api.doctor import examine  # with it comes SQLAlchemy, which no other command about jobs needs
+    from api.local.doctor import examine  # with it comes SQLAlchemy, which no other command about jobs needs
 
     settings = Settings.load()
     checks = examine(settings, url or address(settings))

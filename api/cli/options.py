@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 import click
 
-from api import home
 from api.client import Client
+from api.local import home
 from shared.settings import Settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])

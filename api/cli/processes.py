@@ -22,7 +22,7 @@ from shared.settings import Settings
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Painting workers.")
 def up(host: str | None, port: int | None, workers: int) -> None:
     """Start everything on this machine: Redis, API, worker, maintenance. Ctrl-C ends all of it."""
-    from api.local import run
+    from api.local.stack import run
 
     run(_settings(quiet=True, host=host, port=port), workers=workers)
 

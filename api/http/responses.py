@@ -27,6 +27,7 @@ def tagged(view: BaseModel) -> Response:
 
 
 def json_response(body: str, status: int) -> Response:
+    """Answer with JSON that is written already."""
     return Response(body, status=status, content_type="application/json")
 
 

@@ -17,7 +17,7 @@ def test_the_contracts_between_packages_hold() -> None:
     assert run.returncode == 0, run.stdout
 
 
-@pytest.mark.parametrize("module", ["api.app", "api.cli", "api.local", "api.client"])
+@pytest.mark.parametrize("module", ["api.app", "api.cli", "api.local.stack", "api.client"])
 def test_the_api_side_loads_nothing_of_the_worker(module: str) -> None:
     code = f"import sys, {module}; print([name for name in {HEAVY} if name in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)

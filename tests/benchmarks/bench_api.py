@@ -14,8 +14,8 @@ import httpx
 from sqlalchemy import text
 
 import migrations
-from api.home import operator_key
-from api.local import Stack
+from api.local.home import operator_key
+from api.local.stack import Stack
 from shared import ids, images
 from shared.db.base import Database, connect
 from shared.forecasts import quantile

@@ -19,7 +19,7 @@ import psutil
 from sqlalchemy import func, select
 
 import migrations
-from api.local import Stack
+from api.local.stack import Stack
 from shared import images, progress
 from shared.db.base import Database, connect
 from shared.db.models import Job

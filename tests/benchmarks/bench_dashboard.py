@@ -26,7 +26,7 @@ import httpx
 import psutil
 from playwright.sync_api import sync_playwright
 
-from api.local import Stack
+from api.local.stack import Stack
 from shared import clock, images, progress
 from shared.db import workers
 from shared.db.base import Database

@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 
 from api.client import Client
-from api.local import Stack
+from api.local.stack import Stack
 from shared import images
 from shared.settings import Settings
 from tests import trained

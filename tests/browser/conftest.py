@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 from api.client import Client
-from api.local import Stack
+from api.local.stack import Stack
 from shared import images
 from shared.settings import Settings
 from tests import trained

@@ -22,8 +22,8 @@ from typing import Self
 import psutil
 
 import migrations
-from api import first_key, redis_server
 from api.client import Client
+from api.local import operator_key, redis_server
 from shared import images, progress
 from shared.db import queries, workers
 from shared.db.base import connect
@@ -143,7 +143,7 @@ class Rig:
         (self.home / "redis").mkdir()
         migrations.upgrade(self.settings.database_url)
         self.database = connect(self.settings.database_url)
-        self.key = first_key.ensure(self.database, self.home)
+        self.key = operator_key.ensure(self.database, self.home)
         self.store = open_store(self.settings.storage_url)
         self.redis = progress.connect(self.settings.redis_url)
         self.add("redis", redis_server.command(self.home / "redis.sock", self.home / "redis"))

@@ -13,8 +13,8 @@ from typing import TypeVar
 import pytest
 from flask.testing import FlaskClient
 
-from api import redis_server
 from api.app import create_app
+from api.local import redis_server
 from shared import progress
 from shared.db import jobs
 from shared.progress import RedisProgress

@@ -15,7 +15,7 @@ from PIL import Image
 
 from api.cli.folder.plan import find, outputs
 from api.client import Client
-from api.local import Stack
+from api.local.stack import Stack
 from shared import images
 from shared.settings import Settings
 from tests.factories import picture

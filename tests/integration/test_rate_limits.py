@@ -10,10 +10,10 @@ import pytest
 from redis import RedisError
 from structlog.testing import capture_logs
 
-from api import redis_server
 from api.access import Caller
 from api.app import create_app
 from api.http.rate_limits import RateLimits, Standing
+from api.local import redis_server
 from shared.errors import RateLimited
 from shared.states import Role
 from tests.factories import add_key

@@ -16,8 +16,8 @@ import pytest
 from PIL import Image
 
 from api.client import Client
-from api.home import operator_key
-from api.local import Stack
+from api.local.home import operator_key
+from api.local.stack import Stack
 from shared import images
 from shared.errors import Misconfigured
 from shared.settings import Settings

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from api import doctor
 from api.cli import main
-from api.doctor import Check
+from api.local import doctor
+from api.local.doctor import Check
 from shared.db import sqlite
 from shared.errors import Misconfigured
 from shared.settings import Settings
@@ -54,7 +54,7 @@ def test_whatever_fails_says_its_mend(home, monkeypatch, tmp_path) -> None:
         raise subprocess.CalledProcessError(1, "python")
 
     (tmp_path / "file").touch()
-    monkeypatch.setattr("api.redis_server.binary", no_binary)
+    monkeypatch.setattr("api.local.stack.redis_server.binary", no_binary)
     monkeypatch.setattr(doctor, "_probe", broken)
     monkeypatch.setattr(doctor, "_LEAST_ROOM_BYTES", 2**80)
     ill = home.model_copy(update={"database_url": "postgresql://nobody@127.0.0.1:1/none"})
@@ -147,7 +147,7 @@ def test_a_taken_port_is_a_failure_only_where_no_server_of_ours_answers(home) ->
 
 def test_the_command_marks_each_check_and_exits_1_if_one_fails(monkeypatch, tmp_path) -> None:
     seen = [Check("good", True, "fine"), Check("new", None, "none", "Make one."), Check("bad", False, "no", "Mend it.")]
-    monkeypatch.setattr("api.doctor.examine", lambda *_: iter(seen))
+    monkeypatch.setattr("api.local.stack.doctor.examine", lambda *_: iter(seen))
     monkeypatch.setenv("ATELIER_HOME", str(tmp_path))
     result = CliRunner().invoke(main, ["doctor"])
     marks = [line[0] for line in result.stdout.splitlines()]

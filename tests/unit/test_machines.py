@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from api import doctor
+from api.local import doctor
 from shared import machines
 from shared.machines import MACHINES, PYTHONS, Machine
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from api import redis_server
+from api.local import redis_server
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 import migrations
-from api import local, wsgi
+from api import wsgi
 from api.cli import main
+from api.local import stack
 from shared.errors import Misconfigured
 from shared.settings import Settings
 
@@ -36,7 +37,7 @@ def test_a_worker_replaces_the_command_so_that_signals_reach_it(atelier, monkeyp
 
 def test_up_starts_the_stack_that_was_asked_for(atelier, monkeypatch) -> None:
     started: list[tuple[Settings, int]] = []
-    monkeypatch.setattr(local, "run", lambda settings, workers: started.append((settings, workers)))
+    monkeypatch.setattr(stack, "run", lambda settings, workers: started.append((settings, workers)))
     assert atelier("up", "--port", "0", "--workers", "2").exit_code == 0
     ((settings, workers),) = started
     assert (settings.port, settings.host, workers) == (0, "127.0.0.1", 2)
@@ -70,7 +71,7 @@ def test_what_may_be_expected_is_one_sentence_and_exit_1(atelier, monkeypatch, e
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(local, "run", fail)
+    monkeypatch.setattr(stack, "run", fail)
     result = atelier("up")
     assert (result.exit_code, result.stderr) == (1, said)
 
@@ -79,7 +80,7 @@ def test_ctrl_c_exits_130(atelier, monkeypatch) -> None:
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(local, "run", interrupt)
+    monkeypatch.setattr(stack, "run", interrupt)
     assert atelier("up").exit_code == 130
 
 

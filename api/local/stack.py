@@ -27,9 +27,9 @@ from urllib.request import urlopen
 from redis import RedisError
 
 import migrations
-from api import first_key, redis_server
-from api.home import ADDRESS_FILE, KEY_FILE
-from api.processes import Child
+from api.local import operator_key, redis_server
+from api.local.child_process import Child
+from api.local.home import ADDRESS_FILE, KEY_FILE
 from shared import logs
 from shared.db.base import connect as connect_database
 from shared.errors import Misconfigured
@@ -98,7 +98,7 @@ class Stack:
 
     def _make_key(self) -> None:
         database = connect_database(self.settings.database_url)
-        self.key = first_key.ensure(database, self.settings.home)
+        self.key = operator_key.ensure(database, self.settings.home)
         database.engine.dispose()
 
     def _start_redis(self, home: Path) -> None:

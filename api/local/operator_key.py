@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from api.home import KEY_FILE, operator_key
+from api.local.home import KEY_FILE, operator_key
 from shared.db import audit, keys
 from shared.db.base import Database
 from shared.db.models import ApiKey

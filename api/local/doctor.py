@@ -26,9 +26,9 @@ from redis import RedisError
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from api import redis_server
 from api.client import Client
 from api.client.models import ClientError
+from api.local import redis_server
 from shared import machines
 from shared.db import sqlite
 from shared.db.base import connect
