@@ -8,7 +8,8 @@ from api.access import Access
 from api.http import pagination
 from api.http.query import moment
 from api.http.responses import paged
-from api.openapi import PAGING, given, operation
+from api.openapi.operation import operation
+from api.openapi.parameters import PAGING, given
 from api.schemas_operations import AuditPage
 from api.services import services
 from api.views_operations import entry_view

@@ -19,7 +19,8 @@ from api.http.responses import accepted, json_answer, paged, tagged
 from api.jobs import submit
 from api.jobs.current import shown
 from api.live.snapshot import Sight
-from api.openapi import BINARY, PAGING, given, operation
+from api.openapi.operation import operation
+from api.openapi.parameters import BINARY, PAGING, given
 from api.schemas import JobView
 from api.schemas_batches import (
     AddedView,

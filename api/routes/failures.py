@@ -6,7 +6,7 @@ from flask import Blueprint, Response
 
 from api.access import Access
 from api.http.responses import json_answer
-from api.openapi import operation
+from api.openapi.operation import operation
 from api.schemas_operations import FailuresView
 from api.services import services
 from api.views_operations import failure_view

@@ -7,7 +7,8 @@ from flask import Blueprint, Response, request
 from api.access import Access
 from api.auth import caller
 from api.http import bodies
-from api.openapi import BINARY, operation
+from api.openapi.operation import operation
+from api.openapi.parameters import BINARY
 from api.schemas import ImageView
 from api.services import services
 from api.usecases import images

@@ -15,7 +15,8 @@ from api.http import bodies, pagination
 from api.http.problems import validated
 from api.http.query import flag, wanted_states
 from api.http.responses import json_answer, paged
-from api.openapi import BINARY, PAGING, given, operation
+from api.openapi.operation import operation
+from api.openapi.parameters import BINARY, PAGING, given
 from api.schemas import JobPage
 from api.schemas_batches import AddedView, ItemRequest, ItemResultView, SourceRequest
 from api.services import services

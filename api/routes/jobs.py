@@ -18,7 +18,8 @@ from api.jobs.current import await_change, await_end, current_job, shown
 from api.jobs.submission import dry_run_view
 from api.jobs.submit import Note
 from api.live.snapshot import Sight
-from api.openapi import BINARY, PAGING, given, operation
+from api.openapi.operation import operation
+from api.openapi.parameters import BINARY, PAGING, given
 from api.schemas import DryRunView, JobPage, JobRequest, JobView
 from api.services import services
 from api.usecases import jobs

@@ -15,7 +15,8 @@ from api.http import bodies, idempotency, pagination
 from api.http.idempotency import Answer
 from api.http.problems import validated
 from api.http.responses import json_answer
-from api.openapi import PAGING, operation
+from api.openapi.operation import operation
+from api.openapi.parameters import PAGING
 from api.schemas_keys import KeyPage, KeyRequest, KeyView, NewKeyView
 from api.services import services
 from api.usecases import keys as usecases_keys

@@ -6,7 +6,7 @@ from flask import Blueprint, Response, current_app
 
 from api.access import Access
 from api.metrics import CONTENT_TYPE
-from api.openapi import operation
+from api.openapi.operation import operation
 from shared import errors
 
 blueprint = Blueprint("metrics", __name__)

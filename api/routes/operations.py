@@ -13,7 +13,8 @@ from api.http import bodies, idempotency, pagination
 from api.http.idempotency import Answer
 from api.http.problems import validated
 from api.http.responses import accepted, json_answer, paged
-from api.openapi import PAGING, operation
+from api.openapi.operation import operation
+from api.openapi.parameters import PAGING
 from api.schemas_operations import MatchedView, OperationPage, OperationRequest, OperationView
 from api.services import services
 from api.usecases import bulk_actions

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from api.access import Access
 from api.auth import caller
-from api.openapi import operation
+from api.openapi.operation import operation
 from api.schemas_operators import BacklogView, WorkersView, WorkerView
 from api.services import services
 from api.usecases import workers as usecases_workers

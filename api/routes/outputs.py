@@ -16,7 +16,8 @@ from api.access import Access
 from api.auth import caller
 from api.jobs import event_stream
 from api.live.subscriber import Row
-from api.openapi import BINARY, given, operation
+from api.openapi.operation import operation
+from api.openapi.parameters import BINARY, given
 from api.schemas import LossColumns
 from api.services import Services, services
 from shared import errors, images

@@ -10,11 +10,11 @@ from flask import Blueprint, Response, current_app, json, redirect, render_templ
 from redis import RedisError
 from werkzeug.wrappers import Response as AnyResponse
 
-from api import openapi
 from api.access import Access
 from api.auth import public
 from api.http import problems
-from api.openapi import operation
+from api.openapi.document import build, presets
+from api.openapi.operation import operation
 from api.schemas_operators import HealthView, PartView, ReadinessView
 from api.services import services
 from shared import errors
@@ -73,7 +73,7 @@ def docs() -> str:
         groups=_groups(document),
         root=request.url_root.rstrip("/"),
         params=StyleParams.model_json_schema()["properties"],
-        presets=openapi.presets(),
+        presets=presets(),
         errors=sorted(kinds, key=lambda pair: (pair[0] or 1000, pair[1].code)),
     )
 
@@ -89,7 +89,7 @@ def _document() -> dict[str, Any]:
     """Return the description, which is made once: the routes stay as they are."""
     made = current_app.extensions.get("atelier_description")
     if made is None:
-        made = current_app.extensions["atelier_description"] = openapi.document(current_app)
+        made = current_app.extensions["atelier_description"] = build(current_app)
     return cast("dict[str, Any]", made)
 
 

@@ -13,7 +13,8 @@ from api.http import bodies, idempotency, pagination
 from api.http.idempotency import Answer
 from api.http.problems import validated
 from api.http.responses import accepted, json_answer
-from api.openapi import PAGING, given, operation
+from api.openapi.operation import operation
+from api.openapi.parameters import PAGING, given
 from api.schemas_webhooks import AttemptView, DeliveryPage, DeliveryView, SecretView, WebhookTestRequest
 from api.services import services
 from api.usecases import webhooks

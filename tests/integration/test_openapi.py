@@ -8,10 +8,11 @@ import jsonschema
 import pytest
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
-from api import openapi
+from api.access import Access
 from api.http import problems
-from api.openapi import PAGING, given, operation
-from api.openapi_parts import parameters
+from api.openapi.document import build
+from api.openapi.operation import operation
+from api.openapi.parameters import PAGING, given, parameters
 from shared import errors
 from shared.errors import InvalidParams
 from shared.webhooks import EVENTS
@@ -19,7 +20,7 @@ from shared.webhooks import EVENTS
 
 @pytest.fixture
 def document(app) -> dict:
-    return openapi.document(app)
+    return build(app)
 
 
 @pytest.fixture
@@ -127,7 +128,7 @@ def test_a_range_beyond_the_file_is_refused_as_a_problem(app, client) -> None:
     from werkzeug.exceptions import RequestedRangeNotSatisfiable
 
     @app.get("/short")
-    @operation("Send little", access=openapi.Access.PUBLIC, returns={})
+    @operation("Send little", access=Access.PUBLIC, returns={})
     def short() -> str:
         raise RequestedRangeNotSatisfiable(10)
 

@@ -1,6 +1,6 @@
 """OpenAPI 3.1, generated from what each view declares above itself and from the models that validate.
 
-What parameters, headers and refusals look like is in `api.openapi_parts`; the models are in `api.openapi_models`.
+What parameters, headers and refusals look like is in `api.openapi.parameters`; the models are in `api.openapi.schemas`.
 
 Invariant: every route of `/v1` and every probe is described; a test walks the route table.
 """
@@ -8,72 +8,22 @@ Invariant: every route of `/v1` and every probe is described; a test walks the r
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from collections.abc import Iterable
+from typing import Any
 
 from flask import Flask
 
-from api import openapi_models, openapi_texts, openapi_webhooks
 from api.access import Access
-from api.openapi_parts import PAGING, Part, answer_headers, given, link_all, parameters, refusals
+from api.openapi import schemas, texts, webhooks
+from api.openapi.operation import Operation
+from api.openapi.parameters import BINARY, Part, answer_headers, link_all, parameters, refusals
 from shared import errors
 from shared.errors import AtelierError
 from shared.images import MEDIA_TYPES
 from shared.params import PRESETS
 
-__all__ = ["BINARY", "PAGING", "Operation", "document", "given", "operation", "presets"]
 
-View = TypeVar("View", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True)
-class Operation:
-    """The contract of one view. `returns` and `takes` map a media type to a model, or to a plain schema."""
-
-    summary: str
-    access: Access
-    status: int
-    returns: dict[str, Any]
-    takes: dict[str, Any] = field(default_factory=dict)
-    #: Each parameter in words, or as `given` describes it.
-    query: dict[str, str | Part] = field(default_factory=dict)
-    errors: tuple[type[AtelierError], ...] = ()
-    #: Good answers of another status, with what each says and its model.
-    others: dict[int, tuple[str, Any]] = field(default_factory=dict)
-    #: Request headers that count here, by name.
-    headers: tuple[str, ...] = ()
-
-
-BINARY = {"type": "string", "format": "binary"}
-
-
-def operation(  # noqa: PLR0913 - each is a word of the contract
-    summary: str,
-    *,
-    access: Access,
-    returns: Any,
-    status: int = 200,
-    takes: dict[str, Any] | None = None,
-    query: dict[str, str | Part] | None = None,
-    errors: tuple[type[AtelierError], ...] = (),
-    others: dict[int, tuple[str, Any]] | None = None,
-    headers: tuple[str, ...] = (),
-) -> Callable[[View], View]:
-    """Declare the contract of a view; a model in `returns` stands for JSON of that model."""
-    returned = returns if isinstance(returns, dict) else {"application/json": returns}
-
-    def declare(view: View) -> View:
-        view.access = access  # type: ignore[attr-defined]
-        view.operation = Operation(  # type: ignore[attr-defined]
-            summary, access, status, returned, takes or {}, query or {}, errors, others or {}, headers
-        )
-        return view
-
-    return declare
-
-
-def document(app: Flask) -> Part:
+def build(app: Flask) -> Part:
     """Describe every declared view of `app`."""
     paths: dict[str, Part] = {}
     found: list[Operation] = []
@@ -89,13 +39,13 @@ def document(app: Flask) -> Part:
     used = {tag for methods in paths.values() for described in methods.values() for tag in described["tags"]}
     return {
         "openapi": "3.1.0",
-        "info": openapi_texts.INFO,
-        "tags": [tag for tag in openapi_texts.TAGS if tag["name"] in used],
+        "info": texts.INFO,
+        "tags": [tag for tag in texts.TAGS if tag["name"] in used],
         "paths": dict(sorted(paths.items())),
-        "webhooks": openapi_webhooks.described(),
+        "webhooks": webhooks.described(),
         "components": {
             "schemas": _models(found),
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": openapi_texts.KEYS}},
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": texts.KEYS}},
         },
         "x-error-codes": {
             kind.code: {"message": kind().message, "retryable": kind.retryable} for kind in errors.subclasses()
@@ -114,7 +64,7 @@ def _describe(declared: Operation, endpoint: str, arguments: list[str]) -> Part:
         "security": [] if declared.access is Access.PUBLIC else [{"key": []}],
         "operationId": endpoint.replace(".", "_"),
         "summary": declared.summary,
-        "description": openapi_texts.access(declared.access),
+        "description": texts.access(declared.access),
         "parameters": parameters(arguments, declared.query, declared.headers),
         "responses": dict(sorted({**refusals(_refusals(declared, arguments)), **_answers(declared)}.items())),
     }
@@ -160,7 +110,7 @@ def _refusals(declared: Operation, arguments: list[str]) -> Iterable[type[Atelie
 def _content(by_media_type: dict[str, Any]) -> Part:
     content: Part = {}
     for media_type, shape in by_media_type.items():
-        schema = openapi_models.schema(shape)
+        schema = schemas.schema(shape)
         content[media_type] = {"schema": schema}
         if media_type.startswith("multipart/"):
             content[media_type]["encoding"] = {name: _encoding(part) for name, part in schema["properties"].items()}
@@ -174,6 +124,6 @@ def _encoding(part: Part) -> Part:
 
 
 def _models(found: list[Operation]) -> Part:
-    outgoing = [openapi_webhooks.SENT, *(shape for each in found for shape in each.returns.values())]
+    outgoing = [webhooks.SENT, *(shape for each in found for shape in each.returns.values())]
     outgoing += [model for each in found for _, model in each.others.values()]
-    return openapi_models.schemas_of(outgoing, [shape for each in found for shape in each.takes.values()])
+    return schemas.schemas_of(outgoing, [shape for each in found for shape in each.takes.values()])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from api.openapi_parts import REF, Part, given
+from api.openapi.parameters import REF, Part, given
 from api.schemas_webhooks import WebhookView
 from shared.webhooks import EVENTS
 

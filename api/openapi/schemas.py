@@ -11,8 +11,9 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from api import openapi_examples, schemas
-from api.openapi_parts import REF, Part
+from api import schemas
+from api.openapi import examples
+from api.openapi.parameters import REF, Part
 from shared.params import LEAST_PX, StyleParams
 from shared.vgg19 import LAYERS
 
@@ -39,7 +40,7 @@ def schemas_of(outgoing: Iterable[Any], incoming: Iterable[Any]) -> Part:
     _refine_request(models["JobRequest"])
     for name in ("JobRequest", "BatchRequest"):
         models[f"{name}Part"] = _beside_files(models[name])
-    openapi_examples.add(models)
+    examples.add(models)
     return dict(sorted(models.items()))
 
 

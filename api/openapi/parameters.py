@@ -181,3 +181,6 @@ def _worded(part: str | Part) -> Part:
 
 def _is_free(schema: Part) -> bool:
     return schema.get("type") == "string" and "enum" not in schema
+
+
+BINARY = {"type": "string", "format": "binary"}

@@ -1,4 +1,4 @@
-"""Examples of bulk actions, the audit log and failures; as those of `api.openapi_examples`."""
+"""Examples of bulk actions, the audit log and failures; as those of `api.openapi.examples`."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from api import openapi_examples_operations
+from api.openapi import examples_admin
 from api.views import image_view, job_view
 from shared.db.models import DEFAULT_RETENTION_S, Image, Job
 from shared.params import DEFAULT_PRESET, resolve
@@ -78,7 +78,7 @@ def _examples() -> dict[str, Any]:
         **_of_batches(job),
         **_of_keys(),
         **_of_webhooks(job),
-        **openapi_examples_operations.examples(),
+        **examples_admin.examples(),
     }
 
 

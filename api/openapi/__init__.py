@@ -1,0 +1,1 @@
+"""The description of the HTTP API, made of what the routes declare."""

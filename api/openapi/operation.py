@@ -1,0 +1,56 @@
+"""What a view declares above itself: the contract that is described, and what it needs of its caller."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from api.access import Access
+from api.openapi.parameters import Part
+from shared.errors import AtelierError
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Operation:
+    """The contract of one view. `returns` and `takes` map a media type to a model, or to a plain schema."""
+
+    summary: str
+    access: Access
+    status: int
+    returns: dict[str, Any]
+    takes: dict[str, Any] = field(default_factory=dict)
+    #: Each parameter in words, or as `given` describes it.
+    query: dict[str, str | Part] = field(default_factory=dict)
+    errors: tuple[type[AtelierError], ...] = ()
+    #: Good answers of another status, with what each says and its model.
+    others: dict[int, tuple[str, Any]] = field(default_factory=dict)
+    #: Request headers that count here, by name.
+    headers: tuple[str, ...] = ()
+
+
+def operation(  # noqa: PLR0913 - each is a word of the contract
+    summary: str,
+    *,
+    access: Access,
+    returns: Any,
+    status: int = 200,
+    takes: dict[str, Any] | None = None,
+    query: dict[str, str | Part] | None = None,
+    errors: tuple[type[AtelierError], ...] = (),
+    others: dict[int, tuple[str, Any]] | None = None,
+    headers: tuple[str, ...] = (),
+) -> Callable[[View], View]:
+    """Declare the contract of a view; a model in `returns` stands for JSON of that model."""
+    returned = returns if isinstance(returns, dict) else {"application/json": returns}
+
+    def declare(view: View) -> View:
+        view.access = access  # type: ignore[attr-defined]
+        view.operation = Operation(  # type: ignore[attr-defined]
+            summary, access, status, returned, takes or {}, query or {}, errors, others or {}, headers
+        )
+        return view
+
+    return declare
