@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from api import schemas
+from api.schemas import jobs
 from shared import clock
 from shared.clock import rfc3339
 from shared.db import images
@@ -18,10 +18,10 @@ from shared.states import TERMINAL, State
 _FARTHEST_S = 365 * 86_400.0
 
 
-def image_view(image: Image, retention_s: float) -> schemas.ImageView:
+def image_view(image: Image, retention_s: float) -> jobs.ImageView:
     """Show an image, which is kept that long after its last use."""
     path = f"/v1/images/{image.id}"
-    return schemas.ImageView(
+    return jobs.ImageView(
         id=image.id,
         width=image.width,
         height=image.height,
@@ -37,11 +37,11 @@ def job_view(
     job: Shown,
     *,
     live: dict[str, Any] | None = None,
-    queue: schemas.QueueView | None = None,
+    queue: jobs.QueueView | None = None,
     eta: Forecast | None = None,
-) -> schemas.JobView:
+) -> jobs.JobView:
     """Show a job, with its live progress if it runs and its place in line if it waits."""
-    return schemas.JobView(
+    return jobs.JobView(
         id=job.id,
         owner=job.owner,
         state=State(job.state),
@@ -49,7 +49,7 @@ def job_view(
         params=job.params,
         weights=job.weights or ({"name": job.weights_wanted} if job.weights_wanted else None),
         content=job.content_id,
-        styles=[schemas.StyleChoice(**style) for style in job.styles],
+        styles=[jobs.StyleChoice(**style) for style in job.styles],
         init_image=job.init_id,
         priority=job.priority,
         label=job.label,
@@ -78,22 +78,22 @@ def job_view(
     )
 
 
-def result_view(job: Shown) -> schemas.ResultView | None:
+def result_view(job: Shown) -> jobs.ResultView | None:
     """Show the picture that came out of a job, if one did."""
     if not job.result:
         return None
-    return schemas.ResultView.model_validate({**job.result, "expired": job.files_gone_at is not None})
+    return jobs.ResultView.model_validate({**job.result, "expired": job.files_gone_at is not None})
 
 
-def error_view(job: Shown) -> schemas.ErrorView | None:
+def error_view(job: Shown) -> jobs.ErrorView | None:
     """Show why a job failed, if it did."""
     if job.error_code is None:
         return None
-    return schemas.ErrorView(code=job.error_code, message=job.error_message or "", retryable=bool(job.error_retryable))
+    return jobs.ErrorView(code=job.error_code, message=job.error_message or "", retryable=bool(job.error_retryable))
 
 
-def _progress(step: dict[str, Any] | None) -> schemas.ProgressView | None:
-    return schemas.ProgressView(**step, fraction=step["step"] / step["total"]) if step else None
+def _progress(step: dict[str, Any] | None) -> jobs.ProgressView | None:
+    return jobs.ProgressView(**step, fraction=step["step"] / step["total"]) if step else None
 
 
 def _links(job: Shown) -> dict[str, str]:
@@ -111,10 +111,8 @@ def _links(job: Shown) -> dict[str, str]:
     return links
 
 
-def _eta_view(forecast: Forecast | None) -> schemas.EtaView | None:
+def _eta_view(forecast: Forecast | None) -> jobs.EtaView | None:
     if forecast is None:
         return None
     ends_at = clock.now() + timedelta(seconds=min(forecast.p50_s, _FARTHEST_S))
-    return schemas.EtaView(
-        p50_s=round(forecast.p50_s, 1), p90_s=round(forecast.p90_s, 1), ends_at=str(rfc3339(ends_at))
-    )
+    return jobs.EtaView(p50_s=round(forecast.p50_s, 1), p90_s=round(forecast.p90_s, 1), ends_at=str(rfc3339(ends_at)))

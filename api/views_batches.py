@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy.orm import Session
 
-from api import schemas_batches as schemas
-from api.schemas import StyleChoice
+from api.schemas import batches as schemas
+from api.schemas.jobs import StyleChoice
 from api.views import error_view, result_view
 from shared.clock import rfc3339
 from shared.db import batch_counts, batches

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from api.schemas_keys import KeyView, NewKeyView
+from api.schemas.admin import KeyView, NewKeyView
 from shared.clock import rfc3339
 from shared.db.models import ApiKey
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlencode
 
-from api.schemas_operations import AuditEntryView, FailureView, OperationView
+from api.schemas.bulk_actions import AuditEntryView, FailureView, OperationView
 from shared.clock import rfc3339
 from shared.db import operations
 from shared.db.bulk import Action

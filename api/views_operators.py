@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from api import schemas_operators as schemas
+from api.schemas import admin as schemas
 from api.services import Services
 from shared import clock
 from shared.clock import rfc3339

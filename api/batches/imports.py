@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from api import schemas_batches
 from api.access import Caller
 from api.batches.readers import offered
 from api.batches.report import Offer
+from api.schemas import batches
 from api.services import Services
 from shared.errors import AtelierError, ForbiddenSource, UnsafePath
 from shared.storage import checked_key
@@ -55,7 +55,7 @@ def _from_folder(services: Services, caller: Caller, folder: Path, skip: Callabl
         key = path.relative_to(folder).as_posix()
         data = _read(services, path, folder)
         if isinstance(data, AtelierError):
-            yield Offer(number, schemas_batches.readable(key), data)
+            yield Offer(number, batches.readable(key), data)
         else:
             yield offered(services, caller, number, key, data)
 

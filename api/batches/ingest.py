@@ -20,8 +20,8 @@ from api.batches.report import Offer, Tally
 from api.http.problems import invalid, validated
 from api.jobs import checks, estimates
 from api.jobs.submission import Sizes
-from api.schemas import StyleChoice
-from api.schemas_batches import ItemRequest, readable
+from api.schemas.batches import ItemRequest, readable
+from api.schemas.jobs import StyleChoice
 from api.services import Services
 from shared import sizes as sizes_of_scales
 from shared.db import batch_counts, batch_items, batches, images, queries, quotas

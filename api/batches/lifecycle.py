@@ -19,8 +19,8 @@ from api.http import problems
 from api.http.problems import invalid
 from api.jobs import checks, submit
 from api.jobs.submission import Submission
-from api.schemas import JobRequest, StyleChoice
-from api.schemas_batches import MAX_CELLS, BatchChange, BatchRequest, MatrixRequest, PromoteRequest, cell_key
+from api.schemas.batches import MAX_CELLS, BatchChange, BatchRequest, MatrixRequest, PromoteRequest, cell_key
+from api.schemas.jobs import JobRequest, StyleChoice
 from api.services import Services
 from api.usecases.webhooks import check_webhook
 from shared import logs

@@ -14,7 +14,7 @@ from itertools import product
 from PIL import Image, ImageDraw, ImageOps
 
 from api.chart import INK, QUIET, font
-from api.schemas_batches import MatrixRequest, cell_key
+from api.schemas.batches import MatrixRequest, cell_key
 from api.services import Services
 from shared import images
 from shared.db import batch_items

@@ -11,11 +11,11 @@ from typing import IO, TYPE_CHECKING, Any
 
 from werkzeug.datastructures import FileStorage
 
-from api import schemas_batches
 from api.access import Caller
 from api.batches import archive_reader
 from api.batches.report import Offer
 from api.http import bodies
+from api.schemas import batches
 from api.services import Services
 from api.usecases import images
 from api.usecases.images import inspect_upload
@@ -87,7 +87,7 @@ def from_archive(
         if isinstance(member, archive_reader.Skipped):
             skip()
         elif isinstance(member.data, AtelierError):
-            yield Offer(member.number, schemas_batches.readable(member.name), member.data)
+            yield Offer(member.number, batches.readable(member.name), member.data)
         else:
             yield offered(services, caller, member.number, member.name, member.data)
 
@@ -95,12 +95,12 @@ def from_archive(
 def offered(services: Services, caller: Caller, line: int, key: str, data: bytes) -> Offer:
     """Keep a picture and offer it as the item of that key, or say why it is none."""
     try:
-        schemas_batches.check_key(key)
+        batches.check_key(key)
         image, _ = images.upload(services, inspect_upload(services, data), caller)
     except AtelierError as error:
         if error.retryable:
             raise
-        return Offer(line, schemas_batches.readable(key), error)
+        return Offer(line, batches.readable(key), error)
     return Offer(line, key, {"key": key, "content": image.id})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from api import schemas_batches as schemas
+from api.schemas import batches as schemas
 from shared.errors import AtelierError
 
 #: Errors that are told one by one.

@@ -75,7 +75,7 @@ def revoke(key_id: str, url: str | None) -> None:
 
 def _create_in_database(name: str, asked: dict[str, Any]) -> Key:
     from api.http.problems import validated  # what follows needs the database's libraries, which no other command does
-    from api.schemas_keys import KeyRequest
+    from api.schemas.admin import KeyRequest
     from api.usecases.keys import new_key
     from api.views_keys import new_key_view
     from shared.db import keys as kept

@@ -12,7 +12,7 @@ from datetime import datetime
 from markupsafe import Markup
 
 from api.dashboard.pages import blueprint
-from api.schemas import JobView
+from api.schemas.jobs import JobView
 from shared import clock
 
 #: What a sparkline measures, in units of its own.

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from redis import RedisError
 from sqlalchemy.orm import Session
 
-from api.schemas_operators import WorkerView
+from api.schemas.admin import WorkerView
 from api.services import Services
 from api.views_operators import workers_view
 from shared import clock

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
-from api.schemas import Moment
+from api.schemas.jobs import Moment
 from shared.clock import rfc3339
 from shared.db.queries import Filter
 from shared.errors import InvalidParams, subclasses

@@ -9,7 +9,7 @@ from datetime import datetime
 from flask import request
 from pydantic import TypeAdapter, ValidationError
 
-from api.schemas import Moment
+from api.schemas.jobs import Moment
 from shared import errors
 from shared.errors import InvalidParams
 from shared.states import State

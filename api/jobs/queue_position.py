@@ -6,10 +6,10 @@ from typing import Literal
 
 from sqlalchemy.orm import Session
 
-from api import schemas
 from api.jobs import estimates
 from api.jobs.submission import Sizes
 from api.live.forecaster import Outlook
+from api.schemas import jobs
 from api.services import Services
 from shared.db import batch_counts, batches, queries, workers
 from shared.db.queries import Shown
@@ -20,11 +20,11 @@ from shared.states import BatchState, State
 Reason = Literal["turn", "paused", "no_worker", "no_worker_with_memory", "quota"]
 
 
-def queue_view(services: Services, session: Session, job: Shown, outlook: Outlook) -> schemas.QueueView:
+def queue_view(services: Services, session: Session, job: Shown, outlook: Outlook) -> jobs.QueueView:
     """Show where a queued job stands."""
     reason = _reason(services, session, job)
     starts_s = outlook.starts.p50_s if outlook.starts and reason == "turn" else None
-    return schemas.QueueView(
+    return jobs.QueueView(
         position=outlook.position, eta_s=None if starts_s is None else round(starts_s, 1), waiting_for=reason
     )
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from api import schemas
 from api.access import Caller
-from api.schemas import JobRequest
+from api.schemas import jobs
+from api.schemas.jobs import JobRequest
 from api.usecases.images import File
 from shared.costs import Estimate
 from shared.params import StyleParams
@@ -35,10 +35,10 @@ class Sizes(NamedTuple):
     styles: list[Size]
 
 
-def dry_run_view(submission: Submission, estimate: Estimate | None) -> schemas.DryRunView:
+def dry_run_view(submission: Submission, estimate: Estimate | None) -> jobs.DryRunView:
     """Show a job that is not queued."""
     request = submission.request
-    return schemas.DryRunView(
+    return jobs.DryRunView(
         preset=request.preset.value,
         params=submission.params.model_dump(mode="json"),
         weights={"name": request.weights} if request.weights_wanted() else None,
@@ -46,10 +46,10 @@ def dry_run_view(submission: Submission, estimate: Estimate | None) -> schemas.D
         styles=request.style_choices(),
         init_image=submission.init_id,
         estimate=estimate
-        and schemas.EstimateView(
+        and jobs.EstimateView(
             seconds=round(estimate.seconds, 3),
             peak_bytes=estimate.peak_bytes,
             tile_size=estimate.tile_size,
-            scales=[schemas.SizeView(width=width, height=height) for height, width in estimate.scales],
+            scales=[jobs.SizeView(width=width, height=height) for height, width in estimate.scales],
         ),
     )

@@ -17,7 +17,7 @@ from api.http import problems
 from api.http.problems import invalid, validated
 from api.jobs import checks, estimates
 from api.jobs.submission import Sizes, Submission
-from api.schemas import JobRequest
+from api.schemas.jobs import JobRequest
 from api.services import Services
 from api.usecases.images import inspect_upload, upload
 from api.usecases.webhooks import check_webhook

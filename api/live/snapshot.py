@@ -9,7 +9,7 @@ from functools import cached_property
 from operator import attrgetter
 from typing import Any
 
-from api import schemas
+from api.schemas import jobs
 from api.views import job_view
 from shared.db import queries
 from shared.db.queries import Shown
@@ -20,7 +20,7 @@ _POLL_S = (1, 30)
 #: What a tag is made of, besides progress, which may be newer than the row's; and what it begins with: releases that
 #: show other fields give other tags.
 _KEPT = attrgetter(*(name for name in queries.SHOWN if name not in ("place", "predicted_s", "progress")))
-_SHAPE = hashlib.sha256(",".join(schemas.JobView.model_fields).encode())
+_SHAPE = hashlib.sha256(",".join(jobs.JobView.model_fields).encode())
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Sight:
 
     job: Shown
     progress: dict[str, Any] | None = None
-    queue: schemas.QueueView | None = None
+    queue: jobs.QueueView | None = None
     eta: Forecast | None = None
 
     @cached_property
@@ -48,7 +48,7 @@ class Sight:
         """The view as JSON."""
         return self.view().model_dump_json()
 
-    def view(self) -> schemas.JobView:
+    def view(self) -> jobs.JobView:
         """Show it."""
         return job_view(self.job, live=self.progress, queue=self.queue, eta=self.eta)
 

@@ -11,9 +11,9 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from api import schemas
 from api.openapi import examples
 from api.openapi.parameters import REF, Part
+from api.schemas import jobs
 from shared.params import LEAST_PX, StyleParams
 from shared.vgg19 import LAYERS
 
@@ -32,7 +32,7 @@ def schema(shape: Any) -> Part:
 
 def schemas_of(outgoing: Iterable[Any], incoming: Iterable[Any]) -> Part:
     """Write the schema of every model among the shapes, with an example where there is one."""
-    wanted: Any = [(model, "serialization") for model in (*outgoing, schemas.ProblemView) if is_model(model)]
+    wanted: Any = [(model, "serialization") for model in (*outgoing, jobs.ProblemView) if is_model(model)]
     wanted += [(model, "validation") for model in (*incoming, StyleParams) if is_model(model)]
     _, definitions = models_json_schema(list(dict.fromkeys(wanted)), ref_template=REF)
     models: Part = definitions["$defs"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from api.openapi.parameters import REF, Part, given
-from api.schemas_webhooks import WebhookView
+from api.schemas.webhooks import WebhookView
 from shared.webhooks import EVENTS
 
 __all__ = ["SENT", "described"]

@@ -10,7 +10,7 @@ from api.http.query import moment
 from api.http.responses import paged
 from api.openapi.operation import operation
 from api.openapi.parameters import PAGING, given
-from api.schemas_operations import AuditPage
+from api.schemas.bulk_actions import AuditPage
 from api.services import services
 from api.views_operations import entry_view
 from shared import errors

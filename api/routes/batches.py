@@ -21,8 +21,7 @@ from api.jobs.current import shown
 from api.live.snapshot import Sight
 from api.openapi.operation import operation
 from api.openapi.parameters import BINARY, PAGING, given
-from api.schemas import JobView
-from api.schemas_batches import (
+from api.schemas.batches import (
     AddedView,
     BatchChange,
     BatchPage,
@@ -32,6 +31,7 @@ from api.schemas_batches import (
     PromoteRequest,
     RetriedView,
 )
+from api.schemas.jobs import JobView
 from api.services import services
 from api.usecases import images
 from api.usecases.images import inspect_upload

@@ -7,7 +7,7 @@ from flask import Blueprint, Response
 from api.access import Access
 from api.http.responses import json_answer
 from api.openapi.operation import operation
-from api.schemas_operations import FailuresView
+from api.schemas.bulk_actions import FailuresView
 from api.services import services
 from api.views_operations import failure_view
 from shared.db import failures

@@ -9,7 +9,7 @@ from api.auth import caller
 from api.http import bodies
 from api.openapi.operation import operation
 from api.openapi.parameters import BINARY
-from api.schemas import ImageView
+from api.schemas.jobs import ImageView
 from api.services import services
 from api.usecases import images
 from api.usecases.images import inspect_upload

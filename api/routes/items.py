@@ -17,8 +17,8 @@ from api.http.query import flag, wanted_states
 from api.http.responses import json_answer, paged
 from api.openapi.operation import operation
 from api.openapi.parameters import BINARY, PAGING, given
-from api.schemas import JobPage
-from api.schemas_batches import AddedView, ItemRequest, ItemResultView, SourceRequest
+from api.schemas.batches import AddedView, ItemRequest, ItemResultView, SourceRequest
+from api.schemas.jobs import JobPage
 from api.services import services
 from api.views import job_view
 from shared import errors

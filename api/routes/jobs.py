@@ -20,7 +20,7 @@ from api.jobs.submit import Note
 from api.live.snapshot import Sight
 from api.openapi.operation import operation
 from api.openapi.parameters import BINARY, PAGING, given
-from api.schemas import DryRunView, JobPage, JobRequest, JobView
+from api.schemas.jobs import DryRunView, JobPage, JobRequest, JobView
 from api.services import services
 from api.usecases import jobs
 from api.views import job_view

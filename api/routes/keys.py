@@ -17,7 +17,7 @@ from api.http.problems import validated
 from api.http.responses import json_answer
 from api.openapi.operation import operation
 from api.openapi.parameters import PAGING
-from api.schemas_keys import KeyPage, KeyRequest, KeyView, NewKeyView
+from api.schemas.admin import KeyPage, KeyRequest, KeyView, NewKeyView
 from api.services import services
 from api.usecases import keys as usecases_keys
 from api.views_keys import key_view, new_key_view

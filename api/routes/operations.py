@@ -15,7 +15,7 @@ from api.http.problems import validated
 from api.http.responses import accepted, json_answer, paged
 from api.openapi.operation import operation
 from api.openapi.parameters import PAGING
-from api.schemas_operations import MatchedView, OperationPage, OperationRequest, OperationView
+from api.schemas.bulk_actions import MatchedView, OperationPage, OperationRequest, OperationView
 from api.services import services
 from api.usecases import bulk_actions
 from api.views_operations import operation_view

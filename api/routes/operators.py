@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from api.access import Access
 from api.auth import caller
 from api.openapi.operation import operation
-from api.schemas_operators import BacklogView, WorkersView, WorkerView
+from api.schemas.admin import BacklogView, WorkersView, WorkerView
 from api.services import services
 from api.usecases import workers as usecases_workers
 from api.views_operators import backlog_view, workers_view

@@ -18,7 +18,7 @@ from api.jobs import event_stream
 from api.live.subscriber import Row
 from api.openapi.operation import operation
 from api.openapi.parameters import BINARY, given
-from api.schemas import LossColumns
+from api.schemas.jobs import LossColumns
 from api.services import Services, services
 from shared import errors, images
 from shared.clock import rfc3339

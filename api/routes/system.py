@@ -15,7 +15,7 @@ from api.auth import public
 from api.http import problems
 from api.openapi.document import build, presets
 from api.openapi.operation import operation
-from api.schemas_operators import HealthView, PartView, ReadinessView
+from api.schemas.admin import HealthView, PartView, ReadinessView
 from api.services import services
 from shared import errors
 from shared.errors import AtelierError

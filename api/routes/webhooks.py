@@ -15,7 +15,7 @@ from api.http.problems import validated
 from api.http.responses import accepted, json_answer
 from api.openapi.operation import operation
 from api.openapi.parameters import PAGING, given
-from api.schemas_webhooks import AttemptView, DeliveryPage, DeliveryView, SecretView, WebhookTestRequest
+from api.schemas.webhooks import AttemptView, DeliveryPage, DeliveryView, SecretView, WebhookTestRequest
 from api.services import services
 from api.usecases import webhooks
 from shared import errors

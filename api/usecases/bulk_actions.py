@@ -10,7 +10,7 @@ from collections.abc import Callable
 from sqlalchemy.orm import Session
 
 from api.access import Caller
-from api.schemas_operations import OperationRequest
+from api.schemas.bulk_actions import OperationRequest
 from api.services import Services
 from shared import logs
 from shared.db import audit, operations

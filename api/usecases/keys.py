@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from api.access import Caller
-from api.schemas_keys import OWNER, KeyRequest
+from api.schemas.admin import OWNER, KeyRequest
 from api.services import Services
 from shared import logs
 from shared.db import audit, keys

@@ -16,7 +16,7 @@ from sqlalchemy import event
 
 from api.live.snapshot import Sight
 from api.live.ttl_cache import Recent
-from api.schemas import QueueView
+from api.schemas.jobs import QueueView
 from shared import clock
 from shared.db import jobs, queries
 from shared.forecasts import Forecast

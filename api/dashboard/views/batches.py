@@ -15,7 +15,7 @@ from api.dashboard.pages import blueprint, page
 from api.http import pagination, problems
 from api.http.problems import validated
 from api.jobs import submit
-from api.schemas_batches import BatchView, PromoteRequest
+from api.schemas.batches import BatchView, PromoteRequest
 from api.services import services
 from api.views import job_view
 from api.views_batches import batch_view, batch_views

@@ -14,7 +14,7 @@ from api.dashboard.forms import make_once
 from api.dashboard.pages import blueprint, may, page
 from api.http import pagination
 from api.http.problems import validated
-from api.schemas_operations import OperationRequest
+from api.schemas.bulk_actions import OperationRequest
 from api.services import services
 from api.usecases import bulk_actions
 from api.views_operations import operation_view

@@ -16,7 +16,7 @@ from api.dashboard.forms import make_once
 from api.dashboard.pages import blueprint, page
 from api.jobs import submit
 from api.jobs.current import current_job
-from api.schemas import JobView
+from api.schemas.jobs import JobView
 from api.services import services
 from api.usecases import jobs
 from shared.db import queries

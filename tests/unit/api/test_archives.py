@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from api import schemas_batches
 from api.batches import archive_reader
 from api.batches.archive_reader import Bounds, Member, Skipped
+from api.schemas import batches
 from shared.errors import AtelierError, UnsafePath
 from tests.crafted_archives import OUTSIDE, PNG, Crafted, crafted, tarred, zipped
 
@@ -101,16 +101,16 @@ def test_names_that_lead_outside_write_nothing_and_are_no_keys(make, tmp_path, m
         for member in archive_reader.members(io.BytesIO(data), media_type, BOUNDS):
             if isinstance(member, Member) and isinstance(member.data, bytes) and member.name == name:
                 with pytest.raises(UnsafePath):
-                    schemas_batches.check_key(member.name)
+                    batches.check_key(member.name)
     assert set(Path("/").iterdir()) | set(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.parametrize("name", OUTSIDE)
 def test_no_such_name_is_a_key(name) -> None:
     with pytest.raises(UnsafePath):
-        schemas_batches.check_key(name)
+        batches.check_key(name)
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "2030/01/harbour at night.jpg", "ü/✓.png", "a..b", "...c", "x" * 200])
 def test_plain_names_are_keys(name) -> None:
-    schemas_batches.check_key(name)
+    batches.check_key(name)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from shared.states import Wish
+from shared.states import Role, Wish
 
 
 class WorkerView(BaseModel):
@@ -60,3 +60,53 @@ class ReadinessView(BaseModel):
 
     state: Literal["ready", "degraded", "unavailable"]
     parts: dict[str, PartView]
+
+
+#: What an owner is called.
+OWNER = r"^[A-Za-z0-9._-]{1,64}$"
+
+
+class KeyRequest(BaseModel):
+    """A key to make; a limit that is null is none."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"name": "website", "role": "client", "max_waiting": 100}]}
+    )
+    name: str = Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$", description="For people.")
+    owner: str | None = Field(
+        None, pattern=OWNER, description="Whose jobs it makes and sees; keys may share one. By default the name."
+    )
+    role: Role = Field(Role.CLIENT, description="client: its owner's jobs; viewer: sees all; operator: does all.")
+    max_waiting: int | None = Field(None, ge=1, le=10**9, description="Most jobs of its owner that may wait.")
+    max_work_per_day: float | None = Field(None, gt=0, le=1e18, description="Most work a day (UTC), in px·steps.")
+    max_requests_per_min: int | None = Field(None, ge=1, le=10**6, description="Most requests in any minute.")
+    max_retention_s: float | None = Field(None, gt=0, le=1e10, description="Longest that files of its jobs may stay.")
+
+
+class KeyView(BaseModel):
+    """A key, without what opens anything."""
+
+    id: str
+    name: str
+    owner: str
+    role: Role
+    max_waiting: int | None
+    max_work_per_day: float | None
+    max_requests_per_min: int | None
+    max_retention_s: float | None
+    created_at: str
+    revoked_at: str | None
+    links: dict[str, str]
+
+
+class NewKeyView(KeyView):
+    """A key that was just made, in full for this once."""
+
+    key: str = Field(description="Shown now and never again.")
+
+
+class KeyPage(BaseModel):
+    """A page of keys, oldest first."""
+
+    keys: list[KeyView]
+    next_cursor: str | None

@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from api.schemas import ErrorView, ImageId, Preset, ResultView, StyleChoice
+from api.schemas.jobs import ErrorView, ImageId, Preset, ResultView, StyleChoice
 from shared.errors import UnsafePath
 from shared.params import DEFAULT_PRESET, WeightsName
 from shared.states import BatchState, State
