@@ -14,8 +14,8 @@ from flask import Flask, Response, g, request
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from api.serializers.admin import workers_view
 from api.services import Services
-from api.views_operators import workers_view
 from shared import clock
 from shared.db import deliveries, forecasts, queries
 from shared.forecasts import quantile

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import IO
 
+from api.serializers.batches import item_result
 from api.services import Services
-from api.views_batches import item_result
 from shared.db import batch_items
 from shared.db.models import Job
 from shared.errors import NotFound

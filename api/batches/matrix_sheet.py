@@ -13,9 +13,9 @@ from itertools import product
 
 from PIL import Image, ImageDraw, ImageOps
 
-from api.chart import INK, QUIET, font
 from api.schemas.batches import MatrixRequest, cell_key
 from api.services import Services
+from api.sheets.loss_chart import INK, QUIET, font
 from shared import images
 from shared.db import batch_items
 from shared.db.models import Job

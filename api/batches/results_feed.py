@@ -11,8 +11,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
+from api.serializers.batches import item_result
 from api.services import Services
-from api.views_batches import item_result
 from shared.db import batch_counts, batches
 
 #: Results read at once.

@@ -28,7 +28,7 @@ from api.client import Client
 from api.client.files import check_writable, write_whole
 from api.client.models import Event, Job
 from api.local.stack import Stack
-from api.sheet import contact_sheet
+from api.sheets.contact_sheet import contact_sheet
 from shared import images
 from shared.errors import AtelierError, Misconfigured
 from shared.params import LAST_RESORT_WARNING, LAST_RESORT_WEIGHTS

@@ -76,8 +76,8 @@ def revoke(key_id: str, url: str | None) -> None:
 def _create_in_database(name: str, asked: dict[str, Any]) -> Key:
     from api.http.problems import validated  # what follows needs the database's libraries, which no other command does
     from api.schemas.admin import KeyRequest
+    from api.serializers.admin import new_key_view
     from api.usecases.keys import new_key
-    from api.views_keys import new_key_view
     from shared.db import keys as kept
     from shared.db.audit import Host
     from shared.db.base import connect as connect_database

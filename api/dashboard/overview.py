@@ -19,8 +19,8 @@ from redis import RedisError
 from sqlalchemy.orm import Session
 
 from api.schemas.admin import WorkerView
+from api.serializers.admin import workers_view
 from api.services import Services
-from api.views_operators import workers_view
 from shared import clock
 from shared.db import queries, readings, workers
 from shared.db.models import Job, Queue, Reading

@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import Any
 
 from api.schemas import jobs
-from api.views import job_view
+from api.serializers.jobs import job_view
 from shared.db import queries
 from shared.db.queries import Shown
 from shared.forecasts import Forecast

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from api.openapi import examples_admin
-from api.views import image_view, job_view
+from api.serializers.jobs import image_view, job_view
 from shared.db.models import DEFAULT_RETENTION_S, Image, Job
 from shared.params import DEFAULT_PRESET, resolve
 from shared.states import State

@@ -11,8 +11,8 @@ from api.http.responses import paged
 from api.openapi.operation import operation
 from api.openapi.parameters import PAGING, given
 from api.schemas.bulk_actions import AuditPage
+from api.serializers.bulk_actions import entry_view
 from api.services import services
-from api.views_operations import entry_view
 from shared import errors
 from shared.db import audit
 from shared.db.audit import Filter

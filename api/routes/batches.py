@@ -32,10 +32,10 @@ from api.schemas.batches import (
     RetriedView,
 )
 from api.schemas.jobs import JobView
+from api.serializers.batches import batch_view, batch_views
 from api.services import services
 from api.usecases import images
 from api.usecases.images import inspect_upload
-from api.views_batches import batch_view, batch_views
 from shared import errors
 from shared.db import batches
 from shared.db.batches import Filter

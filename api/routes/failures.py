@@ -8,8 +8,8 @@ from api.access import Access
 from api.http.responses import json_answer
 from api.openapi.operation import operation
 from api.schemas.bulk_actions import FailuresView
+from api.serializers.bulk_actions import failure_view
 from api.services import services
-from api.views_operations import failure_view
 from shared.db import failures
 
 blueprint = Blueprint("failures", __name__, url_prefix="/v1/failures")

@@ -10,10 +10,10 @@ from api.http import bodies
 from api.openapi.operation import operation
 from api.openapi.parameters import BINARY
 from api.schemas.jobs import ImageView
+from api.serializers.jobs import image_view
 from api.services import services
 from api.usecases import images
 from api.usecases.images import inspect_upload
-from api.views import image_view
 from shared import errors
 from shared.db import queries
 from shared.db.models import Image

@@ -19,8 +19,8 @@ from api.openapi.operation import operation
 from api.openapi.parameters import BINARY, PAGING, given
 from api.schemas.batches import AddedView, ItemRequest, ItemResultView, SourceRequest
 from api.schemas.jobs import JobPage
+from api.serializers.jobs import job_view
 from api.services import services
-from api.views import job_view
 from shared import errors
 from shared.db import batch_items, batches
 from shared.states import State

@@ -21,9 +21,9 @@ from api.live.snapshot import Sight
 from api.openapi.operation import operation
 from api.openapi.parameters import BINARY, PAGING, given
 from api.schemas.jobs import DryRunView, JobPage, JobRequest, JobView
+from api.serializers.jobs import job_view
 from api.services import services
 from api.usecases import jobs
-from api.views import job_view
 from shared import errors
 from shared.db import queries
 from shared.db.models import Job

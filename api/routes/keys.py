@@ -18,9 +18,9 @@ from api.http.responses import json_answer
 from api.openapi.operation import operation
 from api.openapi.parameters import PAGING
 from api.schemas.admin import KeyPage, KeyRequest, KeyView, NewKeyView
+from api.serializers.admin import key_view, new_key_view
 from api.services import services
 from api.usecases import keys as usecases_keys
-from api.views_keys import key_view, new_key_view
 from shared import errors
 from shared.db import keys
 from shared.db.models import ApiKey

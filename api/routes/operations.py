@@ -16,9 +16,9 @@ from api.http.responses import accepted, json_answer, paged
 from api.openapi.operation import operation
 from api.openapi.parameters import PAGING
 from api.schemas.bulk_actions import MatchedView, OperationPage, OperationRequest, OperationView
+from api.serializers.bulk_actions import operation_view
 from api.services import services
 from api.usecases import bulk_actions
-from api.views_operations import operation_view
 from shared import errors
 from shared.db import operations
 from shared.db.models import Operation

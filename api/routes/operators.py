@@ -9,9 +9,9 @@ from api.access import Access
 from api.auth import caller
 from api.openapi.operation import operation
 from api.schemas.admin import BacklogView, WorkersView, WorkerView
+from api.serializers.admin import backlog_view, workers_view
 from api.services import services
 from api.usecases import workers as usecases_workers
-from api.views_operators import backlog_view, workers_view
 from shared import errors
 from shared.states import Wish
 

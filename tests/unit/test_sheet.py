@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from api import chart
-from api.sheet import contact_sheet
+from api.sheets import loss_chart
+from api.sheets.contact_sheet import contact_sheet
 
 RED, GREEN, BLUE = (np.full((60, 90, 3), colour, np.float32) for colour in np.eye(3))
 LOSSES = {"total": [100.0, 30.0, 11.0], "content": [1.0, 2.0, 3.0], "style": [99.0, 28.0, 8.0]}
@@ -49,7 +49,7 @@ def test_a_falling_loss_falls_on_the_sheet() -> None:
 
 
 def test_equal_ratios_are_equal_heights() -> None:
-    axes = chart._Axes((0, 0, 100, 300), 3, 0.0, 3.0)
+    axes = loss_chart._Axes((0, 0, 100, 300), 3, 0.0, 3.0)
     assert [axes.y(value) for value in (1, 10, 100, 1000)] == pytest.approx([300, 200, 100, 0])
     assert [axes.x(step) for step in (1, 2, 3)] == [0, 50, 100]
 
@@ -83,7 +83,7 @@ def test_every_style_gets_its_place() -> None:
 
 @pytest.mark.parametrize(("low", "high"), [(0, 6), (-9, 9), (0.3, 0.31), (5.99, 6.4), (-4, -3.2)])
 def test_an_axis_has_two_to_eight_marks_inside_it(low, high) -> None:
-    ticks = chart._ticks(low, high)
+    ticks = loss_chart._ticks(low, high)
     assert 2 <= len(ticks) <= 8
     assert all(10**low <= tick <= 10**high for tick in ticks)
 
@@ -92,12 +92,12 @@ def test_an_axis_has_two_to_eight_marks_inside_it(low, high) -> None:
     (1000.0, "1,000"), (1e7, "1e7"), (0.05, "0.05"), (3e-7, "3e-7"), (10.0, "10"), (100.0, "100"), (1e12, "1e12"),
 ])  # fmt: skip
 def test_numbers_are_written_as_a_person_would(value, text) -> None:
-    assert chart._written(value) == text
+    assert loss_chart._written(value) == text
 
 
 @pytest.mark.parametrize(("at_least", "expected"), [(1, 1), (1.1, 2), (3, 5), (6, 10), (60, 100), (62.5, 100)])
 def test_steps_are_marked_at_round_numbers(at_least, expected) -> None:
-    assert chart._round_number(at_least) == expected
+    assert loss_chart._round_number(at_least) == expected
 
 
 def test_the_caption_and_the_names_are_written_in_the_margins() -> None:

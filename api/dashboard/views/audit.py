@@ -7,8 +7,8 @@ from flask import render_template, request
 from api.access import Access
 from api.dashboard.pages import blueprint, page
 from api.http import pagination
+from api.serializers.bulk_actions import entry_view
 from api.services import services
-from api.views_operations import entry_view
 from shared.db import audit
 
 _ON_A_PAGE = 50

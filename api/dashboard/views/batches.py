@@ -16,9 +16,9 @@ from api.http import pagination, problems
 from api.http.problems import validated
 from api.jobs import submit
 from api.schemas.batches import BatchView, PromoteRequest
+from api.serializers.batches import batch_view, batch_views
+from api.serializers.jobs import job_view
 from api.services import services
-from api.views import job_view
-from api.views_batches import batch_view, batch_views
 from shared.db import batch_items, batches
 from shared.errors import AtelierError, InvalidParams, NotFound
 from shared.params import PRESETS

@@ -15,9 +15,9 @@ from api.dashboard.pages import blueprint, may, page
 from api.http import pagination
 from api.http.problems import validated
 from api.schemas.bulk_actions import OperationRequest
+from api.serializers.bulk_actions import operation_view
 from api.services import services
 from api.usecases import bulk_actions
-from api.views_operations import operation_view
 from shared.clock import rfc3339
 from shared.db import operations
 from shared.db.bulk import Action

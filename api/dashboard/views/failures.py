@@ -6,8 +6,8 @@ from flask import render_template
 
 from api.access import Access
 from api.dashboard.pages import blueprint, page
+from api.serializers.bulk_actions import failure_view
 from api.services import services
-from api.views_operations import failure_view
 from shared.db import failures
 
 

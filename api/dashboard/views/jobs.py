@@ -10,8 +10,8 @@ from api.auth import caller
 from api.dashboard import search_query
 from api.dashboard.pages import blueprint, page
 from api.http import pagination
+from api.serializers.jobs import job_view
 from api.services import services
-from api.views import job_view
 from shared.db import queries
 from shared.errors import InvalidParams
 from shared.states import State

@@ -1,7 +1,7 @@
 """The contact sheet: content, style and result side by side, with the losses of every step below.
 
 Lengths are pixels. All pictures get one height, and the sheet as much width as they need together; the chart
-below is `api.chart`'s. Invariant: any pictures and any losses give a sheet.
+below is `api.sheets.loss_chart`'s. Invariant: any pictures and any losses give a sheet.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from api.chart import INK, QUIET, draw_losses, font
+from api.sheets.loss_chart import INK, QUIET, draw_losses, font
 
 Picture = NDArray[np.float32]
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from api.schemas import admin as schemas
+from api.schemas.admin import KeyView, NewKeyView
 from api.services import Services
 from shared import clock
 from shared.clock import rfc3339
 from shared.db import queries, workers
-from shared.db.models import Worker
+from shared.db.models import ApiKey, Worker
 from shared.states import Wish
 
 
@@ -55,3 +56,23 @@ def _worker_view(worker: Worker, job_id: str | None, *, lives: bool) -> schemas.
         started_at=str(rfc3339(worker.started_at)),
         seen_at=str(rfc3339(worker.seen_at)),
     )
+
+
+_SHOWN = (
+    "id", "name", "owner", "role", "max_waiting", "max_work_per_day", "max_requests_per_min", "max_retention_s",
+)  # fmt: skip
+
+
+def key_view(key: ApiKey) -> KeyView:
+    """Show a key."""
+    return KeyView(**_values(key))
+
+
+def new_key_view(key: ApiKey, token: str) -> NewKeyView:
+    """Show a key that was just made, in full."""
+    return NewKeyView(**_values(key), key=token)
+
+
+def _values(key: ApiKey) -> dict[str, Any]:
+    moments = {"created_at": str(rfc3339(key.created_at)), "revoked_at": rfc3339(key.revoked_at)}
+    return {name: getattr(key, name) for name in _SHOWN} | moments | {"links": {"self": f"/v1/keys/{key.id}"}}

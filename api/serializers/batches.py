@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from api.schemas import batches as schemas
 from api.schemas.jobs import StyleChoice
-from api.views import error_view, result_view
+from api.serializers.jobs import error_view, result_view
 from shared.clock import rfc3339
 from shared.db import batch_counts, batches
 from shared.db.models import Batch, Job

@@ -1,0 +1,1 @@
+"""Rows as answers: what a client sees of what the database holds."""
