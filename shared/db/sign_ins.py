@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from shared import clock
 from shared.db import moments
 from shared.db.models import ApiKey
-from shared.db.models_operating import SignIn
+from shared.db.models.admin import SignIn
 
 #: How long a browser stays signed in, in seconds: a working day.
 LIFETIME_S = 12 * 3600.0

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from shared.db import keys, sign_ins
-from shared.db.models_operating import SignIn
+from shared.db.models.admin import SignIn
 from tests.factories import add_key
 
 

@@ -14,9 +14,9 @@ from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.db.base import Table
-from shared.db.models_access import ApiKey, Delivery, IdempotencyKey, Usage, WebhookSecret
-from shared.db.models_batches import Batch, BatchMove, BatchResult
-from shared.db.models_operating import AuditEntry, Operation, Reading, SignIn
+from shared.db.models.access import ApiKey, Delivery, IdempotencyKey, Usage, WebhookSecret
+from shared.db.models.admin import AuditEntry, Operation, Reading, SignIn
+from shared.db.models.batches import Batch, BatchMove, BatchResult
 from shared.states import State, Wish
 
 _STATES = ", ".join(f"'{state}'" for state in State)
