@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from shared.db.quotas import Quota
+from shared.db.access.quotas import Quota
 from shared.states import Role
 
 

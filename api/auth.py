@@ -19,7 +19,7 @@ from api.access import Access, Caller
 from api.http.rate_limits import Standing
 from api.live.ttl_cache import Recent
 from api.services import services
-from shared.db import keys
+from shared.db.access import keys
 from shared.db.models import ApiKey
 from shared.errors import Forbidden, Unauthorized
 from shared.states import Role

@@ -26,7 +26,7 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from api.app import create_app
 from shared import logs
-from shared.db import keys
+from shared.db.access import keys
 from shared.db.base import connect
 from shared.errors import Misconfigured
 from shared.settings import Settings

@@ -8,7 +8,9 @@ import numpy as np
 from sqlalchemy import select
 
 from shared import clock, ids
-from shared.db import batch_items, batches, keys, operations
+from shared.db import batch_items, batches
+from shared.db.access import keys
+from shared.db.admin import bulk_actions
 from shared.db.base import Database
 from shared.db.batch_items import NewItem
 from shared.db.models import ApiKey, Batch, Image, ImageOwner, Job, Operation
@@ -93,7 +95,7 @@ def add_operation(database: Database, **values: Any) -> str:
     defaults = {"action": "cancel", "chosen": {"label": "sea"}, "reason": "r", "key_id": "k", "matched": 0}
     made = Operation(**{**defaults, **values})
     with database.writing() as session:
-        operations.create(session, made)
+        bulk_actions.create(session, made)
     return made.id
 
 

@@ -9,7 +9,9 @@ Invariant: no file goes that an unended job needs, and no image's bytes while an
 from __future__ import annotations
 
 from shared import logs
-from shared.db import audit, batches, deliveries, idempotency, images, operations, readings, sign_ins, sweeps
+from shared.db import batches, deliveries, images, sweeps
+from shared.db.access import browser_sessions, idempotency
+from shared.db.admin import audit, bulk_actions, minute_stats
 from shared.db.base import Database
 from shared.errors import StorageUnavailable
 from shared.settings import Settings
@@ -66,10 +68,10 @@ class Expiry:
             sweeps.forget_usage(session)
             deliveries.forget(session, sweeps.ROWS_AT_ONCE)
             audit.forget(session, sweeps.ROWS_AT_ONCE)
-            operations.forget(session, sweeps.ROWS_AT_ONCE)
+            bulk_actions.forget(session, sweeps.ROWS_AT_ONCE)
             idempotency.forget(session, sweeps.ROWS_AT_ONCE)
-            sign_ins.forget_expired(session)
-            readings.forget(session)
+            browser_sessions.forget_expired(session)
+            minute_stats.forget(session)
         for _ in range(_IMAGES_A_ROUND):
             with self._database.writing("forget_images") as session:
                 if not images.forget(session, history_s=self._settings.history_s):

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from shared import logs
 from shared.broker import Broker
-from shared.db import readings, sweeps, workers
+from shared.db import sweeps, workers
+from shared.db.admin import minute_stats
 from shared.db.base import Database, connect
 from shared.dispatch import Dispatcher
 from shared.errors import AtelierError
@@ -120,9 +121,9 @@ class Keeper:
     def take_reading(self) -> None:
         """Write how the system is in this minute."""
         with self._database.reading() as session:
-            found = readings.look(session)
+            found = minute_stats.look(session)
         with self._database.writing("readings") as session:
-            readings.keep(session, found)
+            minute_stats.keep(session, found)
 
     def remove_orphans(self) -> None:
         """Remove files that no row names."""

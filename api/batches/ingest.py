@@ -24,7 +24,8 @@ from api.schemas.batches import ItemRequest, readable
 from api.schemas.jobs import StyleChoice
 from api.services import Services
 from shared import sizes as sizes_of_scales
-from shared.db import batch_counts, batch_items, batches, images, queries, quotas
+from shared.db import batch_counts, batch_items, batches, images, queries
+from shared.db.access import quotas
 from shared.db.batch_items import NewItem
 from shared.db.models import Batch
 from shared.errors import AtelierError, BatchFull, DuplicateKey, InvalidParams, UnknownImage, UnsafePath

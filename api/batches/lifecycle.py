@@ -24,7 +24,8 @@ from api.schemas.jobs import JobRequest, StyleChoice
 from api.services import Services
 from api.usecases.webhooks import check_webhook
 from shared import logs
-from shared.db import audit, batch_items, batches, images, queries
+from shared.db import batch_items, batches, images, queries
+from shared.db.admin import audit
 from shared.db.models import Batch
 from shared.errors import IllegalTransition, UnknownImage
 from shared.params import resolve

@@ -78,8 +78,8 @@ def _create_in_database(name: str, asked: dict[str, Any]) -> Key:
     from api.schemas.admin import KeyRequest
     from api.serializers.admin import new_key_view
     from api.usecases.keys import new_key
-    from shared.db import keys as kept
-    from shared.db.audit import Host
+    from shared.db.access import keys as kept
+    from shared.db.admin.audit import Host
     from shared.db.base import connect as connect_database
 
     settings = Settings.load()

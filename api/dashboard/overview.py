@@ -22,7 +22,8 @@ from api.schemas.admin import WorkerView
 from api.serializers.admin import workers_view
 from api.services import Services
 from shared import clock
-from shared.db import queries, readings, workers
+from shared.db import queries, workers
+from shared.db.admin import minute_stats
 from shared.db.models import Job, Queue, Reading
 from shared.db.queries import Filter
 from shared.errors import AtelierError
@@ -175,7 +176,7 @@ def _trouble(check: Any) -> str | None:
 def _hour(session: Session) -> list[Reading | None]:
     """Return a reading for each minute of the last hour, oldest first."""
     this_minute = clock.now().replace(second=0, microsecond=0)
-    known: dict[datetime, Reading] = {each.minute: each for each in readings.since(session, this_minute - _HOUR)}
+    known: dict[datetime, Reading] = {each.minute: each for each in minute_stats.since(session, this_minute - _HOUR)}
     return [known.get(this_minute - timedelta(minutes=back)) for back in range(59, -1, -1)]
 
 

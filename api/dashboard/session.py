@@ -14,7 +14,7 @@ from flask import Response, g, request
 from api.access import Caller
 from api.auth import caller_of, door
 from api.services import services
-from shared.db import sign_ins
+from shared.db.access import browser_sessions
 from shared.errors import Forbidden, InvalidParams, Unauthorized
 
 COOKIE = "atelier_session"
@@ -51,7 +51,7 @@ def remember(response: Response, token: str) -> None:
     response.set_cookie(
         COOKIE,
         token,
-        max_age=int(sign_ins.LIFETIME_S),
+        max_age=int(browser_sessions.LIFETIME_S),
         httponly=True,
         samesite="Lax",
         secure=request.is_secure,
@@ -60,7 +60,7 @@ def remember(response: Response, token: str) -> None:
 
 def _looked_up(token: str) -> Caller:
     with services().database.reading() as session:
-        key = sign_ins.find(session, token) if token else None
+        key = browser_sessions.find(session, token) if token else None
     if key is None:
         raise Unauthorized("Sign in first.")
     return caller_of(key)

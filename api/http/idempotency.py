@@ -20,8 +20,8 @@ from sqlalchemy.orm import Session
 
 from api.access import Caller
 from api.services import Services
-from shared.db import idempotency
-from shared.db.idempotency import AlreadyDone, Answer
+from shared.db.access import idempotency
+from shared.db.access.idempotency import AlreadyDone, Answer
 from shared.errors import InvalidRequest
 
 __all__ = ["Answer", "Once", "carry_out", "fingerprint", "make", "named"]

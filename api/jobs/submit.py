@@ -24,7 +24,9 @@ from api.usecases.webhooks import check_webhook
 from shared import clock, ids, logs
 from shared import sizes as sizes_of_scales
 from shared.costs import Estimate
-from shared.db import audit, images, jobs, queries, quotas, retries
+from shared.db import images, jobs, queries, retries
+from shared.db.access import quotas
+from shared.db.admin import audit
 from shared.db.models import Job
 from shared.errors import IdTaken, NotFound
 from shared.groups import group_key

@@ -10,7 +10,8 @@ import os
 from pathlib import Path
 
 from api.local.home import KEY_FILE, operator_key
-from shared.db import audit, keys
+from shared.db.access import keys
+from shared.db.admin import audit
 from shared.db.base import Database
 from shared.db.models import ApiKey
 from shared.states import Role

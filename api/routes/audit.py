@@ -14,8 +14,8 @@ from api.schemas.bulk_actions import AuditPage
 from api.serializers.bulk_actions import entry_view
 from api.services import services
 from shared import errors
-from shared.db import audit
-from shared.db.audit import Filter
+from shared.db.admin import audit
+from shared.db.admin.audit import Filter
 
 blueprint = Blueprint("audit", __name__, url_prefix="/v1/audit")
 

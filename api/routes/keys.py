@@ -22,7 +22,7 @@ from api.serializers.admin import key_view, new_key_view
 from api.services import services
 from api.usecases import keys as usecases_keys
 from shared import errors
-from shared.db import keys
+from shared.db.access import keys
 from shared.db.models import ApiKey
 
 blueprint = Blueprint("keys", __name__, url_prefix="/v1/keys")

@@ -20,7 +20,7 @@ from api.serializers.bulk_actions import operation_view
 from api.services import services
 from api.usecases import bulk_actions
 from shared import errors
-from shared.db import operations
+from shared.db.admin import bulk_actions as operations
 from shared.db.models import Operation
 
 blueprint = Blueprint("operations", __name__, url_prefix="/v1/operations")

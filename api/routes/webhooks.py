@@ -20,7 +20,8 @@ from api.services import services
 from api.usecases import webhooks
 from shared import errors
 from shared.clock import rfc3339
-from shared.db import audit, deliveries
+from shared.db import deliveries
+from shared.db.admin import audit
 from shared.db.deliveries import Secrets
 from shared.db.models import Delivery
 from shared.states import DeliveryState

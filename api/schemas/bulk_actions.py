@@ -7,7 +7,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from api.schemas.jobs import Moment
-from shared.db.bulk import Action
+from shared.db.admin.bulk_steps import Action
 from shared.db.queries import Filter
 from shared.states import OperationState, State
 

@@ -7,8 +7,8 @@ from urllib.parse import urlencode
 
 from api.schemas.bulk_actions import AuditEntryView, FailureView, OperationView
 from shared.clock import rfc3339
-from shared.db import operations
-from shared.db.bulk import Action
+from shared.db.admin import bulk_actions
+from shared.db.admin.bulk_steps import Action
 from shared.db.failures import Group
 from shared.db.models import AuditEntry, Operation
 from shared.states import OperationState, State
@@ -29,7 +29,7 @@ def operation_view(found: Operation) -> OperationView:
         key_id=found.key_id,
         owner=found.owner,
         matched=found.matched,
-        more=found.matched >= operations.MOST_COUNTED and found.state != OperationState.DONE,
+        more=found.matched >= bulk_actions.MOST_COUNTED and found.state != OperationState.DONE,
         done=found.done or 0,
         refused=found.refused or 0,
         created_at=str(rfc3339(found.created_at)),
@@ -62,7 +62,7 @@ def failure_view(group: Group) -> FailureView:
 
 
 def _filter(found: Operation) -> dict[str, Any]:
-    wanted = operations.as_filter(found)
+    wanted = bulk_actions.as_filter(found)
     moments = {name: rfc3339(getattr(wanted, name)) for name in ("created_after", "created_before")}
     fields = {**wanted._asdict(), **moments}
     return {_CALLED.get(name, name): value for name, value in fields.items() if value is not None}

@@ -12,7 +12,8 @@ from redis import RedisError
 from api.access import Caller
 from api.services import Services
 from shared import logs
-from shared.db import audit, jobs, queries
+from shared.db import jobs, queries
+from shared.db.admin import audit
 from shared.errors import StorageUnavailable
 from shared.states import State
 from shared.storage import job_prefix

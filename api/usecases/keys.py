@@ -13,8 +13,9 @@ from api.access import Caller
 from api.schemas.admin import OWNER, KeyRequest
 from api.services import Services
 from shared import logs
-from shared.db import audit, keys
-from shared.db.audit import Actor
+from shared.db.access import keys
+from shared.db.admin import audit
+from shared.db.admin.audit import Actor
 from shared.db.base import Database
 from shared.db.models import ApiKey
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from api.access import Caller
 from api.services import Services
 from shared import logs
-from shared.db import audit, workers
+from shared.db import workers
+from shared.db.admin import audit
 from shared.states import Wish
 
 #: What the audit log calls what is wished of a worker.

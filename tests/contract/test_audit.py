@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import update
 
 from shared import clock, ids
-from shared.db import audit
-from shared.db.audit import Filter, Host
+from shared.db.admin import audit
+from shared.db.admin.audit import Filter, Host
 from shared.db.base import Database
 from shared.db.models import AuditEntry
 

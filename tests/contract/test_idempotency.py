@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import func, select
 
-from shared.db import idempotency, jobs
-from shared.db.idempotency import AlreadyDone, Answer
+from shared.db import jobs
+from shared.db.access import idempotency
+from shared.db.access.idempotency import AlreadyDone, Answer
 from shared.db.models import IdempotencyKey, Job
 from shared.errors import IdempotencyConflict
 from tests.factories import add_image, new_job

@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 from sqlalchemy import select
 
-from shared.db import keys
+from shared.db.access import keys
 from shared.db.models import ApiKey
 from shared.errors import IllegalTransition, NotFound
 from tests.factories import add_key

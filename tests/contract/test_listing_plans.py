@@ -8,8 +8,9 @@ import pytest
 from sqlalchemy import select
 
 from shared import clock
-from shared.db import failures, forecasts, operations, queries
-from shared.db.bulk import Action
+from shared.db import failures, forecasts, queries
+from shared.db.admin import bulk_actions
+from shared.db.admin.bulk_steps import Action
 from shared.db.models import Job
 from shared.db.queries import Filter
 from shared.states import State
@@ -59,12 +60,12 @@ def test_no_portion_of_an_operation_has_all_jobs_read(crowded, action) -> None:
         middle = session.scalars(select(Job).order_by(Job.place).offset(_COUNT // 2).limit(1)).one()
     offenders = []
     for owner, label, code, reached in product((None, "o7"), (None, "l3"), (None, "diverged"), (None, middle.place)):
-        chosen = operations.as_fields(Filter(owner=owner, label=label, code=code))
+        chosen = bulk_actions.as_fields(Filter(owner=owner, label=label, code=code))
         begun = add_operation(crowded, action=action, chosen=chosen, reached=reached)
         with crowded.reading() as session:
-            found = operations.operation(session, begun)
-        wanted = operations.as_filter(found)
-        if any(reads_all(plan) for plan in plans(crowded, lambda s: operations.next_jobs(s, found, wanted))):  # noqa: B023 - asked at once
+            found = bulk_actions.operation(session, begun)
+        wanted = bulk_actions.as_filter(found)
+        if any(reads_all(plan) for plan in plans(crowded, lambda s: bulk_actions.next_jobs(s, found, wanted))):  # noqa: B023 - asked at once
             offenders.append(wanted)
     assert offenders == []
 

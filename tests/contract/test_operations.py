@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy import select, update
 
 from shared import clock, ids
-from shared.db import jobs, operations, queries
+from shared.db import jobs, queries
+from shared.db.admin import bulk_actions
+from shared.db.admin.bulk_steps import Action
 from shared.db.base import Database
-from shared.db.bulk import Action
 from shared.db.models import Job, Operation
 from shared.db.queries import Filter
 from shared.errors import Diverged, IllegalTransition, NotFound
@@ -23,16 +24,16 @@ from tests.racing import race
 def begin(database: Database, action: Action, wanted: Filter, *, owner: str | None = None, key_id: str = "k") -> str:
     """Begin an operation and return its id."""
     with database.writing() as session:
-        matched = operations.count(session, action, wanted)
-        values = {"action": action, "chosen": operations.as_fields(wanted), "reason": "r", "key_id": key_id}
+        matched = bulk_actions.count(session, action, wanted)
+        values = {"action": action, "chosen": bulk_actions.as_fields(wanted), "reason": "r", "key_id": key_id}
         made = Operation(**values, owner=owner, matched=matched)
-        operations.create(session, made)
+        bulk_actions.create(session, made)
     return made.id
 
 
-def advance(database: Database, operation_id: str) -> operations.Portion | None:
+def advance(database: Database, operation_id: str) -> bulk_actions.Portion | None:
     with database.writing() as session:
-        return operations.advance(session, operation_id)
+        return bulk_actions.advance(session, operation_id)
 
 
 def carry_out(database: Database, operation_id: str) -> Operation:
@@ -44,7 +45,7 @@ def carry_out(database: Database, operation_id: str) -> Operation:
 
 def shown(database: Database, operation_id: str) -> Operation:
     with database.reading() as session:
-        return operations.operation(session, operation_id)
+        return bulk_actions.operation(session, operation_id)
 
 
 def job(database: Database, job_id: str) -> Job:
@@ -75,7 +76,7 @@ def failed(database: Database, **values: Any) -> str:
 
 @pytest.fixture
 def small_portions(monkeypatch) -> None:
-    monkeypatch.setattr(operations, "AT_ONCE", 2)
+    monkeypatch.setattr(bulk_actions, "AT_ONCE", 2)
 
 
 def test_what_matches_is_canceled_and_nothing_else(database, small_portions) -> None:
@@ -192,7 +193,7 @@ def test_a_death_in_the_middle_neither_skips_nor_doubles(database, small_portion
 
     def die_before_the_commit() -> None:
         with database.writing() as session:
-            operations.advance(session, begun)
+            bulk_actions.advance(session, begun)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -220,7 +221,7 @@ def test_an_operation_that_is_stopped_does_nothing_more(database, small_portions
     advance(database, begun)
     for _ in range(2):  # stopping twice is stopping once
         with database.writing() as session:
-            assert operations.stop(session, begun).state == "stopped"
+            assert bulk_actions.stop(session, begun).state == "stopped"
     assert advance(database, begun) is None
     assert [job(database, job_id).state for job_id in waiting] == ["canceled"] * 2 + ["queued"] * 2
     assert (shown(database, begun).done, shown(database, begun).matched) == (2, 4)
@@ -231,12 +232,12 @@ def test_one_that_is_done_cannot_be_stopped_nor_can_a_strangers(database) -> Non
     carry_out(database, done)
     with database.writing() as session:
         with pytest.raises(IllegalTransition):
-            operations.stop(session, done, owner="ann")
+            bulk_actions.stop(session, done, owner="ann")
         with pytest.raises(NotFound):
-            operations.stop(session, done, owner="bob")
+            bulk_actions.stop(session, done, owner="bob")
     with database.reading() as session:
-        assert [found.id for found in operations.listing(session, owner="ann", before=None, limit=5)] == [done]
-        assert operations.listing(session, owner="bob", before=None, limit=5) == []
+        assert [found.id for found in bulk_actions.listing(session, owner="ann", before=None, limit=5)] == [done]
+        assert bulk_actions.listing(session, owner="bob", before=None, limit=5) == []
 
 
 def test_what_matches_is_counted_up_to_a_bound(database, monkeypatch) -> None:
@@ -244,18 +245,18 @@ def test_what_matches_is_counted_up_to_a_bound(database, monkeypatch) -> None:
         add_job(database)
         failed(database)
     with database.reading() as session:
-        assert operations.count(session, Action.CANCEL, Filter()) == 3
-        assert operations.count(session, Action.RETRY, Filter(code="diverged")) == 3
-        assert operations.count(session, Action.DELETE, Filter([State.QUEUED], code="diverged")) == 0
-        monkeypatch.setattr(operations, "MOST_COUNTED", 2)
-        assert operations.count(session, Action.DELETE, Filter(list(State))) == 2
+        assert bulk_actions.count(session, Action.CANCEL, Filter()) == 3
+        assert bulk_actions.count(session, Action.RETRY, Filter(code="diverged")) == 3
+        assert bulk_actions.count(session, Action.DELETE, Filter([State.QUEUED], code="diverged")) == 0
+        monkeypatch.setattr(bulk_actions, "MOST_COUNTED", 2)
+        assert bulk_actions.count(session, Action.DELETE, Filter(list(State))) == 2
 
 
 def test_a_filter_is_kept_whole(database) -> None:
     moment = clock.now()
     wanted = Filter([State.FAILED], "ann", "sea", moment, moment, "diverged", "b1")
     begun = shown(database, begin(database, Action.RETRY, wanted))
-    assert operations.as_filter(begun) == wanted
+    assert bulk_actions.as_filter(begun) == wanted
 
 
 def test_operations_that_ended_long_ago_are_forgotten_and_those_under_way_are_not(database) -> None:
@@ -267,7 +268,7 @@ def test_operations_that_ended_long_ago_are_forgotten_and_those_under_way_are_no
         for number, name in enumerate((old, under_way)):
             aged = ids.first_at(long_ago + timedelta(seconds=number))
             session.execute(update(Operation).where(Operation.id == name).values(id=aged))
-        operations.forget(session, 10)
+        bulk_actions.forget(session, 10)
     with database.reading() as session:
-        left = operations.listing(session, owner=None, before=None, limit=5)
+        left = bulk_actions.listing(session, owner=None, before=None, limit=5)
     assert [(found.id == young, found.state) for found in left] == [(True, "done"), (False, "running")]

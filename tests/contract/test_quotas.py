@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy import func, select
 
 from shared import clock
-from shared.db import jobs, quotas
+from shared.db import jobs
+from shared.db.access import quotas
+from shared.db.access.quotas import Quota
 from shared.db.models import Job, Usage
-from shared.db.quotas import Quota
 from shared.errors import QuotaExceeded
 from tests.factories import add_image, add_key, new_job
 from tests.racing import meet

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import update
 
 from shared import clock
-from shared.db import readings
+from shared.db.admin import minute_stats
 from shared.db.models import Job, Reading
 from tests.crowd import fill
 from tests.factories import add_image, add_job
@@ -18,14 +18,14 @@ MINUTE = datetime(2026, 5, 1, 12, 30, tzinfo=UTC)
 
 def take(database, now: datetime) -> None:
     with database.reading() as session:
-        found = readings.look(session, now)
+        found = minute_stats.look(session, now)
     with database.writing() as session:
-        readings.keep(session, found)
+        minute_stats.keep(session, found)
 
 
 def taken(database, since: datetime = MINUTE - timedelta(days=30)) -> list[Reading]:
     with database.reading() as session:
-        return readings.since(session, since)
+        return minute_stats.since(session, since)
 
 
 def add_ended(database, ended_at: datetime, state: str = "succeeded", wait_s: float = 5, run_s: float = 10) -> None:
@@ -93,11 +93,13 @@ def test_readings_are_listed_from_a_moment_on_and_forgotten_after_a_week(databas
         take(database, MINUTE - timedelta(days=days))
     assert len(taken(database, MINUTE - timedelta(days=7))) == 2
     with database.writing() as session:
-        assert readings.forget(session, MINUTE) == 1
+        assert minute_stats.forget(session, MINUTE) == 1
     assert [found.minute for found in taken(database)] == [MINUTE - timedelta(days=6), MINUTE]
 
 
 def test_no_reading_has_all_jobs_read(database) -> None:
     fill(database, add_image(database), 20_000)
     later = clock.now() + timedelta(hours=1)  # in the crowd's own minute all of it ended
-    assert [plan for plan in plans(database, lambda session: readings.look(session, later)) if reads_all(plan)] == []
+    assert [
+        plan for plan in plans(database, lambda session: minute_stats.look(session, later)) if reads_all(plan)
+    ] == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import select
 
-from shared.db import keys, sign_ins
+from shared.db.access import browser_sessions, keys
 from shared.db.models.admin import SignIn
 from tests.factories import add_key
 
@@ -19,13 +19,13 @@ def key_id(database) -> str:
 
 def signed_in(database, key_id: str, **values: float) -> str:
     with database.writing() as session:
-        return sign_ins.create(session, key_id, **values)
+        return browser_sessions.create(session, key_id, **values)
 
 
 def opened(database, token: str) -> str | None:
     """Say which key a token stands for."""
     with database.reading() as session:
-        key = sign_ins.find(session, token)
+        key = browser_sessions.find(session, token)
         return key.id if key else None
 
 
@@ -43,7 +43,7 @@ def test_signing_out_ends_one_browser_and_no_other(database, key_id) -> None:
     one, other = signed_in(database, key_id), signed_in(database, key_id)
     for _ in range(2):
         with database.writing() as session:
-            sign_ins.end(session, one)
+            browser_sessions.end(session, one)
     assert (opened(database, one), opened(database, other)) == (None, key_id)
 
 
@@ -59,7 +59,7 @@ def test_what_is_over_opens_nothing_and_is_forgotten_alone(database, key_id) -> 
     assert opened(database, over) is None
     for expected in (1, 0):
         with database.writing() as session:
-            assert sign_ins.forget_expired(session) == expected
+            assert browser_sessions.forget_expired(session) == expected
     assert opened(database, good) == key_id
 
 

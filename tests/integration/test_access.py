@@ -17,7 +17,8 @@ from api.access import Access
 from api.app import create_app
 from api.auth import access_of
 from shared import logs
-from shared.db import deliveries, jobs, keys
+from shared.db import deliveries, jobs
+from shared.db.access import keys
 from shared.db.base import Table
 from shared.db.models import ApiKey
 from shared.states import Role

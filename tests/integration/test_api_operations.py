@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from shared.db import audit, jobs, queries
+from shared.db import jobs, queries
+from shared.db.admin import audit
 from shared.errors import OutOfMemory
 from shared.progress import RedisProgress
 from shared.storage import attempt_key

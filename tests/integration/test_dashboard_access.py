@@ -7,7 +7,7 @@ from sqlalchemy import update
 
 from api.app import create_app
 from shared import clock
-from shared.db import keys
+from shared.db.access import keys
 from shared.db.models.admin import SignIn
 from tests.factories import add_key
 

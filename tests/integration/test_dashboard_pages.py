@@ -8,7 +8,8 @@ import pytest
 
 from api.app import create_app
 from shared import clock
-from shared.db import jobs, readings, workers
+from shared.db import jobs, workers
+from shared.db.admin import minute_stats
 from shared.db.models import JobEvent
 from shared.errors import OutOfMemory, StorageUnavailable
 from shared.params import LAST_RESORT_WARNING
@@ -91,7 +92,7 @@ def test_pictures_of_the_last_resort_are_named_so_wherever_they_are_shown(browse
 
 def test_curves_of_the_last_hour_are_drawn(browser, database, job_id) -> None:
     with database.writing() as session:
-        readings.keep(session, readings.look(session))
+        minute_stats.keep(session, minute_stats.look(session))
     assert 'aria-label="Waiting jobs in the last hour"><path d="M' in browser.get("/dashboard").text
 
 

@@ -10,7 +10,9 @@ from sqlalchemy import func, select, update
 
 from shared import clock, ids
 from shared.broker import PAINT_QUEUE
-from shared.db import jobs, moments, queries, readings, sign_ins, workers
+from shared.db import jobs, moments, queries, workers
+from shared.db.access import browser_sessions
+from shared.db.admin import minute_stats
 from shared.db.models import Job, SignIn
 from shared.errors import StorageFull, StorageUnavailable
 from shared.progress import RedisProgress
@@ -150,20 +152,22 @@ def test_the_minutes_reading_is_taken_among_the_chores(keeper, database) -> None
     for _ in range(2):
         chores["readings"]()
     with database.reading() as session:
-        assert readings.since(session, clock.now() - timedelta(minutes=2))[-1].waiting == 1
+        assert minute_stats.since(session, clock.now() - timedelta(minutes=2))[-1].waiting == 1
 
 
 def test_old_readings_and_sign_ins_that_are_over_are_forgotten_among_the_chores(keeper, database) -> None:
     key_id = add_key(database).split("_")[1]
     with database.writing() as session:
-        readings.keep(session, readings.look(session, clock.now() - timedelta(seconds=readings.KEPT_S + 60)))
-        over, good = (sign_ins.create(session, key_id, lifetime_s=life_s) for life_s in (-1, 60))
+        minute_stats.keep(
+            session, minute_stats.look(session, clock.now() - timedelta(seconds=minute_stats.KEPT_S + 60))
+        )
+        over, good = (browser_sessions.create(session, key_id, lifetime_s=life_s) for life_s in (-1, 60))
     {chore.name: chore.act for chore in keeper.chores()}["forget"]()
     with database.reading() as session:
-        assert readings.since(session, clock.now() - timedelta(days=30)) == []
+        assert minute_stats.since(session, clock.now() - timedelta(days=30)) == []
         assert session.scalars(select(func.count()).select_from(SignIn)).one() == 1
-        assert sign_ins.find(session, good)
-        assert not sign_ins.find(session, over)
+        assert browser_sessions.find(session, good)
+        assert not browser_sessions.find(session, over)
 
 
 def test_the_process_does_its_chores_until_it_is_told_to_end(settings, database, redis) -> None:

@@ -9,7 +9,7 @@ from api.dashboard.pages import blueprint, page
 from api.http import pagination
 from api.serializers.bulk_actions import entry_view
 from api.services import services
-from shared.db import audit
+from shared.db.admin import audit
 
 _ON_A_PAGE = 50
 #: Where what an action was done to has a page, by the first word of the action.

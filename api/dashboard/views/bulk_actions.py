@@ -19,8 +19,8 @@ from api.serializers.bulk_actions import operation_view
 from api.services import services
 from api.usecases import bulk_actions
 from shared.clock import rfc3339
-from shared.db import operations
-from shared.db.bulk import Action
+from shared.db.admin import bulk_actions as operations
+from shared.db.admin.bulk_steps import Action
 from shared.db.queries import Filter
 from shared.errors import InvalidParams
 

@@ -9,7 +9,7 @@ from api.auth import door, public
 from api.dashboard import session as browser
 from api.dashboard.pages import blueprint, page
 from api.services import services
-from shared.db import keys, sign_ins
+from shared.db.access import browser_sessions, keys
 
 _HOME = "/dashboard"
 
@@ -29,7 +29,7 @@ def sign_in() -> Response:
     back = _local(request.form.get("next", ""))
     with services().database.writing() as session:
         key = keys.find(session, request.form.get("key", "").strip())
-        token = sign_ins.create(session, key.id) if key else None
+        token = browser_sessions.create(session, key.id) if key else None
     if token is None:
         wrong = "This is no API key of ours, or it was revoked."
         return make_response(render_template("login.html", next=back, wrong=wrong), 401)
@@ -43,7 +43,7 @@ def sign_in() -> Response:
 def logout() -> Response:
     """Sign the browser out."""
     with services().database.writing() as session:
-        sign_ins.end(session, request.cookies[browser.COOKIE])
+        browser_sessions.end(session, request.cookies[browser.COOKIE])
     door().clear()
     response = make_response(redirect("/login", 303))
     response.delete_cookie(browser.COOKIE)

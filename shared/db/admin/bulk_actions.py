@@ -17,8 +17,9 @@ from sqlalchemy import select, union_all
 from sqlalchemy.orm import Session
 
 from shared import clock, ids
-from shared.db import bulk, queries
-from shared.db.bulk import Action, Outcome
+from shared.db import queries
+from shared.db.admin import bulk_steps
+from shared.db.admin.bulk_steps import Action, Outcome
 from shared.db.models import Job, Operation
 from shared.db.queries import Filter
 from shared.errors import IllegalTransition, NotFound
@@ -110,7 +111,7 @@ def advance(session: Session, operation_id: str) -> Portion | None:
     job_ids = next_jobs(session, found, wanted)
     held = _held(session, job_ids)
     due = [job for job in held if job.state in wanted.among]  # the others have moved on while they were looked for
-    outcome = bulk.act(session, found, due)
+    outcome = bulk_steps.act(session, found, due)
     found.done += len(due)
     found.refused += outcome.refused
     found.matched = max(found.matched, found.done)

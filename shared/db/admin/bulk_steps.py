@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from sqlalchemy.orm import Session
 
-from shared.db import images, jobs, queries, quotas, retries
+from shared.db import images, jobs, queries, retries
+from shared.db.access import quotas
 from shared.db.models import Job, Operation
 from shared.errors import AtelierError, IllegalTransition, QuotaExceeded
 from shared.states import State
