@@ -17,7 +17,8 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from api.serializers.admin import workers_view
 from api.services import Services
 from shared import clock
-from shared.db import deliveries, forecasts, queries
+from shared.db import deliveries
+from shared.db.jobs import forecasts, queries
 from shared.forecasts import quantile
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

@@ -1,7 +1,7 @@
 """Which jobs go next: the backlog is in the database, and only a small window of it in the broker.
 
-Whose turn it is, `shared.db.turns` says. Rows are locked while they are chosen (`SKIP LOCKED` on PostgreSQL, one writer
-on SQLite), so any number of dispatchers may run at once; messages are sent after the commit.
+Whose turn it is, `shared.db.jobs.dispatch_order` says. Rows are locked while they are chosen (`SKIP LOCKED` on
+PostgreSQL, one writer on SQLite), so any number of dispatchers may run at once; messages are sent after the commit.
 
 The broker itself says how much room there is: a job sent long ago and still unclaimed is sent again only into
 a window that has emptied. So a lost message costs seconds, and a busy fleet never piles up repeats. Messages of batches
@@ -19,8 +19,9 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from shared import logs
-from shared.db import turns, workers
+from shared.db import workers
 from shared.db.base import Database
+from shared.db.jobs import dispatch_order
 from shared.errors import BrokerUnavailable, DatabaseUnavailable
 from shared.settings import Settings
 
@@ -65,14 +66,14 @@ class Dispatcher:
         waiting = self._messages.waiting()
         with self._database.writing("dispatch") as session:
             window = self._per_worker * max(1, workers.willing_count(session))
-            room = turns.Room(window - waiting.single, window - waiting.single - waiting.batched)
-            chosen = turns.choose(session, room, self._redispatch_after_s)
+            room = dispatch_order.Room(window - waiting.single, window - waiting.single - waiting.batched)
+            chosen = dispatch_order.choose(session, room, self._redispatch_after_s)
         send = self._messages.send_paint
         refused = [message for message in chosen if not send(message.job_ids, batched=message.batched)]
         unsent = [job_id for message in refused for job_id in message.job_ids]
         if unsent:
             with self._database.writing("unsend") as session:
-                turns.stamp(session, unsent, None)
+                dispatch_order.stamp(session, unsent, None)
         sent = sum(len(message.job_ids) for message in chosen) - len(unsent)
         if chosen:
             log.info("jobs_dispatched", sent=sent, unsent=len(unsent), messages=len(chosen))

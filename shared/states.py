@@ -1,6 +1,6 @@
 """The states of a job, the legal moves between them, what a worker may be told, and the roles. Standard library only.
 
-Invariant: a terminal state is never left; every writer in `shared.db.jobs` asks this table first.
+Invariant: a terminal state is never left; every writer in `shared.db.jobs.transitions` asks this table first.
 """
 
 from __future__ import annotations

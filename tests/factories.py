@@ -8,11 +8,12 @@ import numpy as np
 from sqlalchemy import select
 
 from shared import clock, ids
-from shared.db import batch_items, batches
 from shared.db.access import keys
 from shared.db.admin import bulk_actions
 from shared.db.base import Database
-from shared.db.batch_items import NewItem
+from shared.db.batches import items as batch_items
+from shared.db.batches import lifecycle
+from shared.db.batches.items import NewItem
 from shared.db.models import ApiKey, Batch, Image, ImageOwner, Job, Operation
 from shared.params import resolve
 from shared.states import BatchState
@@ -56,11 +57,11 @@ def new_job(image_id: str, **values: Any) -> Job:
 
 def add_job(database: Database, **values: Any) -> str:
     """Queue a job and return its id."""
-    from shared.db import jobs
+    from shared.db.jobs import transitions
 
     job = new_job(values.pop("image_id", None) or add_image(database), **values)
     with database.writing() as session:
-        jobs.create(session, job)
+        transitions.create(session, job)
     return job.id
 
 
@@ -85,7 +86,7 @@ def add_batch(database: Database, **values: Any) -> str:
     state = values.pop("state", BatchState.OPEN)
     batch = Batch(**{**defaults, **values})
     with database.writing() as session:
-        batches.create(session, batch)
+        lifecycle.create(session, batch)
         batch.state = state
     return batch.id
 
@@ -108,7 +109,7 @@ def add_items(database: Database, batch_id: str, count: int, *, first: int = 0, 
         for number in range(first, first + count)
     ]
     with database.writing() as session:
-        batch_items.add(session, batches.locked(session, batch_id), items)
+        batch_items.add(session, lifecycle.locked(session, batch_id), items)
     keys = [item.key for item in items]
     with database.reading() as session:
         query = select(Job.id).where(Job.batch_id == batch_id, Job.item_key.in_(keys)).order_by(Job.place)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from redis import RedisError
 
 from shared import logs
-from shared.db import batch_counts, batch_items, batches
 from shared.db.base import Database
+from shared.db.batches import counts, items, lifecycle
 from shared.progress import RedisProgress
 
 log = logs.get(__name__)
@@ -23,19 +23,19 @@ class BatchKeeper:
     def run(self) -> None:
         """Cancel, count, settle; all there is to be canceled, a bounded number in each transaction."""
         with self._database.reading() as session:
-            if not batches.any_to_keep(session):
+            if not lifecycle.any_to_keep(session):
                 return
         while self._cancel_some():
             self._fold()
         self._fold()
         with self._database.writing("settle") as session:
-            settled = batches.settle(session)
+            settled = lifecycle.settle(session)
         for batch_id, state in settled:
             log.info("batch_ended", batch_id=batch_id, state=state)
 
     def _cancel_some(self) -> int:
         with self._database.writing("cancel_items") as session:
-            count, running = batch_items.cancel_some(session)
+            count, running = items.cancel_some(session)
         for job_id in running:
             try:
                 self._progress.wish_cancel(job_id)
@@ -47,4 +47,4 @@ class BatchKeeper:
         folded = 1
         while folded:
             with self._database.writing("fold") as session:
-                folded = batch_counts.fold(session)
+                folded = counts.fold(session)

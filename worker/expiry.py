@@ -9,10 +9,12 @@ Invariant: no file goes that an unended job needs, and no image's bytes while an
 from __future__ import annotations
 
 from shared import logs
-from shared.db import batches, deliveries, images, sweeps
+from shared.db import deliveries, images
 from shared.db.access import browser_sessions, idempotency
 from shared.db.admin import audit, bulk_actions, minute_stats
 from shared.db.base import Database
+from shared.db.batches import lifecycle
+from shared.db.jobs import sweeps
 from shared.errors import StorageUnavailable
 from shared.settings import Settings
 from shared.storage import ImageStore, image_key, job_prefix
@@ -63,7 +65,7 @@ class Expiry:
         """Delete rows that nobody asks for any more."""
         with self._database.writing("forget") as session:
             forgotten = sweeps.forget_jobs(session, history_s=self._settings.history_s)
-            batches.forget(session, history_s=self._settings.history_s)
+            lifecycle.forget(session, history_s=self._settings.history_s)
             sweeps.forget_workers(session, unseen_s=_FORGET_WORKERS_S)
             sweeps.forget_usage(session)
             deliveries.forget(session, sweeps.ROWS_AT_ONCE)

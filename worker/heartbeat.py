@@ -17,9 +17,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from shared import logs
-from shared.db import jobs
 from shared.db.base import Database
-from shared.db.jobs import Claim, LostRace, Wishes
+from shared.db.jobs import transitions
+from shared.db.jobs.transitions import Claim, LostRace, Wishes
 from shared.errors import DatabaseUnavailable
 
 #: Time between two rounds of renewals, in seconds.
@@ -96,7 +96,7 @@ class Heartbeat:
             asked_at = time.monotonic()
             try:
                 with self._database.writing("renew") as session:
-                    self._wishes = jobs.renew(
+                    self._wishes = transitions.renew(
                         session, self._claim, lease_s=self._lease_s, ran_s=self.ran_s, progress=self.progress
                     )
             except LostRace:

@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 from shared import logs
 from shared.broker import Broker
-from shared.db import sweeps, workers
+from shared.db import workers
 from shared.db.admin import minute_stats
 from shared.db.base import Database, connect
+from shared.db.jobs import sweeps
 from shared.dispatch import Dispatcher
 from shared.errors import AtelierError
 from shared.progress import RedisProgress

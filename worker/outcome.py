@@ -7,8 +7,9 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from shared.db import jobs, workers
-from shared.db.jobs import Claim
+from shared.db import workers
+from shared.db.jobs import transitions
+from shared.db.jobs.transitions import Claim
 from shared.errors import AtelierError, StorageFull
 from shared.states import State
 from worker.retries import Retry
@@ -36,13 +37,13 @@ def write(session: Session, claim: Claim, outcome: Outcome) -> State:
     if isinstance(error, StorageFull):
         workers.hold_queue(session, error.code)
     if outcome.retry is not None and error is not None:
-        return jobs.retry_later(session, claim, error, **outcome.retry._asdict())
+        return transitions.retry_later(session, claim, error, **outcome.retry._asdict())
     if outcome.state == State.QUEUED:
-        return jobs.give_back(session, claim, reason=outcome.reason)
+        return transitions.give_back(session, claim, reason=outcome.reason)
     if error is not None:
-        jobs.fail(session, claim, error, result=result)
+        transitions.fail(session, claim, error, result=result)
     elif outcome.state == State.CANCELED:
-        jobs.stop(session, claim, result=result)
+        transitions.stop(session, claim, result=result)
     else:
-        jobs.succeed(session, claim, result=result or {}, reused_from=outcome.reused_from)
+        transitions.succeed(session, claim, result=result or {}, reused_from=outcome.reused_from)
     return outcome.state

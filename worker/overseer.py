@@ -22,9 +22,10 @@ from typing import Protocol
 from sqlalchemy.orm import Session
 
 from shared import logs
-from shared.db import jobs, queries, workers
+from shared.db import workers
 from shared.db.base import Database
-from shared.db.jobs import Claim, LostRace
+from shared.db.jobs import queries, transitions
+from shared.db.jobs.transitions import Claim, LostRace
 from shared.db.models import Job
 from shared.dispatch import Messages
 from shared.errors import BrokerUnavailable, DatabaseUnavailable, TimedOut
@@ -168,7 +169,7 @@ class Overseer:
         orphans = {job.id for job in running if self._sights.is_orphan(job)}
         over = {job.id: self._limit_s(job) for job in running if self._is_over(job, now)}
         if orphans:
-            self._take("child_died", jobs.lose, orphans)
+            self._take("child_died", transitions.lose, orphans)
         elif self._ending_since is not None and now - self._ending_since > _DRAIN_GRACE_S:
             self._kill()
             self._take("child_kept_the_worker", _give_back)
@@ -177,7 +178,7 @@ class Overseer:
             self._take("child_over_limit", _fail_those_over(over))
         elif still_s > self._settings.stall_s:
             self._kill()
-            self._take("child_hung", jobs.lose)
+            self._take("child_hung", transitions.lose)
 
     def _is_over(self, job: Job, now: float) -> bool:
         return self._sights.ran_s(job, now) > self._limit_s(job) + _LIMIT_GRACE_S
@@ -226,7 +227,7 @@ class Overseer:
 
 
 def _give_back(session: Session, held: Claim) -> None:
-    jobs.give_back(session, held, reason="drain")
+    transitions.give_back(session, held, reason="drain")
 
 
 def _fail_those_over(limits_s: Mapping[str, float]) -> _End:
@@ -235,9 +236,9 @@ def _fail_those_over(limits_s: Mapping[str, float]) -> _End:
     def end(session: Session, held: Claim) -> None:
         limit_s = limits_s.get(held.job_id)
         if limit_s is None:
-            jobs.give_back(session, held, reason="companion_over_limit")
+            transitions.give_back(session, held, reason="companion_over_limit")
         else:
             error = TimedOut(f"The job has run for its {limit_s:g} s, and its worker had to be ended.")
-            jobs.fail(session, held, error)
+            transitions.fail(session, held, error)
 
     return end

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from shared import images
-from shared.db.jobs import Claim, Wishes
+from shared.db.jobs.transitions import Claim, Wishes
 from shared.progress import ProgressWriter
 from shared.settings import Settings
 from worker.checkpoints import last_step

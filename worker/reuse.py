@@ -11,7 +11,7 @@ import json
 from typing import Any, NamedTuple
 
 from shared import logs
-from shared.db import queries
+from shared.db.jobs import queries
 from shared.db.models import Job
 from shared.errors import NotFound
 from shared.storage import ImageStore, attempt_key

@@ -19,8 +19,8 @@ from sqlalchemy import select
 from structlog.contextvars import bound_contextvars
 
 from shared import logs
-from shared.db import jobs, queries, turns
-from shared.db.claims import Finished, LostRace
+from shared.db.jobs import dispatch_order, queries, transitions
+from shared.db.jobs.claims import Finished, LostRace
 from shared.db.models import Job
 from shared.errors import AtelierError, DatabaseUnavailable
 from shared.sizes import Size, scale_sizes
@@ -82,9 +82,11 @@ def _claimed(job_ids: list[str], studio: Studio) -> list[Attempt]:
     weights, lease_s = studio.painter.weights, studio.settings.lease_s
     try:
         with studio.database.writing("claim") as session:
-            claims = jobs.claim_all(session, job_ids, worker=studio.name, weights=weights, lease_s=lease_s)
+            claims = transitions.claim_all(session, job_ids, worker=studio.name, weights=weights, lease_s=lease_s)
             missed = set(job_ids) - {claim.job_id for claim in claims}
-            turns.stamp(session, sorted(missed), None)  # their message came to a worker that could not take them
+            dispatch_order.stamp(
+                session, sorted(missed), None
+            )  # their message came to a worker that could not take them
             found = queries.jobs_of(session, [claim.job_id for claim in claims])
     except DatabaseUnavailable as error:
         log.warning("jobs_not_claimed", job_ids=job_ids, code=error.code)
@@ -188,7 +190,7 @@ def _settle_together(finished: dict[Attempt, Finished], studio: Studio) -> None:
         return
     try:
         with studio.database.writing("finish") as session:
-            done = jobs.succeed_all(session, list(finished.values()))
+            done = transitions.succeed_all(session, list(finished.values()))
     except Exception:  # then each by itself, so that the one that cannot be written keeps no other from it
         log.warning("group_not_finished", exc_info=True)
         return

@@ -17,7 +17,7 @@ from typing import IO
 
 from api.serializers.batches import item_result
 from api.services import Services
-from shared.db import batch_items
+from shared.db.batches import items
 from shared.db.models import Job
 from shared.errors import NotFound
 from shared.states import TERMINAL, State
@@ -74,7 +74,7 @@ def _ended(services: Services, batch_id: str) -> Iterator[Job]:
     after: str | None = None
     while True:
         with services.database.reading() as session:
-            page = batch_items.page(session, batch_id, sorted(TERMINAL), after=after, limit=_PAGE)
+            page = items.page(session, batch_id, sorted(TERMINAL), after=after, limit=_PAGE)
         if not page:
             return
         yield from page

@@ -24,9 +24,12 @@ from api.schemas.batches import ItemRequest, readable
 from api.schemas.jobs import StyleChoice
 from api.services import Services
 from shared import sizes as sizes_of_scales
-from shared.db import batch_counts, batch_items, batches, images, queries
+from shared.db import images
 from shared.db.access import quotas
-from shared.db.batch_items import NewItem
+from shared.db.batches import counts, lifecycle
+from shared.db.batches import items as batch_items
+from shared.db.batches.items import NewItem
+from shared.db.jobs import queries
 from shared.db.models import Batch
 from shared.errors import AtelierError, BatchFull, DuplicateKey, InvalidParams, UnknownImage, UnsafePath
 from shared.groups import group_key
@@ -53,7 +56,7 @@ class Intake:
         """Take items into a batch of the caller's; raise `NotFound`."""
         self._services, self._caller = services, caller
         with services.database.reading() as session:
-            self._batch = batches.batch(session, batch_id, owner=caller.sees)
+            self._batch = lifecycle.batch(session, batch_id, owner=caller.sees)
         self._sizes: dict[str, Size] = {}
         self._common: dict[str, _Common | AtelierError] = {}
         self.tally = Tally()
@@ -159,7 +162,7 @@ class Intake:
         line_of = {id(item): line for line, item in good}
         try:
             with self._services.database.writing("add_items") as session:
-                batch = batches.locked(session, self._batch.id, owner=self._caller.sees)
+                batch = lifecycle.locked(session, self._batch.id, owner=self._caller.sees)
                 found = batch_items.sort_out(session, batch, [item for _, item in good])
                 new, beyond = self._within_bound(session, batch, found.new)
                 self._charge(session, new)
@@ -177,7 +180,7 @@ class Intake:
         return True
 
     def _within_bound(self, session: Session, batch: Batch, new: list[NewItem]) -> tuple[list[NewItem], list[NewItem]]:
-        total = sum(batch_counts.counts(session, [batch])[batch.id].values())
+        total = sum(counts.counts(session, [batch])[batch.id].values())
         room = max(0, self._services.settings.max_batch_items - total)
         return new[:room], new[room:]
 

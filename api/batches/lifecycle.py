@@ -24,8 +24,10 @@ from api.schemas.jobs import JobRequest, StyleChoice
 from api.services import Services
 from api.usecases.webhooks import check_webhook
 from shared import logs
-from shared.db import batch_items, batches, images, queries
+from shared.db import images
 from shared.db.admin import audit
+from shared.db.batches import items, lifecycle
+from shared.db.jobs import queries
 from shared.db.models import Batch
 from shared.errors import IllegalTransition, UnknownImage
 from shared.params import resolve
@@ -76,7 +78,7 @@ def open_batch(services: Services, caller: Caller, asked: BatchRequest, note: No
     )
     with services.database.writing("open_batch") as session:
         _use(session, caller, _pictures(asked, styles))
-        batches.create(session, batch)
+        lifecycle.create(session, batch)
         note(session, batch)
     log.info("batch_opened", batch_id=batch.id, preset=batch.preset)
     return batch
@@ -95,11 +97,11 @@ def steer(
 ) -> None:
     """Bring a batch to another state, where it may be already; raise `NotFound` or `IllegalTransition`."""
     with services.database.writing("steer_batch") as session:
-        batch = batches.locked(session, batch_id, owner=caller.sees)
+        batch = lifecycle.locked(session, batch_id, owner=caller.sees)
         if only_from is not None and batch.state not in (only_from, to):
             raise IllegalTransition(f"The batch is {batch.state}, not {only_from}.", state=batch.state)
         was = batch.state
-        batches.move(session, batch, to)
+        lifecycle.move(session, batch, to)
         is_start = was == BatchState.OPEN and to == BatchState.RUNNING  # which is to submit it
         if was != to and not is_start:
             audit.note(session, caller, _STEERED[to], batch_id)
@@ -110,7 +112,7 @@ def steer(
 def change(services: Services, caller: Caller, batch_id: str, asked: BatchChange) -> None:
     """Change what may be changed; raise `NotFound`."""
     with services.database.writing("change_batch") as session:
-        batch = batches.locked(session, batch_id, owner=caller.sees)
+        batch = lifecycle.locked(session, batch_id, owner=caller.sees)
         for name in asked.model_fields_set:
             setattr(batch, name, getattr(asked, name))
         audit.note(session, caller, "batch.change", batch_id, details=asked.model_dump(exclude_unset=True))
@@ -122,7 +124,7 @@ def retry_failed(services: Services, caller: Caller, batch_id: str) -> int:
     total = 0
     while True:
         with services.database.writing("retry_failed") as session:
-            count = batch_items.retry_failed(session, batches.locked(session, batch_id, owner=caller.sees))
+            count = items.retry_failed(session, lifecycle.locked(session, batch_id, owner=caller.sees))
             if count:
                 audit.note(session, caller, "batch.retry_failed", batch_id, count=count)
         total += count
@@ -136,8 +138,8 @@ def retry_failed(services: Services, caller: Caller, batch_id: str) -> int:
 def promotion(services: Services, caller: Caller, batch_id: str, asked: PromoteRequest) -> Submission:
     """Make the submission of one item painted for good; raise `NotFound`."""
     with services.database.reading() as session:
-        batch = batches.batch(session, batch_id, owner=caller.sees)
-        item = batch_items.item(session, batch_id, asked.key)
+        batch = lifecycle.batch(session, batch_id, owner=caller.sees)
+        item = items.item(session, batch_id, asked.key)
     params = {**item.params, **asked.params, "size": asked.size}
     request = JobRequest(
         content=item.content_id,

@@ -17,7 +17,7 @@ from api.schemas.batches import MatrixRequest, cell_key
 from api.services import Services
 from api.sheets.loss_chart import INK, QUIET, font
 from shared import images
-from shared.db import batch_items
+from shared.db.batches import items
 from shared.db.models import Job
 from shared.errors import CorruptImage, NotFound
 from shared.states import State
@@ -106,7 +106,7 @@ def _items(services: Services, batch_id: str) -> Iterator[Job]:
     after: str | None = None
     while True:
         with services.database.reading() as session:
-            page = batch_items.page(session, batch_id, (), after=after, limit=_PAGE)
+            page = items.page(session, batch_id, (), after=after, limit=_PAGE)
         if not page:
             return
         yield from page

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from api.serializers.batches import item_result
 from api.services import Services
-from shared.db import batch_counts, batches
+from shared.db.batches import counts, lifecycle
 
 #: Results read at once.
 _PAGE = 200
@@ -47,6 +47,6 @@ def lines(services: Services, batch_id: str, *, after: int, follow: bool) -> Ite
 def _page(services: Services, batch_id: str, after: int) -> tuple[list[tuple[int, bytes]], bool]:
     """Read the next results, and whether none will follow what there is now."""
     with services.database.reading() as session:
-        ended = batches.batch(session, batch_id).ended_at is not None
-        found = batch_counts.results(session, batch_id, after=after, limit=_PAGE)
+        ended = lifecycle.batch(session, batch_id).ended_at is not None
+        found = counts.results(session, batch_id, after=after, limit=_PAGE)
         return [(number, item_result(number, job).model_dump_json().encode() + b"\n") for number, job in found], ended

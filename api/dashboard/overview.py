@@ -22,10 +22,11 @@ from api.schemas.admin import WorkerView
 from api.serializers.admin import workers_view
 from api.services import Services
 from shared import clock
-from shared.db import queries, workers
+from shared.db import workers
 from shared.db.admin import minute_stats
+from shared.db.jobs import queries
+from shared.db.jobs.queries import Filter
 from shared.db.models import Job, Queue, Reading
-from shared.db.queries import Filter
 from shared.errors import AtelierError
 from shared.states import State, Wish
 

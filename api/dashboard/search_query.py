@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from api.schemas.jobs import Moment
 from shared.clock import rfc3339
-from shared.db.queries import Filter
+from shared.db.jobs.queries import Filter
 from shared.errors import InvalidParams, subclasses
 from shared.ids import is_uuid
 from shared.states import State

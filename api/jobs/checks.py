@@ -12,7 +12,7 @@ from api.jobs.submission import Sizes, Submission
 from api.services import Services
 from api.usecases.images import File
 from shared import images, sizes
-from shared.db import queries
+from shared.db.jobs import queries
 from shared.db.models import Image
 from shared.errors import InvalidMask, InvalidParams, NotFound, UnknownImage
 from shared.images import ImageInfo

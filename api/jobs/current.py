@@ -23,9 +23,9 @@ from api.http.responses import json_response
 from api.jobs.queue_position import queue_view
 from api.live.snapshot import Seen, Sight
 from api.services import Services
-from shared.db import queries
+from shared.db.jobs import queries
+from shared.db.jobs.queries import Shown
 from shared.db.models import Job
-from shared.db.queries import Shown
 from shared.states import TERMINAL, State
 
 

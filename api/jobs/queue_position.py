@@ -11,8 +11,10 @@ from api.jobs.submission import Sizes
 from api.live.forecaster import Outlook
 from api.schemas import jobs
 from api.services import Services
-from shared.db import batch_counts, batches, queries, workers
-from shared.db.queries import Shown
+from shared.db import workers
+from shared.db.batches import counts, lifecycle
+from shared.db.jobs import queries
+from shared.db.jobs.queries import Shown
 from shared.errors import InvalidParams, TooLarge
 from shared.params import StyleParams
 from shared.states import BatchState, State
@@ -43,10 +45,10 @@ def _reason(services: Services, session: Session, job: Shown) -> Reason:
 
 def _held_by_batch(session: Session, batch_id: str) -> Reason | None:
     """Say why a batch has none of its items begun, if it has a reason; as many as may run at once is `quota`."""
-    batch = batches.batch(session, batch_id)
+    batch = lifecycle.batch(session, batch_id)
     if batch.state != BatchState.RUNNING:
         return "paused"
-    running = batch_counts.counts(session, [batch])[batch_id][State.RUNNING]
+    running = counts.counts(session, [batch])[batch_id][State.RUNNING]
     return "quota" if batch.max_parallel is not None and running >= batch.max_parallel else None
 
 

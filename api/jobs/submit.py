@@ -24,9 +24,10 @@ from api.usecases.webhooks import check_webhook
 from shared import clock, ids, logs
 from shared import sizes as sizes_of_scales
 from shared.costs import Estimate
-from shared.db import images, jobs, queries, retries
+from shared.db import images
 from shared.db.access import quotas
 from shared.db.admin import audit
+from shared.db.jobs import queries, successors, transitions
 from shared.db.models import Job
 from shared.errors import IdTaken, NotFound
 from shared.groups import group_key
@@ -84,8 +85,8 @@ def again(services: Services, caller: Caller, job_id: str, *, note: Note = _note
     Raises `NotFound`, `IllegalTransition` if it has not ended, and `UnknownImage` if a picture of it is gone.
     """
     with services.database.reading() as session:
-        job = retries.successor(queries.job(session, job_id, owner=caller.sees))
-        work = retries.work_of(job, queries.images(session, retries.pictures_of(job)))
+        job = successors.successor(queries.job(session, job_id, owner=caller.sees))
+        work = successors.work_of(job, queries.images(session, successors.pictures_of(job)))
 
     def note_both(session: Session, made: Job) -> None:
         audit.note(session, caller, "job.retry", job_id, details={"job_id": made.id})
@@ -120,10 +121,10 @@ def examine(services: Services, submission: Submission) -> tuple[Submission, Siz
 
 def _queued(services: Services, caller: Caller, job: Job, work: int, note: Note) -> Job:
     with services.database.writing("submit") as session:
-        images.use(session, retries.pictures_of(job))
+        images.use(session, successors.pictures_of(job))
         quotas.charge(session, caller.quota, work=work)
         _promise(services, session, job)
-        jobs.create(session, job)
+        transitions.create(session, job)
         note(session, job)
     log.info("job_queued", job_id=job.id, preset=job.preset)
     services.dispatcher.nudge()

@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 from sqlalchemy.orm import Session
 
-from shared.db import forecasts, queries, workers
+from shared.db import workers
 from shared.db.base import Database
-from shared.db.queries import Shown
+from shared.db.jobs import forecasts, queries
+from shared.db.jobs.queries import Shown
 from shared.forecasts import Experience, Forecast, Sample
 
 #: Jobs learned from, and how long that holds, in seconds.

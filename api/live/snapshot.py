@@ -11,8 +11,8 @@ from typing import Any
 
 from api.schemas import jobs
 from api.serializers.jobs import job_view
-from shared.db import queries
-from shared.db.queries import Shown
+from shared.db.jobs import queries
+from shared.db.jobs.queries import Shown
 from shared.forecasts import Forecast
 
 #: The shortest and the longest time between two polls that a client is asked for, in seconds.

@@ -37,8 +37,8 @@ from api.services import services
 from api.usecases import images
 from api.usecases.images import inspect_upload
 from shared import errors
-from shared.db import batches
-from shared.db.batches import Filter
+from shared.db.batches import lifecycle as batches
+from shared.db.batches.lifecycle import Filter
 from shared.db.models import Batch
 from shared.states import BatchState
 

@@ -10,7 +10,7 @@ from api.openapi.operation import operation
 from api.schemas.bulk_actions import FailuresView
 from api.serializers.bulk_actions import failure_view
 from api.services import services
-from shared.db import failures
+from shared.db.jobs import failures
 
 blueprint = Blueprint("failures", __name__, url_prefix="/v1/failures")
 

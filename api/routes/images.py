@@ -15,7 +15,7 @@ from api.services import services
 from api.usecases import images
 from api.usecases.images import inspect_upload
 from shared import errors
-from shared.db import queries
+from shared.db.jobs import queries
 from shared.db.models import Image
 from shared.images import MEDIA_TYPES
 from shared.storage import image_key

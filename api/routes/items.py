@@ -22,7 +22,7 @@ from api.schemas.jobs import JobPage
 from api.serializers.jobs import job_view
 from api.services import services
 from shared import errors
-from shared.db import batch_items, batches
+from shared.db.batches import items, lifecycle
 from shared.states import State
 
 blueprint = Blueprint("items", __name__, url_prefix="/v1/batches/<batch_id>")
@@ -85,11 +85,11 @@ def listing(batch_id: str) -> Response:
     after = pagination.decode(request.args.get("cursor"))
     states, key = wanted_states(), request.args.get("key")
     with services().database.reading() as session:
-        batches.batch(session, batch_id, owner=caller().sees)
+        lifecycle.batch(session, batch_id, owner=caller().sees)
         if key is not None:
-            found = [batch_items.item(session, batch_id, key)]
+            found = [items.item(session, batch_id, key)]
         else:
-            found = batch_items.page(session, batch_id, states, after=after, limit=limit + 1)
+            found = items.page(session, batch_id, states, after=after, limit=limit + 1)
     page = found[:limit]
     cursor = pagination.encode(page[-1].place) if len(found) > limit else None
     return paged(JobPage(jobs=[job_view(job) for job in page], next_cursor=cursor), cursor)
@@ -111,7 +111,7 @@ def results(batch_id: str) -> Response:
     """Stream results."""
     found, after, follow = services(), _after(), flag("follow")
     with found.database.reading() as session:
-        batches.batch(session, batch_id, owner=caller().sees)
+        lifecycle.batch(session, batch_id, owner=caller().sees)
     return _streamed(results_feed.lines(found, batch_id, after=after, follow=follow), _LINES[0])
 
 
@@ -125,7 +125,7 @@ def results(batch_id: str) -> Response:
 def archive(batch_id: str) -> Response:
     """Stream a zip."""
     with services().database.reading() as session:
-        batches.batch(session, batch_id, owner=caller().sees)
+        lifecycle.batch(session, batch_id, owner=caller().sees)
     return _streamed(archive_writer.stream(services(), batch_id), archive_reader.ZIP[0], f"{batch_id}.zip")
 
 

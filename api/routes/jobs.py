@@ -25,9 +25,9 @@ from api.serializers.jobs import job_view
 from api.services import services
 from api.usecases import jobs
 from shared import errors
-from shared.db import queries
+from shared.db.jobs import queries
+from shared.db.jobs.queries import Filter
 from shared.db.models import Job
-from shared.db.queries import Filter
 from shared.ids import is_uuid
 from shared.states import State
 

@@ -22,9 +22,9 @@ from api.schemas.jobs import LossColumns
 from api.services import Services, services
 from shared import errors, images
 from shared.clock import rfc3339
-from shared.db import queries
+from shared.db.jobs import queries
+from shared.db.jobs.queries import Shown
 from shared.db.models import Job
-from shared.db.queries import Shown
 from shared.states import TERMINAL, State
 
 blueprint = Blueprint("outputs", __name__, url_prefix="/v1/jobs/<job_id>")

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from api.schemas.jobs import Moment
 from shared.db.admin.bulk_steps import Action
-from shared.db.queries import Filter
+from shared.db.jobs.queries import Filter
 from shared.states import OperationState, State
 
 

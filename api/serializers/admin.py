@@ -9,7 +9,8 @@ from api.schemas.admin import KeyView, NewKeyView
 from api.services import Services
 from shared import clock
 from shared.clock import rfc3339
-from shared.db import queries, workers
+from shared.db import workers
+from shared.db.jobs import queries
 from shared.db.models import ApiKey, Worker
 from shared.states import Wish
 

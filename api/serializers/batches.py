@@ -10,7 +10,8 @@ from api.schemas import batches as schemas
 from api.schemas.jobs import StyleChoice
 from api.serializers.jobs import error_view, result_view
 from shared.clock import rfc3339
-from shared.db import batch_counts, batches
+from shared.db.batches import counts as batch_counts
+from shared.db.batches import lifecycle
 from shared.db.models import Batch, Job
 from shared.states import BATCH_TRANSITIONS, BatchState, State
 
@@ -57,7 +58,7 @@ def _view(session: Session, batch: Batch, counts: Mapping[State, int]) -> schema
     left = counts[State.QUEUED] + counts[State.RUNNING]
     rate = None
     if batch.state == BatchState.RUNNING and left:
-        rate = batches.ended_lately(session, batch.id, _RATE_S) * 60 / _RATE_S
+        rate = lifecycle.ended_lately(session, batch.id, _RATE_S) * 60 / _RATE_S
     return schemas.BatchView(
         id=batch.id,
         owner=batch.owner,

@@ -9,7 +9,7 @@ from api.schemas.bulk_actions import AuditEntryView, FailureView, OperationView
 from shared.clock import rfc3339
 from shared.db.admin import bulk_actions
 from shared.db.admin.bulk_steps import Action
-from shared.db.failures import Group
+from shared.db.jobs.failures import Group
 from shared.db.models import AuditEntry, Operation
 from shared.states import OperationState, State
 

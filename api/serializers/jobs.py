@@ -9,8 +9,8 @@ from api.schemas import jobs
 from shared import clock
 from shared.clock import rfc3339
 from shared.db import images
+from shared.db.jobs.queries import Shown
 from shared.db.models import Image
-from shared.db.queries import Shown
 from shared.forecasts import Forecast
 from shared.states import TERMINAL, State
 

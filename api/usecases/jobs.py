@@ -12,8 +12,8 @@ from redis import RedisError
 from api.access import Caller
 from api.services import Services
 from shared import logs
-from shared.db import jobs, queries
 from shared.db.admin import audit
+from shared.db.jobs import queries, transitions
 from shared.errors import StorageUnavailable
 from shared.states import State
 from shared.storage import job_prefix
@@ -26,7 +26,7 @@ def cancel(services: Services, job_id: str, caller: Caller) -> State:
     with services.database.writing("cancel") as session:
         job = queries.job(session, job_id, owner=caller.sees)
         is_first = job.cancel_requested_at is None
-        state = jobs.request_cancel(session, job_id)
+        state = transitions.request_cancel(session, job_id)
         if is_first:
             audit.note(session, caller, "job.cancel", job_id)
     log.info("cancel_requested", job_id=job_id, state=state)
@@ -42,7 +42,7 @@ def delete(services: Services, job_id: str, caller: Caller) -> None:
     """Forget an ended job and its files; raise `NotFound`, or `IllegalTransition` if it has not ended."""
     with services.database.writing("delete") as session:
         queries.job(session, job_id, owner=caller.sees)
-        jobs.remove(session, job_id)
+        transitions.remove(session, job_id)
         audit.note(session, caller, "job.delete", job_id)
     log.info("job_deleted", job_id=job_id)
     try:

@@ -19,7 +19,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from shared import clock, ids, webhooks
-from shared.db import batch_counts, moments
+from shared.db import moments
+from shared.db.batches import counts
 from shared.db.models import Batch, Delivery, Job, WebhookSecret
 from shared.errors import NotFound
 from shared.states import DeliveryState, State
@@ -142,7 +143,7 @@ def note(session: Session, held: Claimed, entry: dict[str, Any], *, delivered: b
 def payload_of(session: Session, held: Claimed) -> dict[str, Any]:
     """Compose what a delivery says of its subject: all that matters, or its id and state if it is deleted by now."""
     if held.event.startswith("batch.") and (batch := session.get(Batch, held.subject_id)):
-        return batch_counts.told(batch)
+        return counts.told(batch)
     job = session.get(Job, held.subject_id) if held.subject_id else None
     state = held.event.partition(".")[2]
     if job is None:

@@ -19,8 +19,8 @@ import httpx
 
 import migrations
 from shared import progress
-from shared.db import jobs
 from shared.db.base import connect
+from shared.db.jobs import transitions
 from shared.forecasts import quantile
 from shared.progress import RedisProgress
 from shared.settings import Settings
@@ -143,7 +143,7 @@ def _served(**options: Any) -> Iterator[tuple[Served, str, list[str]]]:
         job_ids = [add_job(database, image_id=image_id) for _ in range(_JOBS)]
         for job_id in job_ids:
             with database.writing() as session:
-                jobs.claim(session, job_id, worker="bench", weights={}, lease_s=600)
+                transitions.claim(session, job_id, worker="bench", weights={}, lease_s=600)
             told.started(job_id, 1)
             told.steps(job_id, [_step(0)], None)
         with serving(settings, add_key(database), **options) as served:

@@ -15,8 +15,8 @@ from pathlib import Path
 import migrations
 from shared import ids, images, progress
 from shared.broker import Broker
-from shared.db import jobs, queries
 from shared.db.base import Database, connect
+from shared.db.jobs import queries, transitions
 from shared.params import resolve
 from shared.progress import RedisProgress
 from shared.settings import Settings
@@ -144,7 +144,7 @@ def _reporting(home: Path, redis_url: str) -> Iterator[Reporter]:
     job_id = add_job(database)
     claimed_at = time.monotonic()
     with database.writing() as session:
-        claim = jobs.claim(session, job_id, worker="bench", weights={}, lease_s=settings.lease_s)
+        claim = transitions.claim(session, job_id, worker="bench", weights={}, lease_s=settings.lease_s)
     assert claim is not None
     told = RedisProgress(progress.connect(redis_url))
     lease = {"lease_s": settings.lease_s, "claimed_at": claimed_at, "leaving": lambda: False}

@@ -25,8 +25,9 @@ import migrations
 from api.client import Client
 from api.local import operator_key, redis_server
 from shared import images, progress
-from shared.db import queries, workers
+from shared.db import workers
 from shared.db.base import connect
+from shared.db.jobs import queries
 from shared.db.models import Job
 from shared.settings import Settings
 from shared.storage import open_store

@@ -9,8 +9,8 @@ from multiprocessing import get_context
 
 import pytest
 
-from shared.db import jobs
 from shared.db.base import connect
+from shared.db.jobs import transitions
 from tests.chaos.scale import scaled
 from tests.factories import add_image, new_job
 
@@ -26,7 +26,7 @@ def race(url: str, job_ids: list[str], seed: int) -> list[tuple[str, int]]:
     won = []
     for job_id in order:
         with database.writing() as session:
-            claim = jobs.claim(session, job_id, worker=f"w{seed}", weights={}, lease_s=60)
+            claim = transitions.claim(session, job_id, worker=f"w{seed}", weights={}, lease_s=60)
         if claim is not None:
             won.append((job_id, claim.attempt))
     database.engine.dispose()
@@ -38,7 +38,7 @@ def test_each_job_is_claimed_once_without_a_lock_error(database, settings) -> No
     made = [new_job(add_image(database)) for _ in range(JOBS)]
     with database.writing() as session:
         for job in made:
-            jobs.create(session, job)
+            transitions.create(session, job)
     job_ids = [job.id for job in made]
     with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool:
         futures = [pool.submit(race, settings.database_url, job_ids, seed) for seed in range(PROCESSES)]

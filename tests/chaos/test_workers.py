@@ -10,7 +10,7 @@ import pytest
 from celery import Celery
 
 from shared.broker import PAINT_QUEUE, Broker, create_celery
-from shared.db import queries
+from shared.db.jobs import queries
 from tests.chaos.rig import Rig
 from tests.chaos.scale import scaled
 from tests.chaos.verdict import judge, settle

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from shared.db import batch_counts, batch_items, batches, deliveries, jobs
+from shared.db import deliveries
 from shared.db.base import Database
-from shared.db.batch_items import NewItem
+from shared.db.batches import counts as batch_counts
+from shared.db.batches import items, lifecycle
+from shared.db.batches.items import NewItem
+from shared.db.jobs import transitions
 from shared.db.models import Batch
 from shared.errors import IllegalTransition
 from shared.states import BatchState, State
@@ -15,7 +18,7 @@ from tests.factories import add_batch, add_image, add_items
 
 def counts(database: Database, batch_id: str) -> dict[str, int]:
     with database.reading() as session:
-        found = batch_counts.counts(session, [batches.batch(session, batch_id)])[batch_id]
+        found = batch_counts.counts(session, [lifecycle.batch(session, batch_id)])[batch_id]
     return {str(state): count for state, count in found.items() if count}
 
 
@@ -27,7 +30,7 @@ def fold(database: Database) -> None:
 def settle(database: Database) -> list[tuple[str, BatchState]]:
     fold(database)
     with database.writing() as session:
-        return batches.settle(session)
+        return lifecycle.settle(session)
 
 
 def test_items_are_counted_before_and_after_they_are_folded(database) -> None:
@@ -36,11 +39,11 @@ def test_items_are_counted_before_and_after_they_are_folded(database) -> None:
     assert counts(database, batch_id) == {"queued": 5}
     fold(database)
     with database.writing() as session:
-        batches.move(session, batches.locked(session, batch_id), BatchState.RUNNING)
-        claim = jobs.claim(session, made[0], worker="w", weights={}, lease_s=20)
+        lifecycle.move(session, lifecycle.locked(session, batch_id), BatchState.RUNNING)
+        claim = transitions.claim(session, made[0], worker="w", weights={}, lease_s=20)
     assert counts(database, batch_id) == {"queued": 4, "running": 1}
     with database.writing() as session:
-        jobs.succeed(session, claim, result={})
+        transitions.succeed(session, claim, result={})
     assert counts(database, batch_id) == {"queued": 4, "succeeded": 1}
     fold(database)
     assert counts(database, batch_id) == {"queued": 4, "succeeded": 1}
@@ -50,12 +53,12 @@ def test_no_item_of_a_batch_that_does_not_run_is_claimed(database) -> None:
     batch_id = add_batch(database)
     [job_id] = add_items(database, batch_id, 1)
     with database.writing() as session:
-        assert jobs.claim(session, job_id, worker="w", weights={}, lease_s=20) is None
-        batches.move(session, batches.locked(session, batch_id), BatchState.RUNNING)
-        batches.move(session, batches.locked(session, batch_id), BatchState.PAUSED)
-        assert jobs.claim(session, job_id, worker="w", weights={}, lease_s=20) is None
-        batches.move(session, batches.locked(session, batch_id), BatchState.RUNNING)
-        assert jobs.claim(session, job_id, worker="w", weights={}, lease_s=20) is not None
+        assert transitions.claim(session, job_id, worker="w", weights={}, lease_s=20) is None
+        lifecycle.move(session, lifecycle.locked(session, batch_id), BatchState.RUNNING)
+        lifecycle.move(session, lifecycle.locked(session, batch_id), BatchState.PAUSED)
+        assert transitions.claim(session, job_id, worker="w", weights={}, lease_s=20) is None
+        lifecycle.move(session, lifecycle.locked(session, batch_id), BatchState.RUNNING)
+        assert transitions.claim(session, job_id, worker="w", weights={}, lease_s=20) is not None
 
 
 def test_a_batch_ends_when_its_last_item_has_and_runs_again_for_a_new_one(database) -> None:
@@ -64,8 +67,8 @@ def test_a_batch_ends_when_its_last_item_has_and_runs_again_for_a_new_one(databa
     [job_id] = add_items(database, batch_id, 1)
     assert settle(database) == []
     with database.writing() as session:
-        claim = jobs.claim(session, job_id, worker="w", weights={}, lease_s=20)
-        jobs.succeed(session, claim, result={})
+        claim = transitions.claim(session, job_id, worker="w", weights={}, lease_s=20)
+        transitions.succeed(session, claim, result={})
     assert settle(database) == [(batch_id, BatchState.FINISHED)]
     assert settle(database) == []
     with database.writing() as session:
@@ -74,17 +77,17 @@ def test_a_batch_ends_when_its_last_item_has_and_runs_again_for_a_new_one(databa
     assert (told.event, payload["id"], payload["counts"]["succeeded"]) == ("batch.finished", batch_id, 1)
     add_items(database, batch_id, 1, first=1)
     with database.reading() as session:
-        assert batches.batch(session, batch_id).state == BatchState.RUNNING
+        assert lifecycle.batch(session, batch_id).state == BatchState.RUNNING
 
 
 def test_a_canceled_batch_cancels_what_waits_and_takes_nothing_more(database) -> None:
     batch_id = add_batch(database, state=BatchState.RUNNING)
     made = add_items(database, batch_id, 3)
     with database.writing() as session:
-        jobs.claim(session, made[0], worker="w", weights={}, lease_s=20)
-        batches.move(session, batches.locked(session, batch_id), BatchState.CANCELED)
+        transitions.claim(session, made[0], worker="w", weights={}, lease_s=20)
+        lifecycle.move(session, lifecycle.locked(session, batch_id), BatchState.CANCELED)
     with database.writing() as session:
-        assert batch_items.cancel_some(session) == (2, [made[0]])
+        assert items.cancel_some(session) == (2, [made[0]])
     assert counts(database, batch_id) == {"running": 1, "canceled": 2}
     assert settle(database) == []
     with pytest.raises(IllegalTransition):
@@ -99,7 +102,7 @@ def test_the_same_item_again_is_there_already_and_another_of_its_key_is_refused(
     other = same._replace(params={"size": 65})
     new = same._replace(key="new")
     with database.writing() as session:
-        found = batch_items.sort_out(session, batches.locked(session, batch_id), [same, other, new, new])
+        found = items.sort_out(session, lifecycle.locked(session, batch_id), [same, other, new, new])
     assert (found.new, found.existing, found.taken) == ([new], [same, new], [other])
 
 
@@ -108,14 +111,14 @@ def test_what_failed_is_tried_again_in_its_place_and_nothing_else(database) -> N
     made = add_items(database, batch_id, 3)
     with database.writing() as session:
         for job_id in made[:2]:
-            claim = jobs.claim(session, job_id, worker="w", weights={}, lease_s=20)
+            claim = transitions.claim(session, job_id, worker="w", weights={}, lease_s=20)
             if job_id == made[0]:
-                jobs.fail(session, claim, IllegalTransition("broken"))
+                transitions.fail(session, claim, IllegalTransition("broken"))
             else:
-                jobs.succeed(session, claim, result={})
+                transitions.succeed(session, claim, result={})
     with database.writing() as session:
-        assert batch_items.retry_failed(session, batches.locked(session, batch_id)) == 1
-        assert batch_items.retry_failed(session, batches.locked(session, batch_id)) == 0
+        assert items.retry_failed(session, lifecycle.locked(session, batch_id)) == 1
+        assert items.retry_failed(session, lifecycle.locked(session, batch_id)) == 0
     assert counts(database, batch_id) == {"queued": 2, "succeeded": 1}
     with database.reading() as session:
         assert session.get(Batch, batch_id) is not None
@@ -126,7 +129,9 @@ def test_results_come_in_the_order_they_ended_and_go_on_where_a_reader_stopped(d
     made = add_items(database, batch_id, 3)
     for job_id in reversed(made):
         with database.writing() as session:
-            jobs.succeed(session, jobs.claim(session, job_id, worker="w", weights={}, lease_s=20), result={})
+            transitions.succeed(
+                session, transitions.claim(session, job_id, worker="w", weights={}, lease_s=20), result={}
+            )
         fold(database)
     with database.reading() as session:
         first = batch_counts.results(session, batch_id, after=0, limit=2)

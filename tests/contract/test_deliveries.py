@@ -6,7 +6,8 @@ import pytest
 from sqlalchemy import func, select, update
 
 from shared import webhooks
-from shared.db import deliveries, jobs, moments, sweeps
+from shared.db import deliveries, moments
+from shared.db.jobs import sweeps, transitions
 from shared.db.models import Delivery, Job
 from shared.errors import Diverged, NotFound
 from shared.states import DeliveryState
@@ -36,18 +37,18 @@ def test_the_end_of_a_job_is_kept_to_be_told(database, end) -> None:
     job_id = add_job(database, webhook=URL, start_by=None)
     with database.writing() as session:
         if end == "canceled":
-            jobs.request_cancel(session, job_id)
+            transitions.request_cancel(session, job_id)
         elif end == "expired":
             session.execute(update(Job).values(start_by=moments.after(-5)))
             sweeps.expire(session)
         else:
-            held = jobs.claim(session, job_id, worker="w", weights={}, lease_s=20)
+            held = transitions.claim(session, job_id, worker="w", weights={}, lease_s=20)
             if end == "succeeded":
-                jobs.succeed(
+                transitions.succeed(
                     session, held, result={"width": 1, "height": 1, "bytes": 1, "format": "png", "partial": False}
                 )
             else:
-                jobs.fail(session, held, Diverged("far"))
+                transitions.fail(session, held, Diverged("far"))
     [told] = kept(database)
     assert (told.event, told.subject_id, told.url, told.state) == (f"job.{end}", job_id, URL, DeliveryState.PENDING)
     [held] = claim_due(database)
@@ -60,9 +61,9 @@ def test_the_end_of_a_job_is_kept_to_be_told(database, end) -> None:
 def test_nothing_is_told_of_a_job_without_a_webhook_or_that_goes_on(database) -> None:
     add = [add_job(database), add_job(database, webhook=URL)]
     with database.writing() as session:
-        jobs.request_cancel(session, add[0])
-        held = jobs.claim(session, add[1], worker="w", weights={}, lease_s=20)
-        jobs.give_back(session, held, reason="drain")
+        transitions.request_cancel(session, add[0])
+        held = transitions.claim(session, add[1], worker="w", weights={}, lease_s=20)
+        transitions.give_back(session, held, reason="drain")
     assert kept(database) == []
 
 
@@ -71,7 +72,7 @@ def test_what_is_rolled_back_is_not_told(database) -> None:
 
     def act() -> None:
         with database.writing() as session:
-            jobs.request_cancel(session, job_id)
+            transitions.request_cancel(session, job_id)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -82,8 +83,8 @@ def test_what_is_rolled_back_is_not_told(database) -> None:
 def test_of_a_deleted_job_its_end_is_told_all_the_same(database) -> None:
     job_id = add_job(database, webhook=URL)
     with database.writing() as session:
-        jobs.request_cancel(session, job_id)
-        jobs.remove(session, job_id)
+        transitions.request_cancel(session, job_id)
+        transitions.remove(session, job_id)
     [held] = claim_due(database)
     with database.reading() as session:
         assert deliveries.payload_of(session, held) == {"id": job_id, "state": "canceled"}

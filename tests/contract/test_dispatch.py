@@ -7,8 +7,9 @@ from itertools import pairwise
 import pytest
 from sqlalchemy import func, select, update
 
-from shared.db import jobs, moments, workers
+from shared.db import moments, workers
 from shared.db.base import Database
+from shared.db.jobs import transitions
 from shared.db.models import Job
 from shared.dispatch import Dispatcher
 from shared.errors import BrokerUnavailable
@@ -31,7 +32,7 @@ def dispatch(database, settings, outbox):
 
 def claim(database: Database, job_id: str) -> None:
     with database.writing() as session:
-        assert jobs.claim(session, job_id, worker="w", weights={}, lease_s=20)
+        assert transitions.claim(session, job_id, worker="w", weights={}, lease_s=20)
 
 
 def age_messages(database: Database, settings: Settings) -> None:
@@ -90,7 +91,7 @@ def test_owners_take_turns_whatever_the_length_of_their_queues(database, dispatc
 
 def finish(database: Database, job_id: str) -> None:
     with database.writing() as session:
-        jobs.succeed(session, jobs.Claim(job_id, 1, "w"), result={})
+        transitions.succeed(session, transitions.Claim(job_id, 1, "w"), result={})
 
 
 def test_a_lost_message_is_sent_again_after_a_while(database, settings, dispatch, outbox) -> None:
@@ -124,7 +125,7 @@ def test_what_the_broker_refuses_is_due_at_once(database, dispatch, outbox) -> N
 def test_a_canceled_job_is_not_sent(database, dispatch) -> None:
     job_id = add_job(database)
     with database.writing() as session:
-        jobs.request_cancel(session, job_id)
+        transitions.request_cancel(session, job_id)
     assert dispatch() == 0
 
 

@@ -6,8 +6,9 @@ from collections import Counter
 
 import pytest
 
-from shared.db import batches, jobs
 from shared.db.base import Database
+from shared.db.batches import lifecycle
+from shared.db.jobs import transitions
 from shared.db.models import Job
 from shared.dispatch import Dispatcher
 from shared.states import BatchState
@@ -27,12 +28,12 @@ def dispatch(database, settings, outbox):
 
 def steer(database: Database, batch_id: str, to: BatchState) -> None:
     with database.writing() as session:
-        batches.move(session, batches.locked(session, batch_id), to)
+        lifecycle.move(session, lifecycle.locked(session, batch_id), to)
 
 
 def claim(database: Database, job_ids: list[str]) -> None:
     with database.writing() as session:
-        assert len(jobs.claim_all(session, job_ids, worker="w", weights={}, lease_s=20)) == len(job_ids)
+        assert len(transitions.claim_all(session, job_ids, worker="w", weights={}, lease_s=20)) == len(job_ids)
 
 
 def running(database: Database, **values) -> str:
@@ -101,7 +102,7 @@ def test_no_more_items_fly_than_the_batch_allows(database, dispatch, outbox) -> 
     dispatch()
     assert len(outbox.sent) == 3, "two run and one waits in the broker"
     with database.writing() as session:
-        jobs.succeed(session, jobs.Claim(items[0], 1, "w"), result={})
+        transitions.succeed(session, transitions.Claim(items[0], 1, "w"), result={})
     dispatch()
     assert outbox.sent == items[:4]
 

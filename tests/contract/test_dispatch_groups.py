@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import update
 
-from shared.db import jobs, moments, workers
+from shared.db import moments, workers
 from shared.db.base import Database
+from shared.db.jobs import transitions
 from shared.db.models import Job
 from shared.dispatch import Dispatcher
 from tests.factories import add_job
@@ -84,7 +85,7 @@ def test_a_job_that_was_begun_before_goes_alone(database, dispatch, outbox, plac
 def test_a_companion_that_is_canceled_or_sent_already_stays_out(database, dispatch, outbox) -> None:
     canceled, sent, *rest = add_group(database, 4, key="4:a")
     with database.writing() as session:
-        jobs.request_cancel(session, canceled)
+        transitions.request_cancel(session, canceled)
         session.execute(update(Job).where(Job.id == sent).values(dispatched_at=moments.now()))
     dispatch()
     assert outbox.messages == [rest]

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from shared.db import turns
-from shared.db.turns import Room
+from shared.db.jobs import dispatch_order
+from shared.db.jobs.dispatch_order import Room
 from shared.states import BatchState
 from tests.crowd import multiply
 from tests.factories import add_batch, add_items
@@ -27,7 +27,7 @@ def crowded(database):
 
 
 def choose(session) -> None:
-    assert [len(message.job_ids) for message in turns.choose(session, ROOM, 60.0)] == [8, 8]
+    assert [len(message.job_ids) for message in dispatch_order.choose(session, ROOM, 60.0)] == [8, 8]
 
 
 def test_no_dispatch_reads_the_backlog(crowded) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import update
 
 from shared import clock
-from shared.db import failures, jobs, queries
 from shared.db.base import Database
+from shared.db.jobs import failures, queries, transitions
 from shared.db.models import Job
 from shared.errors import AtelierError, Diverged, OutOfMemory
 from shared.states import State
@@ -23,9 +23,9 @@ def fail(database: Database, error: AtelierError, *, worker: str = "w1", ago_s: 
     progress = values.pop("progress", None)
     job_id = add_job(database, **values)
     with database.writing() as session:
-        held = jobs.claim(session, job_id, worker=worker, weights={}, lease_s=20)
+        held = transitions.claim(session, job_id, worker=worker, weights={}, lease_s=20)
         assert held is not None
-        jobs.fail(session, held, error)
+        transitions.fail(session, held, error)
         ended_at = clock.now() - timedelta(seconds=ago_s)
         session.execute(update(Job).where(Job.id == job_id).values(ended_at=ended_at, progress=progress))
     return job_id

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import func, select
 
-from shared.db import jobs
 from shared.db.access import idempotency
 from shared.db.access.idempotency import AlreadyDone, Answer
+from shared.db.jobs import transitions
 from shared.db.models import IdempotencyKey, Job
 from shared.errors import IdempotencyConflict
 from tests.factories import add_image, new_job
@@ -35,7 +35,7 @@ def test_of_many_at_once_one_makes_its_job(database) -> None:
         def submit(number: int = number, first: list[bool] = first) -> None:
             try:
                 with database.writing() as session:
-                    jobs.create(session, new_job(image_id))
+                    transitions.create(session, new_job(image_id))
                     idempotency.keep(session, "ann", f"key-{number}", "print", ANSWER)
             except AlreadyDone:
                 first.append(False)

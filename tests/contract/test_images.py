@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy import func, select, update
 
 from shared import clock
-from shared.db import images, jobs, queries
+from shared.db import images
 from shared.db.base import Database
+from shared.db.jobs import queries, transitions
 from shared.db.models import Image, ImageOwner, Job
 from shared.errors import UnknownImage
 from shared.states import State
@@ -40,7 +41,7 @@ def submit(database: Database, image_id: str, **values) -> Job:
     job = new_job(image_id, **values)
     with database.writing() as session:
         images.use(session, [image_id])
-        jobs.create(session, job)
+        transitions.create(session, job)
     return job
 
 
@@ -72,7 +73,7 @@ def test_no_image_goes_that_a_job_waiting_for_weeks_may_need(database, running) 
     submit(database, needed)
     if running:
         with database.writing() as session:
-            assert jobs.claim(session, waiting, worker="w", weights={}, lease_s=20)
+            assert transitions.claim(session, waiting, worker="w", weights={}, lease_s=20)
     with database.writing() as session:  # twenty days pass
         session.execute(update(Job).where(Job.id == waiting).values(created_at=ago(20 * DAY_S)))
         session.execute(update(Image).values(last_used_at=ago(20 * DAY_S + 1800)))
@@ -89,7 +90,7 @@ def test_once_its_last_job_has_ended_an_image_may_go(database) -> None:
         session.execute(update(Image).values(last_used_at=ago(20 * DAY_S)))
     assert expire(database) == []
     with database.writing() as session:
-        jobs.request_cancel(session, job_id)
+        transitions.request_cancel(session, job_id)
     assert expire(database) == [needed]
 
 
@@ -145,8 +146,8 @@ def test_rows_of_images_gone_since_before_the_oldest_job_are_forgotten(database)
             session.execute(update(Image).where(Image.id == image_id).values(gone_at=ago(age * DAY_S)))
         session.execute(update(Job).where(Job.id == old_job).values(created_at=ago(250 * DAY_S)))
         assert images.forget(session, history_s=180 * DAY_S) == [old]
-        jobs.request_cancel(session, old_job)
-        jobs.remove(session, old_job)
+        transitions.request_cancel(session, old_job)
+        transitions.remove(session, old_job)
         assert images.forget(session, history_s=180 * DAY_S) == [middle]
     assert kept(database) == {named, here}
     with database.reading() as session:

@@ -9,9 +9,10 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from shared import clock
-from shared.db import jobs, moments, queries, workers
+from shared.db import moments, workers
 from shared.db.base import Database
-from shared.db.jobs import Claim, LostRace, Wishes
+from shared.db.jobs import queries, transitions
+from shared.db.jobs.transitions import Claim, LostRace, Wishes
 from shared.db.models import Job, JobEvent
 from shared.errors import Diverged, IllegalTransition, NotFound, StorageFull
 from shared.states import State, Wish
@@ -22,7 +23,7 @@ RESULT = {"key": "jobs/x/1/result.png"}
 
 
 def take(session: Session, job_id: str, worker: str = "w1", lease_s: float = 20.0) -> Claim | None:
-    return jobs.claim(session, job_id, worker=worker, weights=WEIGHTS, lease_s=lease_s)
+    return transitions.claim(session, job_id, worker=worker, weights=WEIGHTS, lease_s=lease_s)
 
 
 def claimed(database: Database, **values) -> Claim:
@@ -57,14 +58,14 @@ def bring_to(database: Database, state: State) -> Claim:
 
 
 WORKER_WRITES = {
-    "succeed": lambda session, claim: jobs.succeed(session, claim, result=RESULT),
-    "fail": lambda session, claim: jobs.fail(session, claim, Diverged()),
-    "stop": lambda session, claim: jobs.stop(session, claim, result=None),
-    "give_back": lambda session, claim: jobs.give_back(session, claim, reason="drain"),
-    "retry_later": lambda session, claim: jobs.retry_later(session, claim, StorageFull(), after_s=1),
-    "lose": jobs.lose,
-    "renew": lambda session, claim: jobs.renew(session, claim, lease_s=20, progress={"step": 2}),
-    "keep_checkpoint": lambda session, claim: jobs.keep_checkpoint(session, claim, {"key": "k", "step": 1}),
+    "succeed": lambda session, claim: transitions.succeed(session, claim, result=RESULT),
+    "fail": lambda session, claim: transitions.fail(session, claim, Diverged()),
+    "stop": lambda session, claim: transitions.stop(session, claim, result=None),
+    "give_back": lambda session, claim: transitions.give_back(session, claim, reason="drain"),
+    "retry_later": lambda session, claim: transitions.retry_later(session, claim, StorageFull(), after_s=1),
+    "lose": transitions.lose,
+    "renew": lambda session, claim: transitions.renew(session, claim, lease_s=20, progress={"step": 2}),
+    "keep_checkpoint": lambda session, claim: transitions.keep_checkpoint(session, claim, {"key": "k", "step": 1}),
 }
 ENDS = {
     "succeed": "succeeded",
@@ -130,7 +131,7 @@ def test_no_worker_writes_to_a_job_that_does_not_run(database, write, state) -> 
 def test_an_older_attempt_never_writes_over_a_newer_one(database, write) -> None:
     old = claimed(database)
     with database.writing() as session:
-        jobs.give_back(session, old, reason="lease ended")
+        transitions.give_back(session, old, reason="lease ended")
         new = take(session, old.job_id, "w2")
     assert new is not None
     assert new.attempt == 2
@@ -142,7 +143,7 @@ def test_an_older_attempt_never_writes_over_a_newer_one(database, write) -> None
 def test_a_failed_job_keeps_its_error(database) -> None:
     claim = claimed(database)
     with database.writing() as session:
-        jobs.fail(session, claim, Diverged("at step 7"))
+        transitions.fail(session, claim, Diverged("at step 7"))
     job = load(database, claim.job_id)
     assert (job.error_code, job.error_message, job.error_retryable) == ("diverged", "at step 7", False)
     assert job.ended_at is not None
@@ -151,7 +152,7 @@ def test_a_failed_job_keeps_its_error(database) -> None:
 def test_canceling_a_queued_job_ends_it_at_once(database) -> None:
     job_id = add_job(database)
     with database.writing() as session:
-        assert jobs.request_cancel(session, job_id) == State.CANCELED
+        assert transitions.request_cancel(session, job_id) == State.CANCELED
     assert load(database, job_id).state == "canceled"
     assert events(database, job_id) == ["job_queued", "job_canceled"]
 
@@ -160,9 +161,9 @@ def test_canceling_a_running_job_is_a_wish_that_the_worker_hears(database) -> No
     claim = claimed(database)
     for _again in range(2):
         with database.writing() as session:
-            assert jobs.request_cancel(session, claim.job_id) == State.RUNNING
+            assert transitions.request_cancel(session, claim.job_id) == State.RUNNING
     with database.writing() as session:
-        assert jobs.renew(session, claim, lease_s=20).cancel is True
+        assert transitions.renew(session, claim, lease_s=20).cancel is True
     assert events(database, claim.job_id).count("cancel_requested") == 1
 
 
@@ -170,26 +171,26 @@ def test_canceling_a_running_job_is_a_wish_that_the_worker_hears(database) -> No
 def test_an_ended_job_cannot_be_canceled(database, state) -> None:
     claim = bring_to(database, state)
     with pytest.raises(IllegalTransition), database.writing() as session:
-        jobs.request_cancel(session, claim.job_id)
+        transitions.request_cancel(session, claim.job_id)
 
 
 def test_canceling_twice_is_canceling_once(database) -> None:
     job_id = add_job(database)
     for _again in range(2):
         with database.writing() as session:
-            assert jobs.request_cancel(session, job_id) == State.CANCELED
+            assert transitions.request_cancel(session, job_id) == State.CANCELED
 
 
 def test_canceling_an_unknown_job_says_so(database) -> None:
     with pytest.raises(NotFound), database.writing() as session:
-        jobs.request_cancel(session, "no-such-job")
+        transitions.request_cancel(session, "no-such-job")
 
 
 @pytest.mark.parametrize("write", ["give_back", "retry_later", "lose"])
 def test_a_wish_to_cancel_outlives_the_attempt(database, write) -> None:
     claim = claimed(database)
     with database.writing() as session:
-        jobs.request_cancel(session, claim.job_id)
+        transitions.request_cancel(session, claim.job_id)
         assert WORKER_WRITES[write](session, claim) == State.CANCELED
     assert load(database, claim.job_id).state == "canceled"
     assert events(database, claim.job_id)[-1] == "job_canceled"
@@ -202,23 +203,23 @@ def test_a_lease_ends_by_the_databases_clock(database, monkeypatch) -> None:
         now = session.scalar(select(moments.now()))
     assert timedelta(0) < load(database, claim.job_id).lease_expires_at - now <= timedelta(seconds=20)
     with pytest.raises(LostRace), database.writing() as session:
-        jobs.lose(session, claim, expired_only=True)
+        transitions.lose(session, claim, expired_only=True)
 
 
 def test_a_lease_that_has_ended_may_be_renewed_until_another_takes_the_job(database) -> None:
     claim = claimed(database)
     with database.writing() as session:
         session.execute(update(Job).values(lease_expires_at=moments.after(-5)))
-        jobs.renew(session, claim, lease_s=20)
+        transitions.renew(session, claim, lease_s=20)
     with pytest.raises(LostRace), database.writing() as session:
-        jobs.lose(session, claim, expired_only=True)
+        transitions.lose(session, claim, expired_only=True)
 
 
 def test_a_job_that_takes_its_worker_down_three_times_fails(database) -> None:
     claim = claimed(database)
     for state in (State.QUEUED, State.QUEUED, State.FAILED):
         with database.writing() as session:
-            assert jobs.lose(session, claim) == state
+            assert transitions.lose(session, claim) == state
             claim = take(session, claim.job_id) or claim
     job = load(database, claim.job_id)
     assert (job.state, job.error_code, job.attempt) == ("failed", "worker_lost", 3)
@@ -227,15 +228,15 @@ def test_a_job_that_takes_its_worker_down_three_times_fails(database) -> None:
 def test_a_further_checkpoint_forgives_lost_attempts(database) -> None:
     claim = claimed(database, lost_attempts=2)
     with database.writing() as session:
-        jobs.keep_checkpoint(session, claim, {"key": "k", "step": 9})
-        assert jobs.lose(session, claim) == State.QUEUED
+        transitions.keep_checkpoint(session, claim, {"key": "k", "step": 9})
+        assert transitions.lose(session, claim) == State.QUEUED
     assert load(database, claim.job_id).checkpoint == {"key": "k", "step": 9}
 
 
 def test_a_retried_job_is_not_to_be_had_before_its_time(database) -> None:
     claim = claimed(database)
     with database.writing() as session:
-        jobs.retry_later(session, claim, StorageFull(), after_s=60)
+        transitions.retry_later(session, claim, StorageFull(), after_s=60)
         assert take(session, claim.job_id) is None
         session.execute(update(Job).values(retry_at=moments.after(-1)))
         assert take(session, claim.job_id) is not None
@@ -273,9 +274,9 @@ def test_a_renewal_tells_of_a_drain(database) -> None:
     claim = claimed(database)
     with database.writing() as session:
         workers.beat(session, "w1")
-        assert jobs.renew(session, claim, lease_s=20) == Wishes(cancel=False, drain=False)
+        assert transitions.renew(session, claim, lease_s=20) == Wishes(cancel=False, drain=False)
         workers.instruct(session, "w1", Wish.DRAIN)
-        assert jobs.renew(session, claim, lease_s=20) == Wishes(cancel=False, drain=True)
+        assert transitions.renew(session, claim, lease_s=20) == Wishes(cancel=False, drain=True)
 
 
 def test_a_claim_takes_its_message_off_the_books(database) -> None:
@@ -290,7 +291,7 @@ def test_an_error_in_the_transaction_leaves_nothing_behind(database) -> None:
 
     def break_off() -> None:
         with database.writing() as session:
-            jobs.request_cancel(session, job_id)
+            transitions.request_cancel(session, job_id)
             raise RuntimeError
 
     with pytest.raises(RuntimeError):

@@ -8,11 +8,11 @@ import pytest
 from sqlalchemy import select
 
 from shared import clock
-from shared.db import failures, forecasts, queries
 from shared.db.admin import bulk_actions
 from shared.db.admin.bulk_steps import Action
+from shared.db.jobs import failures, forecasts, queries
+from shared.db.jobs.queries import Filter
 from shared.db.models import Job
-from shared.db.queries import Filter
 from shared.states import State
 from tests.crowd import fill
 from tests.factories import add_image, add_operation

@@ -14,8 +14,9 @@ from sqlalchemy import ClauseElement, Engine, inspect, text
 
 import migrations
 import shared.db.models  # noqa: F401 - fills Table.metadata
-from shared.db import queries, workers
+from shared.db import workers
 from shared.db.base import Database, Table
+from shared.db.jobs import queries
 from shared.errors import DatabaseUnavailable
 from tests.factories import add_job
 

@@ -9,12 +9,12 @@ import pytest
 from sqlalchemy import select, update
 
 from shared import clock, ids
-from shared.db import jobs, queries
 from shared.db.admin import bulk_actions
 from shared.db.admin.bulk_steps import Action
 from shared.db.base import Database
+from shared.db.jobs import queries, transitions
+from shared.db.jobs.queries import Filter
 from shared.db.models import Job, Operation
-from shared.db.queries import Filter
 from shared.errors import Diverged, IllegalTransition, NotFound
 from shared.states import State
 from tests.factories import add_batch, add_image, add_items, add_job, add_key
@@ -59,9 +59,9 @@ def successors(database: Database) -> list[str]:
         return sorted(name for name in session.scalars(select(Job.retry_of)) if name)
 
 
-def run(database: Database, job_id: str) -> jobs.Claim:
+def run(database: Database, job_id: str) -> transitions.Claim:
     with database.writing() as session:
-        held = jobs.claim(session, job_id, worker="w", weights={}, lease_s=20)
+        held = transitions.claim(session, job_id, worker="w", weights={}, lease_s=20)
     assert held is not None
     return held
 
@@ -70,7 +70,7 @@ def failed(database: Database, **values: Any) -> str:
     job_id = add_job(database, **values)
     held = run(database, job_id)
     with database.writing() as session:
-        jobs.fail(session, held, Diverged())
+        transitions.fail(session, held, Diverged())
     return job_id
 
 

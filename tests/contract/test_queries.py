@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.db import jobs, queries
+from shared.db.jobs import queries, transitions
 from shared.errors import NotFound
 from shared.states import State
 from tests.factories import add_image, add_job
@@ -25,7 +25,7 @@ def test_a_listing_is_filtered_by_state_and_label(database) -> None:
     add_job(database, label="land")
     ended = add_job(database, label="sea")
     with database.writing() as session:
-        jobs.request_cancel(session, ended)
+        transitions.request_cancel(session, ended)
     with database.reading() as session:
         found = queries.jobs(session, queries.Filter([State.QUEUED], label="sea"), limit=10)
     assert [job.id for job in found] == [wanted]

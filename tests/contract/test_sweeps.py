@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import func, select, update
 
 from shared import clock
-from shared.db import jobs, moments, queries, sweeps, workers
+from shared.db import moments, workers
 from shared.db.base import Database
-from shared.db.jobs import Claim
+from shared.db.jobs import queries, sweeps, transitions
+from shared.db.jobs.transitions import Claim
 from shared.db.models import ApiKey, Job, JobEvent, Usage, Worker
 from shared.states import State
 from tests.factories import add_image, add_job, add_key
@@ -21,7 +22,7 @@ PAST = datetime(2020, 1, 1, tzinfo=UTC)
 def run_job(database: Database, lease_s: float = 20.0, **values) -> Claim:
     job_id = add_job(database, **values)
     with database.writing() as session:
-        claim = jobs.claim(session, job_id, worker="w1", weights={}, lease_s=lease_s)
+        claim = transitions.claim(session, job_id, worker="w1", weights={}, lease_s=lease_s)
     assert claim is not None
     return claim
 
@@ -57,7 +58,7 @@ def test_sweepers_at_work_together_lose_each_attempt_once(database) -> None:
 def test_a_canceled_job_whose_worker_died_is_canceled(database) -> None:
     claim = run_job(database, lease_s=-1)
     with database.writing() as session:
-        jobs.request_cancel(session, claim.job_id)
+        transitions.request_cancel(session, claim.job_id)
         assert sweeps.end_leases(session) == [(claim.job_id, State.CANCELED)]
 
 
@@ -77,7 +78,7 @@ def test_ended_jobs_lose_their_files_when_their_own_retention_is_over(database) 
     brief, long, waiting = (add_job(database, image_id=image, retention_s=s) for s in (60.0, 3600.0, 60.0))
     with database.writing() as session:
         for job_id in (brief, long):
-            jobs.request_cancel(session, job_id)
+            transitions.request_cancel(session, job_id)
         # the moment that its end set lies as far ahead as it is kept: let ten minutes pass
         session.execute(update(Job).where(Job.id == brief).values(expires_at=moments.after(60 - 600)))
         session.execute(update(Job).where(Job.id == long).values(expires_at=moments.after(3600 - 600)))
@@ -105,7 +106,9 @@ def test_a_picture_that_is_gone_leaves_its_size(database) -> None:
     claim = run_job(database)
     size = {"width": 3, "height": 2, "bytes": 9, "format": "png", "partial": False}
     with database.writing() as session:
-        jobs.succeed(session, claim, result={**size, "key": "jobs/a/1/result.png", "timelapse_key": "jobs/a/1/t.webp"})
+        transitions.succeed(
+            session, claim, result={**size, "key": "jobs/a/1/result.png", "timelapse_key": "jobs/a/1/t.webp"}
+        )
         session.execute(update(Job).values(expires_at=PAST))
         sweeps.expire_files(session)
     with database.reading() as session:
@@ -117,7 +120,7 @@ def test_sweepers_at_work_together_take_each_jobs_files_once(database) -> None:
     ended = [add_job(database, image_id=image) for _ in range(20)]
     with database.writing() as session:
         for job_id in ended:
-            jobs.request_cancel(session, job_id)
+            transitions.request_cancel(session, job_id)
         session.execute(update(Job).values(expires_at=PAST))
     found: list[str] = []
 
@@ -133,7 +136,7 @@ def test_jobs_are_forgotten_with_their_events_and_never_before_their_files(datab
     old, fresh, kept, running = add_job(database), add_job(database), add_job(database), run_job(database)
     with database.writing() as session:
         for job_id in (old, fresh, kept):
-            jobs.request_cancel(session, job_id)
+            transitions.request_cancel(session, job_id)
         session.execute(update(Job).where(Job.id.in_([old, kept])).values(ended_at=PAST))
         session.execute(update(Job).where(Job.id.in_([old, fresh])).values(files_gone_at=PAST))
     with database.writing() as session:

@@ -8,8 +8,9 @@ from typing import Self
 
 from sqlalchemy import update
 
-from shared.db import jobs, queries, workers
+from shared.db import workers
 from shared.db.base import Database
+from shared.db.jobs import queries, transitions
 from shared.db.models import Job
 from shared.dispatch import Waiting
 from shared.errors import DatabaseUnavailable
@@ -89,7 +90,7 @@ class Rig:
     def run_job(self, **values) -> str:
         job_id = add_job(self.database, **values)
         with self.database.writing() as session:
-            assert jobs.claim(session, job_id, worker="w1", weights={}, lease_s=20)
+            assert transitions.claim(session, job_id, worker="w1", weights={}, lease_s=20)
         self.overseer.look()
         return job_id
 

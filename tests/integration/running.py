@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import update
 
 from shared import images
-from shared.db import queries
 from shared.db.base import Database
+from shared.db.jobs import queries
 from shared.db.models import Job
 from shared.states import State
 from shared.storage import ImageStore, image_key

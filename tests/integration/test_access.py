@@ -17,9 +17,10 @@ from api.access import Access
 from api.app import create_app
 from api.auth import access_of
 from shared import logs
-from shared.db import deliveries, jobs
+from shared.db import deliveries
 from shared.db.access import keys
 from shared.db.base import Table
+from shared.db.jobs import transitions
 from shared.db.models import ApiKey
 from shared.states import Role
 from tests.factories import add_batch, add_key, add_operation
@@ -238,7 +239,7 @@ def test_no_key_is_in_the_database_the_log_or_an_answer(settings, database, png,
     )
     held = claim(database, answers[-1].json["id"])
     with database.writing() as session:
-        jobs.stop(session, held, result=None)
+        transitions.stop(session, held, result=None)
     paths = ("/v1/keys", "/v1/jobs", f"/v1/keys/{made.json['id']}", "/v1/queue", "/v1/nothing", "/openapi.json")
     answers += [operator.get(path) for path in paths]
     secrets = [key.split("_", 2)[2] for key in (token, made.json["key"])]

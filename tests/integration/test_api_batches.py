@@ -10,7 +10,9 @@ from PIL import Image
 
 from api.app import create_app
 from shared import images
-from shared.db import batch_counts, batches, jobs, workers
+from shared.db import workers
+from shared.db.batches import counts, lifecycle
+from shared.db.jobs import transitions
 from shared.errors import Diverged
 from tests.factories import add_key, picture
 from tests.integration.calling import client_with
@@ -45,16 +47,16 @@ def steer(client, batch, way: str) -> tuple[int, dict]:
 
 def paint(database, job_id: str, *, error: Exception | None = None) -> None:
     with database.writing() as session:
-        claim = jobs.claim(session, job_id, worker="w", weights={}, lease_s=20)
+        claim = transitions.claim(session, job_id, worker="w", weights={}, lease_s=20)
         if error:
-            jobs.fail(session, claim, error)
+            transitions.fail(session, claim, error)
         else:
-            jobs.succeed(
+            transitions.succeed(
                 session, claim, result={"width": 1, "height": 1, "bytes": 1, "format": "png", "partial": False}
             )
     with database.writing() as session:
-        batch_counts.fold(session)
-        batches.settle(session)
+        counts.fold(session)
+        lifecycle.settle(session)
 
 
 def test_an_item_behind_as_many_as_may_run_at_once_waits_for_that(client, database, batch, image_id) -> None:
@@ -70,7 +72,7 @@ def test_an_item_behind_as_many_as_may_run_at_once_waits_for_that(client, databa
 
     assert waiting_for() == "turn"
     with database.writing() as session:
-        jobs.claim(session, first, worker="w1", weights={}, lease_s=20)
+        transitions.claim(session, first, worker="w1", weights={}, lease_s=20)
     assert waiting_for() == "quota"
     client.patch(f"/v1/batches/{batch['id']}", json={"max_parallel": 2})
     assert waiting_for() == "turn"

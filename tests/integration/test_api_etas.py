@@ -9,7 +9,8 @@ from sqlalchemy import update
 
 from shared import clock
 from shared.costs import Capacity
-from shared.db import jobs, workers
+from shared.db import workers
+from shared.db.jobs import transitions
 from shared.db.models import Job
 from tests.factories import add_job, add_key
 from tests.integration.calling import client_with
@@ -45,12 +46,12 @@ def test_a_waiting_job_says_when_it_is_expected_to_start_and_to_end(client, work
 def test_a_running_job_goes_by_its_engine_and_an_ended_one_promises_nothing(client, database, job_id) -> None:
     held = claim(database, job_id)
     with database.writing() as session:
-        jobs.renew(session, held, lease_s=60, progress={**step(3), "eta_s": 42.0})
+        transitions.renew(session, held, lease_s=60, progress={**step(3), "eta_s": 42.0})
     running = client.get(f"/v1/jobs/{job_id}")
     assert (running.json["eta"]["p50_s"], running.json["eta"]["p90_s"]) == (42.0, 63.0)
     assert running.headers["Retry-After"] == "30"
     with database.writing() as session:
-        jobs.stop(session, held, result=None)
+        transitions.stop(session, held, result=None)
     assert client.get(f"/v1/jobs/{job_id}").json["eta"] is None
 
 
@@ -76,7 +77,7 @@ def test_metrics_tell_the_queue_the_ends_and_whether_promises_were_kept(app, cli
     for late in (True, False):
         held = claim(database, add_job(database))
         with database.writing() as session:
-            jobs.succeed(session, held, result={"key": "x"})
+            transitions.succeed(session, held, result={"key": "x"})
             promise = clock.now() + timedelta(seconds=-60 if late else 60)
             values = {"promised_p50_at": promise, "promised_p90_at": clock.now() + timedelta(seconds=90)}
             session.execute(update(Job).where(Job.id == held.job_id).values(**values))

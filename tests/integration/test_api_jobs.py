@@ -9,7 +9,8 @@ from io import BytesIO
 import pytest
 
 from shared import clock
-from shared.db import jobs, queries, sweeps, workers
+from shared.db import workers
+from shared.db.jobs import queries, sweeps, transitions
 from shared.errors import StorageUnavailable
 from shared.progress import RedisProgress
 from shared.states import Wish
@@ -28,9 +29,9 @@ def step(number: int, total: int = 10) -> dict:
     return {"step": number, "total": total, "scale": 1, "scales": 1, "losses": losses, "step_ms": 5.0, "eta_s": 7.2}
 
 
-def claim(database, job_id: str) -> jobs.Claim:
+def claim(database, job_id: str) -> transitions.Claim:
     with database.writing() as session:
-        held = jobs.claim(session, job_id, worker="w1", weights={"name": "patch", "sha256": "0"}, lease_s=20)
+        held = transitions.claim(session, job_id, worker="w1", weights={"name": "patch", "sha256": "0"}, lease_s=20)
     assert held is not None
     return held
 
@@ -91,7 +92,7 @@ def test_a_waiting_job_says_what_it_waits_for(client, database, job_id) -> None:
 def test_a_job_that_is_to_be_tried_again_says_when(client, database, job_id) -> None:
     held = claim(database, job_id)
     with database.writing() as session:
-        jobs.retry_later(session, held, StorageUnavailable(), after_s=60)
+        transitions.retry_later(session, held, StorageUnavailable(), after_s=60)
     waiting = client.get(f"/v1/jobs/{job_id}").json
     due_in = datetime.fromisoformat(waiting["retry_at"]) - clock.now()
     assert waiting["state"] == "queued"
@@ -225,7 +226,7 @@ def test_a_running_job_shows_its_live_progress(client, database, redis, job_id) 
 def test_a_running_job_shows_the_databases_progress_while_redis_is_away(client, database, job_id) -> None:
     held = claim(database, job_id)
     with database.writing() as session:
-        jobs.renew(session, held, lease_s=20, progress=step(3))
+        transitions.renew(session, held, lease_s=20, progress=step(3))
     assert client.get(f"/v1/jobs/{job_id}").json["progress"]["step"] == 3
 
 
@@ -252,7 +253,7 @@ def test_canceling_a_running_job_leaves_a_wish_in_both_places(client, database, 
 def test_canceling_a_finished_job_is_refused(client, database, job_id) -> None:
     held = claim(database, job_id)
     with database.writing() as session:
-        jobs.succeed(
+        transitions.succeed(
             session,
             held,
             result={"key": "k"} | {"width": 1, "height": 1, "bytes": 1, "format": "png", "partial": False},
@@ -273,7 +274,7 @@ def test_a_failed_job_says_why(client, database, job_id) -> None:
 
     held = claim(database, job_id)
     with database.writing() as session:
-        jobs.fail(session, held, Diverged("at step 3"))
+        transitions.fail(session, held, Diverged("at step 3"))
     job = client.get(f"/v1/jobs/{job_id}").json
     assert (job["state"], job["error"]["code"], job["error"]["message"]) == ("failed", "diverged", "at step 3")
     answer = client.get(f"/v1/jobs/{job_id}/result")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from shared import images
-from shared.db import queries
+from shared.db.jobs import queries
 from shared.storage import image_key
 from tests.integration.test_api_checks import encoded, refusal
 from tests.integration.test_api_images import BAD, stored

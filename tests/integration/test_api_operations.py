@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from shared.db import jobs, queries
 from shared.db.admin import audit
+from shared.db.jobs import queries, transitions
 from shared.errors import OutOfMemory
 from shared.progress import RedisProgress
 from shared.storage import attempt_key
@@ -31,9 +31,9 @@ def asked(action: str = "cancel", **values: Any) -> dict[str, Any]:
     return {"action": action, "filter": {"label": "sea"}, "reason": "tidy up", **values}
 
 
-def claim(database, job_id: str) -> jobs.Claim:
+def claim(database, job_id: str) -> transitions.Claim:
     with database.writing() as session:
-        held = jobs.claim(session, job_id, worker="w1", weights={}, lease_s=20)
+        held = transitions.claim(session, job_id, worker="w1", weights={}, lease_s=20)
     assert held is not None
     return held
 
@@ -41,7 +41,7 @@ def claim(database, job_id: str) -> jobs.Claim:
 def failed(database, **values: Any) -> str:
     held = claim(database, add_job(database, **values))
     with database.writing() as session:
-        jobs.fail(session, held, OutOfMemory("8 GB"))
+        transitions.fail(session, held, OutOfMemory("8 GB"))
     return held.job_id
 
 

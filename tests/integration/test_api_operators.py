@@ -9,8 +9,9 @@ from sqlalchemy import update
 
 from shared import clock
 from shared.broker import PAINT_QUEUE
-from shared.db import jobs, workers
+from shared.db import workers
 from shared.db.base import Database
+from shared.db.jobs import transitions
 from shared.db.models import Job, Worker
 from shared.states import Wish
 from tests.factories import add_job
@@ -29,7 +30,7 @@ def add_worker(database: Database, name: str, wish: Wish = Wish.WORK, about: dic
 def claim(database: Database, worker: str) -> str:
     job_id = add_job(database)
     with database.writing() as session:
-        assert jobs.claim(session, job_id, worker=worker, weights=WEIGHTS, lease_s=20)
+        assert transitions.claim(session, job_id, worker=worker, weights=WEIGHTS, lease_s=20)
     return job_id
 
 

@@ -69,18 +69,18 @@ def test_following_an_ended_job_without_history_ends_at_once(client, painted, re
 
 
 def test_following_works_from_the_database_while_redis_is_away(client, database, job_id) -> None:
-    from shared.db import jobs
+    from shared.db.jobs import transitions
 
     held = claim(database, job_id)
     with database.writing() as session:
-        jobs.renew(session, held, lease_s=20, progress=step(3))
+        transitions.renew(session, held, lease_s=20, progress=step(3))
     response = client.get(f"/v1/jobs/{job_id}/events")
     text = (chunk.decode() for chunk in response.response)
     events = [next(text) for _ in range(3)]
     assert "event: state" in events[1]
     assert '"step":3' in events[2]
     with database.writing() as session:
-        jobs.stop(session, held, result=None)
+        transitions.stop(session, held, result=None)
     assert "event: end" in next(text)
     response.close()
 

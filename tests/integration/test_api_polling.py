@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from shared.db import jobs
+from shared.db.jobs import transitions
 from tests.integration.test_api_jobs import claim
 
 
@@ -52,7 +52,7 @@ def test_who_submits_may_prefer_to_wait_for_the_end(app, client, redis, database
         pass
     held = claim(database, found[0]["id"])
     with database.writing() as session:
-        jobs.stop(session, held, result=None)
+        transitions.stop(session, held, result=None)
     waiting.join(20)
     assert (answers[0].status_code, answers[0].json["state"]) == (202, "canceled")
     assert answers[0].headers["Preference-Applied"] == "wait=30"

@@ -8,7 +8,7 @@ from io import BytesIO
 import pytest
 
 from shared import ids
-from shared.db import jobs
+from shared.db.jobs import transitions
 from tests.factories import add_key
 from tests.integration.calling import client_with
 from tests.integration.test_api_jobs import claim
@@ -177,7 +177,7 @@ def test_a_job_that_ended_is_deleted_with_its_files(client, database, store, job
     held = claim(database, job_id)
     store.put(f"jobs/{job_id}/1/result.png", b"picture")
     with database.writing() as session:
-        jobs.stop(session, held, result=None)
+        transitions.stop(session, held, result=None)
     assert client.delete(f"/v1/jobs/{job_id}").status_code == 204
     assert client.get(f"/v1/jobs/{job_id}").status_code == client.delete(f"/v1/jobs/{job_id}").status_code == 404
     assert list(store.list(f"jobs/{job_id}/")) == []

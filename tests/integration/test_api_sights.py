@@ -18,7 +18,7 @@ from api.live.snapshot import Sight
 from api.live.ttl_cache import Recent
 from api.schemas.jobs import QueueView
 from shared import clock
-from shared.db import jobs, queries
+from shared.db.jobs import queries, transitions
 from shared.forecasts import Forecast
 from shared.progress import RedisProgress
 from tests.factories import add_key
@@ -73,12 +73,12 @@ def test_a_place_in_line_is_news_and_a_forecast_is_none(row) -> None:
 def test_a_poll_of_a_job_that_runs_or_has_ended_asks_the_database_once(app, client, database, job_id) -> None:
     held = claim(database, job_id)
     with database.writing() as session:
-        jobs.renew(session, held, lease_s=60, progress=step(3))
+        transitions.renew(session, held, lease_s=60, progress=step(3))
     client.get(f"/v1/jobs/{job_id}")  # learns who calls, and from other jobs
     with _statements(app.extensions["atelier"].database.engine) as made:
         running = client.get(f"/v1/jobs/{job_id}")
         with database.writing() as session:
-            jobs.stop(session, held, result=None)
+            transitions.stop(session, held, result=None)
         ended = client.get(f"/v1/jobs/{job_id}")
     assert [answer.json["state"] for answer in (running, ended)] == ["running", "canceled"]
     assert (running.headers["ETag"].startswith("W/"), ended.headers["ETag"].startswith("W/")) == (True, False)
@@ -101,7 +101,7 @@ def test_a_running_job_is_seen_again_without_the_database_until_redis_has_news(a
     assert (again.json, unchanged.status_code) == (first.json, 304)
     assert (later.json["progress"]["step"], later.headers["ETag"] == first.headers["ETag"]) == (4, False)
     with database.writing() as session:
-        jobs.stop(session, held, result=None)
+        transitions.stop(session, held, result=None)
     worker.ended([job_id], "canceled")
     assert client.get(f"/v1/jobs/{job_id}").json["state"] == "canceled"
 
@@ -121,7 +121,7 @@ def test_what_was_seen_is_read_anew_after_its_moment(app, client, redis, databas
     _keep_sights(app, seconds=0.05)
     assert client.get(f"/v1/jobs/{job_id}").json["state"] == "running"
     with database.writing() as session:
-        jobs.stop(session, held, result=None)  # by a worker that dies before it can tell Redis
+        transitions.stop(session, held, result=None)  # by a worker that dies before it can tell Redis
     wait_until(lambda: client.get(f"/v1/jobs/{job_id}").json["state"] == "canceled", "the database is asked")
 
 

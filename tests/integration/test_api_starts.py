@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shared.db import jobs, queries
+from shared.db.jobs import queries, transitions
 from shared.errors import Diverged
 from shared.groups import group_key
 from shared.params import StyleParams
@@ -78,7 +78,7 @@ def test_a_job_that_has_not_succeeded_is_no_start(client, database, image_id, jo
     held = claim(database, job_id)
     with database.writing() as session:
         left = {"key": "k", "width": 1, "height": 1, "bytes": 1, "format": "png", "partial": True}
-        jobs.fail(session, held, Diverged(), result=left)
+        transitions.fail(session, held, Diverged(), result=left)
     assert "failed" in refusal(submit(client, image_id, init_job=job_id))["detail"]
 
 

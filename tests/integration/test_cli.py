@@ -18,7 +18,8 @@ from werkzeug.serving import make_server
 from api.cli import main
 from api.client import Client
 from shared import images
-from shared.db import jobs, queries, workers
+from shared.db import workers
+from shared.db.jobs import queries, transitions
 from shared.errors import Diverged
 from shared.progress import RedisProgress
 from shared.states import State
@@ -238,7 +239,7 @@ def test_workers_are_listed_and_instructed(atelier, database) -> None:
     job_id = add_job(database)
     with database.writing() as session:
         workers.beat(session, "host-1", {"weights": {"name": "patch", "sha256": "f00d"}, "device": {"kind": "CPU"}})
-        assert jobs.claim(session, job_id, worker="host-1", weights={}, lease_s=20)
+        assert transitions.claim(session, job_id, worker="host-1", weights={}, lease_s=20)
     assert atelier("workers").stdout.splitlines()[1].split()[:5] == ["host-1", "working", job_id, "patch", "f00d"]
     assert "working, to drain" in atelier("workers", "drain", "host-1").stdout
     assert json.loads(atelier("workers", "--json").stdout)[0]["wish"] == "drain"

@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from shared.db import sweeps
+from shared.db.jobs import sweeps
 from tests.factories import add_key
 from tests.integration.test_cli import Atelier, atelier, format_of, photo, studio, submitted, url
 from tests.scripted_server import as_json, serving

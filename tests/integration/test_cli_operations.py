@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from shared.db import jobs
+from shared.db.jobs import transitions
 from shared.errors import Diverged
 from shared.progress import RedisProgress
 from tests.factories import add_batch, add_items, add_job
@@ -24,9 +24,9 @@ def failed(database) -> list[str]:
     made = [add_job(database, label="sea") for _ in range(2)]
     with database.writing() as session:
         for job_id in made:
-            held = jobs.claim(session, job_id, worker="w1", weights={}, lease_s=20)
+            held = transitions.claim(session, job_id, worker="w1", weights={}, lease_s=20)
             assert held is not None
-            jobs.fail(session, held, Diverged("no numbers"))
+            transitions.fail(session, held, Diverged("no numbers"))
     return made
 
 

@@ -8,9 +8,10 @@ import time
 import pytest
 from sqlalchemy import update
 
-from shared.db import jobs, queries, sweeps, workers
+from shared.db import workers
 from shared.db.base import Database
-from shared.db.jobs import Claim, LostRace, Wishes
+from shared.db.jobs import queries, sweeps, transitions
+from shared.db.jobs.transitions import Claim, LostRace, Wishes
 from shared.db.models import Job
 from shared.errors import DatabaseUnavailable
 from shared.states import State, Wish
@@ -30,7 +31,7 @@ def hold(database: Database, lease_s: float = 20.0, **values) -> Claim:
         workers.beat(session, "w1")
     job_id = add_job(database, **values)
     with database.writing() as session:
-        claim = jobs.claim(session, job_id, worker="w1", weights={}, lease_s=lease_s)
+        claim = transitions.claim(session, job_id, worker="w1", weights={}, lease_s=lease_s)
     assert claim is not None
     return claim
 
@@ -77,7 +78,7 @@ def test_wishes_are_heard(database) -> None:
     with beating(claim, database) as heartbeat:
         assert heartbeat.check() == Wishes()
         with database.writing() as session:
-            jobs.request_cancel(session, claim.job_id)
+            transitions.request_cancel(session, claim.job_id)
             workers.instruct(session, "w1", Wish.DRAIN)
         wait_until(lambda: heartbeat.check() == Wishes(cancel=True, drain=True), "both wishes are heard")
 

@@ -10,9 +10,10 @@ from sqlalchemy import func, select, update
 
 from shared import clock, ids
 from shared.broker import PAINT_QUEUE
-from shared.db import jobs, moments, queries, workers
+from shared.db import moments, workers
 from shared.db.access import browser_sessions
 from shared.db.admin import minute_stats
+from shared.db.jobs import queries, transitions
 from shared.db.models import Job, SignIn
 from shared.errors import StorageFull, StorageUnavailable
 from shared.progress import RedisProgress
@@ -30,9 +31,9 @@ def keeper(settings, database, store, redis) -> Keeper:
     return Keeper(settings, database, store)
 
 
-def claim(database, job_id: str, lease_s: float = 20.0) -> jobs.Claim:
+def claim(database, job_id: str, lease_s: float = 20.0) -> transitions.Claim:
     with database.writing() as session:
-        held = jobs.claim(session, job_id, worker="w", weights={}, lease_s=lease_s)
+        held = transitions.claim(session, job_id, worker="w", weights={}, lease_s=lease_s)
     assert held is not None
     return held
 
@@ -80,7 +81,7 @@ def test_what_is_left_of_jobs_past_their_time_is_no_file_then_no_row(settings, d
     held = claim(database, job_id)
     store.put(attempt_key(job_id, 1, "result.png"), b"picture")
     with database.writing() as session:
-        jobs.succeed(session, held, result={"key": attempt_key(job_id, 1, "result.png")})
+        transitions.succeed(session, held, result={"key": attempt_key(job_id, 1, "result.png")})
     remove_orphans(database, store, older_than_s=0)
     assert store.exists(attempt_key(job_id, 1, "result.png"))
     with database.writing() as session:
@@ -98,13 +99,13 @@ def test_only_files_that_no_row_names_are_orphans(database, store, settings) -> 
     for _ in range(2):
         held = claim(database, running)
         with database.writing() as session:
-            jobs.keep_checkpoint(
+            transitions.keep_checkpoint(
                 session, held, {"key": attempt_key(running, held.attempt, "checkpoint.npz"), "step": 1}
             )
             if held.attempt == 1:
-                jobs.give_back(session, held, reason="drain")
+                transitions.give_back(session, held, reason="drain")
     with database.writing() as session:
-        jobs.request_cancel(session, ended)
+        transitions.request_cancel(session, ended)
     kept = [image_key(kept_image), attempt_key(running, 2, "checkpoint.npz"), attempt_key(running, 2, "result.png")]
     orphans = [
         image_key(ids.image_id(b"upload that was never finished")),

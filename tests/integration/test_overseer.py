@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import update
 
-from shared.db import jobs, workers
+from shared.db import workers
+from shared.db.jobs import transitions
 from shared.db.models import Job
 from shared.states import Wish
 from tests.integration.overseeing import refuse
@@ -48,7 +49,7 @@ def test_a_child_that_froze_until_its_job_was_taken_is_killed(rig) -> None:
     job_id = rig.run_job()
     rig.painting = True
     with rig.database.writing() as session:
-        jobs.lose(session, jobs.Claim(job_id, 1, "w1"))
+        transitions.lose(session, transitions.Claim(job_id, 1, "w1"))
     rig.overseer.look()
     assert rig.spawned[0].poll() is None  # it may just be about to end
     rig.now += 6

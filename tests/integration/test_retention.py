@@ -14,7 +14,8 @@ from api.services import Services
 from api.usecases.images import inspect_upload, upload
 from shared import clock, ids, images
 from shared.db import images as image_rows
-from shared.db import jobs, moments, queries
+from shared.db import moments
+from shared.db.jobs import queries, transitions
 from shared.db.models import Image, Job
 from shared.errors import StorageUnavailable, UnknownImage
 from shared.progress import RedisProgress
@@ -190,7 +191,7 @@ def test_a_job_that_waited_for_a_year_is_painted_though_all_else_is_gone(
     checkpoint = f"jobs/{running}/1/checkpoint.npz"
     store.put(checkpoint, b"steps")
     with database.writing() as session:
-        jobs.keep_checkpoint(session, held, {"key": checkpoint, "step": 1})
+        transitions.keep_checkpoint(session, held, {"key": checkpoint, "step": 1})
     let_time_pass(database)
     with database.writing() as session:
         older = clock.now() - timedelta(seconds=2 * YEAR_S)
@@ -202,7 +203,7 @@ def test_a_job_that_waited_for_a_year_is_painted_though_all_else_is_gone(
     assert store.exists(checkpoint)
     assert [store.get(image_key(ids.image_id(data))) for data in pictures[:2]] == pictures[:2]
     with database.writing() as session:
-        jobs.give_back(session, held, reason="drain")
+        transitions.give_back(session, held, reason="drain")
     state = run_one(running, Studio("w1", settings, database, store, RedisProgress(redis), FakePainter()))
     assert state == State.SUCCEEDED
 
@@ -221,7 +222,7 @@ def test_an_upload_and_the_sweep_never_leave_a_kept_image_without_its_bytes(
         with database.writing() as session:
             try:
                 image_rows.use(session, [image_id])
-                jobs.create(session, new_job(image_id))
+                transitions.create(session, new_job(image_id))
             except UnknownImage:  # it was uploaded first and swept then
                 refused += 1
         with database.writing() as session:

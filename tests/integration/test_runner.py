@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from shared import images
-from shared.db import jobs, workers
+from shared.db import workers
+from shared.db.jobs import transitions
 from shared.errors import DatabaseUnavailable, InvalidParams, OutOfMemory, StorageFull
 from shared.params import StyleParams
 from shared.progress import RedisProgress
@@ -73,7 +74,7 @@ def test_a_wish_to_cancel_keeps_the_picture_so_far(studio, database, store, redi
                 studio.progress.wish_cancel(job_id)
             else:
                 with database.writing() as session:
-                    jobs.request_cancel(session, job_id)
+                    transitions.request_cancel(session, job_id)
                 every_chunk_asks(monkeypatch)
 
     assert run_one(job_id, replace(studio, painter=FakePainter(cancel))) == State.CANCELED
@@ -138,8 +139,8 @@ def test_a_worker_that_lost_its_claim_writes_nothing_more(studio, database, stor
     def lose(number: int) -> None:
         if number == 1:
             with database.writing() as session:
-                jobs.give_back(session, jobs.Claim(job_id, 1, "w1"), reason="test")
-                jobs.claim(session, job_id, worker="w2", weights={}, lease_s=20)
+                transitions.give_back(session, transitions.Claim(job_id, 1, "w1"), reason="test")
+                transitions.claim(session, job_id, worker="w2", weights={}, lease_s=20)
 
     assert run_one(job_id, replace(studio, painter=FakePainter(lose))) is None
     job = load(studio, job_id)
@@ -212,7 +213,7 @@ def test_the_picture_is_what_was_painted(studio, database, store) -> None:
 
 def test_the_end_is_written_once_a_lost_database_is_back(studio, database, store, monkeypatch) -> None:
     job_id = queue(database, store)
-    succeed, refused = jobs.succeed, []
+    succeed, refused = transitions.succeed, []
 
     def away_twice(session, held, **values) -> None:
         if len(refused) < 2:
@@ -221,7 +222,7 @@ def test_the_end_is_written_once_a_lost_database_is_back(studio, database, store
         succeed(session, held, **values)
 
     monkeypatch.setattr("worker.attempt._FINISH_EVERY_S", 0.05)
-    monkeypatch.setattr(jobs, "succeed", away_twice)
+    monkeypatch.setattr(transitions, "succeed", away_twice)
     assert run_one(job_id, studio) == State.SUCCEEDED
     assert len(refused) == 2
 
@@ -261,6 +262,6 @@ def test_a_job_that_cannot_be_claimed_from_a_database_that_is_away_is_left_alone
         raise DatabaseUnavailable
 
     with monkeypatch.context() as gone:
-        gone.setattr(jobs, "claim_all", away)
+        gone.setattr(transitions, "claim_all", away)
         assert run_one(job_id, studio) is None
     assert run_one(job_id, studio) == State.SUCCEEDED

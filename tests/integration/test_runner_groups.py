@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import update
 
 from shared import images
-from shared.db import jobs
+from shared.db.jobs import transitions
 from shared.db.models import Job
 from shared.errors import OutOfMemory, StorageFull
 from shared.progress import RedisProgress
@@ -106,8 +106,8 @@ def test_one_whose_claim_is_lost_is_dropped_alone(studio, group, database, monke
     def lose(number: int) -> None:
         if number == 1:
             with database.writing() as session:
-                jobs.give_back(session, jobs.Claim(group[0], 1, "w1"), reason="test")
-                jobs.claim(session, group[0], worker="w2", weights={}, lease_s=20)
+                transitions.give_back(session, transitions.Claim(group[0], 1, "w1"), reason="test")
+                transitions.claim(session, group[0], worker="w2", weights={}, lease_s=20)
 
     states = run(group, with_painter(studio, lose))
     assert group[0] not in states
@@ -140,7 +140,7 @@ def test_one_whose_picture_cannot_be_stored_is_retried_alone(studio, group, stor
 
 
 def test_one_whose_end_cannot_be_written_is_left_to_its_lease(studio, group, monkeypatch) -> None:
-    succeed = jobs.succeed
+    succeed = transitions.succeed
 
     def stumble(session, held, **values) -> None:
         if held.job_id == group[1]:
@@ -150,8 +150,8 @@ def test_one_whose_end_cannot_be_written_is_left_to_its_lease(studio, group, mon
     def stumble_together(session, finished) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(jobs, "succeed", stumble)
-    monkeypatch.setattr(jobs, "succeed_all", stumble_together)
+    monkeypatch.setattr(transitions, "succeed", stumble)
+    monkeypatch.setattr(transitions, "succeed_all", stumble_together)
     states = run(group, studio)
     assert group[1] not in states
     assert load(studio, group[1]).state == "running"
@@ -160,7 +160,7 @@ def test_one_whose_end_cannot_be_written_is_left_to_its_lease(studio, group, mon
 
 def test_one_that_is_gone_before_its_claim_is_left_out(studio, group, database) -> None:
     with database.writing() as session:
-        jobs.request_cancel(session, group[0])
+        transitions.request_cancel(session, group[0])
     states = run(group, studio)
     assert group[0] not in states
     assert others_succeed(states, group, 0)

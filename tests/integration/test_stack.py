@@ -156,8 +156,8 @@ def test_up_ends_everything_on_ctrl_c_and_hands_the_running_job_back(tmp_path) -
         up.communicate()
     assert not address.exists()
     assert running_in(tmp_path, "maintenance") == running_in(tmp_path, "paint") == []
-    from shared.db import queries
     from shared.db.base import connect
+    from shared.db.jobs import queries
 
     database = connect(f"sqlite:///{tmp_path}/atelier.db")
     with database.reading() as session:

@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import select, update
 
 from shared import webhooks
-from shared.db import deliveries, jobs, moments
+from shared.db import deliveries, moments
+from shared.db.jobs import transitions
 from shared.db.models import Delivery
 from shared.errors import DatabaseUnavailable
 from shared.states import DeliveryState
@@ -44,7 +45,7 @@ def due(database, url: str, **values) -> str:
     """Have a canceled job to tell of; return its id."""
     job_id = add_job(database, webhook=url, **values)
     with database.writing() as session:
-        jobs.request_cancel(session, job_id)
+        transitions.request_cancel(session, job_id)
     return job_id
 
 

@@ -19,7 +19,8 @@ from api.schemas.batches import BatchView, PromoteRequest
 from api.serializers.batches import batch_view, batch_views
 from api.serializers.jobs import job_view
 from api.services import services
-from shared.db import batch_items, batches
+from shared.db.batches import items
+from shared.db.batches import lifecycle as batches
 from shared.errors import AtelierError, InvalidParams, NotFound
 from shared.params import PRESETS
 from shared.states import BatchState, State
@@ -117,7 +118,7 @@ def _shown(batch_id: str) -> dict[str, Any]:
     with services().database.reading() as session:
         view = batch_view(session, batches.batch(session, batch_id, owner=caller().sees))
         states = [State(state)] if state else []
-        found = batch_items.page(session, batch_id, states, after=after, limit=_IN_A_GRID + 1)
+        found = items.page(session, batch_id, states, after=after, limit=_IN_A_GRID + 1)
     shown = found[:_IN_A_GRID]
     return {
         "batch": view,

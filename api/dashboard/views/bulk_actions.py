@@ -21,7 +21,7 @@ from api.usecases import bulk_actions
 from shared.clock import rfc3339
 from shared.db.admin import bulk_actions as operations
 from shared.db.admin.bulk_steps import Action
-from shared.db.queries import Filter
+from shared.db.jobs.queries import Filter
 from shared.errors import InvalidParams
 
 _ON_A_PAGE = 30

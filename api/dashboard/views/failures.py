@@ -8,7 +8,7 @@ from api.access import Access
 from api.dashboard.pages import blueprint, page
 from api.serializers.bulk_actions import failure_view
 from api.services import services
-from shared.db import failures
+from shared.db.jobs import failures
 
 
 @blueprint.get("/dashboard/failures")

@@ -19,7 +19,7 @@ from api.jobs.current import current_job
 from api.schemas.jobs import JobView
 from api.services import services
 from api.usecases import jobs
-from shared.db import queries
+from shared.db.jobs import queries
 from shared.params import StyleParams, resolve
 from shared.states import TERMINAL, Role
 

@@ -12,7 +12,7 @@ from api.dashboard.pages import blueprint, page
 from api.http import pagination
 from api.serializers.jobs import job_view
 from api.services import services
-from shared.db import queries
+from shared.db.jobs import queries
 from shared.errors import InvalidParams
 from shared.states import State
 

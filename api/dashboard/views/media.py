@@ -16,7 +16,7 @@ from api.dashboard.pages import blueprint, page
 from api.routes import batches, items, outputs
 from api.services import services
 from shared import images
-from shared.db import queries
+from shared.db.jobs import queries
 from shared.storage import image_key
 
 #: Long side of what is shown of an upload, in pixels.

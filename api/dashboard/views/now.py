@@ -11,7 +11,7 @@ from api.dashboard.overview import Overview
 from api.dashboard.pages import blueprint, may, page
 from api.services import services
 from api.usecases import workers
-from shared.db import queries
+from shared.db.jobs import queries
 from shared.errors import NotFound
 from shared.states import Wish
 

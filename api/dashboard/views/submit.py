@@ -17,7 +17,7 @@ from api.http import bodies, problems
 from api.jobs import submit
 from api.services import services
 from shared.costs import Estimate
-from shared.db import queries
+from shared.db.jobs import queries
 from shared.db.models import Job
 from shared.errors import AtelierError
 from shared.params import DEFAULT_PRESET, PRESETS, resolve

@@ -17,11 +17,11 @@ from sqlalchemy import select, union_all
 from sqlalchemy.orm import Session
 
 from shared import clock, ids
-from shared.db import queries
 from shared.db.admin import bulk_steps
 from shared.db.admin.bulk_steps import Action, Outcome
+from shared.db.jobs import queries
+from shared.db.jobs.queries import Filter
 from shared.db.models import Job, Operation
-from shared.db.queries import Filter
 from shared.errors import IllegalTransition, NotFound
 from shared.states import TERMINAL, OperationState, State
 

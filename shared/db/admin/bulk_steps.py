@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 from sqlalchemy.orm import Session
 
-from shared.db import images, jobs, queries, retries
+from shared.db import images
 from shared.db.access import quotas
+from shared.db.jobs import queries, successors, transitions
 from shared.db.models import Job, Operation
 from shared.errors import AtelierError, IllegalTransition, QuotaExceeded
 from shared.states import State
@@ -49,7 +50,7 @@ def _cancel(session: Session, found: Sequence[Job]) -> Outcome:
     refused, stopping = 0, []
     for job in found:
         try:
-            if jobs.request_cancel(session, job.id) == State.RUNNING:
+            if transitions.request_cancel(session, job.id) == State.RUNNING:
                 stopping.append(job.id)
         except IllegalTransition:
             refused += 1
@@ -60,7 +61,7 @@ def _delete(session: Session, found: Sequence[Job]) -> Outcome:
     removed = []
     for job in found:
         try:
-            jobs.remove(session, job.id)
+            transitions.remove(session, job.id)
             removed.append(job.id)
         except IllegalTransition:
             continue
@@ -69,16 +70,16 @@ def _delete(session: Session, found: Sequence[Job]) -> Outcome:
 
 def _retry(session: Session, operation: Operation, found: Sequence[Job]) -> int:
     """Queue successors, the owners in one order; return how many jobs have none, for want of pictures or quota."""
-    named = {image for job in found for image in retries.pictures_of(job)}
+    named = {image for job in found for image in successors.pictures_of(job)}
     kept = queries.images(session, named)
     ready: list[tuple[Job, int]] = []
     for job in found:
         try:
-            successor = retries.successor(job)
-            ready.append((successor, retries.work_of(successor, kept)))
+            successor = successors.successor(job)
+            ready.append((successor, successors.work_of(successor, kept)))
         except (AtelierError, ValueError):  # params, too, may be of a time when they were judged otherwise
             continue
-    images.use(session, {image for job, _ in ready for image in retries.pictures_of(job)})
+    images.use(session, {image for job, _ in ready for image in successors.pictures_of(job)})
     limits: dict[str, quotas.Quota] = {}
     queued = 0
     for job, work in sorted(ready, key=lambda pair: pair[0].owner):
@@ -87,7 +88,7 @@ def _retry(session: Session, operation: Operation, found: Sequence[Job]) -> int:
             quotas.charge(session, quota, work=work)
         except QuotaExceeded:
             continue
-        jobs.create(session, job)
+        transitions.create(session, job)
         queued += 1
     return len(found) - queued
 

@@ -18,7 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from shared import clock
-from shared.db import queries
+from shared.db.jobs import queries
 from shared.db.models import Job, Reading
 from shared.states import State
 

@@ -1,6 +1,6 @@
 """The tables, those of keys, batches and operating taken from files of their own.
 
-Check constraints hold what no writer may break; `shared.db.jobs` holds the rest.
+Check constraints hold what no writer may break; `shared.db.jobs.transitions` holds the rest.
 
 Times are aware UTC. JSON columns hold what is only ever read whole: params, metadata, progress, result.
 """

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from api.dashboard.search_query import parse, text_of
-from shared.db.queries import Filter
+from shared.db.jobs.queries import Filter
 from shared.errors import InvalidParams
 from shared.states import State
 

@@ -1,6 +1,6 @@
 """A worker's hold on jobs: taken, kept, and for a whole group of painted jobs let go of in a few statements.
 
-Each write is conditional, as in `shared.db.jobs`, which holds the other ends and offers all of this too.
+Each write is conditional, as in `shared.db.jobs.transitions`, which holds the other ends and offers all of this too.
 
 Invariant: a claim's attempt is the fencing token: no write of an attempt that has ended goes through.
 """

@@ -12,9 +12,10 @@ from sqlalchemy import delete, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from shared import clock
-from shared.db import jobs, moments
-from shared.db.job_events import note_move, record
-from shared.db.jobs import Claim, LostRace
+from shared.db import moments
+from shared.db.jobs import transitions
+from shared.db.jobs.events import note_move, record
+from shared.db.jobs.transitions import Claim, LostRace
 from shared.db.models import Job, Usage, Worker
 from shared.states import TERMINAL, State
 
@@ -37,7 +38,7 @@ def end_leases(session: Session) -> list[tuple[str, State]]:
     moved = []
     for job_id, attempt, worker in session.execute(ended).all():
         try:
-            moved.append((job_id, jobs.lose(session, Claim(job_id, attempt, worker or ""), expired_only=True)))
+            moved.append((job_id, transitions.lose(session, Claim(job_id, attempt, worker or ""), expired_only=True)))
         except LostRace:  # it was renewed or ended meanwhile
             continue
     return moved

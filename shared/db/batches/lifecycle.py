@@ -1,4 +1,4 @@
-"""The life of a batch: opened, filled, run, paused, canceled, finished; its items are `shared.db.batch_items`'s.
+"""The life of a batch: opened, filled, run, paused, canceled, finished; its items are `shared.db.batches.items`'s.
 
 One row says what holds for all of them: dispatch and claims ask for the batch's state, so that pausing or canceling a
 hundred thousand items is one write, in force at once. Each change is one of `BATCH_TRANSITIONS`.
@@ -14,7 +14,8 @@ from sqlalchemy import delete, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from shared import clock, ids
-from shared.db import batch_counts, deliveries, moments
+from shared.db import deliveries, moments
+from shared.db.batches import counts as batch_counts
 from shared.db.models import Batch, BatchMove, Job
 from shared.errors import IllegalTransition, NotFound
 from shared.states import BATCH_TRANSITIONS, BatchState, State

@@ -13,7 +13,8 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
 from shared import clock, ids
-from shared.db import batches, moments
+from shared.db import moments
+from shared.db.batches import lifecycle
 from shared.db.models import Batch, BatchMove, Job, JobEvent
 from shared.errors import IllegalTransition, NotFound
 from shared.states import BatchState, State
@@ -102,7 +103,7 @@ def add(session: Session, batch: Batch, items: Sequence[NewItem]) -> None:
     if not items:
         return
     if batch.state == BatchState.FINISHED:
-        batches.move(session, batch, BatchState.RUNNING)
+        lifecycle.move(session, batch, BatchState.RUNNING)
     shared: dict[str, Any] = {
         "owner": batch.owner,
         "lane": batch.id,
@@ -143,7 +144,7 @@ def retry_failed(session: Session, batch: Batch) -> int:
     if not former:
         return 0
     if batch.state == BatchState.FINISHED:
-        batches.move(session, batch, BatchState.RUNNING)
+        lifecycle.move(session, batch, BatchState.RUNNING)
     rows = [
         {"batch_id": batch.id, "retry_of": job.id, **{name: getattr(job, name) for name in _KEPT}} for job in former
     ]

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from sqlalchemy import CTE, BigInteger, ColumnElement, ScalarSelect, and_, case, exists, func, literal, select
 from sqlalchemy.orm import Session, aliased
 
-from shared.db import turns
+from shared.db.jobs import dispatch_order
 from shared.db.models import Batch, Job
 from shared.forecasts import Sample
 from shared.states import BatchState, State
@@ -102,7 +102,7 @@ def _succeeded(job: type[Job]) -> ColumnElement[bool]:
 
 def ahead(session: Session, owner: str, priority: int, place: str, batch_id: str | None = None) -> Ahead:
     """Say what goes before a job: more urgent ones, then those in no batch, then owners by turns, then by age."""
-    waits = _Waiter(turns.own_lane(owner), priority, place)
+    waits = _Waiter(dispatch_order.own_lane(owner), priority, place)
     if batch_id is not None:
         urgency = session.scalar(select(Batch.priority).where(Batch.id == batch_id)) or 0
         waits = _Waiter(batch_id, urgency, place, batched=True)

@@ -2,10 +2,10 @@
 
 The WHERE of each UPDATE names the states it may leave and, for a worker, the attempt it holds. No row means
 "lost the race": another writer was first, nothing was changed, and the caller drops its work. What the sweeper
-writes is in `shared.db.sweeps`, which keeps the same rule.
+writes is in `shared.db.jobs.sweeps`, which keeps the same rule.
 
-Invariant: no other module writes to the tables `jobs` and `job_events`, except `shared.db.turns`, which stamps
-`dispatched_at`, and `shared.db.batch_items`, which does in bulk what is done here one by one.
+Invariant: no other module writes to the tables `jobs` and `job_events`, except `shared.db.jobs.dispatch_order`, which
+stamps `dispatched_at`, and `shared.db.batches.items`, which does in bulk what is done here one by one.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from shared import clock
-from shared.db import moments, turns
-from shared.db.claims import (
+from shared.db import moments
+from shared.db.jobs import dispatch_order
+from shared.db.jobs.claims import (
     Claim,
     LostRace,
     Wishes,
@@ -32,7 +33,7 @@ from shared.db.claims import (
     succeed_all,
     where_state,
 )
-from shared.db.job_events import note_move, record
+from shared.db.jobs.events import note_move, record
 from shared.db.models import Job
 from shared.errors import AtelierError, IdTaken, IllegalTransition, NotFound, WorkerLost
 from shared.states import TERMINAL, State
@@ -74,7 +75,7 @@ def create(session: Session, job: Job) -> None:
     job.attempt = 0
     job.created_at = clock.now()
     job.place = job.place or job.id
-    job.lane = job.lane or turns.own_lane(job.owner)
+    job.lane = job.lane or dispatch_order.own_lane(job.owner)
     session.add(job)
     try:
         session.flush()
