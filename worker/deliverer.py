@@ -23,7 +23,7 @@ import httpcore
 
 from shared import addresses, clock, logs, webhooks
 from shared.addresses import GuardedBackend, Network, Resolve
-from shared.db import deliveries
+from shared.db import deliveries, webhook_payloads
 from shared.db.base import Database
 from shared.db.deliveries import SCHEDULE_S, Claimed
 from shared.errors import DatabaseUnavailable, ForbiddenUrl
@@ -115,7 +115,7 @@ class Deliverer:
     def _call(self, held: Claimed) -> Answered:
         with self._database.writing("webhook_secret") as session:
             signing = deliveries.secrets_of(session, held.owner)
-            data = deliveries.payload_of(session, held)
+            data = webhook_payloads.payload_of(session, held)
         timestamp = int(time.time())
         text = {"type": held.event, "timestamp": clock.rfc3339(clock.now()), "data": data}
         body = json.dumps(text, separators=(",", ":")).encode()

@@ -19,9 +19,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from shared import clock, ids, webhooks
-from shared.db import moments
-from shared.db.batches import counts
-from shared.db.models import Batch, Delivery, Job, WebhookSecret
+from shared.db import sql_clock
+from shared.db.models import Delivery, Job, WebhookSecret
 from shared.errors import NotFound
 from shared.states import DeliveryState, State
 
@@ -62,7 +61,7 @@ def add_for_job(session: Session, job_id: str, state: State) -> None:
     columns = ("id", "owner", "url", "event", "subject_id", "state", "attempts", "next_at", "created_at", "log")
     values = (
         literal(ids.new_id()), Job.owner, Job.webhook, literal(f"job.{state}"), Job.id,
-        literal(str(DeliveryState.PENDING)), literal(0), moments.now(), moments.now(),
+        literal(str(DeliveryState.PENDING)), literal(0), sql_clock.now(), sql_clock.now(),
         literal([], Delivery.__table__.c.log.type),
     )  # fmt: skip
     found = select(*values).where(Job.id == job_id, Job.webhook.is_not(None))
@@ -73,7 +72,7 @@ def add(session: Session, owner: str, url: str, event: str, subject_id: str | No
     """Add a delivery that is due now."""
     values = {"owner": owner, "url": url, "event": event, "subject_id": subject_id}
     delivery_id = ids.new_id()
-    moment = {"next_at": moments.now(), "created_at": moments.now()}
+    moment = {"next_at": sql_clock.now(), "created_at": sql_clock.now()}
     session.execute(
         insert(Delivery).values(id=delivery_id, state=DeliveryState.PENDING, attempts=0, log=[], **values, **moment)
     )
@@ -86,7 +85,7 @@ def claim_due(session: Session, limit: int, *, full_hosts: Collection[str] = (),
     taken = (
         update(Delivery)
         .where(Delivery.id.in_(found), Delivery.state == DeliveryState.PENDING)
-        .values(attempts=Delivery.attempts + 1, next_at=moments.after(_CLAIM_S))
+        .values(attempts=Delivery.attempts + 1, next_at=sql_clock.after(_CLAIM_S))
         .returning(Delivery.id, Delivery.owner, Delivery.url, Delivery.event, Delivery.subject_id, Delivery.attempts)
         .execution_options(synchronize_session=False)
     )
@@ -99,7 +98,7 @@ def _choose(session: Session, limit: int, taken_of: Counter[str], per_host: int)
     while len(found) < limit:
         full = [host for host, count in taken_of.items() if count >= per_host]
         due = select(Delivery.id, Delivery.url).order_by(Delivery.next_at).limit(_LOOK_AHEAD)
-        due = due.where(Delivery.state == DeliveryState.PENDING, Delivery.next_at <= moments.now())
+        due = due.where(Delivery.state == DeliveryState.PENDING, Delivery.next_at <= sql_clock.now())
         due = due.where(Delivery.id.not_in(found), *(not_(_is_to(host)) for host in full))
         rows = session.execute(due.with_for_update(skip_locked=True)).all()
         before = len(found)
@@ -136,36 +135,8 @@ def note(session: Session, held: Claimed, entry: dict[str, Any], *, delivered: b
         state = DeliveryState.DELIVERED if delivered else DeliveryState.FAILED
         values |= {"state": state, "next_at": None, "ended_at": clock.now()}
     else:
-        values |= {"next_at": moments.after(retry_in_s)}
+        values |= {"next_at": sql_clock.after(retry_in_s)}
     session.execute(update(Delivery).where(Delivery.id == held.id).values(**values))
-
-
-def payload_of(session: Session, held: Claimed) -> dict[str, Any]:
-    """Compose what a delivery says of its subject: all that matters, or its id and state if it is deleted by now."""
-    if held.event.startswith("batch.") and (batch := session.get(Batch, held.subject_id)):
-        return counts.told(batch)
-    job = session.get(Job, held.subject_id) if held.subject_id else None
-    state = held.event.partition(".")[2]
-    if job is None:
-        return {"id": held.subject_id, "state": state} if held.subject_id else {}
-    result = (
-        {name: job.result[name] for name in ("width", "height", "bytes", "format", "partial")} if job.result else None
-    )
-    error = {"code": job.error_code, "message": job.error_message} if job.error_code else None
-    path = f"/v1/jobs/{job.id}"
-    return {
-        "id": job.id,
-        "state": state,
-        "owner": job.owner,
-        "label": job.label,
-        "metadata": job.annotations,
-        "retry_of": job.retry_of,
-        "error": error,
-        "result": result,
-        "created_at": clock.rfc3339(job.created_at),
-        "ended_at": clock.rfc3339(job.ended_at),
-        "links": {"self": path, **({"result": f"{path}/result"} if result else {})},
-    }
 
 
 def delivery(session: Session, delivery_id: str, *, owner: str | None = None) -> Delivery:

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete, func, insert, select, union_all, update
 from sqlalchemy.orm import Session
 
-from shared.db import moments
+from shared.db import sql_clock
 from shared.db.models import Image, ImageOwner, Job
 from shared.errors import UnknownImage
 from shared.states import State
@@ -46,12 +46,12 @@ def keep(session: Session, image: Image, owner: str) -> tuple[Image, bool]:
     Until the transaction ends nobody removes the image's bytes: whether they are there is to be seen before the commit.
     """
     _be_alone_with(session, image.id)
-    again = update(Image).where(Image.id == image.id).values(last_used_at=moments.now(), gone_at=None)
+    again = update(Image).where(Image.id == image.id).values(last_used_at=sql_clock.now(), gone_at=None)
     if session.scalar(again.returning(Image.id)) is None:
-        session.execute(insert(Image).values(_columns(image) | {"last_used_at": moments.now()}))
+        session.execute(insert(Image).values(_columns(image) | {"last_used_at": sql_clock.now()}))
     is_new = session.get(ImageOwner, (image.id, owner)) is None
     if is_new:
-        session.execute(insert(ImageOwner).values(image_id=image.id, owner=owner, created_at=moments.now()))
+        session.execute(insert(ImageOwner).values(image_id=image.id, owner=owner, created_at=sql_clock.now()))
     return session.scalars(select(Image).where(Image.id == image.id)).one(), is_new
 
 
@@ -60,13 +60,13 @@ def use(session: Session, image_ids: Collection[str]) -> None:
 
     Each is then there as long as the job has not ended.
     """
-    is_fresh = Image.last_used_at > moments.after(-FRESH_S)
+    is_fresh = Image.last_used_at > sql_clock.after(-FRESH_S)
     found = session.execute(select(Image.id, is_fresh).where(Image.id.in_(image_ids), Image.gone_at.is_(None)))
     kept = {image_id: bool(fresh) for image_id, fresh in found}
     for image_id in sorted(kept):  # in one order, so that two of these never wait for each other
         if not kept[image_id]:
             noted = update(Image).where(Image.id == image_id, Image.gone_at.is_(None))
-            if session.scalar(noted.values(last_used_at=moments.now()).returning(Image.id)) is None:
+            if session.scalar(noted.values(last_used_at=sql_clock.now()).returning(Image.id)) is None:
                 del kept[image_id]
     gone = sorted(set(image_ids) - set(kept))
     if gone:
@@ -79,12 +79,12 @@ def expire(session: Session, *, retention_s: float) -> list[str]:
     A submission under way has used what it needs within its transaction: either so lately that the image is kept for
     that alone, or in a write that this one waits for, or loses to.
     """
-    unused = [Image.gone_at.is_(None), Image.last_used_at <= moments.after(-kept_s(retention_s))]
+    unused = [Image.gone_at.is_(None), Image.last_used_at <= sql_clock.after(-kept_s(retention_s))]
     oldest = _oldest_unended(session)
     if oldest is not None:
         unused.append(Image.last_used_at < oldest - _MARGIN)
     found = list(session.scalars(select(Image.id).where(*unused).limit(_AT_ONCE).with_for_update(skip_locked=True)))
-    given_up = update(Image).where(Image.id.in_(found), *unused).values(gone_at=moments.now()).returning(Image.id)
+    given_up = update(Image).where(Image.id.in_(found), *unused).values(gone_at=sql_clock.now()).returning(Image.id)
     gone = list(session.scalars(given_up.execution_options(synchronize_session=False))) if found else []
     if gone:
         session.execute(delete(ImageOwner).where(ImageOwner.image_id.in_(gone)))
@@ -99,7 +99,7 @@ def may_lose_bytes(session: Session, image_id: str) -> bool:
 
 def forget(session: Session, *, history_s: float) -> list[str]:
     """Delete rows of images that have been gone that long, and since before the oldest job: none names them."""
-    gone = [Image.gone_at <= moments.after(-history_s)]
+    gone = [Image.gone_at <= sql_clock.after(-history_s)]
     oldest = session.scalar(select(Job.created_at).order_by(Job.place).limit(1))
     if oldest is not None:
         gone.append(Image.gone_at < oldest - _MARGIN)

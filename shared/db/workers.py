@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from shared import clock
-from shared.db import moments
+from shared.db import sql_clock
 from shared.db.models import Job, Queue, Worker
 from shared.errors import NotFound
 from shared.states import Wish
@@ -23,7 +23,7 @@ ALIVE_S = 15.0
 
 def beat(session: Session, name: str, about: dict[str, Any] | None = None) -> Wish:
     """Say that a worker lives, adding its row if there is none; return what is wished of it."""
-    values: dict[str, Any] = {"seen_at": moments.now()}
+    values: dict[str, Any] = {"seen_at": sql_clock.now()}
     if about is not None:
         values["about"] = about
     statement = update(Worker).where(Worker.name == name).values(**values).returning(Worker.wish)
@@ -36,7 +36,7 @@ def beat(session: Session, name: str, about: dict[str, Any] | None = None) -> Wi
 def _arrive(session: Session, name: str, about: dict[str, Any] | None) -> None:
     try:
         with session.begin_nested():
-            values = {"wish": Wish.WORK, "about": about, "started_at": moments.now(), "seen_at": moments.now()}
+            values = {"wish": Wish.WORK, "about": about, "started_at": sql_clock.now(), "seen_at": sql_clock.now()}
             session.execute(insert(Worker).values(name=name, **values))
     except IntegrityError:  # parent and child say so at the same time
         return
@@ -66,7 +66,7 @@ def instruct(session: Session, name: str, wish: Wish) -> None:
 
 def alive(session: Session) -> list[Worker]:
     """Return the workers that were heard of lately, by name."""
-    return list(session.scalars(select(Worker).where(Worker.seen_at > moments.after(-ALIVE_S)).order_by(Worker.name)))
+    return list(session.scalars(select(Worker).where(Worker.seen_at > sql_clock.after(-ALIVE_S)).order_by(Worker.name)))
 
 
 def known(session: Session) -> list[Worker]:
@@ -77,7 +77,7 @@ def known(session: Session) -> list[Worker]:
 def willing_count(session: Session) -> int:
     """Count the workers that live and take jobs."""
     living = select(func.count()).select_from(Worker)
-    return session.scalar(living.where(Worker.seen_at > moments.after(-ALIVE_S), Worker.wish == Wish.WORK)) or 0
+    return session.scalar(living.where(Worker.seen_at > sql_clock.after(-ALIVE_S), Worker.wish == Wish.WORK)) or 0
 
 
 def queue(session: Session) -> Queue:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.db import deliveries
+from shared.db import deliveries, webhook_payloads
 from shared.db.base import Database
 from shared.db.batches import counts as batch_counts
 from shared.db.batches import items, lifecycle
@@ -73,7 +73,7 @@ def test_a_batch_ends_when_its_last_item_has_and_runs_again_for_a_new_one(databa
     assert settle(database) == []
     with database.writing() as session:
         [told] = deliveries.claim_due(session, 9, per_host=9)
-        payload = deliveries.payload_of(session, told)
+        payload = webhook_payloads.payload_of(session, told)
     assert (told.event, payload["id"], payload["counts"]["succeeded"]) == ("batch.finished", batch_id, 1)
     add_items(database, batch_id, 1, first=1)
     with database.reading() as session:

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from shared import webhooks
-from shared.db import deliveries, moments
+from shared.db import deliveries, sql_clock, webhook_payloads
 from shared.db.jobs import sweeps, transitions
 from shared.db.models import Delivery, Job
 from shared.errors import Diverged, NotFound
@@ -39,7 +39,7 @@ def test_the_end_of_a_job_is_kept_to_be_told(database, end) -> None:
         if end == "canceled":
             transitions.request_cancel(session, job_id)
         elif end == "expired":
-            session.execute(update(Job).values(start_by=moments.after(-5)))
+            session.execute(update(Job).values(start_by=sql_clock.after(-5)))
             sweeps.expire(session)
         else:
             held = transitions.claim(session, job_id, worker="w", weights={}, lease_s=20)
@@ -53,7 +53,7 @@ def test_the_end_of_a_job_is_kept_to_be_told(database, end) -> None:
     assert (told.event, told.subject_id, told.url, told.state) == (f"job.{end}", job_id, URL, DeliveryState.PENDING)
     [held] = claim_due(database)
     with database.reading() as session:
-        data = deliveries.payload_of(session, held)
+        data = webhook_payloads.payload_of(session, held)
     assert (data["id"], data["state"], data["owner"]) == (job_id, end, "local")
     assert (data["error"] is not None) == (end == "failed")
 
@@ -87,7 +87,7 @@ def test_of_a_deleted_job_its_end_is_told_all_the_same(database) -> None:
         transitions.remove(session, job_id)
     [held] = claim_due(database)
     with database.reading() as session:
-        assert deliveries.payload_of(session, held) == {"id": job_id, "state": "canceled"}
+        assert webhook_payloads.payload_of(session, held) == {"id": job_id, "state": "canceled"}
 
 
 def test_each_delivery_is_claimed_by_one(database) -> None:
@@ -106,7 +106,7 @@ def test_who_dies_over_a_delivery_leaves_it_due_again(database) -> None:
     [first] = claim_due(database)
     assert claim_due(database) == []
     with database.writing() as session:
-        session.execute(update(Delivery).values(next_at=moments.after(-1)))
+        session.execute(update(Delivery).values(next_at=sql_clock.after(-1)))
     [second] = claim_due(database)
     assert (second.id, second.attempt) == (first.id, first.attempt + 1)
     note(database, first, delivered=True, retry_in_s=None)
@@ -144,7 +144,7 @@ def test_a_failure_is_tried_again_and_at_last_given_up(database) -> None:
     note(database, held, delivered=False, retry_in_s=100)
     assert claim_due(database) == []
     with database.writing() as session:
-        session.execute(update(Delivery).values(next_at=moments.after(-1)))
+        session.execute(update(Delivery).values(next_at=sql_clock.after(-1)))
     [held] = claim_due(database)
     note(database, held, delivered=False, retry_in_s=None)
     [failed] = kept(database)
@@ -190,7 +190,7 @@ def test_deliveries_are_listed_by_owner_and_forgotten_in_time(database) -> None:
         # ids of one millisecond are in no order
         mine = sorted(deliveries.add(session, "ann", URL, webhooks.TEST_EVENT).id for _ in range(3))
         deliveries.add(session, "bob", URL, webhooks.TEST_EVENT)
-        session.execute(update(Delivery).where(Delivery.id == mine[0]).values(created_at=moments.after(-40 * 86_400)))
+        session.execute(update(Delivery).where(Delivery.id == mine[0]).values(created_at=sql_clock.after(-40 * 86_400)))
         session.execute(
             update(Delivery).where(Delivery.id == mine[0]).values(state=DeliveryState.DELIVERED, next_at=None)
         )

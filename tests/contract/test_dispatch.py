@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 from sqlalchemy import func, select, update
 
-from shared.db import moments, workers
+from shared.db import sql_clock, workers
 from shared.db.base import Database
 from shared.db.jobs import transitions
 from shared.db.models import Job
@@ -37,7 +37,7 @@ def claim(database: Database, job_id: str) -> None:
 
 def age_messages(database: Database, settings: Settings) -> None:
     with database.writing() as session:
-        session.execute(update(Job).values(dispatched_at=moments.after(-settings.redispatch_after_s - 1)))
+        session.execute(update(Job).values(dispatched_at=sql_clock.after(-settings.redispatch_after_s - 1)))
 
 
 def test_the_window_bounds_what_waits_in_the_broker(database, dispatch, outbox) -> None:
@@ -132,7 +132,7 @@ def test_a_canceled_job_is_not_sent(database, dispatch) -> None:
 def test_a_retried_job_is_not_sent_before_its_time(database, dispatch) -> None:
     add_job(database)
     with database.writing() as session:
-        session.execute(update(Job).values(retry_at=moments.after(60)))
+        session.execute(update(Job).values(retry_at=sql_clock.after(60)))
     assert dispatch() == 0
 
 

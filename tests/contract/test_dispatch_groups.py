@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import update
 
-from shared.db import moments, workers
+from shared.db import sql_clock, workers
 from shared.db.base import Database
 from shared.db.jobs import transitions
 from shared.db.models import Job
@@ -86,7 +86,7 @@ def test_a_companion_that_is_canceled_or_sent_already_stays_out(database, dispat
     canceled, sent, *rest = add_group(database, 4, key="4:a")
     with database.writing() as session:
         transitions.request_cancel(session, canceled)
-        session.execute(update(Job).where(Job.id == sent).values(dispatched_at=moments.now()))
+        session.execute(update(Job).where(Job.id == sent).values(dispatched_at=sql_clock.now()))
     dispatch()
     assert outbox.messages == [rest]
 
@@ -111,7 +111,7 @@ def test_a_message_that_was_lost_is_sent_again_whole(database, settings, dispatc
     dispatch()
     outbox.unread.clear()
     with database.writing() as session:
-        session.execute(update(Job).values(dispatched_at=moments.after(-settings.redispatch_after_s - 1)))
+        session.execute(update(Job).values(dispatched_at=sql_clock.after(-settings.redispatch_after_s - 1)))
     assert dispatch() == 3
     assert outbox.messages == [made, made]
 

@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from shared import clock
-from shared.db import moments, workers
+from shared.db import sql_clock, workers
 from shared.db.base import Database
 from shared.db.jobs import queries, transitions
 from shared.db.jobs.transitions import Claim, LostRace, Wishes
@@ -200,7 +200,7 @@ def test_a_lease_ends_by_the_databases_clock(database, monkeypatch) -> None:
     monkeypatch.setattr(clock, "now", lambda: datetime(2001, 1, 1, tzinfo=UTC))  # a worker's clock that is wrong
     claim = claimed(database)
     with database.reading() as session:
-        now = session.scalar(select(moments.now()))
+        now = session.scalar(select(sql_clock.now()))
     assert timedelta(0) < load(database, claim.job_id).lease_expires_at - now <= timedelta(seconds=20)
     with pytest.raises(LostRace), database.writing() as session:
         transitions.lose(session, claim, expired_only=True)
@@ -209,7 +209,7 @@ def test_a_lease_ends_by_the_databases_clock(database, monkeypatch) -> None:
 def test_a_lease_that_has_ended_may_be_renewed_until_another_takes_the_job(database) -> None:
     claim = claimed(database)
     with database.writing() as session:
-        session.execute(update(Job).values(lease_expires_at=moments.after(-5)))
+        session.execute(update(Job).values(lease_expires_at=sql_clock.after(-5)))
         transitions.renew(session, claim, lease_s=20)
     with pytest.raises(LostRace), database.writing() as session:
         transitions.lose(session, claim, expired_only=True)
@@ -238,7 +238,7 @@ def test_a_retried_job_is_not_to_be_had_before_its_time(database) -> None:
     with database.writing() as session:
         transitions.retry_later(session, claim, StorageFull(), after_s=60)
         assert take(session, claim.job_id) is None
-        session.execute(update(Job).values(retry_at=moments.after(-1)))
+        session.execute(update(Job).values(retry_at=sql_clock.after(-1)))
         assert take(session, claim.job_id) is not None
     assert load(database, claim.job_id).retries == 1
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import func, select, update
 
 from shared import clock
-from shared.db import moments, workers
+from shared.db import sql_clock, workers
 from shared.db.base import Database
 from shared.db.jobs import queries, sweeps, transitions
 from shared.db.jobs.transitions import Claim
@@ -66,7 +66,7 @@ def test_a_job_that_missed_its_deadline_expires_and_one_that_has_begun_does_not(
     late, begun, future = add_job(database, start_by=PAST), add_job(database, start_by=PAST), add_job(database)
     with database.writing() as session:
         session.execute(update(Job).where(Job.id == begun).values(attempt=1))
-        session.execute(update(Job).where(Job.id == future).values(start_by=moments.after(60)))
+        session.execute(update(Job).where(Job.id == future).values(start_by=sql_clock.after(60)))
         assert sweeps.expire(session) == [late]
     assert [state(database, job_id) for job_id in (late, begun, future)] == ["expired", "queued", "queued"]
     with database.reading() as session:
@@ -80,8 +80,8 @@ def test_ended_jobs_lose_their_files_when_their_own_retention_is_over(database) 
         for job_id in (brief, long):
             transitions.request_cancel(session, job_id)
         # the moment that its end set lies as far ahead as it is kept: let ten minutes pass
-        session.execute(update(Job).where(Job.id == brief).values(expires_at=moments.after(60 - 600)))
-        session.execute(update(Job).where(Job.id == long).values(expires_at=moments.after(3600 - 600)))
+        session.execute(update(Job).where(Job.id == brief).values(expires_at=sql_clock.after(60 - 600)))
+        session.execute(update(Job).where(Job.id == long).values(expires_at=sql_clock.after(3600 - 600)))
         assert sweeps.expire_files(session) == [brief]
         assert sweeps.expire_files(session) == []
     with database.reading() as session:
@@ -170,7 +170,7 @@ def test_a_worker_that_arrives_twice_at_once_is_one(database) -> None:
 def test_workers_unheard_of_are_forgotten(database) -> None:
     with database.writing() as session:
         workers.beat(session, "gone")
-        session.execute(update(Worker).values(seen_at=moments.after(-7200)))
+        session.execute(update(Worker).values(seen_at=sql_clock.after(-7200)))
         workers.beat(session, "here")
         assert [worker.name for worker in workers.alive(session)] == ["here"]
         sweeps.forget_workers(session, unseen_s=3600)

@@ -10,7 +10,7 @@ from sqlalchemy import func, select, update
 
 from shared import clock, ids
 from shared.broker import PAINT_QUEUE
-from shared.db import moments, workers
+from shared.db import sql_clock, workers
 from shared.db.access import browser_sessions
 from shared.db.admin import minute_stats
 from shared.db.jobs import queries, transitions
@@ -52,7 +52,7 @@ def test_a_job_that_ends_by_the_sweeper_closes_its_stream(keeper, database, redi
     poison = add_job(database, lost_attempts=2)
     claim(database, poison, lease_s=-1)
     with database.writing() as session:
-        session.execute(update(Job).where(Job.id == late).values(start_by=moments.after(-1)))
+        session.execute(update(Job).where(Job.id == late).values(start_by=sql_clock.after(-1)))
     keeper.expire()
     keeper.end_leases()
     ends = [list(RedisProgress(redis).events(job_id))[-1].data for job_id in (late, poison)]
@@ -85,7 +85,7 @@ def test_what_is_left_of_jobs_past_their_time_is_no_file_then_no_row(settings, d
     remove_orphans(database, store, older_than_s=0)
     assert store.exists(attempt_key(job_id, 1, "result.png"))
     with database.writing() as session:
-        session.execute(update(Job).values(expires_at=moments.after(-1), ended_at=moments.after(-200 * 86_400)))
+        session.execute(update(Job).values(expires_at=sql_clock.after(-1), ended_at=sql_clock.after(-200 * 86_400)))
     expiry.files()
     assert list(store.list("jobs/")) == []
     expiry.forget()

@@ -14,7 +14,7 @@ from api.services import Services
 from api.usecases.images import inspect_upload, upload
 from shared import clock, ids, images
 from shared.db import images as image_rows
-from shared.db import moments
+from shared.db import sql_clock
 from shared.db.jobs import queries, transitions
 from shared.db.models import Image, Job
 from shared.errors import StorageUnavailable, UnknownImage
@@ -65,7 +65,7 @@ def let_time_pass(database, *, jobs_too: bool = True) -> None:
         session.execute(update(Image).values(last_used_at=past, created_at=past))
         if jobs_too:
             session.execute(update(Job).values(created_at=past))
-            session.execute(update(Job).where(Job.expires_at.is_not(None)).values(expires_at=moments.after(-1)))
+            session.execute(update(Job).where(Job.expires_at.is_not(None)).values(expires_at=sql_clock.after(-1)))
 
 
 def missing(database, store) -> set[str]:

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select, update
 
 from shared import webhooks
-from shared.db import deliveries, moments
+from shared.db import deliveries, sql_clock
 from shared.db.jobs import transitions
 from shared.db.models import Delivery
 from shared.errors import DatabaseUnavailable
@@ -52,7 +52,7 @@ def due(database, url: str, **values) -> str:
 def make_due_again(database) -> None:
     with database.writing() as session:
         session.execute(
-            update(Delivery).where(Delivery.state == DeliveryState.PENDING).values(next_at=moments.after(-1))
+            update(Delivery).where(Delivery.state == DeliveryState.PENDING).values(next_at=sql_clock.after(-1))
         )
 
 
@@ -199,7 +199,7 @@ def test_a_call_that_could_not_be_noted_is_made_again(database, deliver, monkeyp
         with database.writing() as session:
             assert not deliveries.claim_due(session, 9, per_host=9), "it is claimed still"
         with database.writing() as session:  # its claim ends, without an entry in the log
-            session.execute(update(Delivery).values(next_at=moments.after(-1), log=[{}]))
+            session.execute(update(Delivery).values(next_at=sql_clock.after(-1), log=[{}]))
         [delivery] = deliver()
     assert (delivery.state, len(receiver.calls)) == (DeliveryState.DELIVERED, 2)
     assert len({call.headers["webhook-id"] for call in receiver.calls}) == 1

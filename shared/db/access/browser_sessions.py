@@ -14,7 +14,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from shared import clock
-from shared.db import moments
+from shared.db import sql_clock
 from shared.db.models import ApiKey
 from shared.db.models.admin import SignIn
 
@@ -26,7 +26,9 @@ _TOKEN_BYTES = 32
 def create(session: Session, key_id: str, *, lifetime_s: float = LIFETIME_S) -> str:
     """Sign a browser in with a key for `lifetime_s` seconds; return the token for its cookie, for this once."""
     token = secrets.token_urlsafe(_TOKEN_BYTES)
-    made = SignIn(token_hash=_hash(token), key_id=key_id, created_at=clock.now(), expires_at=moments.after(lifetime_s))
+    made = SignIn(
+        token_hash=_hash(token), key_id=key_id, created_at=clock.now(), expires_at=sql_clock.after(lifetime_s)
+    )
     session.add(made)
     session.flush()
     return token
@@ -39,7 +41,7 @@ def find(session: Session, token: str) -> ApiKey | None:
         .join(SignIn, SignIn.key_id == ApiKey.id)
         .where(
             SignIn.token_hash == _hash(token),
-            SignIn.expires_at > moments.after(0),
+            SignIn.expires_at > sql_clock.after(0),
             ApiKey.revoked_at.is_(None),
         )
     )
@@ -53,7 +55,7 @@ def end(session: Session, token: str) -> None:
 
 def forget_expired(session: Session) -> int:
     """Delete the sign-ins whose time is over; return how many."""
-    gone = delete(SignIn).where(SignIn.expires_at <= moments.after(0)).returning(SignIn.token_hash)
+    gone = delete(SignIn).where(SignIn.expires_at <= sql_clock.after(0)).returning(SignIn.token_hash)
     return len(session.scalars(gone).all())
 
 

@@ -12,12 +12,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from itertools import groupby
-from typing import Any
 
 from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
-from shared import clock
 from shared.db.models import Batch, BatchMove, BatchResult, Job
 from shared.states import TERMINAL, State
 
@@ -42,22 +40,6 @@ def counts(session: Session, batches: Collection[Batch]) -> dict[str, dict[State
 def in_row(batch: Batch) -> dict[State, int]:
     """Return what the batch's row says alone."""
     return {state: getattr(batch, state) for state in State}
-
-
-def told(batch: Batch) -> dict[str, Any]:
-    """Return what a webhook says of a batch."""
-    path = f"/v1/batches/{batch.id}"
-    return {
-        "id": batch.id,
-        "state": batch.state,
-        "owner": batch.owner,
-        "label": batch.label,
-        "metadata": batch.annotations,
-        "counts": in_row(batch),
-        "created_at": clock.rfc3339(batch.created_at),
-        "ended_at": clock.rfc3339(batch.ended_at),
-        "links": {"self": path, "items": f"{path}/items", "results": f"{path}/results.jsonl"},
-    }
 
 
 def fold(session: Session) -> int:

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
 from shared import clock, ids
-from shared.db import moments
+from shared.db import sql_clock
 from shared.db.batches import lifecycle
 from shared.db.models import Batch, BatchMove, Job, JobEvent
 from shared.errors import IllegalTransition, NotFound
@@ -185,7 +185,7 @@ def _cancel(session: Session, job_ids: Sequence[str]) -> int:
         "ended_at": now,
         "cancel_requested_at": now,
         "dispatched_at": None,
-        "expires_at": moments.after(Job.retention_s),
+        "expires_at": sql_clock.after(Job.retention_s),
     }
     statement = update(Job).where(Job.id.in_(job_ids), Job.state == State.QUEUED).values(**values)
     statement = statement.returning(Job.id, Job.batch_id, Job.attempt).execution_options(synchronize_session=False)

@@ -14,7 +14,7 @@ from sqlalchemy import delete, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from shared import clock, ids
-from shared.db import deliveries, moments
+from shared.db import deliveries, sql_clock
 from shared.db.batches import counts as batch_counts
 from shared.db.models import Batch, BatchMove, Job
 from shared.errors import IllegalTransition, NotFound
@@ -82,7 +82,7 @@ def listing(session: Session, wanted: Filter, *, before: str | None, limit: int)
 
 def ended_lately(session: Session, batch_id: str, seconds: float, *, most: int = 20_000) -> int:
     """Count the items that ended within so many seconds; beyond `most` jobs of anybody it stops looking."""
-    ended = select(Job.batch_id).where(Job.ended_at > moments.after(-seconds)).order_by(Job.ended_at.desc())
+    ended = select(Job.batch_id).where(Job.ended_at > sql_clock.after(-seconds)).order_by(Job.ended_at.desc())
     lately = ended.limit(most).subquery()
     return session.scalar(select(func.count()).select_from(lately).where(lately.c.batch_id == batch_id)) or 0
 
@@ -104,7 +104,7 @@ def settle(session: Session) -> list[tuple[str, BatchState]]:
 
 def forget(session: Session, *, history_s: float) -> list[str]:
     """Delete batches that ended that long ago and have no item any more."""
-    old = select(Batch.id).where(Batch.ended_at <= moments.after(-history_s))
+    old = select(Batch.id).where(Batch.ended_at <= sql_clock.after(-history_s))
     old = old.where(~exists().where(Job.batch_id == Batch.id)).limit(_AT_ONCE)
     found = list(session.scalars(old.with_for_update(skip_locked=True)))
     if found:

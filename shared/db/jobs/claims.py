@@ -16,7 +16,7 @@ from sqlalchemy import JSON, ColumnElement, Row, Update, bindparam, exists, func
 from sqlalchemy.orm import Session
 
 from shared import clock
-from shared.db import deliveries, moments
+from shared.db import deliveries, sql_clock
 from shared.db.models import Batch, BatchMove, Job, JobEvent, Queue, Worker
 from shared.states import BatchState, State, Wish, sources_of
 
@@ -63,8 +63,8 @@ def claim_all(
     Left out is what is not queued any more, not due, too late to start, or if this worker, the queue or its batch is
     told to wait.
     """
-    due = or_(Job.retry_at.is_(None), Job.retry_at <= moments.now())
-    in_time = or_(Job.start_by.is_(None), Job.start_by > moments.now(), Job.attempt > 0)
+    due = or_(Job.retry_at.is_(None), Job.retry_at <= sql_clock.now())
+    in_time = or_(Job.start_by.is_(None), Job.start_by > sql_clock.now(), Job.attempt > 0)
     held_back = or_(
         exists().where(Queue.paused_at.is_not(None)),
         exists().where(Worker.name == worker, Worker.wish != Wish.WORK),
@@ -80,10 +80,10 @@ def claim_all(
             attempt=Job.attempt + 1,
             worker=worker,
             weights=weights,
-            lease_expires_at=moments.after(lease_s),
+            lease_expires_at=sql_clock.after(lease_s),
             dispatched_at=None,
             retry_at=None,
-            started_at=func.coalesce(Job.started_at, moments.now()),
+            started_at=func.coalesce(Job.started_at, sql_clock.now()),
         )
         .returning(Job.id, Job.attempt, Job.batch_id)
         .execution_options(synchronize_session=False)
@@ -100,7 +100,7 @@ def renew(
 
     Raises `LostRace` if the claim no longer holds.
     """
-    values: dict[str, Any] = {"lease_expires_at": moments.after(lease_s)}
+    values: dict[str, Any] = {"lease_expires_at": sql_clock.after(lease_s)}
     values |= {name: value for name, value in (("ran_s", ran_s), ("progress", progress)) if value is not None}
     wish = select(Worker.wish).where(Worker.name == held.worker).scalar_subquery()
     statement = update(Job).where(*held_by(held)).values(**values).returning(Job.cancel_requested_at, wish)
@@ -150,7 +150,7 @@ def _succeed() -> Update:
             ran_s=bindparam("ran"),
             progress=func.coalesce(bindparam("last_step", type_=JSON(none_as_null=True)), Job.progress),
             ended_at=bindparam("now"),
-            expires_at=moments.after(Job.retention_s),
+            expires_at=sql_clock.after(Job.retention_s),
             lease_expires_at=None,
             checkpoint=null(),
         )
@@ -207,6 +207,6 @@ def changed(session: Session, where: tuple[ColumnElement[bool], ...], **values: 
     if "state" in values:
         values |= {"lease_expires_at": None, "dispatched_at": None}
     if "ended_at" in values:
-        values["expires_at"] = moments.after(Job.retention_s)
+        values["expires_at"] = sql_clock.after(Job.retention_s)
     statement = update(Job).where(*where).values(**values).returning(Job.attempt, Job.batch_id)
     return session.execute(statement.execution_options(synchronize_session=False)).one_or_none()

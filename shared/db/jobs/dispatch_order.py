@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select, union_all, update
 from sqlalchemy.orm import Session, aliased
 
-from shared.db import moments, workers
+from shared.db import sql_clock, workers
 from shared.db.models import Batch, Job
 from shared.groups import most_in_group
 from shared.states import BatchState, State
@@ -93,7 +93,7 @@ def choose(session: Session, room: Room, redispatch_after_s: float) -> list[Mess
     while again and max(room) > 0:
         in_turn = _in_turn(session, room, redispatch_after_s)
         found = _locked(session, in_turn, redispatch_after_s)
-        stamp(session, [job_id for message in found for job_id in message.job_ids], moments.now())
+        stamp(session, [job_id for message in found for job_id in message.job_ids], sql_clock.now())
         for message in found:
             room = _less(room, batched=message.batched)
         chosen += found
@@ -218,7 +218,7 @@ def _in_flight(session: Session, redispatch_after_s: float) -> Sequence[tuple[st
 
 @cache
 def _flying(redispatch_after_s: float) -> Select[Any]:
-    sent = Job.dispatched_at > moments.after(-redispatch_after_s)
+    sent = Job.dispatched_at > sql_clock.after(-redispatch_after_s)
     wheres = (Job.state == State.RUNNING, sent)
     flying = union_all(*(select(Job.owner, Job.lane).where(where) for where in wheres)).subquery()
     return select(flying.c.owner, flying.c.lane, func.count()).group_by(flying.c.owner, flying.c.lane)
@@ -226,5 +226,5 @@ def _flying(redispatch_after_s: float) -> Select[Any]:
 
 def _due(job: type[Job], redispatch_after_s: float) -> ColumnElement[bool]:
     """Say when a queued job is to be sent: not yet or long ago, and not before a retry's time."""
-    unsent = or_(job.dispatched_at.is_(None), job.dispatched_at <= moments.after(-redispatch_after_s))
-    return and_(job.state == State.QUEUED, unsent, or_(job.retry_at.is_(None), job.retry_at <= moments.now()))
+    unsent = or_(job.dispatched_at.is_(None), job.dispatched_at <= sql_clock.after(-redispatch_after_s))
+    return and_(job.state == State.QUEUED, unsent, or_(job.retry_at.is_(None), job.retry_at <= sql_clock.now()))

@@ -11,7 +11,7 @@ from datetime import datetime
 from sqlalchemy import Subquery, func, select
 from sqlalchemy.orm import Session
 
-from shared.db import moments
+from shared.db import sql_clock
 from shared.db.models import Job
 
 #: How far back is looked, in seconds, and at how many failures at most.
@@ -61,7 +61,7 @@ def groups(session: Session, *, most: int = MOST) -> list[Group]:
 def _last(most: int) -> Subquery:
     scale = Job.progress["scale"].as_integer().label("scale")
     failed = select(Job.id, Job.error_code, scale, Job.worker, Job.error_message, Job.ended_at)
-    failed = failed.where(Job.error_code.is_not(None), Job.ended_at > moments.after(-SINCE_S))
+    failed = failed.where(Job.error_code.is_not(None), Job.ended_at > sql_clock.after(-SINCE_S))
     return failed.order_by(Job.ended_at.desc()).limit(most).subquery()
 
 

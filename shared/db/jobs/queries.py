@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, func, 
 from sqlalchemy.orm import Session
 
 from shared import ids
-from shared.db import moments
+from shared.db import sql_clock
 from shared.db.models import Image, ImageOwner, Job, JobEvent
 from shared.errors import NotFound
 from shared.states import State
@@ -205,7 +205,7 @@ def busy_s(session: Session, limit: int = 1_000) -> list[float]:
 def ended_since(session: Session, seconds: float) -> dict[tuple[str, str], int]:
     """Count the jobs that ended within so many seconds, by state and code of error; of very many only the last."""
     code = func.coalesce(Job.error_code, "").label("code")
-    lately = select(Job.state, code).where(Job.ended_at > moments.after(-seconds))
+    lately = select(Job.state, code).where(Job.ended_at > sql_clock.after(-seconds))
     ended = lately.order_by(Job.ended_at.desc()).limit(_MOST_ENDED).subquery()
     query = select(ended.c.state, ended.c.code, func.count()).group_by(ended.c.state, ended.c.code)
     return {(state, error): count for state, error, count in session.execute(query)}
@@ -214,7 +214,7 @@ def ended_since(session: Session, seconds: float) -> dict[tuple[str, str], int]:
 def failed_since(session: Session, seconds: float, *, most: int) -> list[tuple[str, datetime]]:
     """Return the code and the moment of each failure within so many seconds; of very many only the last."""
     failed = select(Job.error_code, Job.ended_at).where(
-        Job.error_code.is_not(None), Job.ended_at > moments.after(-seconds)
+        Job.error_code.is_not(None), Job.ended_at > sql_clock.after(-seconds)
     )
     found = session.execute(failed.order_by(Job.ended_at.desc()).limit(most))
     return [(code, at) for code, at in found if code is not None and at is not None]

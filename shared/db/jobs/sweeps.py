@@ -12,7 +12,7 @@ from sqlalchemy import delete, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from shared import clock
-from shared.db import moments
+from shared.db import sql_clock
 from shared.db.jobs import transitions
 from shared.db.jobs.events import note_move, record
 from shared.db.jobs.transitions import Claim, LostRace
@@ -31,7 +31,7 @@ def end_leases(session: Session) -> list[tuple[str, State]]:
     """Take jobs from workers that no longer renew; return what became of each."""
     ended = (
         select(Job.id, Job.attempt, Job.worker)
-        .where(Job.state == State.RUNNING, Job.lease_expires_at <= moments.now())
+        .where(Job.state == State.RUNNING, Job.lease_expires_at <= sql_clock.now())
         .limit(ROWS_AT_ONCE)
         .with_for_update(skip_locked=True)
     )
@@ -46,14 +46,14 @@ def end_leases(session: Session) -> list[tuple[str, State]]:
 
 def expire(session: Session) -> list[str]:
     """End jobs that have not begun by their deadline: queued → expired."""
-    late = select(Job.id).where(Job.state == State.QUEUED, Job.attempt == 0, Job.start_by <= moments.now())
+    late = select(Job.id).where(Job.state == State.QUEUED, Job.attempt == 0, Job.start_by <= sql_clock.now())
     late = late.limit(ROWS_AT_ONCE).with_for_update(skip_locked=True)
     found = list(session.scalars(late))
     values = {
         "state": State.EXPIRED,
         "ended_at": clock.now(),
         "dispatched_at": None,
-        "expires_at": moments.after(Job.retention_s),
+        "expires_at": sql_clock.after(Job.retention_s),
     }
     statement = update(Job).where(Job.id.in_(found), Job.state == State.QUEUED).values(**values)
     statement = statement.returning(Job.id, Job.batch_id).execution_options(synchronize_session=False)
@@ -69,7 +69,7 @@ def expire_files(session: Session) -> list[str]:
 
     What the rows say of the pictures stays: their sizes, and since when they are gone.
     """
-    due = select(Job).where(Job.files_gone_at.is_(None), Job.expires_at <= moments.now())
+    due = select(Job).where(Job.files_gone_at.is_(None), Job.expires_at <= sql_clock.now())
     found = list(session.scalars(due.limit(ROWS_AT_ONCE).with_for_update(skip_locked=True)))
     return [job.id for job in found if _take_files(session, job)]
 
@@ -77,7 +77,7 @@ def expire_files(session: Session) -> list[str]:
 def _take_files(session: Session, job: Job) -> bool:
     left = {name: value for name, value in job.result.items() if name in _LEFT} if job.result else None
     ended = update(Job).where(Job.id == job.id, Job.state.in_(TERMINAL), Job.files_gone_at.is_(None))
-    taken = ended.values(files_gone_at=moments.now(), result=left, checkpoint=None).returning(Job.id)
+    taken = ended.values(files_gone_at=sql_clock.now(), result=left, checkpoint=None).returning(Job.id)
     if session.scalar(taken.execution_options(synchronize_session=False)) is None:
         return False
     record(session, job.id, "files_expired", State(job.state), attempt=job.attempt)
@@ -86,7 +86,7 @@ def _take_files(session: Session, job: Job) -> bool:
 
 def forget_jobs(session: Session, *, history_s: float) -> list[str]:
     """Delete jobs that ended that long ago and have no files any more, with their events."""
-    old = select(Job.id).where(Job.ended_at <= moments.after(-history_s), Job.files_gone_at.is_not(None))
+    old = select(Job.id).where(Job.ended_at <= sql_clock.after(-history_s), Job.files_gone_at.is_not(None))
     found = list(session.scalars(old.limit(ROWS_AT_ONCE).with_for_update(skip_locked=True)))
     if found:
         session.execute(delete(Job).where(Job.id.in_(found), Job.state.in_(TERMINAL)))
@@ -105,4 +105,4 @@ def forget_usage(session: Session) -> int:
 
 def forget_workers(session: Session, *, unseen_s: float) -> None:
     """Delete workers that have said nothing for that long."""
-    session.execute(delete(Worker).where(Worker.seen_at <= moments.after(-unseen_s)))
+    session.execute(delete(Worker).where(Worker.seen_at <= sql_clock.after(-unseen_s)))

@@ -18,7 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from shared import clock
-from shared.db import moments
+from shared.db import sql_clock
 from shared.db.jobs import dispatch_order
 from shared.db.jobs.claims import (
     Claim,
@@ -163,7 +163,7 @@ def retry_later(session: Session, held: Claim, error: AtelierError, *, after_s: 
 
     Raises `LostRace` if the claim is void.
     """
-    values: dict[str, Any] = {"retries": Job.retries + 1, "retry_at": moments.after(after_s)}
+    values: dict[str, Any] = {"retries": Job.retries + 1, "retry_at": sql_clock.after(after_s)}
     details = {**told_of(error), "after_s": round(after_s, 3)}
     return _return(session, held, held_by(held), values, "job_retried", details)
 
@@ -175,7 +175,7 @@ def lose(session: Session, held: Claim, *, expired_only: bool = False) -> State:
     """
     where = held_by(held)
     if expired_only:
-        where = (*where, Job.lease_expires_at <= moments.now())
+        where = (*where, Job.lease_expires_at <= sql_clock.now())
     found = select(Job.lost_attempts, Job.progress, Job.checkpoint).where(*where).with_for_update()
     row = session.execute(found).one_or_none()
     if row is None:

@@ -1,0 +1,56 @@
+"""What webhooks say of their subjects, composed when they are sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from shared import clock
+from shared.db.batches.counts import in_row
+from shared.db.deliveries import Claimed
+from shared.db.models import Batch, Job
+
+
+def payload_of(session: Session, held: Claimed) -> dict[str, Any]:
+    """Compose what a delivery says of its subject: all that matters, or its id and state if it is deleted by now."""
+    if held.event.startswith("batch.") and (batch := session.get(Batch, held.subject_id)):
+        return _batch_payload(batch)
+    job = session.get(Job, held.subject_id) if held.subject_id else None
+    state = held.event.partition(".")[2]
+    if job is None:
+        return {"id": held.subject_id, "state": state} if held.subject_id else {}
+    result = (
+        {name: job.result[name] for name in ("width", "height", "bytes", "format", "partial")} if job.result else None
+    )
+    error = {"code": job.error_code, "message": job.error_message} if job.error_code else None
+    path = f"/v1/jobs/{job.id}"
+    return {
+        "id": job.id,
+        "state": state,
+        "owner": job.owner,
+        "label": job.label,
+        "metadata": job.annotations,
+        "retry_of": job.retry_of,
+        "error": error,
+        "result": result,
+        "created_at": clock.rfc3339(job.created_at),
+        "ended_at": clock.rfc3339(job.ended_at),
+        "links": {"self": path, **({"result": f"{path}/result"} if result else {})},
+    }
+
+
+def _batch_payload(batch: Batch) -> dict[str, Any]:
+    """Return what a webhook says of a batch."""
+    path = f"/v1/batches/{batch.id}"
+    return {
+        "id": batch.id,
+        "state": batch.state,
+        "owner": batch.owner,
+        "label": batch.label,
+        "metadata": batch.annotations,
+        "counts": in_row(batch),
+        "created_at": clock.rfc3339(batch.created_at),
+        "ended_at": clock.rfc3339(batch.ended_at),
+        "links": {"self": path, "items": f"{path}/items", "results": f"{path}/results.jsonl"},
+    }
