@@ -12,11 +12,11 @@ from api.http.rate_limits import RateLimits
 from api.live.forecaster import Forecaster
 from api.live.hub import Hub
 from api.live.ttl_cache import Recent
-from shared import progress
-from shared.broker import Broker
 from shared.db.base import Database, connect
-from shared.dispatch import Dispatcher
-from shared.progress import RedisProgress
+from shared.messaging import progress
+from shared.messaging.broker import Broker
+from shared.messaging.dispatch import Dispatcher
+from shared.messaging.progress import RedisProgress
 from shared.settings import Settings
 from shared.storage import ImageStore, open_store
 

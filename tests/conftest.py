@@ -14,8 +14,8 @@ from redis import Redis
 from sqlalchemy import make_url
 
 import migrations
-from shared import progress
 from shared.db.base import Database, connect
+from shared.messaging import progress
 from shared.settings import Settings
 from tests import trained
 from tests.postgres import PostgresServer

@@ -11,8 +11,8 @@ from typing import ClassVar
 import numpy as np
 
 from shared.costs import Capacity
-from shared.dispatch import Waiting
 from shared.errors import Diverged, NotFound
+from shared.messaging.dispatch import Waiting
 from shared.params import StyleParams
 from shared.storage import checked_key
 from worker.engine.steps import Chunk, Losses, Picture, Snapshot, Style, Subject

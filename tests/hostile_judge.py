@@ -14,8 +14,8 @@ import sys
 import warnings
 from typing import NamedTuple
 
-from shared import images
 from shared.errors import AtelierError
+from shared.imaging import codec
 from tests.hostile import MAX_PX, TAKEN, File
 
 #: Longest time of the processor for one file, in seconds; the kernel ends what takes more.
@@ -40,9 +40,9 @@ def judged(files: list[File]) -> dict[str, Judged]:
 
 def _judge(data: bytes) -> str:
     try:
-        info = images.inspect(data, max_bytes=64 * 2**20, max_px=MAX_PX)
+        info = codec.inspect(data, max_bytes=64 * 2**20, max_px=MAX_PX)
         if info.width * info.height <= _DECODED_PX:
-            images.decode(data, max_px=MAX_PX)
+            codec.decode(data, max_px=MAX_PX)
     except AtelierError as error:
         return error.code
     except BaseException as error:

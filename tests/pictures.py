@@ -1,4 +1,4 @@
-"""Pictures and bytes for the tests of `shared.images`."""
+"""Pictures and bytes for the tests of `shared.imaging.codec`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 import numpy as np
 from PIL import Image, ImageCms
 
-from shared import images
+from shared.imaging import codec
 
 MAX_PX = 10**6
 #: Four quarters: red, green / blue, white.
@@ -34,12 +34,12 @@ def saved(image: Image.Image, kind: str = "PNG", **options) -> bytes:
     return buffer.getvalue()
 
 
-def inspect(data: bytes, max_bytes: int = 10**7, max_px: int = MAX_PX) -> images.ImageInfo:
-    return images.inspect(data, max_bytes=max_bytes, max_px=max_px)
+def inspect(data: bytes, max_bytes: int = 10**7, max_px: int = MAX_PX) -> codec.ImageInfo:
+    return codec.inspect(data, max_bytes=max_bytes, max_px=max_px)
 
 
-def decode(data: bytes) -> images.Decoded:
-    return images.decode(data, max_px=MAX_PX)
+def decode(data: bytes) -> codec.Decoded:
+    return codec.decode(data, max_px=MAX_PX)
 
 
 def quarters(rgb: np.ndarray) -> list[tuple[int, ...]]:

@@ -13,7 +13,7 @@ import sys
 import threading
 
 from shared import logs
-from shared.broker import PAINT_QUEUE
+from shared.messaging.broker import PAINT_QUEUE
 from shared.settings import Settings
 
 _CELERY = (

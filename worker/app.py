@@ -31,12 +31,13 @@ from celery.signals import (
 from celery.worker import state
 from kombu.connection import Connection
 
-from shared import logs, progress
-from shared.broker import PAINT_QUEUE, Broker, create_celery
+from shared import logs
 from shared.db import workers
 from shared.db.base import Database, connect
-from shared.dispatch import Dispatcher
 from shared.errors import DatabaseUnavailable
+from shared.messaging import progress
+from shared.messaging.broker import PAINT_QUEUE, Broker, create_celery
+from shared.messaging.dispatch import Dispatcher
 from shared.settings import Settings
 from shared.storage import open_store
 from worker.announcer import Announcer

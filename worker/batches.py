@@ -7,7 +7,7 @@ from redis import RedisError
 from shared import logs
 from shared.db.base import Database
 from shared.db.batches import counts, items, lifecycle
-from shared.progress import RedisProgress
+from shared.messaging.progress import RedisProgress
 
 log = logs.get(__name__)
 

@@ -13,9 +13,9 @@ from typing import Any
 
 from cachetools import LRUCache
 
-from shared import images
 from shared.errors import CorruptImage, NotFound
-from shared.images import Decoded
+from shared.imaging import codec
+from shared.imaging.codec import Decoded
 from shared.storage import ImageStore, image_key
 from worker.engine.steps import Picture, Style
 
@@ -43,7 +43,7 @@ class Pictures:
             data = self._store.get(image_key(image_id))
         except NotFound:
             raise CorruptImage(f"The bytes of image {image_id} are gone from storage.", image=image_id) from None
-        return images.decode(data, max_px=self._max_px)
+        return codec.decode(data, max_px=self._max_px)
 
     def styles(self, choices: Sequence[Mapping[str, Any]]) -> list[Style]:
         """Load the styles of a job as its row names them: `image`, `weight` and, if it has one, `mask`."""

@@ -11,15 +11,15 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from shared import logs
-from shared.broker import Broker
 from shared.db import workers
 from shared.db.admin import minute_stats
 from shared.db.base import Database, connect
 from shared.db.jobs import sweeps
-from shared.dispatch import Dispatcher
 from shared.errors import AtelierError
-from shared.progress import RedisProgress
-from shared.progress import connect as connect_redis
+from shared.messaging.broker import Broker
+from shared.messaging.dispatch import Dispatcher
+from shared.messaging.progress import RedisProgress
+from shared.messaging.progress import connect as connect_redis
 from shared.settings import Settings
 from shared.states import TERMINAL, State
 from shared.storage import ImageStore, open_store

@@ -15,7 +15,7 @@ from shared import logs
 from shared.db.admin import bulk_actions
 from shared.db.base import Database
 from shared.errors import StorageUnavailable
-from shared.progress import RedisProgress
+from shared.messaging.progress import RedisProgress
 from shared.states import OperationState
 from shared.storage import ImageStore, job_prefix
 

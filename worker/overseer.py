@@ -27,8 +27,8 @@ from shared.db.base import Database
 from shared.db.jobs import queries, transitions
 from shared.db.jobs.transitions import Claim, LostRace
 from shared.db.models import Job
-from shared.dispatch import Messages
 from shared.errors import BrokerUnavailable, DatabaseUnavailable, TimedOut
+from shared.messaging.dispatch import Messages
 from shared.settings import Settings
 from shared.states import Wish
 from worker.sights import Sights

@@ -19,8 +19,9 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
-from shared import clock, images
+from shared import clock
 from shared.db.models import Job
+from shared.imaging import codec
 from shared.storage import attempt_key
 from worker.engine.steps import Mask, Picture
 from worker.painter import Painter
@@ -63,7 +64,7 @@ class Left(NamedTuple):
 def left_by(job: Job, painted: Painted, *, painter: Painter, reporter: Reporter) -> Left:
     """Make the files of a painted or half-painted job."""
     height, width = painted.picture.shape[:2]
-    png = images.encode(painted.picture, painted.alpha, format="png")
+    png = codec.encode(painted.picture, painted.alpha, format="png")
     result = {"width": width, "height": height, "bytes": len(png), "format": "png", "partial": painted.partial}
     hashed = {**result, "sha256": hashlib.sha256(png).hexdigest()}
     manifest = _inputs(job, painter) | _course(job, painted, painter, reporter) | {"result": hashed}

@@ -12,9 +12,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from shared import images
 from shared.db.jobs.transitions import Claim, Wishes
-from shared.progress import ProgressWriter
+from shared.imaging import codec
+from shared.messaging.progress import ProgressWriter
 from shared.settings import Settings
 from worker.checkpoints import last_step
 from worker.engine.steps import Chunk, Losses
@@ -64,7 +64,7 @@ class Reporter:
         if now - self._preview_at < self._preview_every_s and not chunk.final:
             return None
         self._preview_at = now
-        preview = images.encode(images.thumbnail(chunk.image(), self._preview_px), format="jpeg", quality=85)
+        preview = codec.encode(codec.thumbnail(chunk.image(), self._preview_px), format="jpeg", quality=85)
         self.film.see(preview)
         return preview
 

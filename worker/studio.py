@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from shared.db.base import Database
-from shared.progress import ProgressWriter
+from shared.messaging.progress import ProgressWriter
 from shared.settings import Settings
 from shared.storage import ImageStore
 from worker.loading import Pictures

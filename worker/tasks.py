@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from shared.broker import PAINT
+from shared.messaging.broker import PAINT
 from worker import app as process
 from worker.runner import run
 

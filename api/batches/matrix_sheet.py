@@ -16,10 +16,10 @@ from PIL import Image, ImageDraw, ImageOps
 from api.schemas.batches import MatrixRequest, cell_key
 from api.services import Services
 from api.sheets.loss_chart import INK, QUIET, font
-from shared import images
 from shared.db.batches import items
 from shared.db.models import Job
 from shared.errors import CorruptImage, NotFound
+from shared.imaging import codec
 from shared.states import State
 from shared.storage import image_key
 
@@ -66,7 +66,7 @@ class _Sheet:
     def picture(self, column: int, row: int, key: str) -> None:
         """Show a picture that lies in storage, or nothing where it is gone."""
         try:
-            data = images.recode(self._services.store.get(key), format="jpeg", max_side=self._side)
+            data = codec.recode(self._services.store.get(key), format="jpeg", max_side=self._side)
         except (NotFound, CorruptImage):
             return
         with Image.open(io.BytesIO(data)) as small:

@@ -29,8 +29,8 @@ from api.client.files import check_writable, write_whole
 from api.client.models import Event, Job
 from api.local.stack import Stack
 from api.sheets.contact_sheet import contact_sheet
-from shared import images
 from shared.errors import AtelierError, Misconfigured
+from shared.imaging import codec
 from shared.params import LAST_RESORT_WARNING, LAST_RESORT_WEIGHTS
 from shared.settings import Settings
 
@@ -83,10 +83,10 @@ def _given(path: Path | None, draw: Callable[[], NDArray[np.float32]], settings:
     """Read a file, or draw a sample; a file that is no picture is found before anything starts."""
     if path is None:
         drawn = draw()
-        return _Given(images.encode(drawn, format="png"), drawn)
+        return _Given(codec.encode(drawn, format="png"), drawn)
     data = path.read_bytes()
     try:
-        return _Given(data, images.decode(data, max_px=settings.max_upload_px).rgb)
+        return _Given(data, codec.decode(data, max_px=settings.max_upload_px).rgb)
     except AtelierError as error:
         raise type(error)(f"{path}: {error.detail}", **error.fields) from error
 
@@ -128,7 +128,7 @@ def _painted(stack: Stack, client: Client, job: Job) -> Job:
 
 def _write(out: Path, content: _Given, style: _Given, result: bytes, losses: dict[str, list[float]], job: Job) -> None:
     """Write the picture as it came, and the sheet."""
-    painted = images.decode(result, max_px=_LARGEST_RESULT_PX).rgb
+    painted = codec.decode(result, max_px=_LARGEST_RESULT_PX).rgb
     curves = {name: losses[name] for name in ("total", "content", "style", "tv")}
     height, width = painted.shape[:2]
     facts = (job.preset, f"{_weights_name(job)} weights", f"{width} × {height} px", f"{len(losses['total'])} steps")

@@ -19,9 +19,10 @@ from limits.strategies import MovingWindowRateLimiter
 from redis import RedisError
 
 from api.access import Caller
-from shared import logs, progress
-from shared.breaker import Breaker
+from shared import logs
 from shared.errors import RateLimited
+from shared.messaging import progress
+from shared.messaging.circuit_breaker import Breaker
 
 log = logs.get(__name__)
 

@@ -11,11 +11,12 @@ from api.http.problems import mistake
 from api.jobs.submission import Sizes, Submission
 from api.services import Services
 from api.usecases.images import File
-from shared import images, sizes
+from shared import sizes
 from shared.db.jobs import queries
 from shared.db.models import Image
 from shared.errors import InvalidMask, InvalidParams, NotFound, UnknownImage
-from shared.images import ImageInfo
+from shared.imaging import codec
+from shared.imaging.codec import ImageInfo
 from shared.params import MAX_SIZE_PX, StyleParams
 from shared.sizes import Size
 from shared.storage import image_key
@@ -82,5 +83,5 @@ def check_mask_paints(services: Services, pointer: str, image_id: str, file: Fil
         data = file.data if file else services.store.get(image_key(image_id))
     except NotFound:
         raise UnknownImage(f"The bytes of image {image_id} are gone; upload it again.", images=[image_id]) from None
-    if not images.mask_paints(data, max_px=services.settings.max_upload_px):
+    if not codec.mask_paints(data, max_px=services.settings.max_upload_px):
         raise mistake(pointer, "The mask is black everywhere, so its style would be painted nowhere.", InvalidMask)

@@ -19,7 +19,7 @@ from redis import RedisError
 from api.live.subscriber import Follower, News, Row, Sign, Told, format_event
 from api.services import Services
 from shared.errors import DatabaseUnavailable
-from shared.progress import Event
+from shared.messaging.progress import Event
 from shared.states import TERMINAL
 
 #: A silent stream says that it lives, in seconds.

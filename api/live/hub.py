@@ -27,7 +27,7 @@ from shared import logs
 from shared.db.base import Database
 from shared.db.models import Job
 from shared.errors import DatabaseUnavailable
-from shared.progress import RedisProgress
+from shared.messaging.progress import RedisProgress
 
 log = logs.get(__name__)
 

@@ -16,7 +16,7 @@ from contextlib import suppress
 from enum import Enum, auto
 from typing import Any, NamedTuple
 
-from shared.progress import Event
+from shared.messaging.progress import Event
 
 #: News that a follower may lag behind.
 _WAITING = 2000

@@ -33,7 +33,7 @@ from api.local.home import ADDRESS_FILE, KEY_FILE
 from shared import logs
 from shared.db.base import connect as connect_database
 from shared.errors import Misconfigured
-from shared.progress import connect
+from shared.messaging.progress import connect
 from shared.settings import Settings
 
 #: Longest wait for Redis and the API to answer at start, in seconds.

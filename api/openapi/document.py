@@ -19,7 +19,7 @@ from api.openapi.operation import Operation
 from api.openapi.parameters import BINARY, Part, answer_headers, link_all, parameters, refusals
 from shared import errors
 from shared.errors import AtelierError
-from shared.images import MEDIA_TYPES
+from shared.imaging.codec import MEDIA_TYPES
 from shared.params import PRESETS
 
 

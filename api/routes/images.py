@@ -17,7 +17,7 @@ from api.usecases.images import inspect_upload
 from shared import errors
 from shared.db.jobs import queries
 from shared.db.models import Image
-from shared.images import MEDIA_TYPES
+from shared.imaging.codec import MEDIA_TYPES
 from shared.storage import image_key
 
 blueprint = Blueprint("images", __name__, url_prefix="/v1/images")

@@ -20,11 +20,12 @@ from api.openapi.operation import operation
 from api.openapi.parameters import BINARY, given
 from api.schemas.jobs import LossColumns
 from api.services import Services, services
-from shared import errors, images
+from shared import errors
 from shared.clock import rfc3339
 from shared.db.jobs import queries
 from shared.db.jobs.queries import Shown
 from shared.db.models import Job
+from shared.imaging import codec
 from shared.states import TERMINAL, State
 
 blueprint = Blueprint("outputs", __name__, url_prefix="/v1/jobs/<job_id>")
@@ -83,7 +84,7 @@ def preview(job_id: str) -> Response:
         data = None
     if job.result:
         longest = services().settings.preview_px
-        data = images.recode(_stored(job, "key"), format="jpeg", max_side=longest, quality=85)
+        data = codec.recode(_stored(job, "key"), format="jpeg", max_side=longest, quality=85)
     if data is None:
         raise errors.NotFound("There is no frame of this job yet.")
     response = Response(data, content_type="image/jpeg")
@@ -195,14 +196,14 @@ def _sent(job: Job, format_name: str, read: Callable[[Job], bytes], part: str = 
     if etag in request.if_none_match:
         return Response(status=304, headers={"ETag": f'"{etag}"'})
     name = f"atelier-{job.id}{part}.{'jpg' if format_name == 'jpeg' else format_name}"
-    media_type = images.MEDIA_TYPES[format_name]
+    media_type = codec.MEDIA_TYPES[format_name]
     return send_file(BytesIO(read(job)), mimetype=media_type, download_name=name, etag=etag, conditional=True)
 
 
 def _encoded(job: Job, format_name: str) -> bytes:
     """Return the picture in a format: as it is stored, or made anew from that."""
     png = _stored(job, "key")
-    return png if format_name == "png" else images.recode(png, format=format_name)
+    return png if format_name == "png" else codec.recode(png, format=format_name)
 
 
 def _stored(job: Shown, key: str) -> bytes:

@@ -7,10 +7,10 @@ from typing import NamedTuple
 from api.access import Caller
 from api.services import Services
 from shared import clock, ids
-from shared import images as codec
 from shared.db import images
 from shared.db.models import Image
-from shared.images import ImageInfo
+from shared.imaging import codec
+from shared.imaging.codec import ImageInfo
 from shared.storage import image_key
 
 

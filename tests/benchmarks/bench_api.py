@@ -16,9 +16,10 @@ from sqlalchemy import text
 import migrations
 from api.local.home import operator_key
 from api.local.stack import Stack
-from shared import ids, images
+from shared import ids
 from shared.db.base import Database, connect
 from shared.forecasts import quantile
+from shared.imaging import codec
 from shared.settings import Settings
 from tests.benchmarks.registry import bench
 from tests.factories import add_image, add_key, picture
@@ -73,7 +74,7 @@ def _submit_times() -> dict[str, float]:
         settings = Settings.load(home=folder, engine="null", port=0)
         with Stack(settings) as stack, http_to(stack.url, stack.key) as http:
             http.post("/v1/queue/pause").raise_for_status()
-            data = images.encode(picture(64, 48), format="png")
+            data = codec.encode(picture(64, 48), format="png")
             image = http.post("/v1/images", content=data, headers={"Content-Type": "image/png"}).json()["id"]
             body = {"content": image, "style": image}
             for _ in range(20):

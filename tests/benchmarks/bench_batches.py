@@ -20,9 +20,10 @@ from sqlalchemy import func, select
 
 import migrations
 from api.local.stack import Stack
-from shared import images, progress
 from shared.db.base import Database, connect
 from shared.db.models import Job
+from shared.imaging import codec
+from shared.messaging import progress
 from shared.settings import Settings
 from shared.states import State
 from tests.benchmarks.registry import bench
@@ -187,7 +188,7 @@ def _add(http: httpx.Client, batch_id: str, image: str, count: int) -> None:
 
 
 def _image(http: httpx.Client) -> str:
-    data = images.encode(picture(48, 32), format="png")
+    data = codec.encode(picture(48, 32), format="png")
     headers = {"Content-Type": "image/png"}
     return str(http.post("/v1/images", content=data, headers=headers).raise_for_status().json()["id"])
 

@@ -27,12 +27,14 @@ import psutil
 from playwright.sync_api import sync_playwright
 
 from api.local.stack import Stack
-from shared import clock, images, progress
+from shared import clock
 from shared.db import workers
 from shared.db.base import Database
 from shared.db.models import Job, Reading
 from shared.forecasts import quantile
-from shared.progress import RedisProgress
+from shared.imaging import codec
+from shared.messaging import progress
+from shared.messaging.progress import RedisProgress
 from shared.settings import Settings
 from shared.states import State
 from tests.benchmarks.bench_api import http_to, million
@@ -188,7 +190,7 @@ def _open_dashboards() -> dict[str, float]:
 
 def _running_job(api: httpx.Client) -> str:
     """Submit a job that runs for long, and return its path once it does."""
-    png = images.encode(picture(512, 384), format="png")
+    png = codec.encode(picture(512, 384), format="png")
     image = api.post("/v1/images", content=png, headers={"Content-Type": "image/png"}).json()["id"]
     body = {"content": image, "style": image, "preset": "classic", "params": {"steps": 10_000}}
     path = str(api.post("/v1/jobs", json=body).json()["links"]["self"])

@@ -19,7 +19,7 @@ import psutil
 
 from api.client import Client
 from api.local.stack import Stack
-from shared import images
+from shared.imaging import codec
 from shared.settings import Settings
 from tests import trained
 from tests.benchmarks.registry import bench
@@ -40,8 +40,8 @@ def zip_of_jpegs() -> float:
         archive = Path(folder) / "pictures.zip"
         with zipfile.ZipFile(archive, "w") as file:
             for seed in range(_ZIPPED):
-                file.writestr(f"{seed:04}.jpg", images.encode(picture(160, 120, seed=seed), format="jpeg"))
-        style = client.upload(images.encode(picture(), format="png")).id
+                file.writestr(f"{seed:04}.jpg", codec.encode(picture(160, 120, seed=seed), format="jpeg"))
+        style = client.upload(codec.encode(picture(), format="png")).id
         batch = client.open_batch(styles=[{"image": style}])
         before, started = _memory(), time.perf_counter()
         added = client.add_archive(batch.id, archive)
@@ -79,9 +79,9 @@ def _paint() -> None:
         _stack(weights=trained.NAME, weights_dir=trained.weights_dir()) as (stack, client),
         tempfile.TemporaryDirectory() as folder,
     ):
-        style = images.encode(picture(192, 144, seed=999), format="png")
+        style = codec.encode(picture(192, 144, seed=999), format="png")
         style_id = client.upload(style).id
-        contents = [images.encode(picture(192, 144, seed=seed), format="png") for seed in range(_PICTURES)]
+        contents = [codec.encode(picture(192, 144, seed=seed), format="png") for seed in range(_PICTURES)]
         ids = [client.upload(content).id for content in contents]
         _batch(client, style_id, ids[:8])  # the worker is warm, alone and in groups
         client.wait(client.submit(ids[0], [style_id], preset="fast", params=_PARAMS).id)

@@ -18,11 +18,11 @@ from typing import Any
 import httpx
 
 import migrations
-from shared import progress
 from shared.db.base import connect
 from shared.db.jobs import transitions
 from shared.forecasts import quantile
-from shared.progress import RedisProgress
+from shared.messaging import progress
+from shared.messaging.progress import RedisProgress
 from shared.settings import Settings
 from tests.benchmarks.registry import bench
 from tests.factories import add_image, add_job, add_key

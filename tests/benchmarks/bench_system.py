@@ -13,12 +13,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import migrations
-from shared import ids, images, progress
-from shared.broker import Broker
+from shared import ids
 from shared.db.base import Database, connect
 from shared.db.jobs import queries, transitions
+from shared.imaging import codec
+from shared.messaging import progress
+from shared.messaging.broker import Broker
+from shared.messaging.progress import RedisProgress
 from shared.params import resolve
-from shared.progress import RedisProgress
 from shared.settings import Settings
 from shared.storage import image_key, open_store
 from tests import trained
@@ -111,7 +113,7 @@ def _worker() -> Iterator[tuple[Settings, float]]:
 
 def _submit(settings: Settings, database: Database, seed: int) -> str:
     """Queue a job with a content of its own, and send it; return its id."""
-    content, style = (images.encode(picture(512, 384, seed=number), format="png") for number in (seed, 0))
+    content, style = (codec.encode(picture(512, 384, seed=number), format="png") for number in (seed, 0))
     for data in (content, style):
         open_store(settings.storage_url).put(image_key(add_image(database, data)), data)
     job_id = add_job(

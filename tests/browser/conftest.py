@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, e
 
 from api.client import Client
 from api.local.stack import Stack
-from shared import images
+from shared.imaging import codec
 from shared.settings import Settings
 from tests import trained
 from tests.factories import picture
@@ -72,8 +72,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A content and a style on disk, of which the content's name is hostile."""
     folder = tmp_path_factory.mktemp("pictures")
     content, style = folder / "<img src=x onerror=alert(1)>.png", folder / "style.png"
-    content.write_bytes(images.encode(picture(96, 72), format="png"))
-    style.write_bytes(images.encode(picture(64, 64, seed=1), format="png"))
+    content.write_bytes(codec.encode(picture(96, 72), format="png"))
+    style.write_bytes(codec.encode(picture(64, 64, seed=1), format="png"))
     return content, style
 
 

@@ -24,18 +24,19 @@ import psutil
 import migrations
 from api.client import Client
 from api.local import operator_key, redis_server
-from shared import images, progress
 from shared.db import workers
 from shared.db.base import connect
 from shared.db.jobs import queries
 from shared.db.models import Job
+from shared.imaging import codec
+from shared.messaging import progress
 from shared.settings import Settings
 from shared.storage import open_store
 from tests.factories import picture
 from tests.postgres import PostgresServer
 from tests.waiting import wait_until
 
-PNG = images.encode(picture(), format="png")
+PNG = codec.encode(picture(), format="png")
 
 
 class Process:

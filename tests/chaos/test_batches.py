@@ -10,8 +10,8 @@ from collections import Counter
 import pytest
 from sqlalchemy import func, select
 
-from shared import images
 from shared.db.models import BatchMove, Job
+from shared.imaging import codec
 from shared.storage import image_key
 from tests.chaos.rig import PNG, Rig
 from tests.chaos.scale import scaled
@@ -51,7 +51,7 @@ def test_the_counts_of_a_batch_add_up_whoever_is_killed(database) -> None:
 
 
 def another_picture() -> bytes:
-    return images.encode(picture(seed=5), format="png")
+    return codec.encode(picture(seed=5), format="png")
 
 
 def kill_at_random(rig: Rig, client, batch_id: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from api.client import Client
 from api.client.models import ApiProblem, Unreachable
-from shared import images
+from shared.imaging import codec
 from tests.chaos.rig import PNG, Rig
 from tests.chaos.scale import LONG
 from tests.chaos.verdict import judge, settle
@@ -149,7 +149,7 @@ def begun(rig: Rig, job_ids: list[str], step: int) -> bool:
 
 def patiently(client: Client, **values: object) -> str:
     """Submit until it is accepted, with a picture of its own."""
-    png = images.encode(picture(seed=int(time.monotonic() * 1000) % 2**31), format="png")
+    png = codec.encode(picture(seed=int(time.monotonic() * 1000) % 2**31), format="png")
     deadline = time.monotonic() + 60
     params = {"steps": values.pop("steps", 4), "size": 32}
     while True:

@@ -15,9 +15,10 @@ from sqlalchemy import func, select
 
 from api.client import Client
 from api.client.models import ApiProblem
-from shared import images, progress
 from shared.db import workers
 from shared.db.models import Job, JobEvent
+from shared.imaging import codec
+from shared.messaging import progress
 from tests.chaos.rig import PNG, Rig
 from tests.chaos.scale import scaled
 from tests.chaos.verdict import judge, settle
@@ -113,12 +114,12 @@ def test_a_full_disk_keeps_every_job_and_serves_again_once_it_has_room(small_dis
         assert len(succeeded) < len(made)
         fill(ballast)  # what those that ended gave back
         with pytest.raises(ApiProblem, match=r"(?i)storage") as refused:
-            client.upload(images.encode(picture(200, 200, seed=3), format="png"))
+            client.upload(codec.encode(picture(200, 200, seed=3), format="png"))
         assert refused.value.code == "storage_full"
         assert {result.parts[-3] for result in small_disk.rglob("result.png")} <= succeeded
         ballast.unlink()
         freed_at = time.monotonic()
-        client.upload(images.encode(picture(200, 200, seed=3), format="png"))
+        client.upload(codec.encode(picture(200, 200, seed=3), format="png"))
         next_job = next(job_id for job_id in made if job_id not in succeeded)
         rig.wait_job(next_job, lambda job: job.state == "succeeded", "the next job is painted", timeout_s=60)
         print(f"\nserved again {time.monotonic() - freed_at:.1f} s after space returned (bound 30)")

@@ -10,8 +10,8 @@ import httpx
 import pytest
 from sqlalchemy import func, select
 
-from shared import images
 from shared.db.models import Job
+from shared.imaging import codec
 from tests.chaos.rig import Rig
 from tests.chaos.scale import scaled
 from tests.factories import add_key, picture
@@ -32,7 +32,7 @@ def rig(request) -> Iterator[Rig]:
 
 def test_of_many_senders_of_one_request_one_is_heard(rig) -> None:
     with rig.client() as client:
-        image = client.upload(images.encode(picture(), format="png")).id
+        image = client.upload(codec.encode(picture(), format="png")).id
     body = {"content": image, "style": image, "preset": "classic", "params": {"size": 32, "steps": 2}}
     made: dict[int, set[str]] = defaultdict(set)
     refused: list[str] = []

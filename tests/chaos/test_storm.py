@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from shared import images
+from shared.imaging import codec
 from shared.states import State
 from tests.chaos.rig import PNG, Rig
 from tests.chaos.scale import scaled
@@ -198,7 +198,7 @@ def test_the_real_engine_paints_the_same_pictures_in_a_storm(tmp_path) -> None:
     weights = write_legacy(tmp_path / "vgg19.h5", random_kernels())
     settings = {"engine": "vgg19", "weights": str(weights), "lease_s": LEASE_S, "checkpoint_s": 0.5}
     params = {"size": 64, "steps": scaled(60, 150)}
-    pictures = [images.encode(picture(64, 48, seed=number), format="png") for number in range(4)]
+    pictures = [codec.encode(picture(64, 48, seed=number), format="png") for number in range(4)]
     with Rig(painters=scaled(1, 2), **settings) as rig, rig.client() as client:
 
         def submit(number: int) -> str:

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 from celery import Celery
 
-from shared.broker import PAINT_QUEUE, Broker, create_celery
 from shared.db.jobs import queries
+from shared.messaging.broker import PAINT_QUEUE, Broker, create_celery
 from tests.chaos.rig import Rig
 from tests.chaos.scale import scaled
 from tests.chaos.verdict import judge, settle

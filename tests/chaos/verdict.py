@@ -9,8 +9,8 @@ from itertools import pairwise
 
 from sqlalchemy import func, select
 
-from shared import images
 from shared.db.models import Job, JobEvent
+from shared.imaging import codec
 from shared.states import TERMINAL, TRANSITIONS, State
 from tests.chaos.rig import Rig
 from tests.waiting import wait_until
@@ -96,7 +96,7 @@ def _result_faults(rig: Rig, job: Job) -> list[str]:
     png = rig.store.get(job.result["key"])
     manifest = json.loads(rig.store.get(job.result["manifest_key"]))
     losses = json.loads(rig.store.get(job.result["losses_key"]))
-    height, width = images.decode(png, max_px=10**7).rgb.shape[:2]
+    height, width = codec.decode(png, max_px=10**7).rgb.shape[:2]
     wrong = {
         "size": (width, height) != (job.result["width"], job.result["height"]),
         "length": len(png) != job.result["bytes"],

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from api.app import create_app
 from api.batches import archive_reader
 from api.live.hub import Hub
-from shared import images
-from shared.images import MEDIA_TYPES
+from shared.imaging import codec
+from shared.imaging.codec import MEDIA_TYPES
 from shared.settings import Settings
 from tests.crafted_archives import tarred, zipped
 from tests.factories import picture
@@ -45,7 +45,7 @@ def impatient_app(settings: Settings) -> Flask:
 
 def upload(app: Flask, key: str) -> str:
     """Upload a picture and return its id."""
-    png = images.encode(picture(), format="png")
+    png = codec.encode(picture(), format="png")
     return client_with(app, key).post("/v1/images", data=png, content_type="image/png").json["id"]
 
 

@@ -8,8 +8,8 @@ from base64 import b64decode
 
 import pytest
 
-from shared.broker import PAINT_QUEUE, Broker, celery_url, create_celery
 from shared.errors import BrokerUnavailable
+from shared.messaging.broker import PAINT_QUEUE, Broker, celery_url, create_celery
 
 
 def test_a_message_carries_job_ids_and_nothing_else(settings, redis) -> None:

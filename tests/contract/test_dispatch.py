@@ -11,8 +11,8 @@ from shared.db import sql_clock, workers
 from shared.db.base import Database
 from shared.db.jobs import transitions
 from shared.db.models import Job
-from shared.dispatch import Dispatcher
 from shared.errors import BrokerUnavailable
+from shared.messaging.dispatch import Dispatcher
 from shared.settings import Settings
 from tests.factories import add_image, add_job
 from tests.fakes import Outbox

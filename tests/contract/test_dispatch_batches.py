@@ -10,7 +10,7 @@ from shared.db.base import Database
 from shared.db.batches import lifecycle
 from shared.db.jobs import transitions
 from shared.db.models import Job
-from shared.dispatch import Dispatcher
+from shared.messaging.dispatch import Dispatcher
 from shared.states import BatchState
 from tests.factories import add_batch, add_image, add_items, add_job
 from tests.fakes import Outbox

@@ -9,7 +9,7 @@ from shared.db import sql_clock, workers
 from shared.db.base import Database
 from shared.db.jobs import transitions
 from shared.db.models import Job
-from shared.dispatch import Dispatcher
+from shared.messaging.dispatch import Dispatcher
 from tests.factories import add_job
 from tests.fakes import Outbox
 from tests.racing import race

@@ -7,8 +7,8 @@ import json
 import pytest
 from redis import Redis, RedisError
 
-from shared import progress
-from shared.progress import Event, RedisProgress
+from shared.messaging import progress
+from shared.messaging.progress import Event, RedisProgress
 
 
 def step(number: int) -> dict:

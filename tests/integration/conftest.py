@@ -9,7 +9,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from api.app import create_app
-from shared import images
+from shared.imaging import codec
 from tests.factories import add_key, picture
 from tests.integration.calling import client_with
 from tests.integration.overseeing import Rig
@@ -37,7 +37,7 @@ def client(app, key) -> FlaskClient:
 
 @pytest.fixture
 def png() -> bytes:
-    return images.encode(picture(), format="png")
+    return codec.encode(picture(), format="png")
 
 
 @pytest.fixture

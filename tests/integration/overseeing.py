@@ -12,8 +12,8 @@ from shared.db import workers
 from shared.db.base import Database
 from shared.db.jobs import queries, transitions
 from shared.db.models import Job
-from shared.dispatch import Waiting
 from shared.errors import DatabaseUnavailable
+from shared.messaging.dispatch import Waiting
 from tests.factories import add_job
 from worker.overseer import Overseer
 

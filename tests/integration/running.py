@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import update
 
-from shared import images
 from shared.db.base import Database
 from shared.db.jobs import queries
 from shared.db.models import Job
+from shared.imaging import codec
 from shared.states import State
 from shared.storage import ImageStore, image_key
 from tests.factories import add_image, add_job, picture
@@ -18,7 +18,7 @@ from worker.runner import Studio, run
 
 def upload(database: Database, store: ImageStore, data: bytes | None = None) -> str:
     """Add an image with its bytes and return its id."""
-    data = data or images.encode(picture(), format="png")
+    data = data or codec.encode(picture(), format="png")
     image_id = add_image(database, data)
     store.put(image_key(image_id), data)
     return image_id

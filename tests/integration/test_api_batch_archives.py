@@ -9,8 +9,8 @@ import zipfile
 import pytest
 
 from api.app import create_app
-from shared import images
-from shared.progress import RedisProgress
+from shared.imaging import codec
+from shared.messaging.progress import RedisProgress
 from shared.storage import open_store
 from tests.crafted_archives import tarred, zipped
 from tests.factories import picture
@@ -24,7 +24,7 @@ ZIP = "application/zip"
 
 
 def png(seed: int) -> bytes:
-    return images.encode(picture(seed=seed), format="png")
+    return codec.encode(picture(seed=seed), format="png")
 
 
 def send(client, batch, data: bytes, media_type: str = ZIP):  # noqa: F811

@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 from api.app import create_app
-from shared import images
 from shared.db import workers
 from shared.db.batches import counts, lifecycle
 from shared.db.jobs import transitions
 from shared.errors import Diverged
+from shared.imaging import codec
 from tests.factories import add_key, picture
 from tests.integration.calling import client_with
 
@@ -158,7 +158,7 @@ def test_a_list_and_files_bring_items_too(client, batch, image_id, png) -> None:
     assert client.post(path, json=[{"key": "a", "content": image_id}]).json["added"] == 1
     assert client.post(path, json={"key": "a"}).json["code"] == "invalid_params"
     assert client.post(path, json="a").json["code"] == "invalid_request"
-    other = images.encode(picture(seed=1), format="png")
+    other = codec.encode(picture(seed=1), format="png")
     files = [(io.BytesIO(data), name) for name, data in (("b.png", png), ("c/d.png", other), ("e", b"none"))]
     answer = client.post(path, data={"file": files}).json
     assert (answer["added"], [(error["key"], error["code"]) for error in answer["errors"]]) == (
@@ -248,7 +248,7 @@ def test_another_owners_batch_is_not_there(app, database, client, batch) -> None
 
 
 def test_a_matrix_makes_its_cells_and_one_is_painted_for_good(client, image_id) -> None:
-    other = client.post("/v1/images", data=images.encode(picture(seed=2), format="png"), content_type="image/png").json
+    other = client.post("/v1/images", data=codec.encode(picture(seed=2), format="png"), content_type="image/png").json
     matrix = {"contents": [image_id], "styles": [image_id, other["id"]], "params": {"style_weight": [1, 5]}}
     made = client.post("/v1/batches", json={"matrix": matrix, "params": {"size": 64}})
     assert (made.status_code, made.json["state"], made.json["counts"]["total"]) == (201, "running", 4)

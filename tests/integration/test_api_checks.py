@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from shared import images
+from shared.imaging import codec
 from tests.factories import add_image, picture
 from tests.integration.test_api_images import stored
 
 
 def encoded(width: int, height: int, seed: int = 0) -> bytes:
-    return images.encode(picture(width, height, seed), format="png")
+    return codec.encode(picture(width, height, seed), format="png")
 
 
 def refusal(answer: Any, code: str = "invalid_params") -> dict[str, Any]:

@@ -15,7 +15,7 @@ from api.client.sse import parse
 from api.jobs import event_stream as api_events
 from api.live import subscriber
 from shared.db.models import Job
-from shared.progress import Event, RedisProgress
+from shared.messaging.progress import Event, RedisProgress
 from tests.factories import add_job
 from tests.integration.calling import client_with
 from tests.integration.test_api_jobs import claim

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from api.app import create_app
-from shared import images
+from shared.imaging import codec
 from tests.factories import picture
 from tests.integration.calling import client_with
 
@@ -29,7 +29,7 @@ def _gif() -> bytes:
     return buffer.getvalue()
 
 
-PNG = images.encode(picture(), format="png")
+PNG = codec.encode(picture(), format="png")
 BAD = {
     "empty": (b"", 415, "unsupported_image"),
     "no image": (b"<html>hello</html>", 415, "unsupported_image"),
@@ -70,7 +70,7 @@ def test_known_bytes_are_one_image_however_they_come(client, png) -> None:
 
 
 def test_the_bytes_say_the_format_and_not_the_label(client) -> None:
-    jpeg = images.encode(picture(), format="jpeg")
+    jpeg = codec.encode(picture(), format="jpeg")
     assert client.post("/v1/images", data=jpeg, content_type="image/png").json["format"] == "jpeg"
 
 

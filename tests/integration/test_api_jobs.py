@@ -12,7 +12,7 @@ from shared import clock
 from shared.db import workers
 from shared.db.jobs import queries, sweeps, transitions
 from shared.errors import StorageUnavailable
-from shared.progress import RedisProgress
+from shared.messaging.progress import RedisProgress
 from shared.states import Wish
 from tests.integration.test_api_images import BAD, stored
 

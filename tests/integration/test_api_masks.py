@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shared import images
 from shared.db.jobs import queries
+from shared.imaging import codec
 from shared.storage import image_key
 from tests.integration.test_api_checks import encoded, refusal
 from tests.integration.test_api_images import BAD, stored
@@ -20,7 +20,7 @@ def mask(width: int = 24, height: int = 16, *, light: float = 1.0, alpha: float 
     rgb = np.zeros((height, width, 3), np.float32)
     rgb[:, width // 2 :] = light
     opacity = None if alpha is None else np.full((height, width), alpha, np.float32)
-    return images.encode(rgb, opacity, format="png")
+    return codec.encode(rgb, opacity, format="png")
 
 
 def kept(client, data: bytes) -> str:

@@ -9,7 +9,7 @@ import pytest
 from shared.db.admin import audit
 from shared.db.jobs import queries, transitions
 from shared.errors import OutOfMemory
-from shared.progress import RedisProgress
+from shared.messaging.progress import RedisProgress
 from shared.storage import attempt_key
 from tests.factories import add_batch, add_items, add_job, add_key
 from tests.integration.calling import client_with

@@ -8,11 +8,11 @@ import pytest
 from sqlalchemy import update
 
 from shared import clock
-from shared.broker import PAINT_QUEUE
 from shared.db import workers
 from shared.db.base import Database
 from shared.db.jobs import transitions
 from shared.db.models import Job, Worker
+from shared.messaging.broker import PAINT_QUEUE
 from shared.states import Wish
 from tests.factories import add_job
 from tests.waiting import wait_until

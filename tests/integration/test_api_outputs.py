@@ -12,8 +12,8 @@ from PIL import Image
 
 from api.app import create_app
 from api.client.sse import parse
-from shared import images
-from shared.progress import RedisProgress
+from shared.imaging import codec
+from shared.messaging.progress import RedisProgress
 from tests.integration.calling import client_with
 from tests.integration.test_api_jobs import claim, step
 from tests.integration.test_runner import FakePainter
@@ -125,14 +125,14 @@ def half_seen(client, studio) -> str:
     """A painted job whose content's left half is transparent."""
     alpha = np.ones((16, 24), np.float32)
     alpha[:, :12] = 0
-    png = images.encode(np.full((16, 24, 3), 0.25, np.float32), alpha, format="png")
+    png = codec.encode(np.full((16, 24, 3), 0.25, np.float32), alpha, format="png")
     job_id = submitted(client, client.post("/v1/images", data=png, content_type="image/png").json["id"])
     run([job_id], studio)
     return job_id
 
 
-def decoded(answer) -> images.Decoded:
-    return images.decode(answer.data, max_px=10**6)
+def decoded(answer) -> codec.Decoded:
+    return codec.decode(answer.data, max_px=10**6)
 
 
 @pytest.mark.parametrize("name", ["png", "webp"])

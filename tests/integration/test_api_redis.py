@@ -15,9 +15,9 @@ from flask.testing import FlaskClient
 
 from api.app import create_app
 from api.local import redis_server
-from shared import progress
 from shared.db.jobs import transitions
-from shared.progress import RedisProgress
+from shared.messaging import progress
+from shared.messaging.progress import RedisProgress
 from tests.factories import add_job
 from tests.integration.calling import client_with
 from tests.integration.test_api_jobs import step

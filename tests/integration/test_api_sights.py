@@ -20,7 +20,7 @@ from api.schemas.jobs import QueueView
 from shared import clock
 from shared.db.jobs import queries, transitions
 from shared.forecasts import Forecast
-from shared.progress import RedisProgress
+from shared.messaging.progress import RedisProgress
 from tests.factories import add_key
 from tests.integration.calling import client_with
 from tests.integration.test_api_jobs import claim, step

@@ -17,11 +17,11 @@ from werkzeug.serving import make_server
 
 from api.cli import main
 from api.client import Client
-from shared import images
 from shared.db import workers
 from shared.db.jobs import queries, transitions
 from shared.errors import Diverged
-from shared.progress import RedisProgress
+from shared.imaging import codec
+from shared.messaging.progress import RedisProgress
 from shared.states import State
 from tests.factories import add_job, picture
 from tests.scripted_server import closed_url
@@ -55,7 +55,7 @@ def atelier(url, key, monkeypatch) -> Atelier:
 @pytest.fixture
 def photo(tmp_path) -> Path:
     path = tmp_path / "photo.png"
-    path.write_bytes(images.encode(picture(), format="png"))
+    path.write_bytes(codec.encode(picture(), format="png"))
     return path
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 from api.cli.folder.plan import find, outputs
 from api.client import Client
 from api.local.stack import Stack
-from shared import images
+from shared.imaging import codec
 from shared.settings import Settings
 from tests.factories import picture
 from tests.waiting import wait_until
@@ -36,9 +36,9 @@ def folder(tmp_path) -> Path:
     (root / "sub").mkdir(parents=True)
     for seed in range(9):
         place = root / ("sub" if seed % 3 == 0 else ".") / f"{seed}.png"
-        place.write_bytes(images.encode(picture(seed=seed), format="png"))
+        place.write_bytes(codec.encode(picture(seed=seed), format="png"))
     (root / "bad.jpg").write_bytes(b"no picture")
-    (tmp_path / "style.png").write_bytes(images.encode(picture(seed=99), format="png"))
+    (tmp_path / "style.png").write_bytes(codec.encode(picture(seed=99), format="png"))
     return root
 
 
@@ -82,7 +82,7 @@ def test_a_second_call_does_only_what_is_missing(stack, folder) -> None:
     batch = json.loads((folder.parent / "out" / ".atelier-batch.json").read_text())["batch"]
     assert "All 9 pictures are there" in run(stack, folder)[2]
     (folder.parent / "out" / "1.png").unlink()
-    (folder / "new.png").write_bytes(images.encode(picture(seed=50), format="png"))
+    (folder / "new.png").write_bytes(codec.encode(picture(seed=50), format="png"))
     code, out, _ = run(stack, folder, "--json")
     assert (code, json.loads(out)) == (0, {"batch": batch, "pictures": 10, "failures": []})
     assert results(folder) == {*ALL, "new.png"}

@@ -8,7 +8,7 @@ import pytest
 
 from shared.db.jobs import transitions
 from shared.errors import Diverged
-from shared.progress import RedisProgress
+from shared.messaging.progress import RedisProgress
 from tests.factories import add_batch, add_items, add_job
 from tests.integration.test_cli import atelier, url
 from worker.operations import OperationKeeper

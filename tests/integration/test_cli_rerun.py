@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import delete
 
 from api.client import Client
-from shared import images
 from shared.db.models import Image
+from shared.imaging import codec
 from tests.factories import picture
 from tests.integration.test_cli import atelier, painting, studio, url
 from worker.runner import run
@@ -24,7 +24,7 @@ def files(tmp_path) -> list[Path]:
     made = []
     for seed, name in enumerate(("photo", "sky", "ground", "mask", "start")):
         made.append(tmp_path / f"{name}.png")
-        made[-1].write_bytes(images.encode(picture(seed=seed), format="png"))
+        made[-1].write_bytes(codec.encode(picture(seed=seed), format="png"))
     return made
 
 
@@ -53,7 +53,7 @@ def test_the_same_picture_comes_out_again(atelier, url, studio, manifest, tmp_pa
     asked_for = ("preset", "params", "content", "styles", "init")
     assert {name: now[name] for name in asked_for} == {name: before[name] for name in asked_for}
     assert f"the same, byte for byte: sha256 {before['result']['sha256']}." in result.stderr
-    assert images.decode((tmp_path / "again.png").read_bytes(), max_px=10**6).rgb.shape == (16, 24, 3)
+    assert codec.decode((tmp_path / "again.png").read_bytes(), max_px=10**6).rgb.shape == (16, 24, 3)
 
 
 def test_another_picture_is_told_with_what_was_different(atelier, studio, manifest, monkeypatch) -> None:

@@ -8,9 +8,9 @@ import re
 import pytest
 
 from api.app import create_app
-from shared import images
 from shared.db import workers
 from shared.ids import image_id as id_of
+from shared.imaging import codec
 from shared.params import PRESETS, resolve
 from tests.factories import add_key, picture
 from tests.integration.calling import client_with
@@ -41,7 +41,7 @@ def worker(database) -> None:
 
 
 def painting() -> bytes:
-    return images.encode(picture(seed=1), format="png")
+    return codec.encode(picture(seed=1), format="png")
 
 
 def file(data: bytes, name: str = "a.png") -> tuple[io.BytesIO, str]:

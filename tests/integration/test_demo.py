@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from shared import images
+from shared.imaging import codec
 from tests.factories import picture
 from tests.waiting import wait_until
 
@@ -32,7 +32,7 @@ def folder() -> Iterator[Path]:
 @pytest.fixture
 def photo(folder) -> Path:
     path = folder / "photo.png"
-    path.write_bytes(images.encode(picture(), format="png"))
+    path.write_bytes(codec.encode(picture(), format="png"))
     return path
 
 

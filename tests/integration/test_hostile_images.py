@@ -10,9 +10,9 @@ import io
 import pytest
 from PIL import Image, ImageFile, TiffImagePlugin, WebPImagePlugin
 
-from shared import images
 from shared.errors import AtelierError
-from shared.progress import RedisProgress
+from shared.imaging import codec
+from shared.messaging.progress import RedisProgress
 from tests import hostile
 from tests.hostile import MAX_PX, SECRET, TAKEN
 from tests.hostile_judge import judged
@@ -63,7 +63,7 @@ def test_more_than_50_megapixels_are_refused_before_anything_is_decoded(monkeypa
         monkeypatch.setattr(kind, "load", lambda self: pytest.fail(f"{self} was decoded"))
     for file in hostile.bombs():
         with pytest.raises(AtelierError) as raised:
-            images.inspect(file.data, max_bytes=10**7, max_px=MAX_PX)
+            codec.inspect(file.data, max_bytes=10**7, max_px=MAX_PX)
         assert raised.value.code in file.verdicts, file.name
 
 
@@ -108,7 +108,7 @@ def test_a_turned_picture_is_upright_wherever_it_is_shown(client, orientation, k
     data = hostile.turned(orientation, kind)
     described = client.post("/v1/images", data=data, content_type="image/png").json
     assert (described["width"], described["height"]) == (64, 40)
-    assert quarters(images.decode(data, max_px=MAX_PX).rgb) == UPRIGHT
+    assert quarters(codec.decode(data, max_px=MAX_PX).rgb) == UPRIGHT
 
 
 def test_large_pictures_are_decoded_one_after_the_other(monkeypatch) -> None:
@@ -123,8 +123,8 @@ def test_large_pictures_are_decoded_one_after_the_other(monkeypatch) -> None:
         finally:
             at_once[0] -= 1
 
-    monkeypatch.setattr(images, "_LARGE_PX", 0)
+    monkeypatch.setattr(codec, "_LARGE_PX", 0)
     monkeypatch.setattr(ImageFile.ImageFile, "load", counted)
     data = saved(Image.new("RGB", (1500, 1500)))
-    race(lambda: images.inspect(data, max_bytes=10**7, max_px=MAX_PX), threads=6)
+    race(lambda: codec.inspect(data, max_bytes=10**7, max_px=MAX_PX), threads=6)
     assert most[0] == 1

@@ -9,14 +9,14 @@ import pytest
 from sqlalchemy import func, select, update
 
 from shared import clock, ids
-from shared.broker import PAINT_QUEUE
 from shared.db import sql_clock, workers
 from shared.db.access import browser_sessions
 from shared.db.admin import minute_stats
 from shared.db.jobs import queries, transitions
 from shared.db.models import Job, SignIn
 from shared.errors import StorageFull, StorageUnavailable
-from shared.progress import RedisProgress
+from shared.messaging.broker import PAINT_QUEUE
+from shared.messaging.progress import RedisProgress
 from shared.storage import attempt_key, image_key
 from tests.factories import add_image, add_job, add_key
 from tests.waiting import wait_until

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import pytest
 from structlog.testing import capture_logs
 
-from shared import images
+from shared.imaging import codec
 from tests.factories import picture
 from tests.mutations import json_bodies, multipart_bodies, mutated_images, nasty_texts
 
@@ -45,7 +45,7 @@ def judge(answer) -> int:
 @pytest.mark.parametrize("way", ["images", "forms", "json"])
 def test_no_damaged_body_is_more_than_refused(client, image_id, way) -> None:
     chance = random.Random(SEED)
-    png = images.encode(picture(), format="png")
+    png = codec.encode(picture(), format="png")
     bodies = {
         "images": lambda: mutated_images(chance),
         "forms": lambda: multipart_bodies(chance, png),

@@ -12,13 +12,14 @@ from sqlalchemy import select, update
 from api.access import Caller
 from api.services import Services
 from api.usecases.images import inspect_upload, upload
-from shared import clock, ids, images
+from shared import clock, ids
 from shared.db import images as image_rows
 from shared.db import sql_clock
 from shared.db.jobs import queries, transitions
 from shared.db.models import Image, Job
 from shared.errors import StorageUnavailable, UnknownImage
-from shared.progress import RedisProgress
+from shared.imaging import codec
+from shared.messaging.progress import RedisProgress
 from shared.states import Role, State
 from shared.storage import LocalImageStore, image_key, job_prefix
 from tests.factories import add_image, new_job, picture
@@ -183,7 +184,7 @@ def test_a_job_that_waited_for_a_year_is_painted_though_all_else_is_gone(
     client, painted, settings, database, store, redis, expiry
 ) -> None:
     """Neither its images, nor where it goes on, nor what the running one writes: whatever the chores do."""
-    pictures = [images.encode(picture(seed=seed), format="png") for seed in (1, 2, 3)]
+    pictures = [codec.encode(picture(seed=seed), format="png") for seed in (1, 2, 3)]
     files = {name: (BytesIO(data), "x") for name, data in zip(("content", "style"), pictures, strict=False)}
     running = client.post("/v1/jobs", data=files).json["id"]
     unneeded = client.post("/v1/images", data=pictures[2], content_type="image/png").json["id"]
@@ -236,7 +237,7 @@ def test_an_upload_and_the_search_for_orphans_never_leave_a_kept_image_without_i
 ) -> None:
     """The bytes are there already, left by an upload that died before it wrote its row."""
     for seed in range(ROUNDS // 4):
-        data = images.encode(picture(8, 8, seed), format="png")
+        data = codec.encode(picture(8, 8, seed), format="png")
         file = inspect_upload(services, data)
         store.put(image_key(ids.image_id(data)), data)
         meet(

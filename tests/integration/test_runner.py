@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shared import images
 from shared.db import workers
 from shared.db.jobs import transitions
 from shared.errors import DatabaseUnavailable, InvalidParams, OutOfMemory, StorageFull
+from shared.imaging import codec
+from shared.messaging.progress import RedisProgress
 from shared.params import StyleParams
-from shared.progress import RedisProgress
 from shared.states import State
 from tests.factories import add_job, picture
 from tests.fakes import FakePainter
@@ -113,7 +113,7 @@ def test_an_unknown_error_is_tried_again_in_a_fresh_process_then_fails_without_i
 
 
 def test_a_damaged_picture_fails_the_job_and_the_next_one_is_painted(studio, database, store) -> None:
-    bad = queue(database, store, images.encode(picture(), format="png")[:-40])
+    bad = queue(database, store, codec.encode(picture(), format="png")[:-40])
     good = queue(database, store)
     assert run_one(bad, studio) == State.FAILED
     assert load(studio, bad).error_code == "corrupt_image"
@@ -197,7 +197,7 @@ def test_the_time_of_all_attempts_counts_towards_the_limit(studio, database, sto
 
 
 def test_the_painting_goes_on_while_redis_is_away(studio, database, store, tmp_path) -> None:
-    from shared import progress
+    from shared.messaging import progress
 
     job_id = queue(database, store)
     away = RedisProgress(progress.connect(f"unix://{tmp_path}/away.sock"))
@@ -207,7 +207,7 @@ def test_the_painting_goes_on_while_redis_is_away(studio, database, store, tmp_p
 def test_the_picture_is_what_was_painted(studio, database, store) -> None:
     job_id = queue(database, store)
     run_one(job_id, studio)
-    painted = images.decode(store.get(load(studio, job_id).result["key"]), max_px=10**6).rgb
+    painted = codec.decode(store.get(load(studio, job_id).result["key"]), max_px=10**6).rgb
     assert np.abs(painted - picture()).max() < 1 / 254
 
 

@@ -10,7 +10,7 @@ import pytest
 from shared import clock
 from shared.db import workers
 from shared.errors import StorageFull
-from shared.progress import RedisProgress
+from shared.messaging.progress import RedisProgress
 from shared.states import State, Wish
 from tests.fakes import FakePainter
 from tests.integration.running import every_chunk_asks, load, queue, run_one

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from sqlalchemy import update
 
-from shared import images
 from shared.db.jobs import transitions
 from shared.db.models import Job
 from shared.errors import OutOfMemory, StorageFull
-from shared.progress import RedisProgress
+from shared.imaging import codec
+from shared.messaging.progress import RedisProgress
 from shared.states import State
 from shared.storage import image_key
 from tests.factories import picture
@@ -32,13 +32,13 @@ def studio(settings, database, store, redis) -> Studio:
 
 @pytest.fixture
 def style(database, store) -> str:
-    return upload(database, store, images.encode(picture(seed=99), format="png"))
+    return upload(database, store, codec.encode(picture(seed=99), format="png"))
 
 
 @pytest.fixture
 def group(database, store, style) -> list[str]:
     """Four jobs of one style, each with a content of its own."""
-    contents = [images.encode(picture(seed=seed), format="png") for seed in range(4)]
+    contents = [codec.encode(picture(seed=seed), format="png") for seed in range(4)]
     chosen = [{"image": style, "weight": 1.0}]
     return [queue(database, store, content, group_key="4:a", styles=chosen) for content in contents]
 
@@ -56,7 +56,7 @@ def test_jobs_of_a_group_are_painted_in_one_call_and_each_has_its_own_picture(st
     assert studio.painter.calls == [[0, 1, 2, 3]] * 3
     for seed, job_id in enumerate(group):
         job = load(studio, job_id)
-        painted = images.decode(store.get(job.result["key"]), max_px=10**6).rgb
+        painted = codec.decode(store.get(job.result["key"]), max_px=10**6).rgb
         assert np.abs(painted - picture(seed=seed)).max() < 1 / 254
         assert json.loads(store.get(job.result["losses_key"]))["step"] == [1, 2, 3, 4, 5, 6]
         manifest = json.loads(store.get(job.result["manifest_key"]))
@@ -203,7 +203,7 @@ def test_a_worker_that_drains_between_two_groups_takes_no_further(studio, databa
 
 
 def test_one_of_another_shape_goes_back_to_be_painted_alone(studio, group, database, store) -> None:
-    tall = queue(database, store, images.encode(picture(16, 24), format="png"), group_key="4:a")
+    tall = queue(database, store, codec.encode(picture(16, 24), format="png"), group_key="4:a")
     states = run([*group, tall], studio)
     assert states == {**dict.fromkeys(group, State.SUCCEEDED), tall: State.QUEUED}
     make_due(database, tall)

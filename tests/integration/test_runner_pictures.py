@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shared import images
-from shared.progress import RedisProgress
+from shared.imaging import codec
+from shared.messaging.progress import RedisProgress
 from shared.states import State
 from tests.factories import picture
 from tests.fakes import FakePainter
@@ -27,8 +27,8 @@ def studio(settings, database, store, redis) -> Studio:
     return Studio("w1", settings, database, store, RedisProgress(redis), FakePainter())
 
 
-def decoded(store, job) -> images.Decoded:
-    return images.decode(store.get(job.result["key"]), max_px=10**6)
+def decoded(store, job) -> codec.Decoded:
+    return codec.decode(store.get(job.result["key"]), max_px=10**6)
 
 
 def manifest(store, job) -> dict:
@@ -36,7 +36,7 @@ def manifest(store, job) -> dict:
 
 
 def test_the_opacity_of_the_content_is_that_of_the_result(studio, database, store) -> None:
-    job_id = queue(database, store, images.encode(picture(), RAMP, format="png"))
+    job_id = queue(database, store, codec.encode(picture(), RAMP, format="png"))
     run_one(job_id, studio)
     painted = decoded(store, load(studio, job_id))
     assert np.abs(painted.alpha - RAMP).max() < 1 / 254
@@ -45,9 +45,7 @@ def test_the_opacity_of_the_content_is_that_of_the_result(studio, database, stor
 
 def test_the_opacity_follows_the_size_of_the_result(studio, database, store) -> None:
     large = RAMP.repeat(3, axis=0).repeat(3, axis=1)
-    job_id = queue(
-        database, store, images.encode(picture(72, 48), large, format="png"), init_id=upload(database, store)
-    )
+    job_id = queue(database, store, codec.encode(picture(72, 48), large, format="png"), init_id=upload(database, store))
     run_one(job_id, studio)
     painted = decoded(store, load(studio, job_id))
     assert painted.alpha.shape == (16, 24)
@@ -63,7 +61,7 @@ def test_an_opaque_content_gives_an_opaque_result(studio, database, store) -> No
 def test_a_mask_counts_by_its_brightness_and_opacity(studio, database, store) -> None:
     colours = np.zeros((16, 24, 3), np.float32)
     colours[:8, :, 0], colours[8:] = 1, 1
-    mask = upload(database, store, images.encode(colours, RAMP, format="png"))
+    mask = upload(database, store, codec.encode(colours, RAMP, format="png"))
     style = upload(database, store)
     job_id = queue(database, store, styles=[{"image": style, "weight": 0.5, "mask": mask}])
     run_one(job_id, studio)
@@ -77,7 +75,7 @@ def test_a_mask_counts_by_its_brightness_and_opacity(studio, database, store) ->
 
 
 def test_a_job_starts_from_the_picture_it_names(studio, database, store) -> None:
-    start = upload(database, store, images.encode(picture(seed=5), format="png"))
+    start = upload(database, store, codec.encode(picture(seed=5), format="png"))
     job_id = queue(database, store, init_id=start)
     run_one(job_id, studio)
     [[subject]] = studio.painter.subjects
@@ -88,7 +86,7 @@ def test_a_job_starts_from_the_picture_it_names(studio, database, store) -> None
 
 
 def test_a_style_is_decoded_once_for_many_jobs(studio, database, store, monkeypatch) -> None:
-    style = upload(database, store, images.encode(picture(seed=7), format="png"))
+    style = upload(database, store, codec.encode(picture(seed=7), format="png"))
     read, get = [], store.get
     monkeypatch.setattr(store, "get", lambda key: read.append(key) or get(key))
     for _ in range(2):
@@ -101,7 +99,7 @@ def test_a_style_is_decoded_once_for_many_jobs(studio, database, store, monkeypa
 
 
 def test_kept_styles_are_bounded_in_bytes(database, store) -> None:
-    ids = [upload(database, store, images.encode(picture(seed=seed), format="png")) for seed in range(3)]
+    ids = [upload(database, store, codec.encode(picture(seed=seed), format="png")) for seed in range(3)]
     pictures = Pictures(store, max_px=10**6, kept_bytes=2 * picture().nbytes)
 
     def loaded(image_id: str) -> np.ndarray:

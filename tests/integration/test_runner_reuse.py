@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from shared.progress import RedisProgress
+from shared.messaging.progress import RedisProgress
 from shared.states import State
 from tests.fakes import FakePainter
 from tests.integration.running import load, queue, run_one

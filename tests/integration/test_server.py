@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 import httpx
 import pytest
 
-from shared.progress import RedisProgress
+from shared.messaging.progress import RedisProgress
 from tests.factories import add_job
 from tests.integration.serving import Served, serving
 from tests.waiting import wait_until

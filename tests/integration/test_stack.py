@@ -18,8 +18,8 @@ from PIL import Image
 from api.client import Client
 from api.local.home import operator_key
 from api.local.stack import Stack
-from shared import images
 from shared.errors import Misconfigured
+from shared.imaging import codec
 from shared.settings import Settings
 from tests import trained
 from tests.factories import picture
@@ -57,8 +57,8 @@ def client(stack) -> Iterator[Client]:
         yield opened
 
 
-PNG = images.encode(picture(64, 48), format="png")
-OTHER = images.encode(picture(48, 48, seed=1), format="png")
+PNG = codec.encode(picture(64, 48), format="png")
+OTHER = codec.encode(picture(48, 48, seed=1), format="png")
 
 
 def test_a_picture_goes_through_the_whole_system(client, tmp_path) -> None:
@@ -175,7 +175,7 @@ def test_the_real_engine_paints_through_the_whole_system(tmp_path, trained_dir) 
         ended = client.wait(job.id)
         assert ended.state == "succeeded", ended.error
         assert ended.weights["name"] == trained.NAME
-        painted = images.decode(client.result(job.id), max_px=10**6).rgb
+        painted = codec.decode(client.result(job.id), max_px=10**6).rgb
         assert painted.shape == (48, 64, 3)
         assert 0 < np.abs(painted - picture(64, 48)).max() <= 1
         losses = client.losses(job.id)["total"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.breaker import Breaker
+from shared.messaging.circuit_breaker import Breaker
 
 
 class Away(Exception):

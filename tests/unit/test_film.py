@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shared import images
+from shared.imaging import codec
 from worker.film import Film
 
 
 def preview(level: float, size: tuple[int, int] = (20, 40)) -> bytes:
-    return images.encode(np.full((*size, 3), level, np.float32), format="jpeg")
+    return codec.encode(np.full((*size, 3), level, np.float32), format="jpeg")
 
 
 def levels(strip: bytes) -> list[float]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, JpegImagePlugin
 
-from shared import images
+from shared.imaging import codec
 from tests.pictures import (
     NOISE,
     QUARTERS,
@@ -39,8 +39,8 @@ from tests.pictures import (
 )
 def test_each_of_our_formats_is_described_and_decoded(kind, options) -> None:
     data = saved(Image.fromarray(QUARTERS), kind, **options)
-    assert inspect(data) == images.ImageInfo(64, 40, kind.lower(), len(data))
-    assert images.MEDIA_TYPES[inspect(data).format] == f"image/{kind.lower()}"
+    assert inspect(data) == codec.ImageInfo(64, 40, kind.lower(), len(data))
+    assert codec.MEDIA_TYPES[inspect(data).format] == f"image/{kind.lower()}"
     rgb, alpha = decode(data)
     assert rgb.dtype == np.float32
     assert rgb.shape == (40, 64, 3)
@@ -106,26 +106,26 @@ def test_inspection_decodes_once(monkeypatch) -> None:
 @pytest.mark.parametrize("kind", ["png", "webp", "jpeg"])
 def test_an_encoded_picture_comes_back(kind) -> None:
     smooth = np.repeat(np.linspace(0, 1, 96, dtype=np.float32)[None, :, None], 64, axis=0).repeat(3, axis=2)
-    data = images.encode(smooth, format=kind)
+    data = codec.encode(smooth, format=kind)
     assert inspect(data).format == kind
     np.testing.assert_allclose(decode(data).rgb, smooth, atol=0.5 / 255 if kind == "png" else 0.03)
 
 
 def test_encoding_rounds_to_the_nearest_level_and_clips() -> None:
     levels = np.float32([[-1, 0.4 / 255, 0.6 / 255, 254.6 / 255, 7]])
-    rgb = decode(images.encode(levels[..., None].repeat(3, axis=2), format="png")).rgb
+    rgb = decode(codec.encode(levels[..., None].repeat(3, axis=2), format="png")).rgb
     np.testing.assert_array_equal(np.rint(rgb[0, :, 0] * 255), [0, 0, 1, 255, 255])
 
 
 @pytest.mark.parametrize("kind", ["png", "webp"])
 def test_alpha_is_encoded(kind) -> None:
     alpha = NOISE[..., 0].astype(np.float32) / 255
-    data = images.encode(NOISE.astype(np.float32) / 255, alpha, format=kind)
+    data = codec.encode(NOISE.astype(np.float32) / 255, alpha, format=kind)
     np.testing.assert_allclose(decode(data).alpha, alpha, atol=1e-6)
 
 
 def test_jpeg_shows_what_is_transparent_as_white() -> None:
-    data = images.encode(np.zeros((16, 16, 3), np.float32), np.zeros((16, 16), np.float32), format="jpeg")
+    data = codec.encode(np.zeros((16, 16, 3), np.float32), np.zeros((16, 16), np.float32), format="jpeg")
     assert (decode(data).rgb > 0.99).all()
 
 
@@ -140,16 +140,16 @@ def test_nothing_of_the_inputs_metadata_is_written(kind) -> None:
         comment=b"secret",
         icc_profile=profile_with_red_and_green_swapped(),
     )
-    written = Image.open(io.BytesIO(images.encode(*decode(source), format=kind)))
+    written = Image.open(io.BytesIO(codec.encode(*decode(source), format=kind)))
     assert dict(written.getexif()) == {}
     assert not {"icc_profile", "exif", "comment", "xmp"} & set(written.info)
 
 
 @pytest.mark.parametrize(("shape", "expected"), [((40, 64), (20, 32)), ((64, 40), (32, 20)), ((3000, 2), (32, 1))])
 def test_a_thumbnail_fits_and_keeps_its_shape(shape, expected) -> None:
-    assert images.thumbnail(np.ones((*shape, 3), np.float32), 32).shape == (*expected, 3)
+    assert codec.thumbnail(np.ones((*shape, 3), np.float32), 32).shape == (*expected, 3)
 
 
 def test_a_small_picture_is_its_own_thumbnail() -> None:
     picture = np.ones((20, 32, 3), np.float32)
-    assert images.thumbnail(picture, 32) is picture
+    assert codec.thumbnail(picture, 32) is picture

@@ -12,7 +12,7 @@ from api.live.hub import Hub
 from api.live.subscriber import Follower, Row, Sign, Told
 from api.live.ttl_cache import Recent
 from shared.errors import DatabaseUnavailable
-from shared.progress import Event, RedisProgress
+from shared.messaging.progress import Event, RedisProgress
 from tests.factories import add_job
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from shared import images
 from shared.errors import CorruptImage, ImageTooLarge
+from shared.imaging import codec
 from tests.pictures import MAX_PX, NOISE, decode, profile_with_red_and_green_swapped, saved
 from tests.racing import race
 
@@ -18,7 +18,7 @@ _KINDS = {"CMYK": "TIFF", "I;16": "TIFF", "I": "TIFF", "F": "TIFF"}
 
 
 def paints(data: bytes, max_px: int = MAX_PX) -> bool:
-    return images.mask_paints(data, max_px=max_px)
+    return codec.mask_paints(data, max_px=max_px)
 
 
 def black(mode: str) -> Image.Image:
@@ -28,7 +28,7 @@ def black(mode: str) -> Image.Image:
 @pytest.fixture(autouse=True)
 def narrow_bands(monkeypatch) -> None:
     """Have a band be a few rows of our small pictures."""
-    monkeypatch.setattr(images, "_BAND_PX", 160)
+    monkeypatch.setattr(codec, "_BAND_PX", 160)
 
 
 @pytest.mark.parametrize("place", [(0, 0), (39, 3), (0, 4), (20, 29), (39, 29)])
@@ -89,7 +89,7 @@ def test_no_two_large_masks_are_held_at_once(monkeypatch) -> None:
             held.discard(id(self))
         return band
 
-    monkeypatch.setattr(images, "_LARGE_PX", 0)
+    monkeypatch.setattr(codec, "_LARGE_PX", 0)
     monkeypatch.setattr(ImageFile.ImageFile, "load", loaded)
     monkeypatch.setattr(Image.Image, "crop", cropped)
     data = saved(Image.new("L", (40, 400)))

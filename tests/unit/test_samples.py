@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from api.cli import samples
-from shared import images
+from shared.imaging import codec
 
 WIDTH, HEIGHT = 321, 240
 DRAW = {"scene": samples.scene, "painting": samples.painting}
@@ -26,8 +26,8 @@ def test_a_sample_is_drawn_the_same_every_time(drawn, name) -> None:
 def test_a_sample_has_the_size_asked_for_and_can_be_uploaded(drawn, name) -> None:
     assert drawn[name].shape == (HEIGHT, WIDTH, 3)
     assert drawn[name].dtype == np.float32
-    data = images.encode(drawn[name], format="png")
-    info = images.inspect(data, max_bytes=10**6, max_px=10**6)
+    data = codec.encode(drawn[name], format="png")
+    info = codec.inspect(data, max_bytes=10**6, max_px=10**6)
     assert (info.width, info.height) == (WIDTH, HEIGHT)
 
 

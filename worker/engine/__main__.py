@@ -20,8 +20,8 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from shared import images
 from shared.errors import AtelierError
+from shared.imaging import codec
 from shared.options import chosen_params, params_options
 from shared.params import (
     DEFAULT_PRESET,
@@ -98,8 +98,8 @@ def _mask(file: Path) -> Mask:
     return mask
 
 
-def _decoded(file: Path) -> images.Decoded:
-    return images.decode(file.read_bytes(), max_px=_MOST_PX)
+def _decoded(file: Path) -> codec.Decoded:
+    return codec.decode(file.read_bytes(), max_px=_MOST_PX)
 
 
 def _paint(content_file: Path, styles: list[Style], output: Path, params: StyleParams, options: dict[str, Any]) -> None:
@@ -180,7 +180,7 @@ def _chunks(
 def _write(output: Path, last: Chunk, film: Timelapse, alpha: Mask | None) -> None:
     """Write the picture, and the animation beside it if one was asked for."""
     picture = last.image()
-    output.write_bytes(images.encode(picture, alpha, format=_FORMATS[output.suffix.lower()]))
+    output.write_bytes(codec.encode(picture, alpha, format=_FORMATS[output.suffix.lower()]))
     animation = film.finished(picture, last)
     if animation:
         output.with_suffix(".timelapse.webp").write_bytes(animation)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from shared import images
+from shared.imaging import codec
 from worker.engine.steps import Chunk, Picture
 
 #: Long side of a frame, in pixels: all frames of an animation are in memory at once when it is encoded.
@@ -69,7 +69,7 @@ class Timelapse:
 
 
 def _taken(step: int, picture: Picture) -> Frame:
-    return Frame(step, images.encode(images.thumbnail(picture, _LONG_SIDE_PX), format="jpeg", quality=_QUALITY))
+    return Frame(step, codec.encode(codec.thumbnail(picture, _LONG_SIDE_PX), format="jpeg", quality=_QUALITY))
 
 
 def _opened(frame: Frame) -> Image.Image:

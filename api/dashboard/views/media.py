@@ -15,8 +15,8 @@ from api.auth import caller
 from api.dashboard.pages import blueprint, page
 from api.routes import batches, items, outputs
 from api.services import services
-from shared import images
 from shared.db.jobs import queries
+from shared.imaging import codec
 from shared.storage import image_key
 
 #: Long side of what is shown of an upload, in pixels.
@@ -30,7 +30,7 @@ def _image(image_id: str) -> Response:
     with services().database.reading() as session:
         found = queries.image(session, image_id, owner=caller().sees)
     data, most_px = services().store.get(image_key(found.id)), services().settings.max_upload_px
-    return Response(images.small(data, max_px=most_px, max_side=_SHOWN_PX), content_type="image/jpeg")
+    return Response(codec.small(data, max_px=most_px, max_side=_SHOWN_PX), content_type="image/jpeg")
 
 
 #: What is shown at each address, most of it by the API's own views.

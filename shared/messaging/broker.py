@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from redis import RedisError
 
-from shared import failpoints, logs, progress
-from shared.dispatch import Waiting
+from shared import failpoints, logs
 from shared.errors import BrokerUnavailable
+from shared.messaging import progress
+from shared.messaging.dispatch import Waiting
 from shared.settings import Settings
 
 if TYPE_CHECKING:

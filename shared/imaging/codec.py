@@ -2,7 +2,7 @@
 
 Only JPEG, PNG, WebP and TIFF; sizes are judged from the header, before anything is decoded; only the first
 frame counts. Pictures inside Atelier are float32 RGB in 0 to 1, upright, in sRGB; alpha goes beside them.
-How each kind of pixel becomes RGB is in `shared.pixels`.
+How each kind of pixel becomes RGB is in `shared.imaging.pixels`.
 
 Invariant: whatever Pillow raises leaves here as one of our errors, and nothing of the input's metadata survives.
 """
@@ -20,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
-from shared import logs, pixels
+from shared import logs
 from shared.errors import AtelierError, CorruptImage, ImageTooLarge, UnsupportedImage
+from shared.imaging import pixels
 
 log = logs.get(__name__)
 

@@ -19,7 +19,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from shared import logs
-from shared.breaker import Breaker
+from shared.messaging.circuit_breaker import Breaker
 
 log = logs.get(__name__)
 

@@ -1,0 +1,1 @@
+"""Pictures: decoding within bounds, encoding, colours and pixels."""
