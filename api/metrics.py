@@ -19,7 +19,7 @@ from api.services import Services
 from shared import clock
 from shared.db import deliveries
 from shared.db.jobs import forecasts, queries
-from shared.forecasts import quantile
+from shared.painting.forecasts import quantile
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 #: Recent jobs that quantiles and accuracy are about, and the time that counts are about, in seconds.

@@ -15,7 +15,7 @@ from shared.db.batches import items as batch_items
 from shared.db.batches import lifecycle
 from shared.db.batches.items import NewItem
 from shared.db.models import ApiKey, Batch, Image, ImageOwner, Job, Operation
-from shared.params import resolve
+from shared.painting.params import resolve
 from shared.states import BatchState
 from worker.engine.steps import Picture
 

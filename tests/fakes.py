@@ -10,10 +10,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from shared.costs import Capacity
 from shared.errors import Diverged, NotFound
 from shared.messaging.dispatch import Waiting
-from shared.params import StyleParams
+from shared.painting.costs import Capacity
+from shared.painting.params import StyleParams
 from shared.storage import checked_key
 from worker.engine.steps import Chunk, Losses, Picture, Snapshot, Style, Subject
 

@@ -17,7 +17,7 @@ from shared.db.jobs import transitions
 from shared.db.jobs.claims import Claim, Finished
 from shared.db.models import Job
 from shared.errors import AtelierError, DatabaseUnavailable, TimedOut, WeightsUnavailable
-from shared.params import StyleParams
+from shared.painting.params import StyleParams
 from shared.states import TERMINAL, State
 from worker import checkpoints, outcome, retries, reuse
 from worker.checkpoints import Checkpoint, Checkpointer

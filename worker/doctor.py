@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from shared.params import LAST_RESORT_WEIGHTS
+from shared.painting.params import LAST_RESORT_WEIGHTS
 
 
 def examine(weights_dir: Path) -> dict[str, Any]:

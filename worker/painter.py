@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
-from shared.costs import Capacity
-from shared.params import StyleParams
+from shared.painting.costs import Capacity
+from shared.painting.params import StyleParams
 from shared.settings import Settings
 from worker.engine.steps import Chunk, Style, Subject
 

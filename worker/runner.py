@@ -23,7 +23,7 @@ from shared.db.jobs import dispatch_order, queries, transitions
 from shared.db.jobs.claims import Finished, LostRace
 from shared.db.models import Job
 from shared.errors import AtelierError, DatabaseUnavailable
-from shared.sizes import Size, scale_sizes
+from shared.painting.sizes import Size, scale_sizes
 from shared.states import State
 from worker.attempt import Attempt
 from worker.engine.steps import Style

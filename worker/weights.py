@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import WeightsUnavailable
-from shared.params import LAST_RESORT_WEIGHTS
+from shared.painting.params import LAST_RESORT_WEIGHTS
 from shared.settings import Settings
 from worker.engine import weights
 from worker.engine.weights import PUBLISHED, Shelf

@@ -23,7 +23,6 @@ from api.jobs.submission import Sizes
 from api.schemas.batches import ItemRequest, readable
 from api.schemas.jobs import StyleChoice
 from api.services import Services
-from shared import sizes as sizes_of_scales
 from shared.db import images
 from shared.db.access import quotas
 from shared.db.batches import counts, lifecycle
@@ -32,10 +31,10 @@ from shared.db.batches.items import NewItem
 from shared.db.jobs import queries
 from shared.db.models import Batch
 from shared.errors import AtelierError, BatchFull, DuplicateKey, InvalidParams, UnknownImage, UnsafePath
-from shared.groups import group_key
-from shared.params import resolve
-from shared.sizes import Size
-from shared.work_keys import way_key, work_key
+from shared.painting import sizes as sizes_of_scales
+from shared.painting.keys import group_key, way_key, work_key
+from shared.painting.params import resolve
+from shared.painting.sizes import Size
 
 
 class _Common(NamedTuple):

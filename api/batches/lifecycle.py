@@ -30,7 +30,7 @@ from shared.db.batches import items, lifecycle
 from shared.db.jobs import queries
 from shared.db.models import Batch
 from shared.errors import IllegalTransition, UnknownImage
-from shared.params import resolve
+from shared.painting.params import resolve
 from shared.states import BatchState
 
 log = logs.get(__name__)

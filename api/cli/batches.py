@@ -12,8 +12,8 @@ from api.cli.follow import json_option, print_json, say
 from api.cli.options import connect, url_option
 from api.client import Batch
 from api.client.files import check_place
-from shared.options import read_value
-from shared.params import PRESETS
+from shared.painting.cli_options import read_value
+from shared.painting.params import PRESETS
 
 _COLUMNS: tuple[Column, ...] = (
     ("ID", 36),

@@ -31,7 +31,7 @@ from api.local.stack import Stack
 from api.sheets.contact_sheet import contact_sheet
 from shared.errors import AtelierError, Misconfigured
 from shared.imaging import codec
-from shared.params import LAST_RESORT_WARNING, LAST_RESORT_WEIGHTS
+from shared.painting.params import LAST_RESORT_WARNING, LAST_RESORT_WEIGHTS
 from shared.settings import Settings
 
 #: The largest size that parameters allow, squared.

@@ -15,7 +15,7 @@ from api.cli.display.preview_pane import Pane
 from api.cli.errors import Interrupted, ensure_succeeded
 from api.client import Client
 from api.client.models import Job
-from shared.params import LAST_RESORT_WARNING, LAST_RESORT_WEIGHTS
+from shared.painting.params import LAST_RESORT_WARNING, LAST_RESORT_WEIGHTS
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 out_option = click.option(

@@ -22,8 +22,8 @@ from api.cli.options import Moment, connect, url_option
 from api.client import Client
 from api.client.files import check_writable
 from api.client.models import DryRun, Job
-from shared.options import chosen_params, params_options
-from shared.params import DEFAULT_PRESET, PRESETS, WEIGHTS_NAMES
+from shared.painting.cli_options import chosen_params, params_options
+from shared.painting.params import DEFAULT_PRESET, PRESETS, WEIGHTS_NAMES
 
 #: Options that are wishes of the same name.
 _WISHES = (

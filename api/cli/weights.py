@@ -16,7 +16,7 @@ import click
 from api.cli.display.layout import Column, print_table
 from api.cli.errors import Failure, WeightsUnreachable
 from api.cli.follow import print_json, say
-from shared.params import LAST_RESORT_WEIGHTS, WEIGHTS_NAMES
+from shared.painting.params import LAST_RESORT_WEIGHTS, WEIGHTS_NAMES
 from shared.settings import Settings
 
 #: Those that somebody publishes.

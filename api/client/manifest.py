@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from api.client.job_request import Wishes
 from api.client.models import ClientError
-from shared.params import PRESETS, WEIGHTS_NAMES
+from shared.painting.params import PRESETS, WEIGHTS_NAMES
 
 #: Params that may leave the choice to the machine, each told under its own name by how the run went.
 _CHOSEN = ("precision", "tile_size", "lbfgs_history")

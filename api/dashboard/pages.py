@@ -16,7 +16,7 @@ from api.dashboard.session import signed_in
 from api.http import problems
 from api.services import services
 from shared.errors import AtelierError, Forbidden, Unauthorized
-from shared.params import LAST_RESORT_WARNING, LAST_RESORT_WEIGHTS
+from shared.painting.params import LAST_RESORT_WARNING, LAST_RESORT_WEIGHTS
 
 View = TypeVar("View", bound=Callable[..., Any])
 

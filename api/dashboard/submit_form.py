@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from api.http import bodies, problems
 from shared.errors import AtelierError, InvalidRequest
-from shared.params import PRESETS, StyleParams, resolve
+from shared.painting.params import PRESETS, StyleParams, resolve
 
 #: Where each parameter stands.
 GROUPS: dict[str, tuple[str, ...]] = {

@@ -16,7 +16,7 @@ from werkzeug.exceptions import HTTPException
 
 from shared import errors, logs
 from shared.errors import AtelierError, InvalidParams
-from shared.params import StyleParams
+from shared.painting.params import StyleParams
 
 log = logs.get(__name__)
 

@@ -11,14 +11,14 @@ from api.http.problems import mistake
 from api.jobs.submission import Sizes, Submission
 from api.services import Services
 from api.usecases.images import File
-from shared import sizes
 from shared.db.jobs import queries
 from shared.db.models import Image
 from shared.errors import InvalidMask, InvalidParams, NotFound, UnknownImage
 from shared.imaging import codec
 from shared.imaging.codec import ImageInfo
-from shared.params import MAX_SIZE_PX, StyleParams
-from shared.sizes import Size
+from shared.painting import sizes
+from shared.painting.params import MAX_SIZE_PX, StyleParams
+from shared.painting.sizes import Size
 from shared.storage import image_key
 
 #: How far a mask's sides may be from the content's in proportion.

@@ -11,11 +11,12 @@ from pydantic import ValidationError
 
 from api.jobs.submission import Sizes
 from api.services import Services
-from shared import costs, logs
-from shared.costs import Capacity, Estimate
+from shared import logs
 from shared.db import workers
 from shared.errors import TooLarge
-from shared.params import StyleParams
+from shared.painting import costs
+from shared.painting.costs import Capacity, Estimate
+from shared.painting.params import StyleParams
 
 log = logs.get(__name__)
 

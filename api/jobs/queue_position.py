@@ -16,7 +16,7 @@ from shared.db.batches import counts, lifecycle
 from shared.db.jobs import queries
 from shared.db.jobs.queries import Shown
 from shared.errors import InvalidParams, TooLarge
-from shared.params import StyleParams
+from shared.painting.params import StyleParams
 from shared.states import BatchState, State
 
 Reason = Literal["turn", "paused", "no_worker", "no_worker_with_memory", "quota"]

@@ -10,9 +10,9 @@ from api.access import Caller
 from api.schemas import jobs
 from api.schemas.jobs import JobRequest
 from api.usecases.images import File
-from shared.costs import Estimate
-from shared.params import StyleParams
-from shared.sizes import Size
+from shared.painting.costs import Estimate
+from shared.painting.params import StyleParams
+from shared.painting.sizes import Size
 
 
 @dataclass(frozen=True)

@@ -22,18 +22,17 @@ from api.services import Services
 from api.usecases.images import inspect_upload, upload
 from api.usecases.webhooks import check_webhook
 from shared import clock, ids, logs
-from shared import sizes as sizes_of_scales
-from shared.costs import Estimate
 from shared.db import images
 from shared.db.access import quotas
 from shared.db.admin import audit
 from shared.db.jobs import queries, successors, transitions
 from shared.db.models import Job
 from shared.errors import IdTaken, NotFound
-from shared.groups import group_key
-from shared.params import StyleParams, resolve
+from shared.painting import sizes as sizes_of_scales
+from shared.painting.costs import Estimate
+from shared.painting.keys import group_key, way_key, work_key
+from shared.painting.params import StyleParams, resolve
 from shared.states import State
-from shared.work_keys import way_key, work_key
 
 log = logs.get(__name__)
 

@@ -16,7 +16,7 @@ from shared.db import workers
 from shared.db.base import Database
 from shared.db.jobs import forecasts, queries
 from shared.db.jobs.queries import Shown
-from shared.forecasts import Experience, Forecast, Sample
+from shared.painting.forecasts import Experience, Forecast, Sample
 
 #: Jobs learned from, and how long that holds, in seconds.
 _SAMPLES, _FRESH_S = 500, 5.0

@@ -13,7 +13,7 @@ from api.schemas import jobs
 from api.serializers.jobs import job_view
 from shared.db.jobs import queries
 from shared.db.jobs.queries import Shown
-from shared.forecasts import Forecast
+from shared.painting.forecasts import Forecast
 
 #: The shortest and the longest time between two polls that a client is asked for, in seconds.
 _POLL_S = (1, 30)

@@ -34,7 +34,7 @@ from shared.db import sqlite
 from shared.db.base import connect
 from shared.errors import AtelierError
 from shared.messaging.progress import connect as connect_redis
-from shared.params import LAST_RESORT_WEIGHTS, WEIGHTS_NAMES
+from shared.painting.params import LAST_RESORT_WEIGHTS, WEIGHTS_NAMES
 from shared.settings import Settings
 
 #: Room for a run with its previews, results and weights, in bytes.

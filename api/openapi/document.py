@@ -20,7 +20,7 @@ from api.openapi.parameters import BINARY, Part, answer_headers, link_all, param
 from shared import errors
 from shared.errors import AtelierError
 from shared.imaging.codec import MEDIA_TYPES
-from shared.params import PRESETS
+from shared.painting.params import PRESETS
 
 
 def build(app: Flask) -> Part:

@@ -11,7 +11,7 @@ from typing import Any
 from api.openapi import examples_admin
 from api.serializers.jobs import image_view, job_view
 from shared.db.models import DEFAULT_RETENTION_S, Image, Job
-from shared.params import DEFAULT_PRESET, resolve
+from shared.painting.params import DEFAULT_PRESET, resolve
 from shared.states import State
 
 _JOB_ID, _RETRIED_ID = "01a20750-e506-729a-9bdf-2a44836107f2", "01a20742-31c5-7d3e-8f60-0c8f4c1d2b7a"

@@ -14,8 +14,8 @@ from pydantic.json_schema import models_json_schema
 from api.openapi import examples
 from api.openapi.parameters import REF, Part
 from api.schemas import jobs
-from shared.params import LEAST_PX, StyleParams
-from shared.vgg19 import LAYERS
+from shared.painting.params import LEAST_PX, StyleParams
+from shared.painting.vgg19 import LAYERS
 
 _IS_GIVEN = {"not": {"type": "null"}}
 

@@ -19,7 +19,7 @@ from api.schemas.admin import HealthView, PartView, ReadinessView
 from api.services import services
 from shared import errors
 from shared.errors import AtelierError
-from shared.params import StyleParams
+from shared.painting.params import StyleParams
 
 blueprint = Blueprint("system", __name__)
 

@@ -17,7 +17,7 @@ from pydantic import (
 
 from api.schemas.jobs import ErrorView, ImageId, Preset, ResultView, StyleChoice
 from shared.errors import UnsafePath
-from shared.params import DEFAULT_PRESET, WeightsName
+from shared.painting.params import DEFAULT_PRESET, WeightsName
 from shared.states import BatchState, State
 
 #: Longest key of an item, in characters.

@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from shared.ids import IMAGE_ID, is_uuid
-from shared.params import DEFAULT_PRESET, PRESETS, WeightsName
+from shared.painting.params import DEFAULT_PRESET, PRESETS, WeightsName
 from shared.states import State
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)

@@ -11,7 +11,7 @@ from shared.clock import rfc3339
 from shared.db import images
 from shared.db.jobs.queries import Shown
 from shared.db.models import Image
-from shared.forecasts import Forecast
+from shared.painting.forecasts import Forecast
 from shared.states import TERMINAL, State
 
 #: Ends that lie farther away are shown as this far, in seconds: a year.

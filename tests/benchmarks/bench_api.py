@@ -18,8 +18,8 @@ from api.local.home import operator_key
 from api.local.stack import Stack
 from shared import ids
 from shared.db.base import Database, connect
-from shared.forecasts import quantile
 from shared.imaging import codec
+from shared.painting.forecasts import quantile
 from shared.settings import Settings
 from tests.benchmarks.registry import bench
 from tests.factories import add_image, add_key, picture

@@ -31,10 +31,10 @@ from shared import clock
 from shared.db import workers
 from shared.db.base import Database
 from shared.db.models import Job, Reading
-from shared.forecasts import quantile
 from shared.imaging import codec
 from shared.messaging import progress
 from shared.messaging.progress import RedisProgress
+from shared.painting.forecasts import quantile
 from shared.settings import Settings
 from shared.states import State
 from tests.benchmarks.bench_api import http_to, million

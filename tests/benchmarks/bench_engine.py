@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from shared.params import resolve
+from shared.painting.params import resolve
 from tests.benchmarks.engine_runs import (
     Fixed,
     chunks_of,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from shared.params import resolve
+from shared.painting.params import resolve
 from tests import trained
 from tests.benchmarks.engine_runs import chunks_of, held_bytes, in_a_process, painting, scene
 from tests.benchmarks.registry import bench

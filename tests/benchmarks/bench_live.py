@@ -20,9 +20,9 @@ import httpx
 import migrations
 from shared.db.base import connect
 from shared.db.jobs import transitions
-from shared.forecasts import quantile
 from shared.messaging import progress
 from shared.messaging.progress import RedisProgress
+from shared.painting.forecasts import quantile
 from shared.settings import Settings
 from tests.benchmarks.registry import bench
 from tests.factories import add_image, add_job, add_key

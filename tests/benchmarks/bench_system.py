@@ -20,7 +20,7 @@ from shared.imaging import codec
 from shared.messaging import progress
 from shared.messaging.broker import Broker
 from shared.messaging.progress import RedisProgress
-from shared.params import resolve
+from shared.painting.params import resolve
 from shared.settings import Settings
 from shared.storage import image_key, open_store
 from tests import trained

@@ -14,7 +14,7 @@ from functools import lru_cache
 from statistics import median
 from typing import Any, NamedTuple
 
-from shared.params import StyleParams, resolve
+from shared.painting.params import StyleParams, resolve
 from tests.trained import network
 from worker.engine.plan import Plan, Planner
 from worker.engine.steps import Chunk, Picture, Style, Subject

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import pytest
 
 import migrations
-from shared.costs import Capacity
 from shared.db import workers
 from shared.db.base import Database, connect
 from shared.errors import DatabaseUnavailable
+from shared.painting.costs import Capacity
 from tests.fakes import FakePainter
 from tests.waiting import wait_until
 from worker import announcer

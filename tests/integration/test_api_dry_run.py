@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from shared import costs
-from shared.costs import Capacity
 from shared.db import sql_clock, workers
 from shared.db.models import Worker
-from shared.params import resolve
+from shared.painting import costs
+from shared.painting.costs import Capacity
+from shared.painting.params import resolve
 from tests.integration.test_api_checks import refusal
 from tests.integration.test_api_images import stored
 

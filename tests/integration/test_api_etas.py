@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import update
 
 from shared import clock
-from shared.costs import Capacity
 from shared.db import workers
 from shared.db.jobs import transitions
 from shared.db.models import Job
+from shared.painting.costs import Capacity
 from tests.factories import add_job, add_key
 from tests.integration.calling import client_with
 from tests.integration.test_api_jobs import claim, step

@@ -19,8 +19,8 @@ from api.live.ttl_cache import Recent
 from api.schemas.jobs import QueueView
 from shared import clock
 from shared.db.jobs import queries, transitions
-from shared.forecasts import Forecast
 from shared.messaging.progress import RedisProgress
+from shared.painting.forecasts import Forecast
 from tests.factories import add_key
 from tests.integration.calling import client_with
 from tests.integration.test_api_jobs import claim, step

@@ -9,9 +9,9 @@ import pytest
 
 from shared.db.jobs import queries, transitions
 from shared.errors import Diverged
-from shared.groups import group_key
 from shared.messaging.progress import RedisProgress
-from shared.params import StyleParams
+from shared.painting.keys import group_key
+from shared.painting.params import StyleParams
 from tests.factories import add_job, add_key
 from tests.fakes import FakePainter
 from tests.integration.calling import client_with

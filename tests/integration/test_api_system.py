@@ -146,7 +146,7 @@ def test_the_docs_list_every_code(client, code) -> None:
 
 
 def test_the_docs_list_every_parameter_and_call(client) -> None:
-    from shared.params import StyleParams
+    from shared.painting.params import StyleParams
 
     page = client.get("/docs").text
     for name in (*StyleParams.model_fields, "/v1/jobs/{job_id}/events", "balanced"):

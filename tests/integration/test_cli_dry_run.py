@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from shared.costs import Capacity
 from shared.db import workers
+from shared.painting.costs import Capacity
 from tests.integration.test_cli import atelier, photo, url
 
 __all__ = ["atelier", "photo", "url"]

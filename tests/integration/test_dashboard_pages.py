@@ -13,7 +13,7 @@ from shared.db.admin import minute_stats
 from shared.db.jobs import transitions
 from shared.db.models import JobEvent
 from shared.errors import OutOfMemory, StorageUnavailable
-from shared.params import LAST_RESORT_WARNING
+from shared.painting.params import LAST_RESORT_WARNING
 from shared.states import BatchState, Wish
 from tests.factories import add_batch, add_job, add_key
 from tests.integration.test_dashboard_access import OURS, sign_in, token_of

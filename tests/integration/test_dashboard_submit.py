@@ -11,7 +11,7 @@ from api.app import create_app
 from shared.db import workers
 from shared.ids import image_id as id_of
 from shared.imaging import codec
-from shared.params import PRESETS, resolve
+from shared.painting.params import PRESETS, resolve
 from tests.factories import add_key, picture
 from tests.integration.calling import client_with
 from tests.integration.test_dashboard_access import OURS, sign_in, token_of

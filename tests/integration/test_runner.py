@@ -16,7 +16,7 @@ from shared.db.jobs import transitions
 from shared.errors import DatabaseUnavailable, InvalidParams, OutOfMemory, StorageFull
 from shared.imaging import codec
 from shared.messaging.progress import RedisProgress
-from shared.params import StyleParams
+from shared.painting.params import StyleParams
 from shared.states import State
 from tests.factories import add_job, picture
 from tests.fakes import FakePainter

@@ -206,7 +206,7 @@ def test_a_call_that_could_not_be_noted_is_made_again(database, deliver, monkeyp
 
 
 def test_what_nobody_foresaw_is_an_attempt_that_failed(database, deliver, monkeypatch) -> None:
-    monkeypatch.setattr(deliveries, "payload_of", lambda *_: {}["nothing"])
+    monkeypatch.setattr(webhook_payloads, "payload_of", lambda *_: {}["nothing"])
     due(database, "http://127.0.0.1:1/")
     [delivery] = deliver()
     assert (delivery.state, delivery.log[0]["error"]) == (DeliveryState.PENDING, "internal: KeyError")

@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from shared.vgg19 import LAYERS, block
+from shared.painting.vgg19 import LAYERS, block
 from tests import trained
 
 _STYLE = tuple(f"block{number}_conv1" for number in range(1, 6))

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from shared.params import resolve
+from shared.painting.params import resolve
 from tests import trained
 from tests.judge.distance import Distances, Judge
 from tests.judge.pairs import Pair

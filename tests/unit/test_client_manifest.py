@@ -9,7 +9,7 @@ import pytest
 
 from api.client.manifest import Manifest
 from api.client.models import ClientError
-from shared.params import resolve
+from shared.painting.params import resolve
 
 
 def manifest(**changes: Any) -> Manifest:

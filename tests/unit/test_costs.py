@@ -1,8 +1,8 @@
 import pytest
 
-from shared.costs import LEAST_TILE_PX, Capacity, estimate, peak_bytes, remembering, step_gflop, tile_for
 from shared.errors import InvalidParams, TooLarge
-from shared.params import StyleParams, resolve
+from shared.painting.costs import LEAST_TILE_PX, Capacity, estimate, peak_bytes, remembering, step_gflop, tile_for
+from shared.painting.params import StyleParams, resolve
 
 LARGE = Capacity(memory_bytes=64 * 2**30)
 SMALL = Capacity(memory_bytes=3 * 2**30, base_bytes=2**29)

@@ -9,7 +9,7 @@ import click
 import pytest
 
 from api.cli import main
-from shared.params import PRESETS
+from shared.painting.params import PRESETS
 from shared.settings import Settings
 from shared.states import State
 

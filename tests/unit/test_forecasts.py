@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.forecasts import Experience, Forecast, Sample, quantile
+from shared.painting.forecasts import Experience, Forecast, Sample, quantile
 
 
 def sample(took_s: float, *, preset: str = "fast", side: int = 256, predicted_s: float | None = 10.0) -> Sample:

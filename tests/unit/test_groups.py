@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from shared.groups import group_key, most_in_group
-from shared.params import StyleParams, resolve
-from shared.sizes import fitted, long_sides, scale_sizes
+from shared.painting.keys import group_key, most_in_group
+from shared.painting.params import StyleParams, resolve
+from shared.painting.sizes import fitted, long_sides, scale_sizes
 
 STYLES = ({"image": "sha256:a", "weight": 1.0},)
 SIZE = (600, 800)

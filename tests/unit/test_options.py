@@ -6,8 +6,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from shared.options import chosen_params, params_options
-from shared.params import StyleParams
+from shared.painting.cli_options import chosen_params, params_options
+from shared.painting.params import StyleParams
 
 
 @click.command()

@@ -3,8 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from shared.params import DEFAULT_PRESET, PRESETS, StyleParams, resolve
-from shared.vgg19 import LAYERS
+from shared.painting.params import DEFAULT_PRESET, PRESETS, StyleParams, resolve
+from shared.painting.vgg19 import LAYERS
 
 
 def test_classic_is_the_published_recipe() -> None:

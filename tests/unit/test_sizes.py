@@ -3,8 +3,8 @@ import itertools
 import pytest
 
 from shared.errors import InvalidParams
-from shared.params import LEAST_PX, StyleParams
-from shared.sizes import fitted, long_sides, style_side, work
+from shared.painting.params import LEAST_PX, StyleParams
+from shared.painting.sizes import fitted, long_sides, style_side, work
 
 SQUARE = (100, 100)
 

@@ -22,8 +22,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from shared.errors import AtelierError
 from shared.imaging import codec
-from shared.options import chosen_params, params_options
-from shared.params import (
+from shared.painting.cli_options import chosen_params, params_options
+from shared.painting.params import (
     DEFAULT_PRESET,
     LAST_RESORT_WARNING,
     LAST_RESORT_WEIGHTS,

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from shared.params import StyleParams
+from shared.painting.params import StyleParams
 from worker.engine.objective import PICTURES, SCALAR
 
 

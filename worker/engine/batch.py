@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from shared.params import StyleParams
-from shared.vgg19 import aligned
+from shared.painting.params import StyleParams
+from shared.painting.vgg19 import aligned
 from worker.engine.canvas import Canvas, diverged, finite_losses
 from worker.engine.early_stop import improved_enough
 from worker.engine.network import Network

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from shared.errors import Diverged
-from shared.params import StyleParams
+from shared.painting.params import StyleParams
 from worker.engine import colors, painting
 from worker.engine.painting import Painting
 from worker.engine.resizing import resized

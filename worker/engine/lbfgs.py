@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from shared.params import StyleParams
+from shared.painting.params import StyleParams
 from worker.engine.objective import PICTURES
 
 #: Largest change of a pixel by the first update, when nothing is known of the curvature.

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from shared.errors import InvalidMask
-from shared.vgg19 import block, receptive_radius, stride
+from shared.painting.vgg19 import block, receptive_radius, stride
 from worker.engine.steps import Mask
 
 #: What the darkest grey but one of an eight-bit picture is: a mask that is nowhere above it is empty.

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import WeightsUnavailable
-from shared.vgg19 import kernel_shapes
+from shared.painting.vgg19 import kernel_shapes
 
 
 class Kernel(NamedTuple):

@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from shared.params import StyleParams
+from shared.painting.params import StyleParams
 from worker.engine.steps import Chunk, Losses, Picture, Snapshot, Subject
 
 #: Long side of the pictures it hands out, in pixels.

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from shared.params import StyleParams
-from shared.vgg19 import channels, stride
+from shared.painting.params import StyleParams
+from shared.painting.vgg19 import channels, stride
 from worker.engine import losses
 from worker.engine.network import Network
 from worker.engine.vgg import forward

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from shared.params import StyleParams
+from shared.painting.params import StyleParams
 from worker.engine.adam import Adam
 from worker.engine.lbfgs import Lbfgs
 from worker.engine.objective import PICTURES, SCALAR, Recipe, Weights, weights_spec

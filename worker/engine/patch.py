@@ -17,7 +17,7 @@ import tensorflow as tf
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from shared.vgg19 import LAYERS, block, kernel_shapes
+from shared.painting.vgg19 import LAYERS, block, kernel_shapes
 from worker.engine import leaves
 from worker.engine.network import Kernel, Network
 from worker.engine.vgg import preprocess

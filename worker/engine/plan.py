@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from shared import logs
-from shared.costs import (
+from shared.errors import TooLarge
+from shared.painting.costs import (
     LEAST_TILE_PX,
     Capacity,
     formula_bytes,
@@ -23,9 +24,8 @@ from shared.costs import (
     step_gflop,
     tile_for,
 )
-from shared.errors import TooLarge
-from shared.params import StyleParams
-from shared.vgg19 import aligned
+from shared.painting.params import StyleParams
+from shared.painting.vgg19 import aligned
 from worker.engine import device, memory
 from worker.engine.precision import resolved
 from worker.engine.weight_files import replacing

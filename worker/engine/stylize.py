@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 import tensorflow as tf
 
 from shared.errors import OutOfMemory, WeightsUnavailable
-from shared.params import LAST_RESORT_WEIGHTS, StyleParams
-from shared.sizes import scale_sizes
+from shared.painting.params import LAST_RESORT_WEIGHTS, StyleParams
+from shared.painting.sizes import scale_sizes
 from worker.engine.batch import Batch, Run
 from worker.engine.canvas import Canvas
 from worker.engine.network import Network

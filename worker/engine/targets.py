@@ -17,9 +17,9 @@ from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from shared.errors import InvalidParams
-from shared.params import StyleParams
-from shared.sizes import fitted, style_side
-from shared.vgg19 import map_size
+from shared.painting.params import StyleParams
+from shared.painting.sizes import fitted, style_side
+from shared.painting.vgg19 import map_size
 from worker.engine import colors
 from worker.engine.masks import fitted_mask, layer_masks
 from worker.engine.network import Network

@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from shared.vgg19 import halo, map_size, stride
+from shared.painting.vgg19 import halo, map_size, stride
 from worker.engine import losses
 from worker.engine.network import Network
 from worker.engine.objective import (

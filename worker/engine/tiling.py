@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from shared.vgg19 import ALIGNMENT_PX
+from shared.painting.vgg19 import ALIGNMENT_PX
 
 #: Beyond any picture: the box of a tile at the border takes all that is left.
 _END = 2**30

@@ -16,7 +16,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from shared.vgg19 import block, deepest, up_to
+from shared.painting.vgg19 import block, deepest, up_to
 from worker.engine.network import Network
 
 #: ImageNet's mean colour, blue green red, in 0 to 255: what `vgg19.preprocess_input` subtracts.

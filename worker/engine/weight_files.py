@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import WeightsUnavailable
-from shared.params import WEIGHTS_NAMES
-from shared.vgg19 import LAYERS, kernel_shapes
+from shared.painting.params import WEIGHTS_NAMES
+from shared.painting.vgg19 import LAYERS, kernel_shapes
 from worker.engine.network import Kernel, Network
 
 #: More groups within each other, and more members of all of them, than any layout of Keras has.

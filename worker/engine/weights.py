@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from shared.errors import WeightsUnavailable
-from shared.params import LAST_RESORT_WEIGHTS
+from shared.painting.params import LAST_RESORT_WEIGHTS
 from worker.engine import package_index, quantized, weight_files
 from worker.engine.fetch import Digest, fetch
 from worker.engine.network import Network

@@ -16,8 +16,8 @@ from api.cli.folder.run import BatchRun, Trouble
 from api.cli.follow import json_option, no_wait_option, print_json, say
 from api.cli.options import connect, url_option
 from api.client import ApiProblem, Client
-from shared.options import chosen_params, params_options
-from shared.params import PRESETS, WEIGHTS_NAMES
+from shared.painting.cli_options import chosen_params, params_options
+from shared.painting.params import PRESETS, WEIGHTS_NAMES
 
 _STYLE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 

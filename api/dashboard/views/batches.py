@@ -22,7 +22,7 @@ from api.services import services
 from shared.db.batches import items
 from shared.db.batches import lifecycle as batches
 from shared.errors import AtelierError, InvalidParams, NotFound
-from shared.params import PRESETS
+from shared.painting.params import PRESETS
 from shared.states import BatchState, State
 
 #: Batches on a page, and pictures.

@@ -20,7 +20,7 @@ from api.schemas.jobs import JobView
 from api.services import services
 from api.usecases import jobs
 from shared.db.jobs import queries
-from shared.params import StyleParams, resolve
+from shared.painting.params import StyleParams, resolve
 from shared.states import TERMINAL, Role
 
 #: Why a job waits, in words.

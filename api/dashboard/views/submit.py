@@ -16,11 +16,11 @@ from api.dashboard.pages import blueprint, page
 from api.http import bodies, problems
 from api.jobs import submit
 from api.services import services
-from shared.costs import Estimate
 from shared.db.jobs import queries
 from shared.db.models import Job
 from shared.errors import AtelierError
-from shared.params import DEFAULT_PRESET, PRESETS, resolve
+from shared.painting.costs import Estimate
+from shared.painting.params import DEFAULT_PRESET, PRESETS, resolve
 
 _HOME = "/dashboard/submit"
 #: Below that an error is of what was asked for.

@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session, aliased
 
 from shared.db import sql_clock, workers
 from shared.db.models import Batch, Job
-from shared.groups import most_in_group
+from shared.painting.keys import most_in_group
 from shared.states import BatchState, State
 
 #: How far behind a job its companions are looked for: jobs submitted together lie together.

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, aliased
 
 from shared.db.jobs import dispatch_order
 from shared.db.models import Batch, Job
-from shared.forecasts import Sample
+from shared.painting.forecasts import Sample
 from shared.states import BatchState, State
 
 #: Beyond this many, nobody cares how many jobs go before.

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from shared import ids, sizes
+from shared import ids
 from shared.db.models import Image, Job
 from shared.errors import IllegalTransition, UnknownImage
-from shared.params import StyleParams
+from shared.painting import sizes
+from shared.painting.params import StyleParams
 from shared.states import TERMINAL
 
 #: What a client asks for with a job, as columns.

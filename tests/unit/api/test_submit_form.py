@@ -6,7 +6,7 @@ import pytest
 
 from api.dashboard import submit_form
 from shared.errors import InvalidParams
-from shared.params import PRESETS, StyleParams, resolve
+from shared.painting.params import PRESETS, StyleParams, resolve
 
 
 def test_every_parameter_has_one_field() -> None:

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from api.cli import main
-from shared.params import WEIGHTS_NAMES
+from shared.painting.params import WEIGHTS_NAMES
 from tests.scripted_server import closed_url
 
 

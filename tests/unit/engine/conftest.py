@@ -7,7 +7,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import pytest
 
-from shared.vgg19 import kernel_shapes
+from shared.painting.vgg19 import kernel_shapes
 from worker.engine.network import Kernel, Network
 from worker.engine.steps import Picture
 

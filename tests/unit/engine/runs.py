@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
-from shared.params import StyleParams, resolve
+from shared.painting.params import StyleParams, resolve
 from worker.engine.network import Network
 from worker.engine.plan import Plan, Planner
 from worker.engine.steps import Chunk, Losses, Picture, Style, Subject

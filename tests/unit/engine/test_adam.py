@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from shared.params import StyleParams, resolve
+from shared.painting.params import StyleParams, resolve
 from worker.engine.adam import Adam
 from worker.engine.painting import learning_rates
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from shared.errors import WeightsUnavailable
-from shared.params import resolve
-from shared.sizes import fitted
+from shared.painting.params import resolve
+from shared.painting.sizes import fitted
 from tests import trained
 from tests.unit.engine.plain_loop import PlainLoop, load
 from worker.engine.network import Network

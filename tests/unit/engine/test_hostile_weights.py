@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from shared.errors import WeightsUnavailable
-from shared.vgg19 import kernel_shapes
+from shared.painting.vgg19 import kernel_shapes
 from tests.unit.engine.test_weights import write_legacy
 from worker.engine import weight_files
 from worker.engine.network import Network

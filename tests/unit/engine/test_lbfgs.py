@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from shared.params import StyleParams
+from shared.painting.params import StyleParams
 from worker.engine.lbfgs import FIRST_CHANGE, MOST_CHANGE, Lbfgs, LbfgsState
 
 SHAPE = (1, 4, 5, 3)

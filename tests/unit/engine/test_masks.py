@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from shared.errors import InvalidMask
-from shared.vgg19 import LAYERS, block
+from shared.painting.vgg19 import LAYERS, block
 from tests.unit.engine.conftest import smooth_picture
 from worker.engine.masks import check, fitted_mask, layer_masks, reach
 from worker.engine.network import Network

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from shared.params import StyleParams
+from shared.painting.params import StyleParams
 from tests.unit.engine.conftest import smooth_picture
 from worker.engine.network import Network
 from worker.engine.objective import Objective, Recipe, Targets, Weights

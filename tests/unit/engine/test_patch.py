@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from shared.params import LAST_RESORT_WEIGHTS
-from shared.vgg19 import LAYERS
+from shared.painting.params import LAST_RESORT_WEIGHTS
+from shared.painting.vgg19 import LAYERS
 from tests.unit.engine.conftest import smooth_picture
 from worker.engine import leaves, patch
 from worker.engine.network import Network

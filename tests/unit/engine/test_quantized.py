@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from shared.errors import WeightsUnavailable
-from shared.vgg19 import LAYERS
+from shared.painting.vgg19 import LAYERS
 from tests import trained
 from tests.unit.engine.wheels import MEMBER, quantized_tensors, saved, wheel
 from worker.engine import quantized, weights

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from shared.errors import OutOfMemory
-from shared.params import StyleParams, resolve
+from shared.painting.params import StyleParams, resolve
 from tests.unit.engine.conftest import smooth_picture
 from tests.unit.engine.runs import SMALL, Fixed, changed, every_loss, run, run_group
 from worker.engine.network import Network

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from shared.vgg19 import LAYERS
+from shared.painting.vgg19 import LAYERS
 from tests.unit.engine.conftest import smooth_picture
 from tests.unit.engine.plain_loop import keras_vgg19
 from worker.engine.network import Network

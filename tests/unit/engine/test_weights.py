@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from shared.errors import WeightsUnavailable
-from shared.vgg19 import LAYERS
+from shared.painting.vgg19 import LAYERS
 from tests.scripted_server import closed_url
 from tests.unit.engine.conftest import random_kernels
 from tests.unit.engine.plain_loop import keras_vgg19

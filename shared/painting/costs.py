@@ -17,9 +17,9 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.errors import TooLarge
-from shared.params import StyleParams
-from shared.sizes import Size, fitted, scale_sizes, style_side
-from shared.vgg19 import aligned, channels, deepest, halo, kernel_shapes, stride, up_to
+from shared.painting.params import StyleParams
+from shared.painting.sizes import Size, fitted, scale_sizes, style_side
+from shared.painting.vgg19 import aligned, channels, deepest, halo, kernel_shapes, stride, up_to
 
 #: The smallest tile worth cutting, in pixels: below it nearly all is halo.
 LEAST_TILE_PX = 128

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from shared.vgg19 import LAYERS
+from shared.painting.vgg19 import LAYERS
 
 #: The weights of VGG19 that have a name; `auto` takes the best of the others that can be had.
 WeightsName = Literal["auto", "imagenet", "imagenet-8bit", "patch"]

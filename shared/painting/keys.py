@@ -1,4 +1,4 @@
-"""Which jobs can be painted in one optimisation: those with the same key.
+"""Keys of jobs: which can be painted in one optimisation, and which have the same picture.
 
 The key says how many of them at most, since dispatch has to know and nothing else of the job tells it: `8:` and
 a hash of all that must be equal. Params and styles in full, the weights wanted, and the size at every scale: two
@@ -13,11 +13,13 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.metadata import version
 from typing import Any
 
 from shared.errors import InvalidParams
-from shared.params import StyleParams
-from shared.sizes import scale_sizes
+from shared.painting.params import StyleParams
+from shared.painting.sizes import scale_sizes
 
 #: A larger picture keeps the device busy by itself: painting several together would gain nothing but waiting.
 _MOST_PX = 512 * 512
@@ -67,3 +69,24 @@ def _most(painted: tuple[int, int], original: tuple[int, int]) -> int:
     if painted_px > _MOST_PX:
         return 1
     return min(_GROUP_PX // painted_px, _ORIGINALS_PX // original_px, _MOST_JOBS)
+
+
+def way_key(
+    params: Mapping[str, Any],
+    styles: Sequence[Mapping[str, Any]],
+    init_id: str | None = None,
+    weights: str | None = None,
+) -> str:
+    """Hash how is painted, and by which version; `params` in full, `weights` those that the client insists on."""
+    how = [_version(), init_id, weights, dict(params), [dict(style) for style in styles]]
+    return hashlib.sha256(json.dumps(how, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def work_key(way: str, content_id: str) -> str:
+    """Hash what is painted in the way of a `way_key`, which many pictures share."""
+    return hashlib.sha256(f"{way} {content_id}".encode()).hexdigest()
+
+
+@cache
+def _version() -> str:
+    return version("atelier")

@@ -15,7 +15,7 @@ from click.core import ParameterSource
 from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from shared.params import StyleParams
+from shared.painting.params import StyleParams
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
