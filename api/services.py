@@ -18,7 +18,7 @@ from shared.messaging.broker import Broker
 from shared.messaging.dispatch import Dispatcher
 from shared.messaging.progress import RedisProgress
 from shared.settings import Settings
-from shared.storage import ImageStore, open_store
+from shared.storage.store import ImageStore, open_store
 
 if TYPE_CHECKING:
     from api.live.snapshot import Seen

@@ -112,6 +112,6 @@ def trained_dir() -> Path:
 @pytest.fixture
 def store(settings: Settings):
     """A fresh storage."""
-    from shared.storage import open_store
+    from shared.storage.store import open_store
 
     return open_store(settings.storage_url)

@@ -14,7 +14,7 @@ from shared.errors import Diverged, NotFound
 from shared.messaging.dispatch import Waiting
 from shared.painting.costs import Capacity
 from shared.painting.params import StyleParams
-from shared.storage import checked_key
+from shared.storage.store import checked_key
 from worker.engine.steps import Chunk, Losses, Picture, Snapshot, Style, Subject
 
 

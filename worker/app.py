@@ -39,7 +39,7 @@ from shared.messaging import progress
 from shared.messaging.broker import PAINT_QUEUE, Broker, create_celery
 from shared.messaging.dispatch import Dispatcher
 from shared.settings import Settings
-from shared.storage import open_store
+from shared.storage.store import open_store
 from worker.announcer import Announcer
 from worker.overseer import Overseer
 from worker.painter import open_painter

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from shared import logs
 from shared.db.models import Job
 from shared.errors import NotFound, StorageFull, StorageUnavailable
-from shared.storage import ImageStore, attempt_key
+from shared.storage.store import ImageStore, attempt_key
 from worker.engine.steps import Snapshot
 from worker.engine.timelapse import Frame
 

@@ -17,7 +17,7 @@ from shared.db.batches import lifecycle
 from shared.db.jobs import sweeps
 from shared.errors import StorageUnavailable
 from shared.settings import Settings
-from shared.storage import ImageStore, image_key, job_prefix
+from shared.storage.store import ImageStore, image_key, job_prefix
 
 #: A worker unheard of for this long is forgotten, in seconds.
 _FORGET_WORKERS_S = 3600.0

@@ -16,7 +16,7 @@ from cachetools import LRUCache
 from shared.errors import CorruptImage, NotFound
 from shared.imaging import codec
 from shared.imaging.codec import Decoded
-from shared.storage import ImageStore, image_key
+from shared.storage.store import ImageStore, image_key
 from worker.engine.steps import Picture, Style
 
 #: Of all kept styles together, in bytes: about twenty of a million pixels.

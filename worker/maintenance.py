@@ -22,7 +22,7 @@ from shared.messaging.progress import RedisProgress
 from shared.messaging.progress import connect as connect_redis
 from shared.settings import Settings
 from shared.states import TERMINAL, State
-from shared.storage import ImageStore, open_store
+from shared.storage.store import ImageStore, open_store
 from worker.batches import BatchKeeper
 from worker.deliverer import Deliverer
 from worker.expiry import Expiry

@@ -17,7 +17,7 @@ from shared.db.base import Database
 from shared.errors import StorageUnavailable
 from shared.messaging.progress import RedisProgress
 from shared.states import OperationState
-from shared.storage import ImageStore, job_prefix
+from shared.storage.store import ImageStore, job_prefix
 
 #: Between portions, in seconds: on SQLite others, who look whether they may write, get their turn.
 _BREATH_S = 0.1

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from shared.db.base import Database
 from shared.db.models import Image, Job
 from shared.states import State
-from shared.storage import ImageStore
+from shared.storage.store import ImageStore
 from worker.expiry import remove_bytes
 
 #: Files judged with one question to the database.

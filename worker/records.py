@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from shared import clock
 from shared.db.models import Job
 from shared.imaging import codec
-from shared.storage import attempt_key
+from shared.storage.store import attempt_key
 from worker.engine.steps import Mask, Picture
 from worker.painter import Painter
 from worker.reporter import Reporter

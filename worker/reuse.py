@@ -14,7 +14,7 @@ from shared import logs
 from shared.db.jobs import queries
 from shared.db.models import Job
 from shared.errors import NotFound
-from shared.storage import ImageStore, attempt_key
+from shared.storage.store import ImageStore, attempt_key
 from worker.records import FILES
 from worker.studio import Studio
 

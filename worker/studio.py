@@ -10,7 +10,7 @@ from functools import cached_property
 from shared.db.base import Database
 from shared.messaging.progress import ProgressWriter
 from shared.settings import Settings
-from shared.storage import ImageStore
+from shared.storage.store import ImageStore
 from worker.loading import Pictures
 from worker.painter import Painter
 

@@ -16,7 +16,7 @@ from api.batches.report import Offer
 from api.schemas import batches
 from api.services import Services
 from shared.errors import AtelierError, ForbiddenSource, UnsafePath
-from shared.storage import checked_key
+from shared.storage.store import checked_key
 
 #: Where pictures may be imported from in our own storage.
 _AREA = "imports/"

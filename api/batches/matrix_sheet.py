@@ -21,7 +21,7 @@ from shared.db.models import Job
 from shared.errors import CorruptImage, NotFound
 from shared.imaging import codec
 from shared.states import State
-from shared.storage import image_key
+from shared.storage.store import image_key
 
 _PAPER, _EMPTY = (250, 249, 246), (233, 231, 226)
 _GAP, _MARGIN, _TEXT = 8, 24, 22

@@ -19,7 +19,7 @@ from shared.imaging.codec import ImageInfo
 from shared.painting import sizes
 from shared.painting.params import MAX_SIZE_PX, StyleParams
 from shared.painting.sizes import Size
-from shared.storage import image_key
+from shared.storage.store import image_key
 
 #: How far a mask's sides may be from the content's in proportion.
 _MASK_TOLERANCE = 0.02

@@ -18,7 +18,7 @@ from shared import errors
 from shared.db.jobs import queries
 from shared.db.models import Image
 from shared.imaging.codec import MEDIA_TYPES
-from shared.storage import image_key
+from shared.storage.store import image_key
 
 blueprint = Blueprint("images", __name__, url_prefix="/v1/images")
 

@@ -11,7 +11,7 @@ from shared.db import images
 from shared.db.models import Image
 from shared.imaging import codec
 from shared.imaging.codec import ImageInfo
-from shared.storage import image_key
+from shared.storage.store import image_key
 
 
 class File(NamedTuple):

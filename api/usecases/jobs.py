@@ -16,7 +16,7 @@ from shared.db.admin import audit
 from shared.db.jobs import queries, transitions
 from shared.errors import StorageUnavailable
 from shared.states import State
-from shared.storage import job_prefix
+from shared.storage.store import job_prefix
 
 log = logs.get(__name__)
 

@@ -22,7 +22,7 @@ from shared.messaging.broker import Broker
 from shared.messaging.progress import RedisProgress
 from shared.painting.params import resolve
 from shared.settings import Settings
-from shared.storage import image_key, open_store
+from shared.storage.store import image_key, open_store
 from tests import trained
 from tests.benchmarks.registry import bench
 from tests.factories import add_image, add_job, picture

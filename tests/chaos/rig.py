@@ -31,7 +31,7 @@ from shared.db.models import Job
 from shared.imaging import codec
 from shared.messaging import progress
 from shared.settings import Settings
-from shared.storage import open_store
+from shared.storage.store import open_store
 from tests.factories import picture
 from tests.postgres import PostgresServer
 from tests.waiting import wait_until

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 
 from shared.db.models import BatchMove, Job
 from shared.imaging import codec
-from shared.storage import image_key
+from shared.storage.store import image_key
 from tests.chaos.rig import PNG, Rig
 from tests.chaos.scale import scaled
 from tests.factories import picture

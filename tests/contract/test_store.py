@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from shared.errors import Misconfigured, NotFound, StorageFull, StorageUnavailable
-from shared.storage import ImageStore, LocalImageStore, attempt_key, image_key, open_store
-from shared.whole_files import flush_file_system
+from shared.storage.atomic_files import flush_file_system
+from shared.storage.store import ImageStore, LocalImageStore, attempt_key, image_key, open_store
 from tests.fakes import MemoryImageStore
 
 FAILING = [StorageFull, StorageUnavailable]
@@ -140,7 +140,7 @@ def test_of_many_files_whose_flush_fails_none_gets_its_name(tmp_path, monkeypatc
     def broken(_folder: Path) -> bool:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("shared.storage.flush_file_system", broken)
+    monkeypatch.setattr("shared.storage.store.flush_file_system", broken)
     with pytest.raises(StorageUnavailable):
         store.put_all(files)
     assert store.get("k7") == b"old"
@@ -156,7 +156,7 @@ def test_files_are_flushed_before_they_get_their_names(tmp_path, monkeypatch, co
         named_at_flush.append(sum(1 for path in tmp_path.rglob("*.bin")))
         return together
 
-    monkeypatch.setattr("shared.storage.flush_file_system", note)
+    monkeypatch.setattr("shared.storage.store.flush_file_system", note)
     monkeypatch.setattr(os, "fsync", note)
     LocalImageStore(tmp_path).put_all({f"jobs/{number}/1/whole.bin": b"bytes" for number in range(count)})
     assert named_at_flush[0] == 0
@@ -193,7 +193,7 @@ _OVER_THE_LIMIT = """
 import resource, signal, sys
 from pathlib import Path
 from shared.errors import StorageFull
-from shared.storage import LocalImageStore
+from shared.storage.store import LocalImageStore
 store = LocalImageStore(Path(sys.argv[1]))
 store.put("k", b"old")
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -10,7 +10,7 @@ from shared.db.jobs import queries
 from shared.db.models import Job
 from shared.imaging import codec
 from shared.states import State
-from shared.storage import ImageStore, image_key
+from shared.storage.store import ImageStore, image_key
 from tests.factories import add_image, add_job, picture
 from worker.heartbeat import Heartbeat
 from worker.runner import Studio, run

@@ -11,7 +11,7 @@ import pytest
 from api.app import create_app
 from shared.imaging import codec
 from shared.messaging.progress import RedisProgress
-from shared.storage import open_store
+from shared.storage.store import open_store
 from tests.crafted_archives import tarred, zipped
 from tests.factories import picture
 from tests.fakes import FakePainter

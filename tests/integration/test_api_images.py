@@ -41,7 +41,7 @@ BAD = {
 
 
 def stored(settings) -> list[str]:
-    from shared.storage import open_store
+    from shared.storage.store import open_store
 
     return list(open_store(settings.storage_url).list("images/"))
 

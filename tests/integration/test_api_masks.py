@@ -10,7 +10,7 @@ import pytest
 
 from shared.db.jobs import queries
 from shared.imaging import codec
-from shared.storage import image_key
+from shared.storage.store import image_key
 from tests.integration.test_api_checks import encoded, refusal
 from tests.integration.test_api_images import BAD, stored
 

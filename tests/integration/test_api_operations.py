@@ -10,7 +10,7 @@ from shared.db.admin import audit
 from shared.db.jobs import queries, transitions
 from shared.errors import OutOfMemory
 from shared.messaging.progress import RedisProgress
-from shared.storage import attempt_key
+from shared.storage.store import attempt_key
 from tests.factories import add_batch, add_items, add_job, add_key
 from tests.integration.calling import client_with
 from worker.operations import OperationKeeper

@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 from shared import clock
 from shared.db.models import Batch, Image, Job
 from shared.states import BatchState, State
-from shared.storage import image_key
+from shared.storage.store import image_key
 from tests.factories import add_batch, add_image, add_items
 from worker.expiry import Expiry
 

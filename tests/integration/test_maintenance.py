@@ -17,7 +17,7 @@ from shared.db.models import Job, SignIn
 from shared.errors import StorageFull, StorageUnavailable
 from shared.messaging.broker import PAINT_QUEUE
 from shared.messaging.progress import RedisProgress
-from shared.storage import attempt_key, image_key
+from shared.storage.store import attempt_key, image_key
 from tests.factories import add_image, add_job, add_key
 from tests.waiting import wait_until
 from worker.expiry import Expiry

@@ -21,7 +21,7 @@ from shared.errors import StorageUnavailable, UnknownImage
 from shared.imaging import codec
 from shared.messaging.progress import RedisProgress
 from shared.states import Role, State
-from shared.storage import LocalImageStore, image_key, job_prefix
+from shared.storage.store import LocalImageStore, image_key, job_prefix
 from tests.factories import add_image, new_job, picture
 from tests.fakes import FakePainter
 from tests.integration.running import run_one

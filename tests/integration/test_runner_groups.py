@@ -15,7 +15,7 @@ from shared.errors import OutOfMemory, StorageFull
 from shared.imaging import codec
 from shared.messaging.progress import RedisProgress
 from shared.states import State
-from shared.storage import image_key
+from shared.storage.store import image_key
 from tests.factories import picture
 from tests.fakes import FakePainter
 from tests.integration.running import every_chunk_asks, load, make_due, queue, run_one, upload

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select, update
 
 from shared import webhooks
-from shared.db import deliveries, sql_clock
+from shared.db import deliveries, sql_clock, webhook_payloads
 from shared.db.jobs import transitions
 from shared.db.models import Delivery
 from shared.errors import DatabaseUnavailable

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from shared.errors import WeightsUnavailable
-from worker.engine.weight_files import replacing
+from shared.storage.atomic_files import replacing
 
 #: Longest wait for a connection or for the next bytes, in seconds.
 _PATIENCE_S = 4.0

@@ -12,13 +12,10 @@ Invariant: a file under its final name is whole, because it is written beside it
 
 from __future__ import annotations
 
-import os
-import tempfile
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +23,7 @@ from numpy.typing import NDArray
 from shared.errors import WeightsUnavailable
 from shared.painting.params import WEIGHTS_NAMES
 from shared.painting.vgg19 import LAYERS, kernel_shapes
+from shared.storage.atomic_files import replacing
 from worker.engine.network import Kernel, Network
 
 #: More groups within each other, and more members of all of them, than any layout of Keras has.
@@ -141,18 +139,3 @@ def write_npz(path: Path, network: Network) -> None:
     arrays = {f"{layer}/{part}": getattr(k, part) for layer, k in network.kernels.items() for part in k._fields}
     with replacing(path) as file:
         np.savez(file, sha256=np.array(network.sha256), **arrays)
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file beside `path` that takes its place on success and vanishes on failure."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        try:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-            Path(file.name).replace(path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise

@@ -27,6 +27,7 @@ from typing import NamedTuple, TypeVar
 
 from shared.errors import WeightsUnavailable
 from shared.painting.params import LAST_RESORT_WEIGHTS
+from shared.storage import atomic_files
 from worker.engine import package_index, quantized, weight_files
 from worker.engine.fetch import Digest, fetch
 from worker.engine.network import Network
@@ -158,7 +159,7 @@ def keep(file: Path, cache_dir: Path) -> Published:
     for known in PUBLISHED.values():
         if known.digest.fits(file):
             _ensure_room(cache_dir, known)
-            with weight_files.replacing(cache_dir / known.file) as copy, file.open("rb") as original:
+            with atomic_files.replacing(cache_dir / known.file) as copy, file.open("rb") as original:
                 shutil.copyfileobj(original, copy)
             return known
     choices = " nor ".join(f"{known.file} ({known.digest})" for known in PUBLISHED.values())

@@ -17,7 +17,7 @@ from api.routes import batches, items, outputs
 from api.services import services
 from shared.db.jobs import queries
 from shared.imaging import codec
-from shared.storage import image_key
+from shared.storage.store import image_key
 
 #: Long side of what is shown of an upload, in pixels.
 _SHOWN_PX = 960

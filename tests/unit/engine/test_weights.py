@@ -11,6 +11,7 @@ import pytest
 
 from shared.errors import WeightsUnavailable
 from shared.painting.vgg19 import LAYERS
+from shared.storage import atomic_files
 from tests.scripted_server import closed_url
 from tests.unit.engine.conftest import random_kernels
 from tests.unit.engine.plain_loop import keras_vgg19
@@ -267,7 +268,7 @@ def test_patch_weights_are_learned_once_and_again_if_their_cache_is_damaged(
 
 def test_a_failed_write_leaves_neither_file_nor_scraps(tmp_path: Path) -> None:
     def write_half() -> None:
-        with weight_files.replacing(tmp_path / "file") as file:
+        with atomic_files.replacing(tmp_path / "file") as file:
             file.write(b"half")
             raise OSError("disk full")
 

@@ -19,7 +19,7 @@ from typing import Protocol
 from urllib.parse import unquote, urlparse
 
 from shared.errors import Misconfigured, NotFound, StorageFull, StorageUnavailable
-from shared.whole_files import UNFINISHED, Writing, flush_file_system, flush_folder, make_folder
+from shared.storage.atomic_files import UNFINISHED, AtomicWrite, flush_file_system, flush_folder, make_folder
 
 _KEY = re.compile(r"[a-z0-9_-]+(\.[a-z0-9]+)?(/[a-z0-9_-]+(\.[a-z0-9]+)?)*")
 #: So many files are flushed by flushing all of the file system: the 48 of a group of 16 jobs in a quarter of the time,
@@ -81,7 +81,11 @@ class LocalImageStore:
     def put_all(self, files: Mapping[str, bytes]) -> None:
         """Store several, each as `put`; many are flushed together, by flushing the file system."""
         with _translated(), ExitStack() as unfinished:
-            writings = [Writing(self._path(key), data, unfinished, name=_point(key)) for key, data in files.items()]
+            writings = []
+            for key, data in files.items():
+                writings.append(AtomicWrite(self._path(key), unfinished, name=_point(key)))
+                writings[-1].file.write(data)
+                writings[-1].file.flush()
             if not self._flushed_together(len(files)):
                 for writing in writings:
                     writing.flush()

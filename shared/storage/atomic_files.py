@@ -1,6 +1,6 @@
 """Files that are there whole or not at all: written under another name, flushed to the disk, then renamed.
 
-The three are apart, so that many files can be flushed at once, and the folders that hold several of them once.
+Writing, flushing and renaming are apart, so that many files can be flushed at once, and a folder once for several.
 
 Invariant: a file has its name only once its bytes are on the disk; it survives a power cut once the folders are
 flushed that it says were changed, or the whole file system is.
@@ -11,9 +11,11 @@ from __future__ import annotations
 import ctypes
 import os
 import secrets
-from contextlib import ExitStack, suppress
-from io import FileIO
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from io import BufferedWriter
 from pathlib import Path
+from typing import IO
 
 from shared import failpoints
 
@@ -23,43 +25,55 @@ UNFINISHED = ".tmp-"
 _SYNCFS = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
 
 
-class Writing:
-    """A file on its way to its name."""
+class AtomicWrite:
+    """A file that is being written under another name, until `finish` gives it its own."""
 
-    def __init__(self, path: Path, data: bytes, unfinished: ExitStack, *, name: str) -> None:
-        """Write `data` under another name, which goes if `unfinished` ends by an error; `name` is for failpoints."""
+    def __init__(self, path: Path, unfinished: ExitStack, *, name: str = "") -> None:
+        """Open it for writing; it is removed if `unfinished` ends with an error. `name` is for failpoints."""
         self._path, self._name = path, name
         self._other = path.with_name(f"{UNFINISHED}{secrets.token_hex(8)}")
         #: The folders to be flushed.
         self.changed = [path.parent]
-        failpoints.reach(f"before_write_{name}")
+        self._reach("before_write")
         unfinished.push(self._discard)
-        self._file = unfinished.enter_context(self._created())
-        left = memoryview(data)
-        while left:  # a call may take a part of it
-            left = left[self._file.write(left) :]
+        self.file: BufferedWriter = unfinished.enter_context(self._created())
 
     def flush(self) -> None:
         """Have the bytes on the disk."""
-        os.fsync(self._file.fileno())
+        self.file.flush()
+        os.fsync(self.file.fileno())
 
     def finish(self) -> None:
         """Give the file its name."""
-        failpoints.reach(f"before_rename_{self._name}")
+        self._reach("before_rename")
         self._other.replace(self._path)
-        failpoints.reach(f"after_rename_{self._name}")
+        self._reach("after_rename")
+
+    def _reach(self, point: str) -> None:
+        if self._name:
+            failpoints.reach(f"{point}_{self._name}")
 
     def _discard(self, error: type[BaseException] | None, *_: object) -> None:
         if error is not None:
             self._other.unlink(missing_ok=True)
 
-    def _created(self) -> FileIO:
+    def _created(self) -> BufferedWriter:
         """Open a new file, its folders made if need be; again if a deletion takes an empty one away meanwhile."""
         for _ in range(2):
             with suppress(FileNotFoundError):
-                return self._other.open("xb", buffering=0)
+                return self._other.open("xb")
             self.changed += make_folder(self._other.parent)
-        return self._other.open("xb", buffering=0)
+        return self._other.open("xb")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file that takes the place of `path` on success and vanishes on failure; its folder is made if need be."""
+    with ExitStack() as unfinished:
+        writing = AtomicWrite(path, unfinished)
+        yield writing.file
+        writing.flush()
+        writing.finish()
 
 
 def make_folder(folder: Path) -> list[Path]:

@@ -1,0 +1,1 @@
+"""Files of jobs: the store that all share, and writing files whole."""
