@@ -12,8 +12,8 @@ from typing import Any, Literal, Self
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from shared.addresses import networks
 from shared.errors import Misconfigured
+from shared.webhooks.ssrf_guard import networks
 
 
 def _default_home() -> Path:

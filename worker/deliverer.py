@@ -3,7 +3,7 @@
 A receiver that fails is tried again for three days; one that hangs costs its own call a deadline and nobody else
 anything: at most `_PER_HOST` calls are under way to one host, and the others go on beside them.
 
-Invariant: a call goes to an address that `shared.addresses` has judged, follows nothing it is sent to, and reads no
+Invariant: a call goes to an address that `shared.webhooks.ssrf_guard` has judged, follows nothing it is sent to, and reads no
 more of the answer than its status.
 """
 
@@ -21,12 +21,14 @@ from urllib.parse import urlsplit
 
 import httpcore
 
-from shared import addresses, clock, logs, webhooks
-from shared.addresses import GuardedBackend, Network, Resolve
+from shared import clock, logs
 from shared.db import deliveries, webhook_payloads
 from shared.db.base import Database
 from shared.db.deliveries import SCHEDULE_S, Claimed
 from shared.errors import DatabaseUnavailable, ForbiddenUrl
+from shared.webhooks import signing as webhooks
+from shared.webhooks import ssrf_guard
+from shared.webhooks.ssrf_guard import GuardedBackend, Network, Resolve
 
 log = logs.get(__name__)
 
@@ -61,7 +63,7 @@ class Deliverer:
     ) -> None:
         """Call public addresses, and those in the networks `allowed`, for no longer than `call_s` each."""
         self._database = database
-        self._allowed: tuple[Network, ...] = addresses.networks(allowed)
+        self._allowed: tuple[Network, ...] = ssrf_guard.networks(allowed)
         self._resolve, self._call_s = resolve, call_s
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="deliver")
         self._lock = threading.Lock()
@@ -124,7 +126,7 @@ class Deliverer:
 
     def _post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answered:
         try:
-            addresses.check_url(url, self._allowed)
+            ssrf_guard.check_url(url, self._allowed)
             backend = GuardedBackend(self._allowed, deadline=time.monotonic() + self._call_s, resolve=self._resolve)
             timeout = {"connect": _CONNECT_S}  # the backend bounds the rest
             fields = {**headers, "host": urlsplit(url).netloc}  # httpcore forgets the brackets of IPv6

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from api.openapi.parameters import REF, Part, given
 from api.schemas.webhooks import WebhookView
-from shared.webhooks import EVENTS
+from shared.webhooks.signing import EVENTS
 
 __all__ = ["SENT", "described"]
 

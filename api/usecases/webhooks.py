@@ -9,16 +9,16 @@ from sqlalchemy.orm import Session
 from api.access import Caller
 from api.http.problems import mistake
 from api.services import Services
-from shared import addresses, webhooks
 from shared.db import deliveries
 from shared.db.models import Delivery
 from shared.errors import ForbiddenUrl
+from shared.webhooks import signing, ssrf_guard
 
 
 def check_webhook(services: Services, url: str, *, at: str = "/webhook") -> None:
     """Raise `ForbiddenUrl` for an address that nothing is ever sent to; others are judged when they are called."""
     try:
-        addresses.check_url(url, addresses.networks(services.settings.webhook_networks))
+        ssrf_guard.check_url(url, ssrf_guard.networks(services.settings.webhook_networks))
     except ForbiddenUrl as error:
         raise mistake(at, error.detail, ForbiddenUrl) from None
 
@@ -27,7 +27,7 @@ def test_webhook(services: Services, caller: Caller, url: str, *, note: Callable
     """Send an event that says nothing; raise `ForbiddenUrl`. `note` is called in the transaction."""
     check_webhook(services, url, at="/url")
     with services.database.writing("test_webhook") as session:
-        note(session, deliveries.add(session, caller.owner, url, webhooks.TEST_EVENT))
+        note(session, deliveries.add(session, caller.owner, url, signing.TEST_EVENT))
 
 
 def redeliver(

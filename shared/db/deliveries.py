@@ -18,11 +18,12 @@ from sqlalchemy import ColumnElement, delete, func, insert, literal, not_, or_, 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from shared import clock, ids, webhooks
+from shared import clock, ids
 from shared.db import sql_clock
 from shared.db.models import Delivery, Job, WebhookSecret
 from shared.errors import NotFound
 from shared.states import DeliveryState, State
+from shared.webhooks import signing
 
 #: Waits before the next try after each failure, in seconds: three days in all.
 SCHEDULE_S = (5, 30, 120, 600, 1800, 3600, 7200, 14_400, 28_800, 43_200, 43_200, 43_200, 72_000)
@@ -167,7 +168,7 @@ def secrets_of(session: Session, owner: str) -> Secrets:
     if found is None:
         try:
             with session.begin_nested():
-                made = {"secret": webhooks.new_secret(), "created_at": clock.now()}
+                made = {"secret": signing.new_secret(), "created_at": clock.now()}
                 session.execute(insert(WebhookSecret).values(owner=owner, **made))
         except IntegrityError:  # another was first
             pass
@@ -182,7 +183,7 @@ def rotate(session: Session, owner: str) -> Secrets:
     secrets_of(session, owner)
     locked = select(WebhookSecret.secret).where(WebhookSecret.owner == owner).with_for_update()
     now = session.scalars(locked).one()  # read once nobody else rotates, so that no secret told to anyone is skipped
-    values = {"secret": webhooks.new_secret(), "previous_secret": now, "created_at": clock.now()}
+    values = {"secret": signing.new_secret(), "previous_secret": now, "created_at": clock.now()}
     until = clock.now() + timedelta(seconds=_SIGNS_ALONG_S)
     session.execute(update(WebhookSecret).where(WebhookSecret.owner == owner).values(**values, previous_until=until))
     session.expire_all()

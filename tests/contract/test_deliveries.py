@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import func, select, update
 
-from shared import webhooks
 from shared.db import deliveries, sql_clock, webhook_payloads
 from shared.db.jobs import sweeps, transitions
 from shared.db.models import Delivery, Job
 from shared.errors import Diverged, NotFound
 from shared.states import DeliveryState
+from shared.webhooks import signing
 from tests.factories import add_job
 from tests.racing import meet, race
 
@@ -93,7 +93,7 @@ def test_of_a_deleted_job_its_end_is_told_all_the_same(database) -> None:
 def test_each_delivery_is_claimed_by_one(database) -> None:
     with database.writing() as session:
         for _ in range(20):
-            deliveries.add(session, "ann", URL, webhooks.TEST_EVENT)
+            deliveries.add(session, "ann", URL, signing.TEST_EVENT)
     taken: list[str] = []
     race(lambda: taken.extend(held.id for held in claim_due(database, 5)), 8)
     taken += [held.id for held in claim_due(database, 20)]
@@ -102,7 +102,7 @@ def test_each_delivery_is_claimed_by_one(database) -> None:
 
 def test_who_dies_over_a_delivery_leaves_it_due_again(database) -> None:
     with database.writing() as session:
-        deliveries.add(session, "ann", URL, webhooks.TEST_EVENT)
+        deliveries.add(session, "ann", URL, signing.TEST_EVENT)
     [first] = claim_due(database)
     assert claim_due(database) == []
     with database.writing() as session:
@@ -118,8 +118,8 @@ def test_who_dies_over_a_delivery_leaves_it_due_again(database) -> None:
 def test_a_full_host_holds_up_no_other(database) -> None:
     with database.writing() as session:
         for _ in range(3):
-            deliveries.add(session, "ann", "https://slow.org/", webhooks.TEST_EVENT)
-        deliveries.add(session, "ann", URL, webhooks.TEST_EVENT)
+            deliveries.add(session, "ann", "https://slow.org/", signing.TEST_EVENT)
+        deliveries.add(session, "ann", URL, signing.TEST_EVENT)
     assert [held.url for held in claim_due(database, full_hosts=["slow.org"])] == [URL]
     assert len(claim_due(database, per_host=2)) == 2
 
@@ -129,9 +129,9 @@ def test_whatever_waits_for_one_host_the_others_are_told(database, full_hosts) -
     with database.writing() as session:
         for mark in ("/", "?a", "#a", ""):
             for _ in range(60):
-                deliveries.add(session, "ann", f"https://Slow.org{mark}", webhooks.TEST_EVENT)
-        deliveries.add(session, "ann", "https://slow.org.example/", webhooks.TEST_EVENT)
-        deliveries.add(session, "ann", URL, webhooks.TEST_EVENT)
+                deliveries.add(session, "ann", f"https://Slow.org{mark}", signing.TEST_EVENT)
+        deliveries.add(session, "ann", "https://slow.org.example/", signing.TEST_EVENT)
+        deliveries.add(session, "ann", URL, signing.TEST_EVENT)
     told = [held.url for held in claim_due(database, 8, full_hosts=full_hosts, per_host=2)]
     assert {"https://slow.org.example/", URL} <= set(told)
     assert len(told) == (2 if full_hosts else 4)
@@ -139,7 +139,7 @@ def test_whatever_waits_for_one_host_the_others_are_told(database, full_hosts) -
 
 def test_a_failure_is_tried_again_and_at_last_given_up(database) -> None:
     with database.writing() as session:
-        deliveries.add(session, "ann", URL, webhooks.TEST_EVENT)
+        deliveries.add(session, "ann", URL, signing.TEST_EVENT)
     [held] = claim_due(database)
     note(database, held, delivered=False, retry_in_s=100)
     assert claim_due(database) == []
@@ -188,8 +188,8 @@ def test_of_two_rotations_at_once_one_follows_the_other(database) -> None:
 def test_deliveries_are_listed_by_owner_and_forgotten_in_time(database) -> None:
     with database.writing() as session:
         # ids of one millisecond are in no order
-        mine = sorted(deliveries.add(session, "ann", URL, webhooks.TEST_EVENT).id for _ in range(3))
-        deliveries.add(session, "bob", URL, webhooks.TEST_EVENT)
+        mine = sorted(deliveries.add(session, "ann", URL, signing.TEST_EVENT).id for _ in range(3))
+        deliveries.add(session, "bob", URL, signing.TEST_EVENT)
         session.execute(update(Delivery).where(Delivery.id == mine[0]).values(created_at=sql_clock.after(-40 * 86_400)))
         session.execute(
             update(Delivery).where(Delivery.id == mine[0]).values(state=DeliveryState.DELIVERED, next_at=None)

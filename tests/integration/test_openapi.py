@@ -15,7 +15,7 @@ from api.openapi.operation import operation
 from api.openapi.parameters import PAGING, given, parameters
 from shared import errors
 from shared.errors import InvalidParams
-from shared.webhooks import EVENTS
+from shared.webhooks.signing import EVENTS
 
 
 @pytest.fixture

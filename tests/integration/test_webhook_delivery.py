@@ -10,12 +10,12 @@ import threading
 import pytest
 from sqlalchemy import select, update
 
-from shared import webhooks
 from shared.db import deliveries, sql_clock, webhook_payloads
 from shared.db.jobs import transitions
 from shared.db.models import Delivery
 from shared.errors import DatabaseUnavailable
 from shared.states import DeliveryState
+from shared.webhooks import signing
 from tests.factories import add_job
 from tests.integration.receivers import ALLOWED, answering, closing, dripping, hanging, receiving
 from tests.racing import meet
@@ -66,7 +66,7 @@ def test_the_end_of_a_job_is_told_and_signed(database, deliver) -> None:
     with database.writing() as session:
         secret = deliveries.secrets_of(session, "local").secret
     timestamp = int(call.headers["webhook-timestamp"])
-    assert call.headers["webhook-signature"] == webhooks.signature(secret, delivery.id, timestamp, call.body)
+    assert call.headers["webhook-signature"] == signing.signature(secret, delivery.id, timestamp, call.body)
     assert call.headers["webhook-id"] == delivery.id
     assert (delivery.state, delivery.log[0]["status"]) == (DeliveryState.DELIVERED, 204)
 
@@ -80,7 +80,7 @@ def test_both_secrets_sign_while_one_is_replaced(database, deliver) -> None:
         deliver()
     [call] = receiver.calls
     stamp = int(call.headers["webhook-timestamp"])
-    expected = {webhooks.signature(each, call.headers["webhook-id"], stamp, call.body) for each in (before, after)}
+    expected = {signing.signature(each, call.headers["webhook-id"], stamp, call.body) for each in (before, after)}
     assert set(call.headers["webhook-signature"].split()) == expected
 
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import httpcore
 import pytest
 
-from shared.addresses import GuardedBackend, check_url, is_allowed, networks
 from shared.errors import ForbiddenUrl
+from shared.webhooks.ssrf_guard import GuardedBackend, check_url, is_allowed, networks
 
 #: Addresses in every form that a resolver may give or take, none of them public.
 FORBIDDEN = [

@@ -6,19 +6,19 @@ import base64
 import hashlib
 import hmac
 
-from shared import webhooks
+from shared.webhooks import signing
 
 
 def test_a_call_is_signed_as_the_standard_says() -> None:
     # the example of the standard's own reference implementation
     secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-    signed = webhooks.signature(secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
+    signed = signing.signature(secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
     assert signed == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
 def test_each_secret_signs_while_one_replaces_the_other() -> None:
-    secrets = [webhooks.new_secret() for _ in range(2)]
-    fields = webhooks.headers(secrets, "id", 7, b"{}")
+    secrets = [signing.new_secret() for _ in range(2)]
+    fields = signing.headers(secrets, "id", 7, b"{}")
     keys = [base64.b64decode(secret.removeprefix("whsec_")) for secret in secrets]
     digests = [base64.b64encode(hmac.digest(key, b"id.7.{}", hashlib.sha256)).decode() for key in keys]
     assert fields["webhook-signature"] == " ".join(f"v1,{digest}" for digest in digests)
@@ -26,4 +26,4 @@ def test_each_secret_signs_while_one_replaces_the_other() -> None:
 
 
 def test_secrets_differ() -> None:
-    assert len({webhooks.new_secret() for _ in range(10)}) == 10
+    assert len({signing.new_secret() for _ in range(10)}) == 10
