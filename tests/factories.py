@@ -17,7 +17,7 @@ from shared.db.batches.items import NewItem
 from shared.db.models import ApiKey, Batch, Image, ImageOwner, Job, Operation
 from shared.painting.params import resolve
 from shared.states import BatchState
-from worker.engine.steps import Picture
+from worker.engine.types import Picture
 
 
 def picture(width: int = 24, height: int = 16, seed: int = 0) -> Picture:

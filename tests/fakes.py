@@ -15,7 +15,7 @@ from shared.messaging.dispatch import Waiting
 from shared.painting.costs import Capacity
 from shared.painting.params import StyleParams
 from shared.storage.store import checked_key
-from worker.engine.steps import Chunk, Losses, Picture, Snapshot, Style, Subject
+from worker.engine.types import Chunk, Losses, Picture, Snapshot, Style, Subject
 
 
 class MemoryImageStore:

@@ -21,8 +21,8 @@ from shared.painting.params import StyleParams
 from shared.states import TERMINAL, State
 from worker import checkpoints, outcome, retries, reuse
 from worker.checkpoints import Checkpoint, Checkpointer
-from worker.engine.steps import Chunk, Mask, Subject
 from worker.engine.timelapse import Timelapse
+from worker.engine.types import Chunk, Mask, Subject
 from worker.heartbeat import Heartbeat
 from worker.outcome import Outcome
 from worker.records import Painted, left_by

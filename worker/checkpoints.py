@@ -20,8 +20,8 @@ from shared import logs
 from shared.db.models import Job
 from shared.errors import NotFound, StorageFull, StorageUnavailable
 from shared.storage.store import ImageStore, attempt_key
-from worker.engine.steps import Snapshot
 from worker.engine.timelapse import Frame
+from worker.engine.types import Snapshot
 
 #: Saving may take this share of the time at most, all jobs painted together: a large picture is saved less often.
 _MOST_SHARE = 0.05

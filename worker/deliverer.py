@@ -3,8 +3,8 @@
 A receiver that fails is tried again for three days; one that hangs costs its own call a deadline and nobody else
 anything: at most `_PER_HOST` calls are under way to one host, and the others go on beside them.
 
-Invariant: a call goes to an address that `shared.webhooks.ssrf_guard` has judged, follows nothing it is sent to, and reads no
-more of the answer than its status.
+Invariant: a call goes to an address that `shared.webhooks.ssrf_guard` has judged, follows nothing it is sent to, and
+reads no more of the answer than its status.
 """
 
 from __future__ import annotations

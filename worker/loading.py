@@ -17,7 +17,7 @@ from shared.errors import CorruptImage, NotFound
 from shared.imaging import codec
 from shared.imaging.codec import Decoded
 from shared.storage.store import ImageStore, image_key
-from worker.engine.steps import Picture, Style
+from worker.engine.types import Picture, Style
 
 #: Of all kept styles together, in bytes: about twenty of a million pixels.
 _KEPT_BYTES = 256 * 2**20

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from shared.painting.costs import Capacity
 from shared.painting.params import StyleParams
 from shared.settings import Settings
-from worker.engine.steps import Chunk, Style, Subject
+from worker.engine.types import Chunk, Style, Subject
 
 #: Says of a subject, by its number, whether it is still to be painted.
 Wanted = Callable[[int], bool]
@@ -107,7 +107,7 @@ class NullPainter:
         wanted: Wanted,
     ) -> Iterator[dict[int, Chunk]]:
         """Hand out each content, shrunk, as every step's picture."""
-        from worker.engine.null import stylize
+        from worker.engine.null_engine import stylize
 
         return stylize(subjects, params, step_s=self._step_s, wanted=wanted)
 

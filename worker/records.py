@@ -23,7 +23,7 @@ from shared import clock
 from shared.db.models import Job
 from shared.imaging import codec
 from shared.storage.store import attempt_key
-from worker.engine.steps import Mask, Picture
+from worker.engine.types import Mask, Picture
 from worker.painter import Painter
 from worker.reporter import Reporter
 

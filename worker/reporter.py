@@ -17,7 +17,7 @@ from shared.imaging import codec
 from shared.messaging.progress import ProgressWriter
 from shared.settings import Settings
 from worker.checkpoints import last_step
-from worker.engine.steps import Chunk, Losses
+from worker.engine.types import Chunk, Losses
 from worker.film import Film
 from worker.heartbeat import Heartbeat
 

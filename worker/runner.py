@@ -26,7 +26,7 @@ from shared.errors import AtelierError, DatabaseUnavailable
 from shared.painting.sizes import Size, scale_sizes
 from shared.states import State
 from worker.attempt import Attempt
-from worker.engine.steps import Style
+from worker.engine.types import Style
 from worker.outcome import Outcome
 from worker.studio import Studio
 

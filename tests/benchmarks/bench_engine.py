@@ -129,8 +129,8 @@ def patch_weights_from_nothing() -> float:
 def _our_step() -> Callable[[], object]:
     from tests.unit.engine.conftest import random_kernels, smooth_picture
     from worker.engine.network import Network
-    from worker.engine.steps import Style, Subject
     from worker.engine.stylize import stylize
+    from worker.engine.types import Style, Subject
 
     chunks = stylize(
         [Subject(smooth_picture(384, 512, seed=1))],
@@ -158,8 +158,8 @@ def _plain_step() -> Callable[[], object]:
 
 def _group_of_eight(batch: int, preset: str = "fast") -> list[np.ndarray]:
     """Paint eight parts of the scene at 128 px, `batch` at a time."""
-    from worker.engine.steps import Style, Subject
     from worker.engine.stylize import stylize
+    from worker.engine.types import Style, Subject
 
     whole = scene(384, 512)
     subjects = [Subject(whole[top : top + 96, left : left + 128]) for top in (0, 200) for left in (0, 128, 256, 384)]
@@ -175,9 +175,9 @@ def _gradient_error(size: tuple[int, int]) -> float:
     import tensorflow as tf
 
     from worker.engine.objective import Recipe, Weights
-    from worker.engine.steps import Style
     from worker.engine.targets import StyleSource, targets
     from worker.engine.tiled import Tiled
+    from worker.engine.types import Style
 
     params = resolve("classic")
     recipe = Recipe.of(params, precision="float32")

@@ -91,8 +91,8 @@ def _peaks() -> list[tuple[int, int]]:
 def _predict_and_paint(notebook: Path, number: int) -> int:
     """Paint one of the runs, two steps of it; return the peak that was predicted."""
     from worker.engine.plan import Planner
-    from worker.engine.steps import Style, Subject
     from worker.engine.stylize import stylize
+    from worker.engine.types import Style, Subject
 
     side, count, preset, changes = _RUNS[number]
     params = resolve(preset, {"size": side, "start_size": 0, "steps": 2, **changes})

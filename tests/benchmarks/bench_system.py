@@ -70,8 +70,8 @@ def warm_worker_from_claim_to_first_step() -> float:
 @bench("worker: progress, previews and cancel checks, 256 px", "ratio", 0.02)
 def cost_of_reporting() -> float:
     """Paint 256 px with everything reported to a real Redis and database; the share of time spent on telling."""
-    from worker.engine.steps import Style, Subject
     from worker.engine.stylize import stylize
+    from worker.engine.types import Style, Subject
 
     network = trained.network()
     params = resolve("classic", {"size": 256, "steps": 60})

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from shared.painting.params import StyleParams, resolve
 from tests.trained import network
 from worker.engine.plan import Plan, Planner
-from worker.engine.steps import Chunk, Picture, Style, Subject
+from worker.engine.types import Chunk, Picture, Style, Subject
 
 
 @lru_cache(maxsize=8)

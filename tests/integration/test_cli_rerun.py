@@ -57,7 +57,7 @@ def test_the_same_picture_comes_out_again(atelier, url, studio, manifest, tmp_pa
 
 
 def test_another_picture_is_told_with_what_was_different(atelier, studio, manifest, monkeypatch) -> None:
-    monkeypatch.setattr("worker.engine.null._LONG_SIDE_PX", 8)
+    monkeypatch.setattr("worker.engine.null_engine._LONG_SIDE_PX", 8)
     before = json.loads(manifest.read_text())
     manifest.write_text(json.dumps({**before, "atelier": "0.0.1"}))
     with painting(studio):

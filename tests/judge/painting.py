@@ -29,8 +29,8 @@ class Painted(NamedTuple):
 
 def painted(pair: Pair, preset: str, *, judged_px: int = 0, **changes: Any) -> Painted:
     """Paint `pair` by `preset` with `changes`; judge the picture at its own size, or with its long side `judged_px`."""
-    from worker.engine.steps import Style, Subject
     from worker.engine.stylize import stylize
+    from worker.engine.types import Style, Subject
 
     content, style = pair.opened()
     subjects, styles = [Subject(_array(content))], [Style(_array(style))]
@@ -66,8 +66,8 @@ def classic_off_the_published_loop(pair: Pair) -> tuple[Off, Off]:
     """
     import tensorflow as tf
 
-    from worker.engine.steps import Style, Subject
     from worker.engine.stylize import stylize
+    from worker.engine.types import Style, Subject
 
     content, style = (_array(picture) for picture in pair.opened())
     params = resolve("classic")

@@ -33,8 +33,8 @@ from shared.painting.params import (
     resolve,
 )
 from worker.engine import masks
-from worker.engine.steps import Chunk, Mask, Style, Subject
 from worker.engine.timelapse import Timelapse
+from worker.engine.types import Chunk, Mask, Style, Subject
 
 if TYPE_CHECKING:
     from worker.engine.network import Network

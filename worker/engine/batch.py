@@ -5,6 +5,7 @@ Invariant: pictures of a batch do not see each other; one that is taken off chan
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -16,14 +17,13 @@ import tensorflow as tf
 from shared.painting.params import StyleParams
 from shared.painting.vgg19 import aligned
 from worker.engine.canvas import Canvas, diverged, finite_losses
-from worker.engine.early_stop import improved_enough
 from worker.engine.network import Network
 from worker.engine.objective import Recipe, Targets
 from worker.engine.painting import Painting, Settings, joined, parted
 from worker.engine.plan import Plan, Planner
-from worker.engine.steps import Chunk, Losses, Style
 from worker.engine.targets import Computation, StyleSource, targets
 from worker.engine.tiled import Tiled
+from worker.engine.types import Chunk, Losses, Style
 from worker.engine.whole import whole
 
 #: What one compiled call is meant to take, in seconds: long enough to hide the cost of a call, short enough for
@@ -177,3 +177,15 @@ class Batch:
             return False
         before, canvas.window_loss = canvas.window_loss, losses[-1].total
         return np.isfinite(before) and not improved_enough(before, canvas.window_loss, params.early_stop)
+
+
+def improved_enough(before: float, after: float, share: float) -> bool:
+    """Tell whether the loss fell by at least `share` of what it was, over a window of `early_stop_window` steps.
+
+    Relative, since losses differ by orders of magnitude with weights, scaling and size; over a window, since one
+    step may well raise it. Losses after the same number of steps each are compared, so that the pace is judged and
+    not the distance. A loss of 0 cannot fall, and one that rose or is not finite has not.
+
+    `share` is above 0; nobody asks where early stopping is off.
+    """
+    return math.isfinite(before) and math.isfinite(after) and after < before and before - after >= share * before

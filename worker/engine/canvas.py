@@ -16,7 +16,7 @@ from shared.painting.params import StyleParams
 from worker.engine import colors, painting
 from worker.engine.painting import Painting
 from worker.engine.resizing import resized
-from worker.engine.steps import Losses, Picture, Snapshot, Subject
+from worker.engine.types import Losses, Picture, Snapshot, Subject
 
 #: What a snapshot keeps beside the painting, each with the type of its array.
 _PLACE: dict[str, Any] = {"before": np.int64, "window_loss": np.float64, "left_scale": np.bool_}

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.engine.steps import Picture
+from worker.engine.types import Picture
 
 #: Share of red, green and blue in the brightness.
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)

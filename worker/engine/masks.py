@@ -19,7 +19,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from shared.errors import InvalidMask
 from shared.painting.vgg19 import block, receptive_radius, stride
-from worker.engine.steps import Mask
+from worker.engine.types import Mask
 
 #: What the darkest grey but one of an eight-bit picture is: a mask that is nowhere above it is empty.
 _BLACK = 1 / 255

@@ -25,8 +25,8 @@ from worker.engine.objective import Recipe
 from worker.engine.painting import Settings
 from worker.engine.plan import Planner
 from worker.engine.precision import resolved
-from worker.engine.steps import Chunk, Style, Subject
 from worker.engine.targets import shares
+from worker.engine.types import Chunk, Style, Subject
 
 
 def stylize(

@@ -26,7 +26,7 @@ from worker.engine.network import Network
 from worker.engine.objective import Recipe, Targets
 from worker.engine.painting import Painting, Settings
 from worker.engine.resizing import resized
-from worker.engine.steps import Picture, Style
+from worker.engine.types import Picture, Style
 
 #: Bytes of Gram matrices that are kept, some hundred styles at a few sizes.
 _MOST_BYTES = 2**28

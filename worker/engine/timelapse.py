@@ -17,7 +17,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from shared.imaging import codec
-from worker.engine.steps import Chunk, Picture
+from worker.engine.types import Chunk, Picture
 
 #: Long side of a frame, in pixels: all frames of an animation are in memory at once when it is encoded.
 _LONG_SIDE_PX = 480

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from worker.engine.network import Network
-from worker.engine.steps import Picture
+from worker.engine.types import Picture
 
 CONTENT_LAYERS = ["block5_conv2"]
 STYLE_LAYERS = ["block1_conv1", "block2_conv1", "block3_conv1", "block4_conv1", "block5_conv1"]

@@ -7,7 +7,7 @@ from tests.unit.engine.conftest import smooth_picture
 from tests.unit.engine.runs import SMALL, changed, every_loss, run
 from worker.engine.colors import grey
 from worker.engine.network import Network
-from worker.engine.steps import Picture, Style, Subject
+from worker.engine.types import Picture, Style, Subject
 
 
 def first_picture(subject: Subject, style: Picture, network: Network, **changes: object) -> Picture:

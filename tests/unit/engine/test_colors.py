@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from worker.engine.colors import grey, grey_matched, matched, recoloured
-from worker.engine.steps import Picture
+from worker.engine.types import Picture
 
 LUMA = [0.299, 0.587, 0.114]
 FLAT = np.full((5, 4, 3), [0.2, 0.5, 0.7], np.float32)

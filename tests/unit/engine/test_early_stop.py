@@ -1,6 +1,6 @@
 import pytest
 
-from worker.engine.early_stop import improved_enough
+from worker.engine.batch import improved_enough
 
 NAN, INF = float("nan"), float("inf")
 

@@ -10,8 +10,8 @@ from shared.painting.params import StyleParams
 from tests.unit.engine.conftest import smooth_picture
 from worker.engine.network import Network
 from worker.engine.objective import Objective, Recipe, Targets, Weights
-from worker.engine.steps import Style
 from worker.engine.targets import StyleSource, targets
+from worker.engine.types import Style
 from worker.engine.whole import whole
 
 SHALLOW = StyleParams(

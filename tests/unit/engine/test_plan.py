@@ -10,7 +10,7 @@ from tests.unit.engine.runs import SMALL, changed, run
 from worker.engine import memory
 from worker.engine.network import Network
 from worker.engine.plan import Plan, Planner
-from worker.engine.steps import Picture
+from worker.engine.types import Picture
 
 
 def test_all_pictures_are_painted_at_once_where_the_memory_holds_them() -> None:

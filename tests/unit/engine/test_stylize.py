@@ -9,8 +9,8 @@ from shared.errors import InvalidParams
 from tests.unit.engine.runs import SMALL, changed, every_loss, run
 from worker.engine.network import Network
 from worker.engine.objective import Recipe
-from worker.engine.steps import Losses, Picture, Style, Subject
 from worker.engine.stylize import stylize
+from worker.engine.types import Losses, Picture, Style, Subject
 from worker.engine.whole import whole
 
 

@@ -11,10 +11,10 @@ from tests.unit.engine.runs import SMALL, Fixed, changed, every_loss, run, run_g
 from worker.engine.network import Network
 from worker.engine.objective import Objective, Recipe, Targets, Weights
 from worker.engine.plan import Plan
-from worker.engine.steps import Picture, Style
 from worker.engine.targets import StyleSource, targets
 from worker.engine.tiled import Tiled
 from worker.engine.tiling import tiles
+from worker.engine.types import Picture, Style
 
 BLOCK3 = {"content_layers": {"block3_conv2": 1.0}, "style_layers": {"block1_conv1": 1.0, "block3_conv1": 1.0}}
 

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from tests.factories import picture
-from worker.engine.steps import Chunk, Losses, Picture, Snapshot
 from worker.engine.timelapse import Timelapse
+from worker.engine.types import Chunk, Losses, Picture, Snapshot
 
 
 def shade(level: float, width: int = 24, height: int = 16) -> Picture:

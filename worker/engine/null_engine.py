@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 
 from shared.painting.params import StyleParams
-from worker.engine.steps import Chunk, Losses, Picture, Snapshot, Subject
+from worker.engine.types import Chunk, Losses, Picture, Snapshot, Subject
 
 #: Long side of the pictures it hands out, in pixels.
 _LONG_SIDE_PX = 32
