@@ -55,7 +55,8 @@ class Vgg19Painter:
 
     def __init__(self, settings: Settings) -> None:
         """Load TensorFlow and the weights; raise `WeightsUnavailable` if they cannot be had."""
-        from worker.engine import device, plan, weights
+        from worker.engine import weights
+        from worker.engine.device import device, planner
 
         device.prepare(settings.memory_limit_bytes)
         network = weights.load(settings.weights, weights.Shelf(settings.weights_dir, settings.weights_mirror))
@@ -64,7 +65,7 @@ class Vgg19Painter:
         if network.reason:
             self.weights["reason"] = network.reason
         self.device = device.describe()
-        self._planner = plan.Planner(settings.weights_dir / "profile.json", limit_bytes=settings.memory_limit_bytes)
+        self._planner = planner.Planner(settings.weights_dir / "profile.json", limit_bytes=settings.memory_limit_bytes)
 
     @property
     def capacity(self) -> Capacity:
@@ -74,7 +75,7 @@ class Vgg19Painter:
     @property
     def memory(self) -> dict[str, int]:
         """What the device holds, and has held at most since a picture was planned last, in bytes."""
-        from worker.engine import memory
+        from worker.engine.device import memory
 
         return {"held": memory.held_bytes(), "peak": memory.peak_bytes()}
 

@@ -174,9 +174,9 @@ def _gradient_error(size: tuple[int, int]) -> float:
     """Compare the gradient from tiles of 256 px with that of one tile, which is the whole picture."""
     import tensorflow as tf
 
+    from worker.engine.compute.targets import StyleSource, targets
+    from worker.engine.compute.tiled import Tiled
     from worker.engine.objective import Recipe, Weights
-    from worker.engine.targets import StyleSource, targets
-    from worker.engine.tiled import Tiled
     from worker.engine.types import Style
 
     params = resolve("classic")

@@ -90,7 +90,7 @@ def _peaks() -> list[tuple[int, int]]:
 
 def _predict_and_paint(notebook: Path, number: int) -> int:
     """Paint one of the runs, two steps of it; return the peak that was predicted."""
-    from worker.engine.plan import Planner
+    from worker.engine.device.planner import Planner
     from worker.engine.stylize import stylize
     from worker.engine.types import Style, Subject
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from shared.painting.params import StyleParams, resolve
 from tests.trained import network
-from worker.engine.plan import Plan, Planner
+from worker.engine.device.planner import Plan, Planner
 from worker.engine.types import Chunk, Picture, Style, Subject
 
 
@@ -129,6 +129,6 @@ def first_steps(count: int, content: Picture, params: StyleParams, **options: An
 
 def held_bytes() -> int:
     """Tell what this process holds."""
-    from worker.engine import memory
+    from worker.engine.device import memory
 
     return memory.held_bytes()

@@ -37,8 +37,8 @@ from worker.engine.timelapse import Timelapse
 from worker.engine.types import Chunk, Mask, Style, Subject
 
 if TYPE_CHECKING:
+    from worker.engine.device.planner import Planner
     from worker.engine.network import Network
-    from worker.engine.plan import Planner
 
 #: Where weights are kept between runs, beside the services' own.
 _WEIGHTS_DIR = Path(os.path.expanduser("~/.atelier/weights"))  # noqa: PTH111 - which never raises
@@ -133,8 +133,9 @@ def _paint(content_file: Path, styles: list[Style], output: Path, params: StyleP
 def _opened(options: dict[str, Any]) -> tuple[Network, Planner]:
     """Start TensorFlow, which takes seconds, only once the command is known to be right."""
     with _without_greeting():
-        from worker.engine import device, weights
-        from worker.engine.plan import Planner
+        from worker.engine import weights
+        from worker.engine.device import device
+        from worker.engine.device.planner import Planner
 
     limit_bytes = int(options["memory_limit"] * 1e9)
     device.prepare(limit_bytes)

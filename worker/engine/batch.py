@@ -17,14 +17,14 @@ import tensorflow as tf
 from shared.painting.params import StyleParams
 from shared.painting.vgg19 import aligned
 from worker.engine.canvas import Canvas, diverged, finite_losses
+from worker.engine.compute.targets import Computation, StyleSource, targets
+from worker.engine.compute.tiled import Tiled
+from worker.engine.compute.whole_image import whole
+from worker.engine.device.planner import Plan, Planner
 from worker.engine.network import Network
 from worker.engine.objective import Recipe, Targets
 from worker.engine.painting import Painting, Settings, joined, parted
-from worker.engine.plan import Plan, Planner
-from worker.engine.targets import Computation, StyleSource, targets
-from worker.engine.tiled import Tiled
 from worker.engine.types import Chunk, Losses, Style
-from worker.engine.whole import whole
 
 #: What one compiled call is meant to take, in seconds: long enough to hide the cost of a call, short enough for
 #: a person who cancels or watches.

@@ -20,12 +20,12 @@ from shared.painting.params import LAST_RESORT_WEIGHTS, StyleParams
 from shared.painting.sizes import scale_sizes
 from worker.engine.batch import Batch, Run
 from worker.engine.canvas import Canvas
+from worker.engine.compute.targets import shares
+from worker.engine.device.device import resolved
+from worker.engine.device.planner import Planner
 from worker.engine.network import Network
 from worker.engine.objective import Recipe
 from worker.engine.painting import Settings
-from worker.engine.plan import Planner
-from worker.engine.precision import resolved
-from worker.engine.targets import shares
 from worker.engine.types import Chunk, Style, Subject
 
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from shared.painting.params import StyleParams, resolve
+from worker.engine.device.planner import Plan, Planner
 from worker.engine.network import Network
-from worker.engine.plan import Plan, Planner
 from worker.engine.stylize import stylize
 from worker.engine.types import Chunk, Losses, Picture, Style, Subject
 

@@ -5,8 +5,8 @@ import pytest
 
 from tests.unit.engine.conftest import smooth_picture
 from tests.unit.engine.runs import SMALL, Fixed, changed, every_loss, run, run_group
+from worker.engine.device.planner import Plan
 from worker.engine.network import Network
-from worker.engine.plan import Plan
 from worker.engine.stylize import stylize
 from worker.engine.types import Picture, Style, Subject
 
@@ -83,7 +83,7 @@ def test_a_loss_that_stops_being_finite_keeps_the_last_good_picture(
 def test_a_second_job_of_a_style_does_not_evaluate_it_again(
     content: Picture, style: Picture, network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from worker.engine.whole import Whole
+    from worker.engine.compute.whole_image import Whole
 
     evaluated: list[int] = []
     grams = Whole.grams

@@ -7,9 +7,9 @@ import pytest
 
 from shared.errors import TooLarge
 from tests.unit.engine.runs import SMALL, changed, run
-from worker.engine import memory
+from worker.engine.device import memory
+from worker.engine.device.planner import Plan, Planner
 from worker.engine.network import Network
-from worker.engine.plan import Plan, Planner
 from worker.engine.types import Picture
 
 

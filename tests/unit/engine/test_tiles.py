@@ -8,12 +8,12 @@ from shared.errors import OutOfMemory
 from shared.painting.params import StyleParams, resolve
 from tests.unit.engine.conftest import smooth_picture
 from tests.unit.engine.runs import SMALL, Fixed, changed, every_loss, run, run_group
+from worker.engine.compute.targets import StyleSource, targets
+from worker.engine.compute.tiled import Tiled
+from worker.engine.compute.tiles import tiles
+from worker.engine.device.planner import Plan
 from worker.engine.network import Network
 from worker.engine.objective import Objective, Recipe, Targets, Weights
-from worker.engine.plan import Plan
-from worker.engine.targets import StyleSource, targets
-from worker.engine.tiled import Tiled
-from worker.engine.tiling import tiles
 from worker.engine.types import Picture, Style
 
 BLOCK3 = {"content_layers": {"block3_conv2": 1.0}, "style_layers": {"block1_conv1": 1.0, "block3_conv1": 1.0}}

@@ -27,8 +27,8 @@ from shared.painting.costs import (
 from shared.painting.params import StyleParams
 from shared.painting.vgg19 import aligned
 from shared.storage.atomic_files import replacing
-from worker.engine import device, memory
-from worker.engine.precision import resolved
+from worker.engine.device import device, memory
+from worker.engine.device.device import resolved
 
 #: Runs that take less say little about the next, the fixed part being most of it; nor do those that did not grow.
 _TELLING_BYTES = 2**28

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from shared.painting.vgg19 import halo, map_size, stride
 from worker.engine import losses
+from worker.engine.compute.tiles import Tile, tiles
 from worker.engine.network import Network
 from worker.engine.objective import (
     PICTURES,
@@ -35,7 +36,6 @@ from worker.engine.objective import (
     weights_spec,
 )
 from worker.engine.painting import OPTIMIZERS, Painting, Settings, updated
-from worker.engine.tiling import Tile, tiles
 
 _BOX = tf.TensorSpec([4], tf.int32)
 #: Values of a picture that are updated at once, so that the temporaries of an update stay small.

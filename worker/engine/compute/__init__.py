@@ -1,0 +1,1 @@
+"""Losses and gradients of a picture, whole or tile by tile, and what it is compared with."""

@@ -1,0 +1,1 @@
+"""The device: what it is, what fits its memory, and how a run is planned for it."""
