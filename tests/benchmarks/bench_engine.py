@@ -176,7 +176,7 @@ def _gradient_error(size: tuple[int, int]) -> float:
 
     from worker.engine.compute.targets import StyleSource, targets
     from worker.engine.compute.tiled import Tiled
-    from worker.engine.objective import Recipe, Weights
+    from worker.engine.objective.objective import Recipe, Weights
     from worker.engine.types import Style
 
     params = resolve("classic")

@@ -37,7 +37,7 @@ def painting(height: int, width: int) -> Picture:
 
 
 def _sized(picture: Picture, height: int, width: int) -> Picture:
-    from worker.engine.resizing import resized
+    from worker.engine.pictures.resizing import resized
 
     found: Picture = resized(picture, (height, width), antialias=True)[0].numpy()
     return found

@@ -32,7 +32,7 @@ from shared.painting.params import (
     StyleParams,
     resolve,
 )
-from worker.engine import masks
+from worker.engine.pictures import masks
 from worker.engine.timelapse import Timelapse
 from worker.engine.types import Chunk, Mask, Style, Subject
 

@@ -22,8 +22,8 @@ from worker.engine.compute.tiled import Tiled
 from worker.engine.compute.whole_image import whole
 from worker.engine.device.planner import Plan, Planner
 from worker.engine.network import Network
-from worker.engine.objective import Recipe, Targets
-from worker.engine.painting import Painting, Settings, joined, parted
+from worker.engine.objective.objective import Recipe, Targets
+from worker.engine.optimizers.state import Painting, Settings, joined, parted
 from worker.engine.types import Chunk, Losses, Style
 
 #: What one compiled call is meant to take, in seconds: long enough to hide the cost of a call, short enough for

@@ -13,9 +13,10 @@ import tensorflow as tf
 
 from shared.errors import Diverged
 from shared.painting.params import StyleParams
-from worker.engine import colors, painting
-from worker.engine.painting import Painting
-from worker.engine.resizing import resized
+from worker.engine.optimizers import state as painting
+from worker.engine.optimizers.state import Painting
+from worker.engine.pictures import colors
+from worker.engine.pictures.resizing import resized
 from worker.engine.types import Losses, Picture, Snapshot, Subject
 
 #: What a snapshot keeps beside the painting, each with the type of its array.

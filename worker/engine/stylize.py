@@ -24,8 +24,8 @@ from worker.engine.compute.targets import shares
 from worker.engine.device.device import resolved
 from worker.engine.device.planner import Planner
 from worker.engine.network import Network
-from worker.engine.objective import Recipe
-from worker.engine.painting import Settings
+from worker.engine.objective.objective import Recipe
+from worker.engine.optimizers.state import Settings
 from worker.engine.types import Chunk, Style, Subject
 
 

@@ -4,8 +4,8 @@ import pytest
 import tensorflow as tf
 
 from shared.painting.params import StyleParams, resolve
-from worker.engine.adam import Adam
-from worker.engine.painting import learning_rates
+from worker.engine.optimizers.adam import Adam
+from worker.engine.optimizers.state import learning_rates
 
 
 @pytest.mark.parametrize("params", [resolve("classic"), resolve("balanced")])

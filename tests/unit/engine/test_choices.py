@@ -5,8 +5,8 @@ import pytest
 
 from tests.unit.engine.conftest import smooth_picture
 from tests.unit.engine.runs import SMALL, changed, every_loss, run
-from worker.engine.colors import grey
 from worker.engine.network import Network
+from worker.engine.pictures.colors import grey
 from worker.engine.types import Picture, Style, Subject
 
 

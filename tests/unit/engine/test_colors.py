@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from worker.engine.colors import grey, grey_matched, matched, recoloured
+from worker.engine.pictures.colors import grey, grey_matched, matched, recoloured
 from worker.engine.types import Picture
 
 LUMA = [0.299, 0.587, 0.114]

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from shared.painting.params import StyleParams
-from worker.engine.lbfgs import FIRST_CHANGE, MOST_CHANGE, Lbfgs, LbfgsState
+from worker.engine.optimizers.lbfgs import FIRST_CHANGE, MOST_CHANGE, Lbfgs, LbfgsState
 
 SHAPE = (1, 4, 5, 3)
 PARAMS = StyleParams(optimizer="lbfgs", lbfgs_history=6)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from worker.engine import losses
+from worker.engine.objective import losses
 
 
 def random_features(height: int, width: int, channels: int, seed: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from tests.unit.engine.conftest import smooth_picture
 from worker.engine.compute.targets import StyleSource, targets
 from worker.engine.compute.whole_image import whole
 from worker.engine.network import Network
-from worker.engine.objective import Objective, Recipe, Targets, Weights
+from worker.engine.objective.objective import Objective, Recipe, Targets, Weights
 from worker.engine.types import Style
 
 SHALLOW = StyleParams(

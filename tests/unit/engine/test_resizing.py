@@ -5,7 +5,7 @@ import tensorflow as tf
 from PIL import Image
 
 from tests.unit.engine.conftest import smooth_picture
-from worker.engine.resizing import resized
+from worker.engine.pictures.resizing import resized
 
 
 def test_with_antialias_a_picture_shrinks_as_by_lanczos_filter_elsewhere() -> None:

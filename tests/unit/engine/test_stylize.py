@@ -9,7 +9,7 @@ from shared.errors import InvalidParams
 from tests.unit.engine.runs import SMALL, changed, every_loss, run
 from worker.engine.compute.whole_image import whole
 from worker.engine.network import Network
-from worker.engine.objective import Recipe
+from worker.engine.objective.objective import Recipe
 from worker.engine.stylize import stylize
 from worker.engine.types import Losses, Picture, Style, Subject
 

@@ -20,12 +20,12 @@ from shared.errors import InvalidParams
 from shared.painting.params import StyleParams
 from shared.painting.sizes import fitted, style_side
 from shared.painting.vgg19 import map_size
-from worker.engine import colors
-from worker.engine.masks import fitted_mask, layer_masks
 from worker.engine.network import Network
-from worker.engine.objective import Recipe, Targets
-from worker.engine.painting import Painting, Settings
-from worker.engine.resizing import resized
+from worker.engine.objective.objective import Recipe, Targets
+from worker.engine.optimizers.state import Painting, Settings
+from worker.engine.pictures import colors
+from worker.engine.pictures.masks import fitted_mask, layer_masks
+from worker.engine.pictures.resizing import resized
 from worker.engine.types import Picture, Style
 
 #: Bytes of Gram matrices that are kept, some hundred styles at a few sizes.

@@ -20,10 +20,10 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from shared.painting.vgg19 import halo, map_size, stride
-from worker.engine import losses
 from worker.engine.compute.tiles import Tile, tiles
 from worker.engine.network import Network
-from worker.engine.objective import (
+from worker.engine.objective import losses
+from worker.engine.objective.objective import (
     PICTURES,
     Objective,
     Recipe,
@@ -35,7 +35,7 @@ from worker.engine.objective import (
     targets_spec,
     weights_spec,
 )
-from worker.engine.painting import OPTIMIZERS, Painting, Settings, updated
+from worker.engine.optimizers.state import OPTIMIZERS, Painting, Settings, updated
 
 _BOX = tf.TensorSpec([4], tf.int32)
 #: Values of a picture that are updated at once, so that the temporaries of an update stay small.

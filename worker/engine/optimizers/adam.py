@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from shared.painting.params import StyleParams
-from worker.engine.objective import PICTURES, SCALAR
+from worker.engine.objective.objective import PICTURES, SCALAR
 
 
 class AdamSettings(NamedTuple):

@@ -16,9 +16,9 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from shared.painting.params import StyleParams
-from worker.engine.adam import Adam
-from worker.engine.lbfgs import Lbfgs
-from worker.engine.objective import PICTURES, SCALAR, Recipe, Weights, weights_spec
+from worker.engine.objective.objective import PICTURES, SCALAR, Recipe, Weights, weights_spec
+from worker.engine.optimizers.adam import Adam
+from worker.engine.optimizers.lbfgs import Lbfgs
 
 
 class Optimizer(Protocol):

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from shared.painting.params import StyleParams
-from worker.engine.objective import PICTURES
+from worker.engine.objective.objective import PICTURES
 
 #: Largest change of a pixel by the first update, when nothing is known of the curvature.
 FIRST_CHANGE = 0.1

@@ -15,8 +15,8 @@ import tensorflow as tf
 
 from shared.painting.params import StyleParams
 from shared.painting.vgg19 import channels, stride
-from worker.engine import losses
 from worker.engine.network import Network
+from worker.engine.objective import losses
 from worker.engine.vgg import forward
 
 PICTURES = tf.TensorSpec([None, None, None, 3])

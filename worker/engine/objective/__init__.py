@@ -1,0 +1,1 @@
+"""What is minimised: the losses and how they are weighed."""

@@ -1,0 +1,1 @@
+"""Adam and L-BFGS, and the state that they move."""

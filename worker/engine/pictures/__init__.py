@@ -1,0 +1,1 @@
+"""Pictures as arrays: masks, colours, resizing."""
