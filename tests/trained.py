@@ -9,8 +9,8 @@ from functools import cache
 from pathlib import Path
 
 from shared.settings import Settings
-from worker.engine import weights
-from worker.engine.network import Network
+from worker.engine.vgg import weights
+from worker.engine.vgg.network import Network
 
 NAME = "imagenet-8bit"
 

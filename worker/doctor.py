@@ -15,8 +15,8 @@ from shared.painting.params import LAST_RESORT_WEIGHTS
 
 def examine(weights_dir: Path) -> dict[str, Any]:
     """Describe the device, and say which weights are cached, the best first; nothing is fetched or made."""
-    from worker.engine import weights
     from worker.engine.device import device
+    from worker.engine.vgg import weights
 
     cached = {known.name: weights.cached(known, weights_dir) for known in weights.PUBLISHED.values()}
     cached[LAST_RESORT_WEIGHTS] = weights.patch_file(weights_dir)

@@ -55,8 +55,8 @@ class Vgg19Painter:
 
     def __init__(self, settings: Settings) -> None:
         """Load TensorFlow and the weights; raise `WeightsUnavailable` if they cannot be had."""
-        from worker.engine import weights
         from worker.engine.device import device, planner
+        from worker.engine.vgg import weights
 
         device.prepare(settings.memory_limit_bytes)
         network = weights.load(settings.weights, weights.Shelf(settings.weights_dir, settings.weights_mirror))

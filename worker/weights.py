@@ -15,8 +15,8 @@ from typing import Any
 from shared.errors import WeightsUnavailable
 from shared.painting.params import LAST_RESORT_WEIGHTS
 from shared.settings import Settings
-from worker.engine import weights
-from worker.engine.weights import PUBLISHED, Shelf
+from worker.engine.vgg import weights
+from worker.engine.vgg.weights import PUBLISHED, Shelf
 
 
 def shown(settings: Settings) -> list[dict[str, Any]]:

@@ -113,7 +113,7 @@ def batch_pixels_against_one_by_one() -> float:
 @bench("engine: patch weights from nothing", "s", 60.0)
 def patch_weights_from_nothing() -> float:
     """Build them twice, in two empty caches; the time is the slower one's, and the hashes must agree."""
-    from worker.engine import weights
+    from worker.engine.vgg import weights
 
     times, hashes = [], set()
     for _ in range(2):
@@ -128,9 +128,9 @@ def patch_weights_from_nothing() -> float:
 
 def _our_step() -> Callable[[], object]:
     from tests.unit.engine.conftest import random_kernels, smooth_picture
-    from worker.engine.network import Network
     from worker.engine.stylize import stylize
     from worker.engine.types import Style, Subject
+    from worker.engine.vgg.network import Network
 
     chunks = stylize(
         [Subject(smooth_picture(384, 512, seed=1))],
@@ -147,7 +147,7 @@ def _plain_step() -> Callable[[], object]:
 
     from tests.unit.engine.conftest import random_kernels, smooth_picture
     from tests.unit.engine.plain_loop import PlainLoop
-    from worker.engine.network import Network
+    from worker.engine.vgg.network import Network
 
     loop = PlainLoop(
         smooth_picture(384, 512, seed=1), smooth_picture(384, 512, seed=2), Network.of("random", random_kernels()), 512

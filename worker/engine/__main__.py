@@ -38,7 +38,7 @@ from worker.engine.types import Chunk, Mask, Style, Subject
 
 if TYPE_CHECKING:
     from worker.engine.device.planner import Planner
-    from worker.engine.network import Network
+    from worker.engine.vgg.network import Network
 
 #: Where weights are kept between runs, beside the services' own.
 _WEIGHTS_DIR = Path(os.path.expanduser("~/.atelier/weights"))  # noqa: PTH111 - which never raises
@@ -133,9 +133,9 @@ def _paint(content_file: Path, styles: list[Style], output: Path, params: StyleP
 def _opened(options: dict[str, Any]) -> tuple[Network, Planner]:
     """Start TensorFlow, which takes seconds, only once the command is known to be right."""
     with _without_greeting():
-        from worker.engine import weights
         from worker.engine.device import device
         from worker.engine.device.planner import Planner
+        from worker.engine.vgg import weights
 
     limit_bytes = int(options["memory_limit"] * 1e9)
     device.prepare(limit_bytes)

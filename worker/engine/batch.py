@@ -21,10 +21,10 @@ from worker.engine.compute.targets import Computation, StyleSource, targets
 from worker.engine.compute.tiled import Tiled
 from worker.engine.compute.whole_image import whole
 from worker.engine.device.planner import Plan, Planner
-from worker.engine.network import Network
 from worker.engine.objective.objective import Recipe, Targets
 from worker.engine.optimizers.state import Painting, Settings, joined, parted
 from worker.engine.types import Chunk, Losses, Style
+from worker.engine.vgg.network import Network
 
 #: What one compiled call is meant to take, in seconds: long enough to hide the cost of a call, short enough for
 #: a person who cancels or watches.

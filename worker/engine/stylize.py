@@ -23,10 +23,10 @@ from worker.engine.canvas import Canvas
 from worker.engine.compute.targets import shares
 from worker.engine.device.device import resolved
 from worker.engine.device.planner import Planner
-from worker.engine.network import Network
 from worker.engine.objective.objective import Recipe
 from worker.engine.optimizers.state import Settings
 from worker.engine.types import Chunk, Style, Subject
+from worker.engine.vgg.network import Network
 
 
 def stylize(

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from shared.painting.vgg19 import kernel_shapes
-from worker.engine.network import Kernel, Network
 from worker.engine.types import Picture
+from worker.engine.vgg.network import Kernel, Network
 
 #: Gain of a layer. At 1 the recipe is chaotic: ten Adam steps amplify float32's rounding to 1 %, even between two
 #: runs of Keras, compiled or not. At 0.65 the deep layers are as faint as the trained ones and both agree to 2e-5.

@@ -9,8 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from worker.engine.network import Network
 from worker.engine.types import Picture
+from worker.engine.vgg.network import Network
 
 CONTENT_LAYERS = ["block5_conv2"]
 STYLE_LAYERS = ["block1_conv1", "block2_conv1", "block3_conv1", "block4_conv1", "block5_conv1"]

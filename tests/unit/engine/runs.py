@@ -8,9 +8,9 @@ from typing import Any
 
 from shared.painting.params import StyleParams, resolve
 from worker.engine.device.planner import Plan, Planner
-from worker.engine.network import Network
 from worker.engine.stylize import stylize
 from worker.engine.types import Chunk, Losses, Picture, Style, Subject
+from worker.engine.vgg.network import Network
 
 SHALLOW = {"content_layers": {"block2_conv1": 1.0}, "style_layers": {"block1_conv1": 1.0, "block2_conv1": 0.5}}
 SMALL = resolve(

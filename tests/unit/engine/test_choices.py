@@ -5,9 +5,9 @@ import pytest
 
 from tests.unit.engine.conftest import smooth_picture
 from tests.unit.engine.runs import SMALL, changed, every_loss, run
-from worker.engine.network import Network
 from worker.engine.pictures.colors import grey
 from worker.engine.types import Picture, Style, Subject
+from worker.engine.vgg.network import Network
 
 
 def first_picture(subject: Subject, style: Picture, network: Network, **changes: object) -> Picture:

@@ -8,9 +8,9 @@ from shared.painting.params import resolve
 from shared.painting.sizes import fitted
 from tests import trained
 from tests.unit.engine.plain_loop import PlainLoop, load
-from worker.engine.network import Network
 from worker.engine.stylize import stylize
 from worker.engine.types import Picture, Style, Subject
+from worker.engine.vgg.network import Network
 
 STEPS = 15
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from shared.errors import WeightsUnavailable
-from worker.engine.fetch import Digest, fetch, printable
+from worker.engine.vgg.download import Digest, fetch, printable
 
 BODY = b"kernels" * 100_000
 MD5 = Digest("md5", hashlib.md5(BODY).hexdigest())

@@ -6,9 +6,9 @@ import pytest
 from tests.unit.engine.conftest import smooth_picture
 from tests.unit.engine.runs import SMALL, Fixed, changed, every_loss, run, run_group
 from worker.engine.device.planner import Plan
-from worker.engine.network import Network
 from worker.engine.stylize import stylize
 from worker.engine.types import Picture, Style, Subject
+from worker.engine.vgg.network import Network
 
 CONTENTS = [smooth_picture(60, 80, seed) for seed in (11, 12, 13)]
 

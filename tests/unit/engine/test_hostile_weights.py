@@ -17,8 +17,8 @@ import pytest
 from shared.errors import WeightsUnavailable
 from shared.painting.vgg19 import kernel_shapes
 from tests.unit.engine.test_weights import write_legacy
-from worker.engine import weight_files
-from worker.engine.network import Network
+from worker.engine.vgg import weight_files
+from worker.engine.vgg.network import Network
 
 #: The first layer's kernel in the published layout.
 FIRST = "block1_conv1/block1_conv1_W_1:0"

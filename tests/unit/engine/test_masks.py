@@ -5,9 +5,9 @@ import tensorflow as tf
 from shared.errors import InvalidMask
 from shared.painting.vgg19 import LAYERS, block
 from tests.unit.engine.conftest import smooth_picture
-from worker.engine.network import Network
 from worker.engine.pictures.masks import check, fitted_mask, layer_masks, reach
-from worker.engine.vgg import forward
+from worker.engine.vgg.features import forward
+from worker.engine.vgg.network import Network
 
 SHALLOW = [layer for layer in LAYERS if block(layer) <= 3]
 

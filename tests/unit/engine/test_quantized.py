@@ -17,8 +17,8 @@ from shared.errors import WeightsUnavailable
 from shared.painting.vgg19 import LAYERS
 from tests import trained
 from tests.unit.engine.wheels import MEMBER, quantized_tensors, saved, wheel
-from worker.engine import quantized, weights
-from worker.engine.network import Network
+from worker.engine.vgg import quantized_weights, weights
+from worker.engine.vgg.network import Network
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def data(tensors) -> bytes:
 
 
 def test_each_kernel_is_its_table_at_its_indices(tensors, data, tmp_path) -> None:
-    kernels = quantized.kernels(wheel(tmp_path / "w.whl", data))
+    kernels = quantized_weights.kernels(wheel(tmp_path / "w.whl", data))
 
     assert tuple(kernels) == LAYERS
     indices, table = tensors["block4_conv3_W_q"], tensors["block4_conv3_W_table"]
@@ -42,7 +42,7 @@ def test_each_kernel_is_its_table_at_its_indices(tensors, data, tmp_path) -> Non
 
 def test_numbers_other_than_the_published_ones_are_refused(data, tmp_path) -> None:
     with pytest.raises(WeightsUnavailable, match="published numbers"):
-        quantized.read(wheel(tmp_path / "w.whl", data), "imagenet-8bit")
+        quantized_weights.read(wheel(tmp_path / "w.whl", data), "imagenet-8bit")
 
 
 def test_the_published_wheel_holds_the_kernels_that_keras_published(trained_dir) -> None:
@@ -134,7 +134,7 @@ def test_a_hostile_file_is_refused_with_a_sentence_and_nothing_of_it_is_run(kind
     path = wheel(tmp_path / "hostile.whl", HOSTILE[kind](data, tensors, marked))
 
     with pytest.raises(WeightsUnavailable) as refused:
-        Network.of("imagenet-8bit", quantized.kernels(path))
+        Network.of("imagenet-8bit", quantized_weights.kernels(path))
 
     assert len(str(refused.value)) > 20
     assert not marked.exists()
@@ -173,13 +173,13 @@ def test_a_damaged_wheel_is_refused(spoil, data, tmp_path) -> None:
     spoil(tmp_path / "w.whl", data)
 
     with pytest.raises(WeightsUnavailable, match=r"w\.whl"):
-        quantized.kernels(tmp_path / "w.whl")
+        quantized_weights.kernels(tmp_path / "w.whl")
 
 
 def test_a_wheel_in_the_cache_that_is_not_the_published_one_is_not_even_opened(data, tmp_path, monkeypatch) -> None:
     known = weights.PUBLISHED["imagenet-8bit"]
     wheel(tmp_path / known.file, data)
-    monkeypatch.setattr(quantized, "kernels", lambda _path: pytest.fail("it was opened"))
+    monkeypatch.setattr(quantized_weights, "kernels", lambda _path: pytest.fail("it was opened"))
 
     assert weights.cached(known, tmp_path) is None
     with pytest.raises(WeightsUnavailable, match="neither"):

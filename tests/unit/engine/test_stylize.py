@@ -8,10 +8,10 @@ import pytest
 from shared.errors import InvalidParams
 from tests.unit.engine.runs import SMALL, changed, every_loss, run
 from worker.engine.compute.whole_image import whole
-from worker.engine.network import Network
 from worker.engine.objective.objective import Recipe
 from worker.engine.stylize import stylize
 from worker.engine.types import Losses, Picture, Style, Subject
+from worker.engine.vgg.network import Network
 
 
 def test_every_step_of_every_scale_is_numbered_and_reported(content: Picture, style: Picture, network: Network) -> None:

@@ -12,9 +12,9 @@ from worker.engine.compute.targets import StyleSource, targets
 from worker.engine.compute.tiled import Tiled
 from worker.engine.compute.tiles import tiles
 from worker.engine.device.planner import Plan
-from worker.engine.network import Network
 from worker.engine.objective.objective import Objective, Recipe, Targets, Weights
 from worker.engine.types import Picture, Style
+from worker.engine.vgg.network import Network
 
 BLOCK3 = {"content_layers": {"block3_conv2": 1.0}, "style_layers": {"block1_conv1": 1.0, "block3_conv1": 1.0}}
 

@@ -6,8 +6,8 @@ import tensorflow as tf
 from shared.painting.vgg19 import LAYERS
 from tests.unit.engine.conftest import smooth_picture
 from tests.unit.engine.plain_loop import keras_vgg19
-from worker.engine.network import Network
-from worker.engine.vgg import forward, preprocess
+from worker.engine.vgg.features import forward, preprocess
+from worker.engine.vgg.network import Network
 
 PICTURES = smooth_picture(50, 39, seed=3)[np.newaxis]
 

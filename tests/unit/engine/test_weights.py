@@ -15,10 +15,10 @@ from shared.storage import atomic_files
 from tests.scripted_server import closed_url
 from tests.unit.engine.conftest import random_kernels
 from tests.unit.engine.plain_loop import keras_vgg19
-from worker.engine import patch, weight_files, weights
-from worker.engine.fetch import Digest
-from worker.engine.network import Kernel, Network
-from worker.engine.weights import PUBLISHED, Published, Shelf
+from worker.engine.vgg import patch_weights, weight_files, weights
+from worker.engine.vgg.download import Digest
+from worker.engine.vgg.network import Kernel, Network
+from worker.engine.vgg.weights import PUBLISHED, Published, Shelf
 
 
 def write_legacy(path: Path, kernels: dict[str, Kernel]) -> Path:
@@ -61,7 +61,7 @@ def published(legacy_file: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, P
 def quick_patch(network: Network, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Patch weights that need no learning; a number for each time they were built."""
     builds: list[int] = []
-    monkeypatch.setattr(patch, "build", lambda: builds.append(1) or Network.of("patch", network.kernels))
+    monkeypatch.setattr(patch_weights, "build", lambda: builds.append(1) or Network.of("patch", network.kernels))
     return builds
 
 

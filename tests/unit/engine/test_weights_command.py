@@ -11,9 +11,9 @@ import pytest
 
 from tests.scripted_server import Answer, closed_url, serving
 from worker.__main__ import main
-from worker.engine import weights
-from worker.engine.fetch import Digest
-from worker.engine.weights import PUBLISHED
+from worker.engine.vgg import weights
+from worker.engine.vgg.download import Digest
+from worker.engine.vgg.weights import PUBLISHED
 
 BODY = b"kernels" * 100_000
 KERAS, WHEEL = (known.file for known in PUBLISHED.values())

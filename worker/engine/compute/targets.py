@@ -20,13 +20,13 @@ from shared.errors import InvalidParams
 from shared.painting.params import StyleParams
 from shared.painting.sizes import fitted, style_side
 from shared.painting.vgg19 import map_size
-from worker.engine.network import Network
 from worker.engine.objective.objective import Recipe, Targets
 from worker.engine.optimizers.state import Painting, Settings
 from worker.engine.pictures import colors
 from worker.engine.pictures.masks import fitted_mask, layer_masks
 from worker.engine.pictures.resizing import resized
 from worker.engine.types import Picture, Style
+from worker.engine.vgg.network import Network
 
 #: Bytes of Gram matrices that are kept, some hundred styles at a few sizes.
 _MOST_BYTES = 2**28

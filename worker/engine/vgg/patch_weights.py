@@ -18,9 +18,9 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from shared.painting.vgg19 import LAYERS, block, kernel_shapes
-from worker.engine import leaves
-from worker.engine.network import Kernel, Network
-from worker.engine.vgg import preprocess
+from worker.engine.vgg import training_images
+from worker.engine.vgg.features import preprocess
+from worker.engine.vgg.network import Kernel, Network
 
 Array = NDArray[np.float32]
 
@@ -44,7 +44,7 @@ _ROUNDS = 8
 def build() -> Network:
     """Draw the images and learn all layers; takes about half a minute on two cores."""
     rng = np.random.default_rng(_SEED)
-    images = [getattr(leaves, kind)(rng, _IMAGE_PX) for kind, count in _IMAGES for _ in range(count)]
+    images = [getattr(training_images, kind)(rng, _IMAGE_PX) for kind, count in _IMAGES for _ in range(count)]
     features = preprocess(tf.constant(np.stack(images))).numpy()
     return Network.of("patch", dict(_layers(features, rng)))
 

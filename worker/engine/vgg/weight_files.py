@@ -24,7 +24,7 @@ from shared.errors import WeightsUnavailable
 from shared.painting.params import WEIGHTS_NAMES
 from shared.painting.vgg19 import LAYERS, kernel_shapes
 from shared.storage.atomic_files import replacing
-from worker.engine.network import Kernel, Network
+from worker.engine.vgg.network import Kernel, Network
 
 #: More groups within each other, and more members of all of them, than any layout of Keras has.
 _MOST_DEPTH, _MOST_ITEMS = 8, 10_000
