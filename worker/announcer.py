@@ -19,7 +19,7 @@ from shared import logs
 from shared.db import workers
 from shared.db.base import Database
 from shared.errors import DatabaseUnavailable
-from worker.painter import Painter
+from worker.jobs.painter import Painter
 
 #: Time between two looks at the row, in seconds.
 _EVERY_S = 5.0

@@ -41,9 +41,9 @@ from shared.messaging.dispatch import Dispatcher
 from shared.settings import Settings
 from shared.storage.store import open_store
 from worker.announcer import Announcer
+from worker.jobs.painter import open_painter
+from worker.jobs.runner import Studio
 from worker.overseer import Overseer
-from worker.painter import open_painter
-from worker.runner import Studio
 
 #: How the parent tells its child to drain; Celery's pool keeps SIGTERM and SIGUSR1 for itself.
 _DRAIN_SIGNAL = signal.SIGUSR2

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from shared.messaging.broker import PAINT
 from worker import app as process
-from worker.runner import run
+from worker.jobs.runner import run
 
 
 @process.app.task(name=PAINT, shared=False)

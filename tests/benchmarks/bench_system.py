@@ -28,8 +28,8 @@ from tests.benchmarks.registry import bench
 from tests.factories import add_image, add_job, picture
 from tests.running_redis import running_redis
 from tests.waiting import wait_until
-from worker.heartbeat import Heartbeat
-from worker.reporter import Reporter
+from worker.jobs.heartbeat import Heartbeat
+from worker.jobs.reporter import Reporter
 
 
 @bench("api: python -c 'import api.app'", "s", 1.5)

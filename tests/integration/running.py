@@ -12,8 +12,8 @@ from shared.imaging import codec
 from shared.states import State
 from shared.storage.store import ImageStore, image_key
 from tests.factories import add_image, add_job, picture
-from worker.heartbeat import Heartbeat
-from worker.runner import Studio, run
+from worker.jobs.heartbeat import Heartbeat
+from worker.jobs.runner import Studio, run
 
 
 def upload(database: Database, store: ImageStore, data: bytes | None = None) -> str:

@@ -18,7 +18,7 @@ from tests.fakes import FakePainter
 from tests.integration.calling import client_with
 from tests.integration.running import load
 from tests.integration.test_api_batches import batch, show, steer  # noqa: F401 - a fixture
-from worker.runner import Studio, run
+from worker.jobs.runner import Studio, run
 
 ZIP = "application/zip"
 

@@ -18,7 +18,7 @@ from tests.integration.calling import client_with
 from tests.integration.test_api_jobs import claim, step
 from tests.integration.test_runner import FakePainter
 from tests.waiting import wait_until
-from worker.runner import Studio, run
+from worker.jobs.runner import Studio, run
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from tests.integration.calling import client_with
 from tests.integration.test_api_checks import encoded, refusal
 from tests.integration.test_api_images import stored
 from tests.integration.test_api_jobs import claim
-from worker.runner import Studio, run
+from worker.jobs.runner import Studio, run
 
 
 def submit(client, image_id: str, **wishes: Any) -> Any:

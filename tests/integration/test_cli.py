@@ -25,8 +25,8 @@ from shared.messaging.progress import RedisProgress
 from shared.states import State
 from tests.factories import add_job, picture
 from tests.scripted_server import closed_url
-from worker.painter import NullPainter
-from worker.runner import Studio, run
+from worker.jobs.painter import NullPainter
+from worker.jobs.runner import Studio, run
 
 Atelier = Callable[..., Result]
 

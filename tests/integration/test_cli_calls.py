@@ -12,7 +12,7 @@ from shared.db.jobs import sweeps
 from tests.factories import add_key
 from tests.integration.test_cli import Atelier, atelier, format_of, photo, studio, submitted, url
 from tests.scripted_server import as_json, serving
-from worker.runner import run
+from worker.jobs.runner import run
 
 __all__ = ["atelier", "photo", "studio", "url"]
 

@@ -13,7 +13,7 @@ from shared.db.models import Image
 from shared.imaging import codec
 from tests.factories import picture
 from tests.integration.test_cli import atelier, painting, studio, url
-from worker.runner import run
+from worker.jobs.runner import run
 
 __all__ = ["atelier", "studio", "url"]
 

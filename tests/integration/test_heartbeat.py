@@ -17,8 +17,8 @@ from shared.errors import DatabaseUnavailable
 from shared.states import State, Wish
 from tests.factories import add_job
 from tests.waiting import wait_until
-from worker import heartbeat as heartbeats
-from worker.heartbeat import Heartbeat
+from worker.jobs import heartbeat as heartbeats
+from worker.jobs.heartbeat import Heartbeat
 
 
 @pytest.fixture(autouse=True)

@@ -18,8 +18,8 @@ from tests.hostile import MAX_PX, SECRET, TAKEN
 from tests.hostile_judge import judged
 from tests.pictures import UPRIGHT, quarters, saved
 from tests.racing import race
-from worker.painter import NullPainter
-from worker.runner import Studio, run
+from worker.jobs.painter import NullPainter
+from worker.jobs.runner import Studio, run
 
 #: Most memory for judging one file, the interpreter's own included.
 _MOST_BYTES = 512 * 2**20

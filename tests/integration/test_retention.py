@@ -28,8 +28,8 @@ from tests.integration.running import run_one
 from tests.integration.test_api_jobs import claim
 from tests.racing import meet
 from worker.expiry import Expiry
+from worker.jobs.runner import Studio
 from worker.orphans import remove_orphans
-from worker.runner import Studio
 
 YEAR_S = 365 * 86_400
 ROUNDS = 200

@@ -21,7 +21,7 @@ from shared.states import State
 from tests.factories import add_job, picture
 from tests.fakes import FakePainter
 from tests.integration.running import every_chunk_asks, load, make_due, queue, run_one
-from worker.runner import Studio
+from worker.jobs.runner import Studio
 
 
 @pytest.fixture
@@ -221,7 +221,7 @@ def test_the_end_is_written_once_a_lost_database_is_back(studio, database, store
             raise DatabaseUnavailable
         succeed(session, held, **values)
 
-    monkeypatch.setattr("worker.attempt._FINISH_EVERY_S", 0.05)
+    monkeypatch.setattr("worker.jobs.attempt._FINISH_EVERY_S", 0.05)
     monkeypatch.setattr(transitions, "succeed", away_twice)
     assert run_one(job_id, studio) == State.SUCCEEDED
     assert len(refused) == 2

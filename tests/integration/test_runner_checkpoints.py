@@ -14,7 +14,7 @@ from shared.messaging.progress import RedisProgress
 from shared.states import State, Wish
 from tests.fakes import FakePainter
 from tests.integration.running import every_chunk_asks, load, queue, run_one
-from worker.runner import Studio
+from worker.jobs.runner import Studio
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_an_unreadable_checkpoint_costs_the_steps_and_not_the_job(studio, databa
 def test_a_checkpoint_is_made_by_time_and_clears_the_count_of_lost_attempts(
     studio, database, store, monkeypatch
 ) -> None:
-    monkeypatch.setattr("worker.checkpoints._MOST_SHARE", float("inf"))
+    monkeypatch.setattr("worker.jobs.checkpoints._MOST_SHARE", float("inf"))
     often = replace(studio, settings=studio.settings.model_copy(update={"checkpoint_s": 0.0}))
     seen = []
 

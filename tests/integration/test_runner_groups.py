@@ -19,8 +19,8 @@ from shared.storage.store import image_key
 from tests.factories import picture
 from tests.fakes import FakePainter
 from tests.integration.running import every_chunk_asks, load, make_due, queue, run_one, upload
-from worker.painter import NullPainter
-from worker.runner import Studio, run
+from worker.jobs.painter import NullPainter
+from worker.jobs.runner import Studio, run
 
 ALL = {0, 1, 2, 3}
 

@@ -16,8 +16,8 @@ from shared.states import State
 from tests.factories import picture
 from tests.fakes import FakePainter
 from tests.integration.running import load, queue, run_one, upload
-from worker.loading import Pictures
-from worker.runner import Studio
+from worker.jobs.image_loader import Pictures
+from worker.jobs.runner import Studio
 
 RAMP = np.linspace(0, 1, 24, dtype=np.float32)[np.newaxis].repeat(16, axis=0)
 

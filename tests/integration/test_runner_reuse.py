@@ -10,7 +10,7 @@ from shared.messaging.progress import RedisProgress
 from shared.states import State
 from tests.fakes import FakePainter
 from tests.integration.running import load, queue, run_one
-from worker.runner import Studio
+from worker.jobs.runner import Studio
 
 
 @pytest.fixture

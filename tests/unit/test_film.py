@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from shared.imaging import codec
-from worker.film import Film
+from worker.jobs.film_strip import Film
 
 
 def preview(level: float, size: tuple[int, int] = (20, 40)) -> bytes:

@@ -15,7 +15,7 @@ from shared.errors import (
     StorageUnavailable,
     WeightsUnavailable,
 )
-from worker.retries import LONGEST_PAUSE_S, MOST_BLIND_RETRIES, MOST_RETRIES, Retry, decide, spoils_process
+from worker.jobs.retries import LONGEST_PAUSE_S, MOST_BLIND_RETRIES, MOST_RETRIES, Retry, decide, spoils_process
 
 
 def decided(error: AtelierError, retries: int = 0) -> Retry | None:

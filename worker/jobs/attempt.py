@@ -1,6 +1,6 @@
 """One attempt at one job, from its claim to its end: load → paint, chunk by chunk → store → finish.
 
-What goes wrong is raised to `worker.runner`, which turns it into this attempt's outcome by `fail`.
+What goes wrong is raised to `worker.jobs.runner`, which turns it into this attempt's outcome by `fail`.
 
 Invariant: the picture lies in storage, whole, before the database says that it does. An attempt with an `outcome`
 paints no more, one that is `over` writes no more.
@@ -19,15 +19,15 @@ from shared.db.models import Job
 from shared.errors import AtelierError, DatabaseUnavailable, TimedOut, WeightsUnavailable
 from shared.painting.params import StyleParams
 from shared.states import TERMINAL, State
-from worker import checkpoints, outcome, retries, reuse
-from worker.checkpoints import Checkpoint, Checkpointer
 from worker.engine.timelapse import Timelapse
 from worker.engine.types import Chunk, Mask, Subject
-from worker.heartbeat import Heartbeat
-from worker.outcome import Outcome
-from worker.records import Painted, left_by
-from worker.reporter import Reporter
-from worker.studio import Studio
+from worker.jobs import checkpoints, outcome, retries, reuse
+from worker.jobs.artifacts import Painted, left_by
+from worker.jobs.checkpoints import Checkpoint, Checkpointer
+from worker.jobs.context import Studio
+from worker.jobs.heartbeat import Heartbeat
+from worker.jobs.outcome import Outcome
+from worker.jobs.reporter import Reporter
 
 #: Pause between two tries to write a job's end to a database that is away, in seconds.
 _FINISH_EVERY_S = 1.0

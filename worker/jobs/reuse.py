@@ -15,8 +15,8 @@ from shared.db.jobs import queries
 from shared.db.models import Job
 from shared.errors import NotFound
 from shared.storage.store import ImageStore, attempt_key
-from worker.records import FILES
-from worker.studio import Studio
+from worker.jobs.artifacts import FILES
+from worker.jobs.context import Studio
 
 log = logs.get(__name__)
 

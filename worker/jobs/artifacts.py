@@ -24,8 +24,8 @@ from shared.db.models import Job
 from shared.imaging import codec
 from shared.storage.store import attempt_key
 from worker.engine.types import Mask, Picture
-from worker.painter import Painter
-from worker.reporter import Reporter
+from worker.jobs.painter import Painter
+from worker.jobs.reporter import Reporter
 
 #: The files of a result, by the names under which the database keeps their keys.
 FILES = {

@@ -12,7 +12,7 @@ from shared.db.jobs import transitions
 from shared.db.jobs.transitions import Claim
 from shared.errors import AtelierError, StorageFull
 from shared.states import State
-from worker.retries import Retry
+from worker.jobs.retries import Retry
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 Knows neither Celery nor TensorFlow: the painter arrives ready made. Jobs that can be painted together are, in one
 call of it; each has its own claim, and ends by itself in one `Outcome`, which becomes one conditional write, while
 the others go on. Only an error of the painter itself is the outcome of all that it was painting. Whoever lost the
-claim drops the work. What happens within one attempt is in `worker.attempt`.
+claim drops the work. What happens within one attempt is in `worker.jobs.attempt`.
 
 Invariant: the only broad `except`s of the project are here, so that no picture, however odd, takes its worker down,
 or another job with it.
@@ -25,10 +25,10 @@ from shared.db.models import Job
 from shared.errors import AtelierError, DatabaseUnavailable
 from shared.painting.sizes import Size, scale_sizes
 from shared.states import State
-from worker.attempt import Attempt
 from worker.engine.types import Style
-from worker.outcome import Outcome
-from worker.studio import Studio
+from worker.jobs.attempt import Attempt
+from worker.jobs.context import Studio
+from worker.jobs.outcome import Outcome
 
 __all__ = ["Studio", "run"]
 

@@ -16,10 +16,10 @@ from shared.db.jobs.transitions import Claim, Wishes
 from shared.imaging import codec
 from shared.messaging.progress import ProgressWriter
 from shared.settings import Settings
-from worker.checkpoints import last_step
 from worker.engine.types import Chunk, Losses
-from worker.film import Film
-from worker.heartbeat import Heartbeat
+from worker.jobs.checkpoints import last_step
+from worker.jobs.film_strip import Film
+from worker.jobs.heartbeat import Heartbeat
 
 #: The columns of `losses.json` and of the API's `/losses`.
 COLUMNS = ("step", "scale", *Losses._fields, "step_ms")

@@ -11,8 +11,8 @@ from shared.db.base import Database
 from shared.messaging.progress import ProgressWriter
 from shared.settings import Settings
 from shared.storage.store import ImageStore
-from worker.loading import Pictures
-from worker.painter import Painter
+from worker.jobs.image_loader import Pictures
+from worker.jobs.painter import Painter
 
 #: Pictures that are loaded or stored at a time: most of that is waiting for the disk.
 _AT_ONCE = 8
