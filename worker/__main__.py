@@ -34,7 +34,7 @@ def paint() -> int:
 
 def maintenance() -> int:
     """Dispatch jobs and put right what crashes leave."""
-    from worker import maintenance as chores
+    from worker.maintenance import scheduler as chores
 
     settings = Settings.load()
     logs.configure(settings.log_format, settings.log_level)

@@ -14,7 +14,7 @@ from shared.imaging import codec
 from shared.states import TERMINAL, TRANSITIONS, State
 from tests.chaos.rig import Rig
 from tests.waiting import wait_until
-from worker.orphans import remove_orphans
+from worker.maintenance.orphans import remove_orphans
 
 #: Events by which an attempt ends without ending its job.
 _GIVEN_UP = {"claim_lost", "job_returned", "job_retried"}

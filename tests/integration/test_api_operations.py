@@ -13,7 +13,7 @@ from shared.messaging.progress import RedisProgress
 from shared.storage.store import attempt_key
 from tests.factories import add_batch, add_items, add_job, add_key
 from tests.integration.calling import client_with
-from worker.operations import OperationKeeper
+from worker.maintenance.bulk_actions import OperationKeeper
 
 
 @pytest.fixture

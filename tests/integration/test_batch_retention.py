@@ -12,7 +12,7 @@ from shared.db.models import Batch, Image, Job
 from shared.states import BatchState, State
 from shared.storage.store import image_key
 from tests.factories import add_batch, add_image, add_items
-from worker.expiry import Expiry
+from worker.maintenance.retention import Expiry
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite", "postgres"], indirect=True)
 YEAR = timedelta(days=365)

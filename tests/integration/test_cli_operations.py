@@ -11,7 +11,7 @@ from shared.errors import Diverged
 from shared.messaging.progress import RedisProgress
 from tests.factories import add_batch, add_items, add_job
 from tests.integration.test_cli import atelier, url
-from worker.operations import OperationKeeper
+from worker.maintenance.bulk_actions import OperationKeeper
 
 __all__ = ["atelier", "url"]
 

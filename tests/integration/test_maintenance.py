@@ -20,10 +20,10 @@ from shared.messaging.progress import RedisProgress
 from shared.storage.store import attempt_key, image_key
 from tests.factories import add_image, add_job, add_key
 from tests.waiting import wait_until
-from worker.expiry import Expiry
-from worker.maintenance import Chore, Keeper
-from worker.maintenance import run as run_chores
-from worker.orphans import remove_orphans
+from worker.maintenance.orphans import remove_orphans
+from worker.maintenance.retention import Expiry
+from worker.maintenance.scheduler import Chore, Keeper
+from worker.maintenance.scheduler import run as run_chores
 
 
 @pytest.fixture

@@ -27,9 +27,9 @@ from tests.fakes import FakePainter
 from tests.integration.running import run_one
 from tests.integration.test_api_jobs import claim
 from tests.racing import meet
-from worker.expiry import Expiry
 from worker.jobs.runner import Studio
-from worker.orphans import remove_orphans
+from worker.maintenance.orphans import remove_orphans
+from worker.maintenance.retention import Expiry
 
 YEAR_S = 365 * 86_400
 ROUNDS = 200

@@ -20,7 +20,7 @@ from tests.factories import add_job
 from tests.integration.receivers import ALLOWED, answering, closing, dripping, hanging, receiving
 from tests.racing import meet
 from tests.waiting import wait_until
-from worker.deliverer import Deliverer
+from worker.maintenance.webhooks import Deliverer
 
 
 @pytest.fixture

@@ -23,11 +23,11 @@ from shared.messaging.progress import connect as connect_redis
 from shared.settings import Settings
 from shared.states import TERMINAL, State
 from shared.storage.store import ImageStore, open_store
-from worker.batches import BatchKeeper
-from worker.deliverer import Deliverer
-from worker.expiry import Expiry
-from worker.operations import OperationKeeper
-from worker.orphans import remove_orphans
+from worker.maintenance.batches import BatchKeeper
+from worker.maintenance.bulk_actions import OperationKeeper
+from worker.maintenance.orphans import remove_orphans
+from worker.maintenance.retention import Expiry
+from worker.maintenance.webhooks import Deliverer
 
 #: Room that full storage must have again before jobs are sent, in bytes.
 _ROOM_BYTES = 4 * 2**20

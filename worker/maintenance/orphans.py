@@ -16,7 +16,7 @@ from shared.db.base import Database
 from shared.db.models import Image, Job
 from shared.states import State
 from shared.storage.store import ImageStore
-from worker.expiry import remove_bytes
+from worker.maintenance.retention import remove_bytes
 
 #: Files judged with one question to the database.
 _AT_ONCE = 200
