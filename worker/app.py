@@ -1,6 +1,6 @@
 """The Celery app of the painting workers, and what each process opens once.
 
-The parent consumes messages and watches (`worker.overseer`); its one spawned child alone imports TensorFlow and
+The parent consumes messages and watches (`worker.process.watchdog`); its one spawned child alone imports TensorFlow and
 paints. The child announces itself in the log, and in the worker's row, when it is ready.
 
 SIGTERM drains: the parent passes it on, and the child hands its job back between two chunks of steps. A child
@@ -40,10 +40,10 @@ from shared.messaging.broker import PAINT_QUEUE, Broker, create_celery
 from shared.messaging.dispatch import Dispatcher
 from shared.settings import Settings
 from shared.storage.store import open_store
-from worker.announcer import Announcer
 from worker.jobs.painter import open_painter
 from worker.jobs.runner import Studio
-from worker.overseer import Overseer
+from worker.process.registration import Announcer
+from worker.process.watchdog import Overseer
 
 #: How the parent tells its child to drain; Celery's pool keeps SIGTERM and SIGUSR1 for itself.
 _DRAIN_SIGNAL = signal.SIGUSR2

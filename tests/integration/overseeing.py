@@ -15,7 +15,7 @@ from shared.db.models import Job
 from shared.errors import DatabaseUnavailable
 from shared.messaging.dispatch import Waiting
 from tests.factories import add_job
-from worker.overseer import Overseer
+from worker.process.watchdog import Overseer
 
 
 def refuse(*_: object) -> None:

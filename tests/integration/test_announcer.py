@@ -16,8 +16,8 @@ from shared.errors import DatabaseUnavailable
 from shared.painting.costs import Capacity
 from tests.fakes import FakePainter
 from tests.waiting import wait_until
-from worker import announcer
-from worker.announcer import Announcer
+from worker.process import registration
+from worker.process.registration import Announcer
 
 
 @dataclass
@@ -32,7 +32,7 @@ def painter() -> LearningPainter:
 
 @pytest.fixture
 def said(database, painter, monkeypatch) -> Announcer:
-    monkeypatch.setattr(announcer, "_EVERY_S", 3600.0)
+    monkeypatch.setattr(registration, "_EVERY_S", 3600.0)
     return Announcer("w1", database, painter)
 
 

@@ -31,7 +31,7 @@ from shared.errors import BrokerUnavailable, DatabaseUnavailable, TimedOut
 from shared.messaging.dispatch import Messages
 from shared.settings import Settings
 from shared.states import Wish
-from worker.sights import Sights
+from worker.process.job_observations import Sights
 
 #: Time between two looks, in seconds.
 _EVERY_S = 1.0

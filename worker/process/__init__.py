@@ -1,0 +1,1 @@
+"""The worker as a process: its watchdog, what it sees of its child, its registration."""
