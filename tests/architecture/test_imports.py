@@ -25,6 +25,6 @@ def test_the_api_side_loads_nothing_of_the_worker(module: str) -> None:
 
 
 def test_the_runner_loads_no_tensorflow_and_no_celery() -> None:
-    code = "import sys, worker.runner; print([n for n in ('tensorflow', 'keras', 'celery') if n in sys.modules])"
+    code = "import sys, worker.jobs.runner; print([n for n in ('tensorflow', 'keras', 'celery') if n in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
     assert run.stdout.strip() == "[]", run.stderr

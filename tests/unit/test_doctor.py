@@ -147,7 +147,7 @@ def test_a_taken_port_is_a_failure_only_where_no_server_of_ours_answers(home) ->
 
 def test_the_command_marks_each_check_and_exits_1_if_one_fails(monkeypatch, tmp_path) -> None:
     seen = [Check("good", True, "fine"), Check("new", None, "none", "Make one."), Check("bad", False, "no", "Mend it.")]
-    monkeypatch.setattr("api.local.stack.doctor.examine", lambda *_: iter(seen))
+    monkeypatch.setattr("api.local.doctor.examine", lambda *_: iter(seen))
     monkeypatch.setenv("ATELIER_HOME", str(tmp_path))
     result = CliRunner().invoke(main, ["doctor"])
     marks = [line[0] for line in result.stdout.splitlines()]

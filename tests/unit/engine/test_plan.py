@@ -86,14 +86,14 @@ def test_a_peak_above_the_predicted_one_corrects_it_at_once(monkeypatch: pytest.
 _ASKS_FOR_MORE_THAN_IT_MAY = """
 import os
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-from worker.engine import device
+from worker.engine.device import device
 device.prepare(2 * 10**9)
 import tensorflow as tf
 from tests.unit.engine.conftest import random_kernels, smooth_picture
 from tests.unit.engine.runs import Fixed, changed, run
 from worker.engine.batch import Batch
-from worker.engine.network import Network
-from worker.engine.plan import Plan
+from worker.engine.vgg.network import Network
+from worker.engine.device.planner import Plan
 aimed = Batch._aimed
 Batch._aimed = lambda batch: (None if batch._plan.tile else tf.ones([2**29])) is None and aimed(batch)
 params = changed(size=300, start_size=0, steps=1)
