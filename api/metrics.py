@@ -63,11 +63,11 @@ class Metrics:
     def collect(self) -> Iterator[Metric]:
         """Ask what there is to know."""
         with self._services.database.reading() as session:
-            backlog = queries.backlog(session)
-            ended = queries.ended_since(session, _HOUR_S)
+            backlog = queries.get_backlog(session)
+            ended = queries.count_ended_since(session, _HOUR_S)
             recent = forecasts.recent_times(session, _RECENT)
-            promises = forecasts.promises(session, _RECENT)
-            pending = deliveries.pending_count(session)
+            promises = forecasts.list_eta_outcomes(session, _RECENT)
+            pending = deliveries.count_pending(session)
         waiting_s = (clock.now() - backlog.oldest_at).total_seconds() if backlog.oldest_at else 0.0
         yield _gauge("jobs_queued", "Jobs that wait.", backlog.queued)
         yield _gauge("jobs_running", "Jobs that are being painted.", backlog.running)
@@ -107,7 +107,7 @@ def _quantiles(name: str, text: str, values: list[float]) -> Metric:
     return family
 
 
-def _accuracy(promises: list[forecasts.Promise]) -> Iterator[Metric]:
+def _accuracy(promises: list[forecasts.EtaOutcome]) -> Iterator[Metric]:
     """Say how right the promises were: a half should end before the first moment, nine in ten before the second."""
     kept = GaugeMetricFamily(
         "atelier_eta_kept_ratio", "Share of recent jobs that ended by the time promised.", labels=("promise",)
@@ -125,6 +125,6 @@ def _accuracy(promises: list[forecasts.Promise]) -> Iterator[Metric]:
     yield CounterMetricFamily("atelier_eta_judged", "Recent jobs that promises were made of.", value=len(promises))
 
 
-def _wrong(promise: forecasts.Promise) -> float:
+def _wrong(promise: forecasts.EtaOutcome) -> float:
     real_s = max(0.001, (promise.ended_at - promise.created_at).total_seconds())
     return abs((promise.p50_at - promise.ended_at).total_seconds()) / real_s

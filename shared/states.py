@@ -19,7 +19,7 @@ class State(StrEnum):
     EXPIRED = "expired"
 
 
-class Wish(StrEnum):
+class DesiredState(StrEnum):
     """What an operator wants of a worker: to take jobs, to take no more, or to hand back the one it has too."""
 
     WORK = "work"

@@ -109,8 +109,8 @@ def add_items(database: Database, batch_id: str, count: int, *, first: int = 0, 
         for number in range(first, first + count)
     ]
     with database.writing() as session:
-        batch_items.add(session, lifecycle.locked(session, batch_id), items)
+        batch_items.add(session, lifecycle.lock_batch(session, batch_id), items)
     keys = [item.key for item in items]
     with database.reading() as session:
-        query = select(Job.id).where(Job.batch_id == batch_id, Job.item_key.in_(keys)).order_by(Job.place)
+        query = select(Job.id).where(Job.batch_id == batch_id, Job.item_key.in_(keys)).order_by(Job.sort_id)
         return list(session.scalars(query))

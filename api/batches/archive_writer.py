@@ -74,11 +74,11 @@ def _ended(services: Services, batch_id: str) -> Iterator[Job]:
     after: str | None = None
     while True:
         with services.database.reading() as session:
-            page = items.page(session, batch_id, sorted(TERMINAL), after=after, limit=_PAGE)
+            page = items.list_items(session, batch_id, sorted(TERMINAL), after=after, limit=_PAGE)
         if not page:
             return
         yield from page
-        after = page[-1].place
+        after = page[-1].sort_id
 
 
 def _picture(services: Services, job: Job) -> bytes | None:

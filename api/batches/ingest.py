@@ -55,7 +55,7 @@ class Intake:
         """Take items into a batch of the caller's; raise `NotFound`."""
         self._services, self._caller = services, caller
         with services.database.reading() as session:
-            self._batch = lifecycle.batch(session, batch_id, owner=caller.sees)
+            self._batch = lifecycle.get_batch(session, batch_id, owner=caller.sees)
         self._sizes: dict[str, Size] = {}
         self._common: dict[str, _Common | AtelierError] = {}
         self.tally = Tally()
@@ -105,7 +105,7 @@ class Intake:
         wanted = image_ids - set(self._sizes)
         if wanted:
             with self._services.database.reading() as session:
-                found = queries.images(session, wanted, owner=self._caller.sees)
+                found = queries.get_images(session, wanted, owner=self._caller.sees)
             self._sizes |= {image_id: (image.height, image.width) for image_id, image in found.items()}
 
     def _prepared(self, item: ItemRequest) -> NewItem:
@@ -161,7 +161,7 @@ class Intake:
         line_of = {id(item): line for line, item in good}
         try:
             with self._services.database.writing("add_items") as session:
-                batch = lifecycle.locked(session, self._batch.id, owner=self._caller.sees)
+                batch = lifecycle.lock_batch(session, self._batch.id, owner=self._caller.sees)
                 found = batch_items.sort_out(session, batch, [item for _, item in good])
                 new, beyond = self._within_bound(session, batch, found.new)
                 self._charge(session, new)
@@ -179,7 +179,7 @@ class Intake:
         return True
 
     def _within_bound(self, session: Session, batch: Batch, new: list[NewItem]) -> tuple[list[NewItem], list[NewItem]]:
-        total = sum(counts.counts(session, [batch])[batch.id].values())
+        total = sum(counts.count_items(session, [batch])[batch.id].values())
         room = max(0, self._services.settings.max_batch_items - total)
         return new[:room], new[room:]
 

@@ -97,14 +97,14 @@ def steer(
 ) -> None:
     """Bring a batch to another state, where it may be already; raise `NotFound` or `IllegalTransition`."""
     with services.database.writing("steer_batch") as session:
-        batch = lifecycle.locked(session, batch_id, owner=caller.sees)
+        batch = lifecycle.lock_batch(session, batch_id, owner=caller.sees)
         if only_from is not None and batch.state not in (only_from, to):
             raise IllegalTransition(f"The batch is {batch.state}, not {only_from}.", state=batch.state)
         was = batch.state
-        lifecycle.move(session, batch, to)
+        lifecycle.transition(session, batch, to)
         is_start = was == BatchState.OPEN and to == BatchState.RUNNING  # which is to submit it
         if was != to and not is_start:
-            audit.note(session, caller, _STEERED[to], batch_id)
+            audit.record(session, caller, _STEERED[to], batch_id)
     log.info("batch_steered", batch_id=batch_id, state=to)
     services.dispatcher.nudge()
 
@@ -112,10 +112,10 @@ def steer(
 def change(services: Services, caller: Caller, batch_id: str, asked: BatchChange) -> None:
     """Change what may be changed; raise `NotFound`."""
     with services.database.writing("change_batch") as session:
-        batch = lifecycle.locked(session, batch_id, owner=caller.sees)
+        batch = lifecycle.lock_batch(session, batch_id, owner=caller.sees)
         for name in asked.model_fields_set:
             setattr(batch, name, getattr(asked, name))
-        audit.note(session, caller, "batch.change", batch_id, details=asked.model_dump(exclude_unset=True))
+        audit.record(session, caller, "batch.change", batch_id, details=asked.model_dump(exclude_unset=True))
     services.dispatcher.nudge()
 
 
@@ -124,9 +124,9 @@ def retry_failed(services: Services, caller: Caller, batch_id: str) -> int:
     total = 0
     while True:
         with services.database.writing("retry_failed") as session:
-            count = items.retry_failed(session, lifecycle.locked(session, batch_id, owner=caller.sees))
+            count = items.retry_failed(session, lifecycle.lock_batch(session, batch_id, owner=caller.sees))
             if count:
-                audit.note(session, caller, "batch.retry_failed", batch_id, count=count)
+                audit.record(session, caller, "batch.retry_failed", batch_id, count=count)
         total += count
         if not count:
             break
@@ -138,8 +138,8 @@ def retry_failed(services: Services, caller: Caller, batch_id: str) -> int:
 def promotion(services: Services, caller: Caller, batch_id: str, asked: PromoteRequest) -> Submission:
     """Make the submission of one item painted for good; raise `NotFound`."""
     with services.database.reading() as session:
-        batch = lifecycle.batch(session, batch_id, owner=caller.sees)
-        item = items.item(session, batch_id, asked.key)
+        batch = lifecycle.get_batch(session, batch_id, owner=caller.sees)
+        item = items.get_item(session, batch_id, asked.key)
     params = {**item.params, **asked.params, "size": asked.size}
     request = JobRequest(
         content=item.content_id,
@@ -173,7 +173,7 @@ def _pictures(asked: BatchRequest, styles: list[StyleChoice]) -> set[str]:
 
 def _use(session: Session, caller: Caller, image_ids: set[str]) -> None:
     """Note that pictures are used; raise `UnknownImage` for those that the caller does not see."""
-    unseen = sorted(image_ids - set(queries.images(session, image_ids, owner=caller.sees)))
+    unseen = sorted(image_ids - set(queries.get_images(session, image_ids, owner=caller.sees)))
     if unseen:
         raise UnknownImage(f"No image {unseen[0]} has been uploaded.", images=unseen)
     images.use(session, image_ids)

@@ -106,8 +106,8 @@ def _items(services: Services, batch_id: str) -> Iterator[Job]:
     after: str | None = None
     while True:
         with services.database.reading() as session:
-            page = items.page(session, batch_id, (), after=after, limit=_PAGE)
+            page = items.list_items(session, batch_id, (), after=after, limit=_PAGE)
         if not page:
             return
         yield from page
-        after = page[-1].place
+        after = page[-1].sort_id

@@ -47,6 +47,6 @@ def lines(services: Services, batch_id: str, *, after: int, follow: bool) -> Ite
 def _page(services: Services, batch_id: str, after: int) -> tuple[list[tuple[int, bytes]], bool]:
     """Read the next results, and whether none will follow what there is now."""
     with services.database.reading() as session:
-        ended = lifecycle.batch(session, batch_id).ended_at is not None
-        found = counts.results(session, batch_id, after=after, limit=_PAGE)
+        ended = lifecycle.get_batch(session, batch_id).ended_at is not None
+        found = counts.list_results(session, batch_id, after=after, limit=_PAGE)
         return [(number, item_result(number, job).model_dump_json().encode() + b"\n") for number, job in found], ended

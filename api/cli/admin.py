@@ -8,10 +8,10 @@ from api.cli.display.tables import print_backlog, print_workers
 from api.cli.follow import json_option, print_json
 from api.cli.options import connect, url_option
 from api.client import Client
-from shared.states import Wish
+from shared.states import DesiredState
 
 #: What may be said to a worker, and what it means.
-_WISHES = {"drain": Wish.DRAIN, "pause": Wish.PAUSE, "resume": Wish.WORK}
+_WISHES = {"drain": DesiredState.DRAIN, "pause": DesiredState.PAUSE, "resume": DesiredState.WORK}
 #: What may be said to the queue.
 _STEERING = {"pause": Client.pause_queue, "resume": Client.resume_queue}
 

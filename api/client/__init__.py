@@ -33,7 +33,7 @@ from api.client.models import (
     Worker,
 )
 from api.client.webhooks import Delivery, Webhooks, WebhookSecret
-from shared.states import Wish
+from shared.states import DesiredState
 
 __all__ = [
     "Added",
@@ -44,6 +44,7 @@ __all__ = [
     "Client",
     "ClientError",
     "Delivery",
+    "DesiredState",
     "DryRun",
     "Event",
     "FailureGroup",
@@ -57,7 +58,6 @@ __all__ = [
     "Readiness",
     "Unreachable",
     "WebhookSecret",
-    "Wish",
     "Worker",
 ]
 

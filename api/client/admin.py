@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from api.client.models import Answer, Backlog, Document, Readiness, Worker
 from api.client.transport import Connection, path_of
-from shared.states import Wish
+from shared.states import DesiredState
 
 
 class _Workers(BaseModel):
@@ -25,9 +25,9 @@ class Operators(Connection):
         """Return all workers, by name."""
         return self._get(_Workers, "GET", "/v1/workers").workers
 
-    def instruct_worker(self, name: str, wish: Wish) -> Worker:
+    def instruct_worker(self, name: str, wish: DesiredState) -> Worker:
         """Have a worker work, pause after its job, or drain: hand its job back at once and take no other."""
-        verb = "resume" if wish == Wish.WORK else Wish(wish).value
+        verb = "resume" if wish == DesiredState.WORK else DesiredState(wish).value
         return self._get(Worker, "POST", path_of("/v1/workers", name, verb))
 
     def queue(self) -> Backlog:

@@ -26,9 +26,9 @@ from shared.db import workers
 from shared.db.admin import minute_stats
 from shared.db.jobs import queries
 from shared.db.jobs.queries import Filter
-from shared.db.models import Job, Queue, Reading
+from shared.db.models import Job, MinuteStats, Queue
 from shared.errors import AtelierError
-from shared.states import State, Wish
+from shared.states import DesiredState, State
 
 #: Running jobs that are shown, the ones begun last first.
 MOST_SHOWN = 48
@@ -52,7 +52,7 @@ class Running(NamedTuple):
 class Slow(NamedTuple):
     """What changes slowly: of the last hour each minute's reading and failures by code, and what does not answer."""
 
-    hour: list[Reading | None]
+    hour: list[MinuteStats | None]
     failures: dict[str, list[int]]
     health: dict[str, str | None]
 
@@ -74,7 +74,7 @@ class Look:
     @property
     def willing(self) -> int:
         """How many workers live and take jobs."""
-        return sum(worker.state != "gone" and worker.wish == Wish.WORK for worker in self.workers)
+        return sum(worker.state != "gone" and worker.wish == DesiredState.WORK for worker in self.workers)
 
     @property
     def trouble(self) -> str | None:
@@ -138,11 +138,11 @@ class Overview:
     def _now(self) -> Look:
         found = self._services
         with found.database.reading() as session:
-            queue = workers.queue(session)
-            waiting = queries.count(session, Filter((State.QUEUED,)), most=_MOST_COUNTED)
-            running = queries.count(session, Filter((State.RUNNING,)), most=_MOST_COUNTED)
+            queue = workers.get_queue(session)
+            waiting = queries.count_jobs(session, Filter((State.QUEUED,)), most=_MOST_COUNTED)
+            running = queries.count_jobs(session, Filter((State.RUNNING,)), most=_MOST_COUNTED)
             oldest_at = queries.oldest_waiting(session)
-            jobs = queries.jobs(session, Filter((State.RUNNING,)), limit=MOST_SHOWN)
+            jobs = queries.list_jobs(session, Filter((State.RUNNING,)), limit=MOST_SHOWN)
             slow = self._slowly(session)
         about = waiting >= _MOST_COUNTED
         return Look(
@@ -174,17 +174,19 @@ def _trouble(check: Any) -> str | None:
     return None
 
 
-def _hour(session: Session) -> list[Reading | None]:
+def _hour(session: Session) -> list[MinuteStats | None]:
     """Return a reading for each minute of the last hour, oldest first."""
     this_minute = clock.now().replace(second=0, microsecond=0)
-    known: dict[datetime, Reading] = {each.minute: each for each in minute_stats.since(session, this_minute - _HOUR)}
+    known: dict[datetime, MinuteStats] = {
+        each.minute: each for each in minute_stats.list_since(session, this_minute - _HOUR)
+    }
     return [known.get(this_minute - timedelta(minutes=back)) for back in range(59, -1, -1)]
 
 
 def _failures(session: Session) -> dict[str, list[int]]:
     """Count the last failures by code and minute, the oldest minute first."""
     now, found = clock.now(), defaultdict[str, list[int]](lambda: [0] * 60)
-    for code, at in queries.failed_since(session, _HOUR.total_seconds(), most=_MOST_FAILURES):
+    for code, at in queries.list_failed_since(session, _HOUR.total_seconds(), most=_MOST_FAILURES):
         found[code][59 - min(59, max(0, int((now - at).total_seconds() / 60)))] += 1
     return dict(found)
 

@@ -50,7 +50,7 @@ def _shapes(services: Services, submission: Submission, wanted: Sequence[str]) -
     """Find how large each picture is, whether it comes with the request or was kept before."""
     found: dict[str, ImageInfo | Image] = {image_id: file.info for image_id, file in submission.files.items()}
     with services.database.reading() as session:
-        found |= queries.images(session, set(wanted) - set(found), owner=submission.caller.sees)
+        found |= queries.get_images(session, set(wanted) - set(found), owner=submission.caller.sees)
     unknown = sorted(set(wanted) - set(found))
     if unknown:
         raise UnknownImage(f"No image {unknown[0]} has been uploaded.", images=unknown)

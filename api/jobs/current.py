@@ -41,8 +41,8 @@ def current_job(services: Services, job_id: str, caller: Caller) -> Sight:
             sight = _running(services, sight.job, step)
             seen.last = step, sight
             return sight
-    with services.database.glancing() as connection:
-        job = queries.shown(connection, job_id, owner=caller.sees)
+    with services.database.autocommit() as connection:
+        job = queries.get_job_row(connection, job_id, owner=caller.sees)
     return _looked_at(services, job)
 
 
@@ -75,7 +75,7 @@ def _newest_step(services: Services, job_id: str) -> bytes | None:
 def await_change(services: Services, job_id: str, caller: Caller, timeout_s: float) -> None:
     """Return when the state of a job that has not ended is another one, or after `timeout_s`; raise `NotFound`."""
     with services.database.reading() as session:
-        job = queries.job(session, job_id, owner=caller.sees)
+        job = queries.get_job(session, job_id, owner=caller.sees)
     if job.state not in TERMINAL:
         services.hub.wait_change(job_id, job.state, timeout_s=timeout_s)
 

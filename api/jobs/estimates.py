@@ -41,7 +41,7 @@ def estimate(services: Services, params: StyleParams, sizes: Sizes) -> Estimate 
 def _capacities(services: Services) -> Iterator[Capacity]:
     """Yield what the live workers have told; one of another version that cannot be read says nothing."""
     with services.database.reading() as session:
-        told = {worker.name: (worker.about or {}).get("capacity") for worker in workers.alive(session)}
+        told = {worker.name: (worker.about or {}).get("capacity") for worker in workers.list_alive(session)}
     for name, capacity in told.items():
         if capacity is None:
             continue

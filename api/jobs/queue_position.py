@@ -32,30 +32,30 @@ def queue_view(services: Services, session: Session, job: Shown, outlook: Outloo
 
 
 def _reason(services: Services, session: Session, job: Shown) -> Reason:
-    queue = workers.queue(session)
+    queue = workers.get_queue(session)
     if queue.paused_at or queue.held_for:
         return "paused"
     held = job.batch_id and _held_by_batch(session, job.batch_id)
     if held:
         return held
-    if not workers.willing_count(session):
+    if not workers.count_accepting(session):
         return "no_worker"
     return "turn" if _fits(services, session, job) else "no_worker_with_memory"
 
 
 def _held_by_batch(session: Session, batch_id: str) -> Reason | None:
     """Say why a batch has none of its items begun, if it has a reason; as many as may run at once is `quota`."""
-    batch = lifecycle.batch(session, batch_id)
+    batch = lifecycle.get_batch(session, batch_id)
     if batch.state != BatchState.RUNNING:
         return "paused"
-    running = counts.counts(session, [batch])[batch_id][State.RUNNING]
+    running = counts.count_items(session, [batch])[batch_id][State.RUNNING]
     return "quota" if batch.max_parallel is not None and running >= batch.max_parallel else None
 
 
 def _fits(services: Services, session: Session, job: Shown) -> bool:
     """Say whether a live worker can hold the job; one whose pictures are gone is not held up by memory."""
     wanted = [job.content_id, *(style["image"] for style in job.styles)]
-    found = queries.images(session, set(wanted))
+    found = queries.get_images(session, set(wanted))
     if len(found) < len(set(wanted)):
         return True
     content, *styles = [(found[image_id].height, found[image_id].width) for image_id in wanted]

@@ -73,7 +73,7 @@ def submit(
     job = _job(services, submission, sizes)
     job.predicted_s = estimate.seconds if estimate else None
     if job_id is not None:
-        job.id, job.place, job.fingerprint = job_id, job.id, fingerprint
+        job.id, job.sort_id, job.fingerprint = job_id, job.id, fingerprint
     work = sizes_of_scales.work(submission.params, sizes.content, sizes.styles)
     return _queued(services, submission.caller, job, work, note)
 
@@ -84,11 +84,11 @@ def again(services: Services, caller: Caller, job_id: str, *, note: Note = _note
     Raises `NotFound`, `IllegalTransition` if it has not ended, and `UnknownImage` if a picture of it is gone.
     """
     with services.database.reading() as session:
-        job = successors.successor(queries.job(session, job_id, owner=caller.sees))
-        work = successors.work_of(job, queries.images(session, successors.pictures_of(job)))
+        job = successors.successor(queries.get_job(session, job_id, owner=caller.sees))
+        work = successors.work_of(job, queries.get_images(session, successors.pictures_of(job)))
 
     def note_both(session: Session, made: Job) -> None:
-        audit.note(session, caller, "job.retry", job_id, details={"job_id": made.id})
+        audit.record(session, caller, "job.retry", job_id, details={"job_id": made.id})
         note(session, made)
 
     return _queued(services, caller, job, work, note_both)
@@ -135,8 +135,8 @@ def _promise(services: Services, session: Session, job: Job) -> None:
     ends = services.forecaster.outlook(session, job).ends
     if ends is not None:
         now = clock.now()
-        job.promised_p50_at = now + timedelta(seconds=min(ends.p50_s, _FARTHEST_S))
-        job.promised_p90_at = now + timedelta(seconds=min(ends.p90_s, _FARTHEST_S))
+        job.eta_p50_at = now + timedelta(seconds=min(ends.p50_s, _FARTHEST_S))
+        job.eta_p90_at = now + timedelta(seconds=min(ends.p90_s, _FARTHEST_S))
 
 
 def _parsed(services: Services, caller: Caller, body: Mapping[str, object]) -> tuple[JobRequest, StyleParams]:
@@ -174,7 +174,7 @@ def _with_result_of(services: Services, submission: Submission, job_id: str) -> 
 def _result_of(services: Services, job_id: str, caller: Caller) -> bytes:
     try:
         with services.database.reading() as session:
-            job = queries.job(session, job_id, owner=caller.sees)
+            job = queries.get_job(session, job_id, owner=caller.sees)
     except NotFound as error:
         raise problems.mistake("/init_job", error.detail) from None
     if job.state != State.SUCCEEDED or not job.result:

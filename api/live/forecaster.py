@@ -44,11 +44,11 @@ class Forecaster:
     def outlook(self, session: Session, job: Shown) -> Outlook:
         """Say when a job that waits, or is about to, starts and ends."""
         experience = self._learned(lambda: forecasts.samples(session, _SAMPLES))
-        ahead = forecasts.ahead(session, job.owner, job.priority, job.place or job.id, job.batch_id)
+        ahead = forecasts.count_ahead(session, job.owner, job.priority, job.sort_id or job.id, job.batch_id)
         takes = _takes(experience, job, job.predicted_s)
         if ahead.seconds is None and ahead.jobs:
             return Outlook(ahead.jobs + 1, None, None)
-        willing = max(1, workers.willing_count(session))
+        willing = max(1, workers.count_accepting(session))
         busy_s = queries.busy_s(session)
         like = _takes(experience, job, (ahead.seconds or 0.0) / ahead.jobs) if ahead.jobs else None
         wait = like.times(ahead.jobs / willing) if like else Forecast(0.0, 0.0)

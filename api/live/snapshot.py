@@ -19,7 +19,7 @@ from shared.painting.forecasts import Forecast
 _POLL_S = (1, 30)
 #: What a tag is made of, besides progress, which may be newer than the row's; and what it begins with: releases that
 #: show other fields give other tags.
-_KEPT = attrgetter(*(name for name in queries.SHOWN if name not in ("place", "predicted_s", "progress")))
+_KEPT = attrgetter(*(name for name in queries.SHOWN if name not in ("sort_id", "predicted_s", "progress")))
 _SHAPE = hashlib.sha256(",".join(jobs.JobView.model_fields).encode())
 
 

@@ -30,7 +30,7 @@ def ensure(database: Database, home: Path) -> str:
             return str(written)
         key = ApiKey(name="operator of this machine", owner=_OWNER, role=Role.OPERATOR)
         token = keys.create(session, key)
-        audit.note(session, audit.Host(), "key.create", key.id, details={"owner": key.owner, "role": key.role})
+        audit.record(session, audit.Host(), "key.create", key.id, details={"owner": key.owner, "role": key.role})
     fresh = path.with_suffix(".new")
     fresh.unlink(missing_ok=True)
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

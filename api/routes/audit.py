@@ -40,7 +40,7 @@ def listing() -> Response:
     last = pagination.decode(request.args.get("cursor"))
     wanted = Filter(request.args.get("key_id"), request.args.get("action"), moment("after"), moment("before"))
     with services().database.reading() as session:
-        found = audit.listing(session, wanted, before=last, limit=limit + 1)
+        found = audit.list_entries(session, wanted, before=last, limit=limit + 1)
     page = found[:limit]
     cursor = pagination.encode(page[-1].id) if len(found) > limit else None
     return paged(AuditPage(entries=[entry_view(entry) for entry in page], next_cursor=cursor), cursor)

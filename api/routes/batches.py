@@ -119,7 +119,7 @@ def listing() -> Response:
     before = pagination.decode(request.args.get("cursor"))
     wanted = Filter(caller().sees or request.args.get("owner"), _state(), request.args.get("label"))
     with services().database.reading() as session:
-        found = batches.listing(session, wanted, before=before, limit=limit + 1)
+        found = batches.list_batches(session, wanted, before=before, limit=limit + 1)
         views = batch_views(session, found[:limit])
     cursor = pagination.encode(views[-1].id) if len(found) > limit else None
     return paged(BatchPage(batches=views, next_cursor=cursor), cursor)
@@ -221,7 +221,7 @@ def promote(batch_id: str) -> tuple[Response, int]:
 def _fill(batch_id: str, asked: BatchRequest, archive: IO[bytes] | None) -> AddedView | None:
     """Add what came with the request of an open batch, and start it."""
     with services().database.reading() as session:
-        is_open = batches.batch(session, batch_id, owner=caller().sees).state == BatchState.OPEN
+        is_open = batches.get_batch(session, batch_id, owner=caller().sees).state == BatchState.OPEN
     if asked.matrix is not None and is_open:
         lifecycle.fill_matrix(services(), caller(), batch_id, asked.matrix)
     if archive is None or not is_open:
@@ -240,7 +240,7 @@ def _steered(batch_id: str, to: BatchState, *, only_from: BatchState | None = No
 
 def _view(batch_id: str) -> BatchView:
     with services().database.reading() as session:
-        return batch_view(session, batches.batch(session, batch_id, owner=caller().sees))
+        return batch_view(session, batches.get_batch(session, batch_id, owner=caller().sees))
 
 
 def _state() -> BatchState | None:

@@ -82,4 +82,4 @@ def _described(image: Image) -> Response:
 
 def _image(image_id: str) -> Image:
     with services().database.reading() as session:
-        return queries.image(session, image_id, owner=caller().sees)
+        return queries.get_image(session, image_id, owner=caller().sees)

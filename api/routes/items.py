@@ -85,13 +85,13 @@ def listing(batch_id: str) -> Response:
     after = pagination.decode(request.args.get("cursor"))
     states, key = wanted_states(), request.args.get("key")
     with services().database.reading() as session:
-        lifecycle.batch(session, batch_id, owner=caller().sees)
+        lifecycle.get_batch(session, batch_id, owner=caller().sees)
         if key is not None:
-            found = [items.item(session, batch_id, key)]
+            found = [items.get_item(session, batch_id, key)]
         else:
-            found = items.page(session, batch_id, states, after=after, limit=limit + 1)
+            found = items.list_items(session, batch_id, states, after=after, limit=limit + 1)
     page = found[:limit]
-    cursor = pagination.encode(page[-1].place) if len(found) > limit else None
+    cursor = pagination.encode(page[-1].sort_id) if len(found) > limit else None
     return paged(JobPage(jobs=[job_view(job) for job in page], next_cursor=cursor), cursor)
 
 
@@ -111,7 +111,7 @@ def results(batch_id: str) -> Response:
     """Stream results."""
     found, after, follow = services(), _after(), flag("follow")
     with found.database.reading() as session:
-        lifecycle.batch(session, batch_id, owner=caller().sees)
+        lifecycle.get_batch(session, batch_id, owner=caller().sees)
     return _streamed(results_feed.lines(found, batch_id, after=after, follow=follow), _LINES[0])
 
 
@@ -125,7 +125,7 @@ def results(batch_id: str) -> Response:
 def archive(batch_id: str) -> Response:
     """Stream a zip."""
     with services().database.reading() as session:
-        lifecycle.batch(session, batch_id, owner=caller().sees)
+        lifecycle.get_batch(session, batch_id, owner=caller().sees)
     return _streamed(archive_writer.stream(services(), batch_id), archive_reader.ZIP[0], f"{batch_id}.zip")
 
 

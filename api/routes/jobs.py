@@ -182,9 +182,9 @@ def listing() -> Response:
     limit = pagination.limit(request.args.get("limit"))
     before = pagination.decode(request.args.get("cursor"))
     with services().database.reading() as session:
-        found = queries.jobs(session, _filter(), before=before, limit=limit + 1)
+        found = queries.list_jobs(session, _filter(), before=before, limit=limit + 1)
     page = found[:limit]
-    cursor = pagination.encode(page[-1].place) if len(found) > limit else None
+    cursor = pagination.encode(page[-1].sort_id) if len(found) > limit else None
     return paged(JobPage(jobs=[job_view(job) for job in page], next_cursor=cursor), cursor)
 
 

@@ -71,7 +71,7 @@ def listing() -> Response:
     limit = pagination.limit(request.args.get("limit"))
     after = pagination.decode_text(request.args.get("cursor"))
     with services().database.reading() as session:
-        found = keys.known(session, after=_place(after), limit=limit + 1)
+        found = keys.list_keys(session, after=_place(after), limit=limit + 1)
     page = found[:limit]
     cursor = pagination.encode(f"{page[-1].created_at.isoformat()} {page[-1].id}") if len(found) > limit else None
     response = json_answer(KeyPage(keys=[key_view(key) for key in page], next_cursor=cursor))
@@ -85,7 +85,7 @@ def listing() -> Response:
 def show(key_id: str) -> Response:
     """Show a key."""
     with services().database.reading() as session:
-        return json_answer(key_view(keys.key(session, key_id)))
+        return json_answer(key_view(keys.get_key(session, key_id)))
 
 
 @blueprint.delete("/<key_id>")

@@ -67,7 +67,7 @@ def listing() -> Response:
     limit = pagination.limit(request.args.get("limit"))
     before = pagination.decode(request.args.get("cursor"))
     with services().database.reading() as session:
-        found = operations.listing(session, owner=caller().sees, before=before, limit=limit + 1)
+        found = operations.list_operations(session, owner=caller().sees, before=before, limit=limit + 1)
     page = found[:limit]
     cursor = pagination.encode(page[-1].id) if len(found) > limit else None
     return paged(OperationPage(operations=[operation_view(each) for each in page], next_cursor=cursor), cursor)
@@ -78,7 +78,7 @@ def listing() -> Response:
 def show(operation_id: str) -> Response:
     """Show an operation."""
     with services().database.reading() as session:
-        return json_answer(operation_view(operations.operation(session, operation_id, owner=caller().sees)))
+        return json_answer(operation_view(operations.get_operation(session, operation_id, owner=caller().sees)))
 
 
 @blueprint.post("/<operation_id>/stop")

@@ -13,7 +13,7 @@ from api.serializers.admin import backlog_view, workers_view
 from api.services import services
 from api.usecases import workers as usecases_workers
 from shared import errors
-from shared.states import Wish
+from shared.states import DesiredState
 
 blueprint = Blueprint("operators", __name__, url_prefix="/v1")
 
@@ -34,7 +34,7 @@ def workers() -> Response:
 )
 def drain_worker(name: str) -> Response:
     """Drain a worker."""
-    return _instructed(name, Wish.DRAIN)
+    return _instructed(name, DesiredState.DRAIN)
 
 
 @blueprint.post("/workers/<name>/pause")
@@ -46,7 +46,7 @@ def drain_worker(name: str) -> Response:
 )
 def pause_worker(name: str) -> Response:
     """Pause a worker."""
-    return _instructed(name, Wish.PAUSE)
+    return _instructed(name, DesiredState.PAUSE)
 
 
 @blueprint.post("/workers/<name>/resume")
@@ -58,7 +58,7 @@ def pause_worker(name: str) -> Response:
 )
 def resume_worker(name: str) -> Response:
     """Let a worker work."""
-    return _instructed(name, Wish.WORK)
+    return _instructed(name, DesiredState.WORK)
 
 
 @blueprint.get("/queue")
@@ -91,7 +91,7 @@ def resume_queue() -> Response:
     return _json(backlog_view(services()))
 
 
-def _instructed(name: str, wish: Wish) -> Response:
+def _instructed(name: str, wish: DesiredState) -> Response:
     """Wish something of a worker and show it; it may end and be forgotten in between."""
     usecases_workers.instruct_worker(services(), caller(), name, wish)
     for view in workers_view(services()).workers:

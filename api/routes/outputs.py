@@ -76,8 +76,8 @@ def follow(job_id: str) -> Response:
 )
 def preview(job_id: str) -> Response:
     """Send the newest frame: live while the job runs, the picture made small after."""
-    with services().database.glancing() as connection:  # asked for again and again by whoever watches
-        job = _unexpired(queries.shown(connection, job_id, owner=caller().sees))
+    with services().database.autocommit() as connection:  # asked for again and again by whoever watches
+        job = _unexpired(queries.get_job_row(connection, job_id, owner=caller().sees))
     try:
         data = services().progress.preview(job_id)
     except RedisError:
@@ -168,7 +168,7 @@ def manifest(job_id: str) -> Response:
 
 def _job(job_id: str) -> Job:
     with services().database.reading() as session:
-        return queries.job(session, job_id, owner=caller().sees)
+        return queries.get_job(session, job_id, owner=caller().sees)
 
 
 def _unexpired(job: AnyJob) -> AnyJob:

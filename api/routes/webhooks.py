@@ -34,7 +34,7 @@ blueprint = Blueprint("webhooks", __name__, url_prefix="/v1/webhooks")
 def secret() -> Response:
     """Show the secret, made now if there is none."""
     with services().database.writing("webhook_secret") as session:
-        return _secret(deliveries.secrets_of(session, caller().owner))
+        return _secret(deliveries.get_secrets(session, caller().owner))
 
 
 @blueprint.post("/secret/rotate")
@@ -42,8 +42,8 @@ def secret() -> Response:
 def rotate() -> Response:
     """Make a new secret."""
     with services().database.writing("rotate_secret") as session:
-        rotated = deliveries.rotate(session, caller().owner)
-        audit.note(session, caller(), "webhook_secret.rotate", caller().owner)
+        rotated = deliveries.rotate_secret(session, caller().owner)
+        audit.record(session, caller(), "webhook_secret.rotate", caller().owner)
     return _secret(rotated)
 
 
@@ -79,7 +79,7 @@ def listing() -> Response:
     """List deliveries."""
     limit, before = pagination.limit(request.args.get("limit")), pagination.decode(request.args.get("cursor"))
     with services().database.reading() as session:
-        found = deliveries.deliveries(session, owner=caller().sees, state=_state(), before=before, limit=limit + 1)
+        found = deliveries.list_deliveries(session, owner=caller().sees, state=_state(), before=before, limit=limit + 1)
     page = found[:limit]
     cursor = pagination.encode(page[-1].id) if len(found) > limit else None
     response = json_answer(DeliveryPage(deliveries=[_view(each) for each in page], next_cursor=cursor))
@@ -94,7 +94,7 @@ def listing() -> Response:
 def show(delivery_id: str) -> Response:
     """Show a delivery."""
     with services().database.reading() as session:
-        return json_answer(_view(deliveries.delivery(session, delivery_id, owner=caller().sees)))
+        return json_answer(_view(deliveries.get_delivery(session, delivery_id, owner=caller().sees)))
 
 
 @blueprint.post("/deliveries/<delivery_id>/redeliver")

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.states import Role, Wish
+from shared.states import DesiredState, Role
 
 
 class WorkerView(BaseModel):
@@ -14,7 +14,7 @@ class WorkerView(BaseModel):
 
     name: str
     state: Literal["working", "idle", "paused", "drained", "gone"]
-    wish: Wish
+    wish: DesiredState
     job_id: str | None
     weights: dict[str, Any] | None = Field(description="Null until its painter is ready.")
     device: dict[str, Any] | None

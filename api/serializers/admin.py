@@ -12,15 +12,15 @@ from shared.clock import rfc3339
 from shared.db import workers
 from shared.db.jobs import queries
 from shared.db.models import ApiKey, Worker
-from shared.states import Wish
+from shared.states import DesiredState
 
 
 def workers_view(services: Services) -> schemas.WorkersView:
     """Show all workers."""
     with services.database.reading() as session:
-        living = {worker.name for worker in workers.alive(session)}
+        living = {worker.name for worker in workers.list_alive(session)}
         running = queries.running_by_worker(session)
-        known = workers.known(session)
+        known = workers.list_workers(session)
     views = [_worker_view(worker, running.get(worker.name), lives=worker.name in living) for worker in known]
     return schemas.WorkersView(workers=views)
 
@@ -28,7 +28,7 @@ def workers_view(services: Services) -> schemas.WorkersView:
 def backlog_view(services: Services) -> schemas.BacklogView:
     """Show the queue as a whole."""
     with services.database.reading() as session:
-        queue, living, backlog = workers.queue(session), workers.alive(session), queries.backlog(session)
+        queue, living, backlog = workers.get_queue(session), workers.list_alive(session), queries.get_backlog(session)
     waiting_s = (clock.now() - backlog.oldest_at).total_seconds() if backlog.oldest_at else None
     return schemas.BacklogView(
         queued=backlog.queued,
@@ -42,13 +42,16 @@ def backlog_view(services: Services) -> schemas.BacklogView:
 
 
 def _worker_view(worker: Worker, job_id: str | None, *, lives: bool) -> schemas.WorkerView:
-    idle: dict[str, Literal["idle", "paused", "drained"]] = {Wish.PAUSE: "paused", Wish.DRAIN: "drained"}
+    idle: dict[str, Literal["idle", "paused", "drained"]] = {
+        DesiredState.PAUSE: "paused",
+        DesiredState.DRAIN: "drained",
+    }
     about = worker.about or {}
     limit = about.get("capacity", {}).get("memory_bytes")
     return schemas.WorkerView(
         name=worker.name,
         state="gone" if not lives else "working" if job_id else idle.get(worker.wish, "idle"),
-        wish=Wish(worker.wish),
+        wish=DesiredState(worker.wish),
         job_id=job_id,
         weights=about.get("weights"),
         device=about.get("device"),

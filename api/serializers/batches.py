@@ -27,7 +27,7 @@ _WAYS = {
 
 def batch_views(session: Session, found: Sequence[Batch]) -> list[schemas.BatchView]:
     """Show batches with exact counts, as of this transaction."""
-    counts = batch_counts.counts(session, found)
+    counts = batch_counts.count_items(session, found)
     return [_view(session, batch, counts[batch.id]) for batch in found]
 
 

@@ -62,7 +62,7 @@ def failure_view(group: Group) -> FailureView:
 
 
 def _filter(found: Operation) -> dict[str, Any]:
-    wanted = bulk_actions.as_filter(found)
+    wanted = bulk_actions.filter_from_json(found)
     moments = {name: rfc3339(getattr(wanted, name)) for name in ("created_after", "created_before")}
     fields = {**wanted._asdict(), **moments}
     return {_CALLED.get(name, name): value for name, value in fields.items() if value is not None}

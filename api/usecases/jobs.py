@@ -24,11 +24,11 @@ log = logs.get(__name__)
 def cancel(services: Services, job_id: str, caller: Caller) -> State:
     """Cancel a queued job at once, ask a running one to stop; return its state now."""
     with services.database.writing("cancel") as session:
-        job = queries.job(session, job_id, owner=caller.sees)
+        job = queries.get_job(session, job_id, owner=caller.sees)
         is_first = job.cancel_requested_at is None
         state = transitions.request_cancel(session, job_id)
         if is_first:
-            audit.note(session, caller, "job.cancel", job_id)
+            audit.record(session, caller, "job.cancel", job_id)
     log.info("cancel_requested", job_id=job_id, state=state)
     if state == State.RUNNING:
         try:
@@ -41,9 +41,9 @@ def cancel(services: Services, job_id: str, caller: Caller) -> State:
 def delete(services: Services, job_id: str, caller: Caller) -> None:
     """Forget an ended job and its files; raise `NotFound`, or `IllegalTransition` if it has not ended."""
     with services.database.writing("delete") as session:
-        queries.job(session, job_id, owner=caller.sees)
+        queries.get_job(session, job_id, owner=caller.sees)
         transitions.remove(session, job_id)
-        audit.note(session, caller, "job.delete", job_id)
+        audit.record(session, caller, "job.delete", job_id)
     log.info("job_deleted", job_id=job_id)
     try:
         for key in list(services.store.list(job_prefix(job_id))):

@@ -36,7 +36,7 @@ def new_key(
     key = ApiKey(**asked.model_dump(exclude={"owner"}), owner=asked.owner or _as_owner(asked.name))
     with database.writing("create_key") as session:
         token = keys.create(session, key)
-        audit.note(session, actor, "key.create", key.id, details={"owner": key.owner, "role": key.role})
+        audit.record(session, actor, "key.create", key.id, details={"owner": key.owner, "role": key.role})
         note(session, key)
     log.info("key_created", made=key.id, owner=key.owner, role=key.role)
     return key, token
@@ -46,7 +46,7 @@ def revoke_key(services: Services, caller: Caller, key_id: str) -> None:
     """Have a key open nothing any more; raise `NotFound`, or `IllegalTransition` for the last operator's."""
     with services.database.writing("revoke_key") as session:
         keys.revoke(session, key_id)
-        audit.note(session, caller, "key.revoke", key_id)
+        audit.record(session, caller, "key.revoke", key_id)
     log.info("key_revoked", revoked=key_id)
 
 

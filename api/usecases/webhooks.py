@@ -35,5 +35,5 @@ def redeliver(
 ) -> None:
     """Tell an event again, to the address it was told to; raise `NotFound`. `note` is called in the transaction."""
     with services.database.writing("redeliver") as session:
-        former = deliveries.delivery(session, delivery_id, owner=caller.sees)
+        former = deliveries.get_delivery(session, delivery_id, owner=caller.sees)
         note(session, deliveries.add(session, former.owner, former.url, former.event, former.subject_id))

@@ -7,21 +7,25 @@ from api.services import Services
 from shared import logs
 from shared.db import workers
 from shared.db.admin import audit
-from shared.states import Wish
+from shared.states import DesiredState
 
 #: What the audit log calls what is wished of a worker.
-_INSTRUCTIONS = {Wish.WORK: "worker.resume", Wish.PAUSE: "worker.pause", Wish.DRAIN: "worker.drain"}
+_INSTRUCTIONS = {
+    DesiredState.WORK: "worker.resume",
+    DesiredState.PAUSE: "worker.pause",
+    DesiredState.DRAIN: "worker.drain",
+}
 
 log = logs.get(__name__)
 
 
-def instruct_worker(services: Services, caller: Caller, name: str, wish: Wish) -> None:
+def instruct_worker(services: Services, caller: Caller, name: str, wish: DesiredState) -> None:
     """Wish something of a worker, which obeys within seconds; raise `NotFound`."""
     with services.database.writing("instruct") as session:
-        workers.instruct(session, name, wish)
-        audit.note(session, caller, _INSTRUCTIONS[wish], name)
+        workers.set_desired_state(session, name, wish)
+        audit.record(session, caller, _INSTRUCTIONS[wish], name)
     log.info("worker_instructed", worker=name, wish=wish)
-    if wish == Wish.WORK:
+    if wish == DesiredState.WORK:
         services.dispatcher.nudge()
 
 
@@ -29,7 +33,7 @@ def pause_queue(services: Services, caller: Caller) -> None:
     """Hand out no more jobs."""
     with services.database.writing("pause_queue") as session:
         workers.pause_queue(session)
-        audit.note(session, caller, "queue.pause")
+        audit.record(session, caller, "queue.pause")
     log.info("queue_paused")
 
 
@@ -37,6 +41,6 @@ def resume_queue(services: Services, caller: Caller) -> None:
     """Hand out jobs again, from this moment on."""
     with services.database.writing("resume_queue") as session:
         workers.resume_queue(session)
-        audit.note(session, caller, "queue.resume")
+        audit.record(session, caller, "queue.resume")
     log.info("queue_resumed")
     services.dispatcher.nudge()

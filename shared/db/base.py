@@ -1,7 +1,7 @@
 """Engines and sessions: SQLite by default, any SQLAlchemy URL by setting.
 
 Two ways in, `reading()` and `writing()`: one short transaction each, committed or rolled back as a whole. A third,
-`glancing()`, is for one statement that needs none.
+`autocommit()`, is for one statement that needs none.
 A database that is away becomes `DatabaseUnavailable`, so that callers need not know drivers.
 
 Invariant: no transaction outlives its `with` block, and no block does slow work.
@@ -88,7 +88,7 @@ class Database:
             yield session
 
     @contextmanager
-    def glancing(self) -> Iterator[Connection]:
+    def autocommit(self) -> Iterator[Connection]:
         """Open a connection for one statement that reads: a snapshot in itself, it needs no transaction around it."""
         with _translated(), self._glancer.connect() as connection:
             yield connection

@@ -86,7 +86,7 @@ def claim_due(session: Session, limit: int, *, full_hosts: Collection[str] = (),
     taken = (
         update(Delivery)
         .where(Delivery.id.in_(found), Delivery.state == DeliveryState.PENDING)
-        .values(attempts=Delivery.attempts + 1, next_at=sql_clock.after(_CLAIM_S))
+        .values(attempts=Delivery.attempts + 1, next_at=sql_clock.now_plus(_CLAIM_S))
         .returning(Delivery.id, Delivery.owner, Delivery.url, Delivery.event, Delivery.subject_id, Delivery.attempts)
         .execution_options(synchronize_session=False)
     )
@@ -125,7 +125,9 @@ def host_of(url: str) -> str:
     return urlsplit(url).netloc.lower()
 
 
-def note(session: Session, held: Claimed, entry: dict[str, Any], *, delivered: bool, retry_in_s: float | None) -> None:
+def record_attempt(
+    session: Session, held: Claimed, entry: dict[str, Any], *, delivered: bool, retry_in_s: float | None
+) -> None:
     """Write how an attempt went; without `retry_in_s` a failure is the last. One that was claimed again is let be."""
     query = select(Delivery).where(Delivery.id == held.id, Delivery.attempts == held.attempt).with_for_update()
     found = session.scalars(query).one_or_none()
@@ -136,11 +138,11 @@ def note(session: Session, held: Claimed, entry: dict[str, Any], *, delivered: b
         state = DeliveryState.DELIVERED if delivered else DeliveryState.FAILED
         values |= {"state": state, "next_at": None, "ended_at": clock.now()}
     else:
-        values |= {"next_at": sql_clock.after(retry_in_s)}
+        values |= {"next_at": sql_clock.now_plus(retry_in_s)}
     session.execute(update(Delivery).where(Delivery.id == held.id).values(**values))
 
 
-def delivery(session: Session, delivery_id: str, *, owner: str | None = None) -> Delivery:
+def get_delivery(session: Session, delivery_id: str, *, owner: str | None = None) -> Delivery:
     """Return a delivery, of that owner unless it is None; raise `NotFound`."""
     found = session.get(Delivery, delivery_id)
     if found is None or owner not in (None, found.owner):
@@ -148,7 +150,7 @@ def delivery(session: Session, delivery_id: str, *, owner: str | None = None) ->
     return found
 
 
-def deliveries(
+def list_deliveries(
     session: Session, *, owner: str | None, state: DeliveryState | None, before: str | None, limit: int
 ) -> list[Delivery]:
     """Return up to `limit` deliveries, newest first, those older than the id `before`."""
@@ -162,7 +164,7 @@ def deliveries(
     return list(session.scalars(query))
 
 
-def secrets_of(session: Session, owner: str) -> Secrets:
+def get_secrets(session: Session, owner: str) -> Secrets:
     """Return what an owner's calls are signed with, made if there is nothing yet."""
     found = session.get(WebhookSecret, owner)
     if found is None:
@@ -178,16 +180,16 @@ def secrets_of(session: Session, owner: str) -> Secrets:
     return Secrets(found.secret, *former, found.created_at)
 
 
-def rotate(session: Session, owner: str) -> Secrets:
+def rotate_secret(session: Session, owner: str) -> Secrets:
     """Sign with a new secret, and for a day with the one before too."""
-    secrets_of(session, owner)
+    get_secrets(session, owner)
     locked = select(WebhookSecret.secret).where(WebhookSecret.owner == owner).with_for_update()
     now = session.scalars(locked).one()  # read once nobody else rotates, so that no secret told to anyone is skipped
     values = {"secret": signing.new_secret(), "previous_secret": now, "created_at": clock.now()}
     until = clock.now() + timedelta(seconds=_SIGNS_ALONG_S)
     session.execute(update(WebhookSecret).where(WebhookSecret.owner == owner).values(**values, previous_until=until))
     session.expire_all()
-    return secrets_of(session, owner)
+    return get_secrets(session, owner)
 
 
 def forget(session: Session, limit: int) -> int:
@@ -199,7 +201,7 @@ def forget(session: Session, limit: int) -> int:
     return len(found)
 
 
-def pending_count(session: Session) -> int:
+def count_pending(session: Session) -> int:
     """Count the deliveries still to be made."""
     query = select(func.count()).select_from(Delivery).where(Delivery.state == DeliveryState.PENDING)
     return session.scalar(query) or 0

@@ -60,7 +60,7 @@ def use(session: Session, image_ids: Collection[str]) -> None:
 
     Each is then there as long as the job has not ended.
     """
-    is_fresh = Image.last_used_at > sql_clock.after(-FRESH_S)
+    is_fresh = Image.last_used_at > sql_clock.now_plus(-FRESH_S)
     found = session.execute(select(Image.id, is_fresh).where(Image.id.in_(image_ids), Image.gone_at.is_(None)))
     kept = {image_id: bool(fresh) for image_id, fresh in found}
     for image_id in sorted(kept):  # in one order, so that two of these never wait for each other
@@ -79,7 +79,7 @@ def expire(session: Session, *, retention_s: float) -> list[str]:
     A submission under way has used what it needs within its transaction: either so lately that the image is kept for
     that alone, or in a write that this one waits for, or loses to.
     """
-    unused = [Image.gone_at.is_(None), Image.last_used_at <= sql_clock.after(-kept_s(retention_s))]
+    unused = [Image.gone_at.is_(None), Image.last_used_at <= sql_clock.now_plus(-kept_s(retention_s))]
     oldest = _oldest_unended(session)
     if oldest is not None:
         unused.append(Image.last_used_at < oldest - _MARGIN)
@@ -99,8 +99,8 @@ def may_lose_bytes(session: Session, image_id: str) -> bool:
 
 def forget(session: Session, *, history_s: float) -> list[str]:
     """Delete rows of images that have been gone that long, and since before the oldest job: none names them."""
-    gone = [Image.gone_at <= sql_clock.after(-history_s)]
-    oldest = session.scalar(select(Job.created_at).order_by(Job.place).limit(1))
+    gone = [Image.gone_at <= sql_clock.now_plus(-history_s)]
+    oldest = session.scalar(select(Job.created_at).order_by(Job.sort_id).limit(1))
     if oldest is not None:
         gone.append(Image.gone_at < oldest - _MARGIN)
     found = list(session.scalars(select(Image.id).where(*gone).limit(_ROWS_AT_ONCE).with_for_update(skip_locked=True)))
@@ -115,7 +115,7 @@ def _oldest_unended(session: Session) -> datetime | None:
     In one statement: between two of them a job might go from the state not yet read to the one read already.
     """
     firsts = [
-        select(Job.created_at).where(Job.state == state).order_by(Job.place).limit(1).subquery()
+        select(Job.created_at).where(Job.state == state).order_by(Job.sort_id).limit(1).subquery()
         for state in (State.QUEUED, State.RUNNING)
     ]
     either = union_all(*(select(first.c.created_at) for first in firsts)).subquery()

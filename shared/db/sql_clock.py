@@ -27,14 +27,14 @@ class _Moment(FunctionElement[datetime]):
     inherit_cache = True
 
 
-def after(seconds: float | ColumnElement[float] | InstrumentedAttribute[float]) -> Any:
+def now_plus(seconds: float | ColumnElement[float] | InstrumentedAttribute[float]) -> Any:
     """Write the moment that many seconds from now, a number or a column; negative seconds lie in the past."""
     return _Moment(literal(float(seconds), Float) if isinstance(seconds, int | float) else seconds)
 
 
 def now() -> Any:
     """Write the present moment."""
-    return after(0.0)
+    return now_plus(0.0)
 
 
 @compiles(_Moment, "sqlite")

@@ -15,13 +15,13 @@ from shared import clock
 from shared.db import sql_clock
 from shared.db.models import Job, Queue, Worker
 from shared.errors import NotFound
-from shared.states import Wish
+from shared.states import DesiredState
 
 #: A worker that has said nothing for this long counts as gone, in seconds.
 ALIVE_S = 15.0
 
 
-def beat(session: Session, name: str, about: dict[str, Any] | None = None) -> Wish:
+def beat(session: Session, name: str, about: dict[str, Any] | None = None) -> DesiredState:
     """Say that a worker lives, adding its row if there is none; return what is wished of it."""
     values: dict[str, Any] = {"seen_at": sql_clock.now()}
     if about is not None:
@@ -30,19 +30,24 @@ def beat(session: Session, name: str, about: dict[str, Any] | None = None) -> Wi
     wish = session.scalar(statement.execution_options(synchronize_session=False))
     if wish is None:
         _arrive(session, name, about)
-    return Wish(wish or Wish.WORK)
+    return DesiredState(wish or DesiredState.WORK)
 
 
 def _arrive(session: Session, name: str, about: dict[str, Any] | None) -> None:
     try:
         with session.begin_nested():
-            values = {"wish": Wish.WORK, "about": about, "started_at": sql_clock.now(), "seen_at": sql_clock.now()}
+            values = {
+                "wish": DesiredState.WORK,
+                "about": about,
+                "started_at": sql_clock.now(),
+                "seen_at": sql_clock.now(),
+            }
             session.execute(insert(Worker).values(name=name, **values))
     except IntegrityError:  # parent and child say so at the same time
         return
 
 
-def about(session: Session, name: str) -> dict[str, Any] | None:
+def get_description(session: Session, name: str) -> dict[str, Any] | None:
     """Return what a worker last said of itself; None also if it is not known."""
     return session.scalar(select(Worker.about).where(Worker.name == name))
 
@@ -57,30 +62,35 @@ def leave(session: Session, name: str) -> None:
     session.execute(delete(Worker).where(Worker.name == name))
 
 
-def instruct(session: Session, name: str, wish: Wish) -> None:
+def set_desired_state(session: Session, name: str, wish: DesiredState) -> None:
     """Wish something of a worker; raise `NotFound`."""
     statement = update(Worker).where(Worker.name == name).values(wish=wish).returning(Worker.name)
     if session.scalar(statement) is None:
         raise NotFound(f"There is no worker {name}.")
 
 
-def alive(session: Session) -> list[Worker]:
+def list_alive(session: Session) -> list[Worker]:
     """Return the workers that were heard of lately, by name."""
-    return list(session.scalars(select(Worker).where(Worker.seen_at > sql_clock.after(-ALIVE_S)).order_by(Worker.name)))
+    return list(
+        session.scalars(select(Worker).where(Worker.seen_at > sql_clock.now_plus(-ALIVE_S)).order_by(Worker.name))
+    )
 
 
-def known(session: Session) -> list[Worker]:
+def list_workers(session: Session) -> list[Worker]:
     """Return all workers, those too that are gone but not yet forgotten, by name."""
     return list(session.scalars(select(Worker).order_by(Worker.name)))
 
 
-def willing_count(session: Session) -> int:
+def count_accepting(session: Session) -> int:
     """Count the workers that live and take jobs."""
     living = select(func.count()).select_from(Worker)
-    return session.scalar(living.where(Worker.seen_at > sql_clock.after(-ALIVE_S), Worker.wish == Wish.WORK)) or 0
+    return (
+        session.scalar(living.where(Worker.seen_at > sql_clock.now_plus(-ALIVE_S), Worker.wish == DesiredState.WORK))
+        or 0
+    )
 
 
-def queue(session: Session) -> Queue:
+def get_queue(session: Session) -> Queue:
     """Return the queue's row."""
     return session.scalars(select(Queue)).one()
 

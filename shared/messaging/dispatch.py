@@ -65,7 +65,7 @@ class Dispatcher:
         """
         waiting = self._messages.waiting()
         with self._database.writing("dispatch") as session:
-            window = self._per_worker * max(1, workers.willing_count(session))
+            window = self._per_worker * max(1, workers.count_accepting(session))
             room = dispatch_order.Room(window - waiting.single, window - waiting.single - waiting.batched)
             chosen = dispatch_order.choose(session, room, self._redispatch_after_s)
         send = self._messages.send_paint
@@ -73,7 +73,7 @@ class Dispatcher:
         unsent = [job_id for message in refused for job_id in message.job_ids]
         if unsent:
             with self._database.writing("unsend") as session:
-                dispatch_order.stamp(session, unsent, None)
+                dispatch_order.mark_dispatched(session, unsent, None)
         sent = sum(len(message.job_ids) for message in chosen) - len(unsent)
         if chosen:
             log.info("jobs_dispatched", sent=sent, unsent=len(unsent), messages=len(chosen))

@@ -30,7 +30,7 @@ from api.local.stack import Stack
 from shared import clock
 from shared.db import workers
 from shared.db.base import Database
-from shared.db.models import Job, Reading
+from shared.db.models import Job, MinuteStats
 from shared.imaging import codec
 from shared.messaging import progress
 from shared.messaging.progress import RedisProgress
@@ -145,7 +145,7 @@ def _add_workers(database: Database) -> None:
                 "failed": 1,
             }
             figures |= dict.fromkeys(("wait_p50_s", "wait_p90_s", "run_p50_s", "run_p90_s"), 3.0)
-            session.merge(Reading(minute=now.replace(second=0, microsecond=0) - timedelta(minutes=back), **figures))
+            session.merge(MinuteStats(minute=now.replace(second=0, microsecond=0) - timedelta(minutes=back), **figures))
 
 
 def _signed_in(url: str, key: str) -> httpx.Client:

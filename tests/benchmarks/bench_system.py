@@ -62,7 +62,7 @@ def warm_worker_from_claim_to_first_step() -> float:
         wait_until(lambda: _has_reached(told, second, scale=1), "the second job begins", timeout_s=60)
         told.wish_cancel(second)
         with database.reading() as session:
-            claimed_at = queries.job(session, second).started_at
+            claimed_at = queries.get_job(session, second).started_at
         assert claimed_at is not None
         return _began_at(told, second) - claimed_at.timestamp()
 

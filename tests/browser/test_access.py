@@ -8,7 +8,7 @@ from sqlalchemy import update
 
 from shared import clock
 from shared.db.base import connect
-from shared.db.models import SignIn
+from shared.db.models import BrowserSession
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_a_page_whose_sign_in_is_over_leads_back_to_it(page, watched, client, st
     page.goto("/dashboard")
     database = connect(stack.settings.database_url)
     with database.writing() as session:
-        session.execute(update(SignIn).values(expires_at=clock.now()))
+        session.execute(update(BrowserSession).values(expires_at=clock.now()))
     database.engine.dispose()
     expect(page.get_by_label("API key")).to_be_visible()  # the page asked for news, and was sent there
     watched.faults.clear()  # the refusal

@@ -192,7 +192,7 @@ class Rig:
 
     def ready_workers(self) -> list[str]:
         with self.database.reading() as session:
-            return [worker.name for worker in workers.alive(session) if worker.about]
+            return [worker.name for worker in workers.list_alive(session) if worker.about]
 
     def _supervise(self) -> None:
         while not self._ending.wait(0.3):
@@ -225,7 +225,7 @@ class Rig:
 
     def job(self, job_id: str) -> Job:
         with self.database.reading() as session:
-            return queries.job(session, job_id)
+            return queries.get_job(session, job_id)
 
     def wait_job(self, job_id: str, reached: Callable[[Job], object], what: str, timeout_s: float = 60.0) -> Job:
         """Wait until a job is as wanted, and return it."""

@@ -146,7 +146,7 @@ def fill(path: Path) -> None:
 
 def held_for(rig: Rig) -> str | None:
     with rig.database.reading() as session:
-        return workers.queue(session).held_for
+        return workers.get_queue(session).held_for
 
 
 def test_ten_thousand_jobs_leave_little_in_redis_and_no_growth_in_memory() -> None:

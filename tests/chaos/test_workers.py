@@ -90,7 +90,7 @@ def test_one_message_delivered_ten_times_is_one_run(rig, client) -> None:
     rig.wait_state(job_id, "succeeded")
     wait_until(lambda: rig.redis.llen(PAINT_QUEUE) == 0, "every message is read")
     with rig.database.reading() as session:
-        claims = [event for event in queries.job_events(session, job_id) if event.name == "job_claimed"]
+        claims = [event for event in queries.list_events(session, job_id) if event.name == "job_claimed"]
     assert len(claims) == rig.job(job_id).attempt == 1
 
 
@@ -106,7 +106,7 @@ def test_sigterm_in_mid_picture_drains_and_another_goes_on(rig, client) -> None:
         resumed = rig.wait_running(job_id, attempt=2, step=0)
         resumes.append(time.monotonic() - asked_at - exits[-1])
         with rig.database.reading() as session:
-            names = [event.name for event in queries.job_events(session, job_id)]
+            names = [event.name for event in queries.list_events(session, job_id)]
         assert names[-3:] == ["job_claimed", "job_returned", "job_claimed"]
         assert resumed.lost_attempts == 0
         losses = client.losses(client.wait(job_id).id)

@@ -19,7 +19,7 @@ ANY = Filter()
 
 def note(database: Database, actor: Host = ANN, action: str = "job.cancel", subject: str | None = None) -> None:
     with database.writing() as session:
-        audit.note(session, actor, action, subject)
+        audit.record(session, actor, action, subject)
 
 
 def age(database: Database, subject: str, seconds: float) -> None:
@@ -32,14 +32,14 @@ def age(database: Database, subject: str, seconds: float) -> None:
 
 def subjects(database: Database, wanted: Filter = ANY, *, before: str | None = None, limit: int = 50) -> list:
     with database.reading() as session:
-        return [entry.subject for entry in audit.listing(session, wanted, before=before, limit=limit)]
+        return [entry.subject for entry in audit.list_entries(session, wanted, before=before, limit=limit)]
 
 
 def test_an_entry_says_who_did_what_to_what_how_often_and_why(database) -> None:
     with database.writing() as session:
-        audit.note(session, ANN, "operation.start", "1", count=7, reason="tidy up", details={"action": "delete"})
+        audit.record(session, ANN, "operation.start", "1", count=7, reason="tidy up", details={"action": "delete"})
     with database.reading() as session:
-        (entry,) = audit.listing(session, ANY, limit=2)
+        (entry,) = audit.list_entries(session, ANY, limit=2)
     assert (entry.key_id, entry.key_name, entry.action, entry.subject) == ("a1", "ann's", "operation.start", "1")
     assert (entry.count, entry.reason, entry.details) == (7, "tidy up", {"action": "delete"})
 
@@ -47,7 +47,7 @@ def test_an_entry_says_who_did_what_to_what_how_often_and_why(database) -> None:
 def test_a_deed_that_is_rolled_back_is_not_in_the_log(database) -> None:
     def do_in_vain() -> None:
         with database.writing() as session:
-            audit.note(session, ANN, "job.cancel")
+            audit.record(session, ANN, "job.cancel")
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -60,7 +60,7 @@ def test_pages_of_the_log_are_newest_first_and_meet(database) -> None:
         note(database, subject=str(number))
         age(database, str(number), 50 - number)
     with database.reading() as session:
-        third = audit.listing(session, ANY, limit=3)[-1]
+        third = audit.list_entries(session, ANY, limit=3)[-1]
     assert subjects(database, limit=3) == ["4", "3", "2"]
     assert subjects(database, before=third.id) == ["1", "0"]
 

@@ -18,7 +18,7 @@ from tests.factories import add_batch, add_image, add_items
 
 def counts(database: Database, batch_id: str) -> dict[str, int]:
     with database.reading() as session:
-        found = batch_counts.counts(session, [lifecycle.batch(session, batch_id)])[batch_id]
+        found = batch_counts.count_items(session, [lifecycle.get_batch(session, batch_id)])[batch_id]
     return {str(state): count for state, count in found.items() if count}
 
 
@@ -39,7 +39,7 @@ def test_items_are_counted_before_and_after_they_are_folded(database) -> None:
     assert counts(database, batch_id) == {"queued": 5}
     fold(database)
     with database.writing() as session:
-        lifecycle.move(session, lifecycle.locked(session, batch_id), BatchState.RUNNING)
+        lifecycle.transition(session, lifecycle.lock_batch(session, batch_id), BatchState.RUNNING)
         claim = transitions.claim(session, made[0], worker="w", weights={}, lease_s=20)
     assert counts(database, batch_id) == {"queued": 4, "running": 1}
     with database.writing() as session:
@@ -54,10 +54,10 @@ def test_no_item_of_a_batch_that_does_not_run_is_claimed(database) -> None:
     [job_id] = add_items(database, batch_id, 1)
     with database.writing() as session:
         assert transitions.claim(session, job_id, worker="w", weights={}, lease_s=20) is None
-        lifecycle.move(session, lifecycle.locked(session, batch_id), BatchState.RUNNING)
-        lifecycle.move(session, lifecycle.locked(session, batch_id), BatchState.PAUSED)
+        lifecycle.transition(session, lifecycle.lock_batch(session, batch_id), BatchState.RUNNING)
+        lifecycle.transition(session, lifecycle.lock_batch(session, batch_id), BatchState.PAUSED)
         assert transitions.claim(session, job_id, worker="w", weights={}, lease_s=20) is None
-        lifecycle.move(session, lifecycle.locked(session, batch_id), BatchState.RUNNING)
+        lifecycle.transition(session, lifecycle.lock_batch(session, batch_id), BatchState.RUNNING)
         assert transitions.claim(session, job_id, worker="w", weights={}, lease_s=20) is not None
 
 
@@ -77,7 +77,7 @@ def test_a_batch_ends_when_its_last_item_has_and_runs_again_for_a_new_one(databa
     assert (told.event, payload["id"], payload["counts"]["succeeded"]) == ("batch.finished", batch_id, 1)
     add_items(database, batch_id, 1, first=1)
     with database.reading() as session:
-        assert lifecycle.batch(session, batch_id).state == BatchState.RUNNING
+        assert lifecycle.get_batch(session, batch_id).state == BatchState.RUNNING
 
 
 def test_a_canceled_batch_cancels_what_waits_and_takes_nothing_more(database) -> None:
@@ -85,7 +85,7 @@ def test_a_canceled_batch_cancels_what_waits_and_takes_nothing_more(database) ->
     made = add_items(database, batch_id, 3)
     with database.writing() as session:
         transitions.claim(session, made[0], worker="w", weights={}, lease_s=20)
-        lifecycle.move(session, lifecycle.locked(session, batch_id), BatchState.CANCELED)
+        lifecycle.transition(session, lifecycle.lock_batch(session, batch_id), BatchState.CANCELED)
     with database.writing() as session:
         assert items.cancel_some(session) == (2, [made[0]])
     assert counts(database, batch_id) == {"running": 1, "canceled": 2}
@@ -102,7 +102,7 @@ def test_the_same_item_again_is_there_already_and_another_of_its_key_is_refused(
     other = same._replace(params={"size": 65})
     new = same._replace(key="new")
     with database.writing() as session:
-        found = items.sort_out(session, lifecycle.locked(session, batch_id), [same, other, new, new])
+        found = items.sort_out(session, lifecycle.lock_batch(session, batch_id), [same, other, new, new])
     assert (found.new, found.existing, found.taken) == ([new], [same, new], [other])
 
 
@@ -117,8 +117,8 @@ def test_what_failed_is_tried_again_in_its_place_and_nothing_else(database) -> N
             else:
                 transitions.succeed(session, claim, result={})
     with database.writing() as session:
-        assert items.retry_failed(session, lifecycle.locked(session, batch_id)) == 1
-        assert items.retry_failed(session, lifecycle.locked(session, batch_id)) == 0
+        assert items.retry_failed(session, lifecycle.lock_batch(session, batch_id)) == 1
+        assert items.retry_failed(session, lifecycle.lock_batch(session, batch_id)) == 0
     assert counts(database, batch_id) == {"queued": 2, "succeeded": 1}
     with database.reading() as session:
         assert session.get(Batch, batch_id) is not None
@@ -134,7 +134,7 @@ def test_results_come_in_the_order_they_ended_and_go_on_where_a_reader_stopped(d
             )
         fold(database)
     with database.reading() as session:
-        first = batch_counts.results(session, batch_id, after=0, limit=2)
-        rest = batch_counts.results(session, batch_id, after=first[-1][0], limit=2)
+        first = batch_counts.list_results(session, batch_id, after=0, limit=2)
+        rest = batch_counts.list_results(session, batch_id, after=first[-1][0], limit=2)
     assert [job.id for _, job in first + rest] == made[::-1]
     assert all(job.state == State.SUCCEEDED for _, job in first + rest)

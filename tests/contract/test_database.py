@@ -124,18 +124,18 @@ def test_connections_of_threads_that_ask_at_once_are_kept_for_the_next_time(data
     for _ in range(3):
         with ExitStack() as stack:
             for _ in range(12):
-                stack.enter_context(database.glancing()).execute(select(1))
+                stack.enter_context(database.autocommit()).execute(select(1))
     assert len(opened) <= 12
 
 
 def test_a_single_statement_is_read_without_a_transaction(database) -> None:
     begun = []
     event.listen(database.engine, "before_cursor_execute", lambda *given: begun.append(given[2]))
-    with database.glancing() as connection:
+    with database.autocommit() as connection:
         connection.execute(select(1))
     assert [statement.split()[0] for statement in begun] == ["SELECT"]
     with database.writing() as session:
         counter.create(session.connection())
         session.execute(insert(counter).values(n=1))
-    with database.glancing() as connection:
+    with database.autocommit() as connection:
         assert connection.scalar(select(counter.c.n)) == 1

@@ -29,7 +29,7 @@ def claim_due(database, limit: int = 10, **wanted) -> list[deliveries.Claimed]:
 
 def note(database, held: deliveries.Claimed, **how) -> None:
     with database.writing() as session:
-        deliveries.note(session, held, {"at": "now", "status": 200, "error": None, "ms": 1}, **how)
+        deliveries.record_attempt(session, held, {"at": "now", "status": 200, "error": None, "ms": 1}, **how)
 
 
 @pytest.mark.parametrize("end", ["succeeded", "failed", "canceled", "expired"])
@@ -39,7 +39,7 @@ def test_the_end_of_a_job_is_kept_to_be_told(database, end) -> None:
         if end == "canceled":
             transitions.request_cancel(session, job_id)
         elif end == "expired":
-            session.execute(update(Job).values(start_by=sql_clock.after(-5)))
+            session.execute(update(Job).values(start_by=sql_clock.now_plus(-5)))
             sweeps.expire(session)
         else:
             held = transitions.claim(session, job_id, worker="w", weights={}, lease_s=20)
@@ -106,7 +106,7 @@ def test_who_dies_over_a_delivery_leaves_it_due_again(database) -> None:
     [first] = claim_due(database)
     assert claim_due(database) == []
     with database.writing() as session:
-        session.execute(update(Delivery).values(next_at=sql_clock.after(-1)))
+        session.execute(update(Delivery).values(next_at=sql_clock.now_plus(-1)))
     [second] = claim_due(database)
     assert (second.id, second.attempt) == (first.id, first.attempt + 1)
     note(database, first, delivered=True, retry_in_s=None)
@@ -144,7 +144,7 @@ def test_a_failure_is_tried_again_and_at_last_given_up(database) -> None:
     note(database, held, delivered=False, retry_in_s=100)
     assert claim_due(database) == []
     with database.writing() as session:
-        session.execute(update(Delivery).values(next_at=sql_clock.after(-1)))
+        session.execute(update(Delivery).values(next_at=sql_clock.now_plus(-1)))
     [held] = claim_due(database)
     note(database, held, delivered=False, retry_in_s=None)
     [failed] = kept(database)
@@ -160,15 +160,15 @@ def test_an_owners_secret_is_made_once_and_rotated(database) -> None:
 
     def ask() -> None:
         with database.writing() as session:
-            made.append(deliveries.secrets_of(session, "ann").secret)
+            made.append(deliveries.get_secrets(session, "ann").secret)
 
     race(ask, 4)
     assert len(set(made)) == 1
     with database.writing() as session:
-        rotated = deliveries.rotate(session, "ann")
+        rotated = deliveries.rotate_secret(session, "ann")
     assert (rotated.previous, rotated.secret != made[0]) == (made[0], True)
     with database.writing() as session:
-        assert deliveries.secrets_of(session, "bob").secret not in made
+        assert deliveries.get_secrets(session, "bob").secret not in made
 
 
 def test_of_two_rotations_at_once_one_follows_the_other(database) -> None:
@@ -176,10 +176,10 @@ def test_of_two_rotations_at_once_one_follows_the_other(database) -> None:
 
     def rotate() -> None:
         with database.writing() as session:
-            made.append(deliveries.rotate(session, "ann"))
+            made.append(deliveries.rotate_secret(session, "ann"))
 
     with database.writing() as session:
-        first = deliveries.secrets_of(session, "ann").secret
+        first = deliveries.get_secrets(session, "ann").secret
     meet(rotate, rotate, rotate)
     assert {each.previous for each in made} < {first, *(each.secret for each in made)}
     assert len({each.previous for each in made}) == 3
@@ -190,15 +190,17 @@ def test_deliveries_are_listed_by_owner_and_forgotten_in_time(database) -> None:
         # ids of one millisecond are in no order
         mine = sorted(deliveries.add(session, "ann", URL, signing.TEST_EVENT).id for _ in range(3))
         deliveries.add(session, "bob", URL, signing.TEST_EVENT)
-        session.execute(update(Delivery).where(Delivery.id == mine[0]).values(created_at=sql_clock.after(-40 * 86_400)))
+        session.execute(
+            update(Delivery).where(Delivery.id == mine[0]).values(created_at=sql_clock.now_plus(-40 * 86_400))
+        )
         session.execute(
             update(Delivery).where(Delivery.id == mine[0]).values(state=DeliveryState.DELIVERED, next_at=None)
         )
     with database.reading() as session:
-        found = deliveries.deliveries(session, owner="ann", state=None, before=mine[2], limit=10)
+        found = deliveries.list_deliveries(session, owner="ann", state=None, before=mine[2], limit=10)
         assert [each.id for each in found] == [mine[1], mine[0]]
         with pytest.raises(NotFound):
-            deliveries.delivery(session, mine[0], owner="bob")
+            deliveries.get_delivery(session, mine[0], owner="bob")
     with database.writing() as session:
         assert deliveries.forget(session, 10) == 1
     with database.reading() as session:

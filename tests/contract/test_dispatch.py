@@ -37,7 +37,7 @@ def claim(database: Database, job_id: str) -> None:
 
 def age_messages(database: Database, settings: Settings) -> None:
     with database.writing() as session:
-        session.execute(update(Job).values(dispatched_at=sql_clock.after(-settings.redispatch_after_s - 1)))
+        session.execute(update(Job).values(dispatched_at=sql_clock.now_plus(-settings.redispatch_after_s - 1)))
 
 
 def test_the_window_bounds_what_waits_in_the_broker(database, dispatch, outbox) -> None:
@@ -53,7 +53,7 @@ def test_the_window_grows_with_the_workers_that_take_jobs(database, dispatch, ou
     with database.writing() as session:
         for name in ("w1", "w2", "paused"):
             workers.beat(session, name)
-        workers.instruct(session, "paused", workers.Wish.PAUSE)
+        workers.set_desired_state(session, "paused", workers.DesiredState.PAUSE)
     assert dispatch() == 4
 
 
@@ -132,7 +132,7 @@ def test_a_canceled_job_is_not_sent(database, dispatch) -> None:
 def test_a_retried_job_is_not_sent_before_its_time(database, dispatch) -> None:
     add_job(database)
     with database.writing() as session:
-        session.execute(update(Job).values(retry_at=sql_clock.after(60)))
+        session.execute(update(Job).values(retry_at=sql_clock.now_plus(60)))
     assert dispatch() == 0
 
 

@@ -28,7 +28,7 @@ def dispatch(database, settings, outbox):
 
 def steer(database: Database, batch_id: str, to: BatchState) -> None:
     with database.writing() as session:
-        lifecycle.move(session, lifecycle.locked(session, batch_id), to)
+        lifecycle.transition(session, lifecycle.lock_batch(session, batch_id), to)
 
 
 def claim(database: Database, job_ids: list[str]) -> None:

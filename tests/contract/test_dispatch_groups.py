@@ -111,7 +111,7 @@ def test_a_message_that_was_lost_is_sent_again_whole(database, settings, dispatc
     dispatch()
     outbox.unread.clear()
     with database.writing() as session:
-        session.execute(update(Job).values(dispatched_at=sql_clock.after(-settings.redispatch_after_s - 1)))
+        session.execute(update(Job).values(dispatched_at=sql_clock.now_plus(-settings.redispatch_after_s - 1)))
     assert dispatch() == 3
     assert outbox.messages == [made, made]
 

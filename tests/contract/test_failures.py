@@ -68,16 +68,16 @@ def test_a_listing_is_filtered_by_the_code_of_what_failed(database) -> None:
     add_job(database)
     with database.reading() as session:
         for states in ([], [State.FAILED], [State.QUEUED, State.FAILED]):
-            found = queries.jobs(session, queries.Filter(states, code="diverged"), limit=10)
+            found = queries.list_jobs(session, queries.Filter(states, code="diverged"), limit=10)
             assert [job.id for job in found] == [wanted]
-        assert queries.jobs(session, queries.Filter([State.QUEUED], code="diverged"), limit=10) == []
+        assert queries.list_jobs(session, queries.Filter([State.QUEUED], code="diverged"), limit=10) == []
 
 
 def test_a_listing_is_filtered_by_when_jobs_were_made(database) -> None:
     made = [add_job(database) for _ in range(3)]
     with database.reading() as session:
-        middle = queries.job(session, made[1])
-        before = queries.jobs(session, queries.Filter(created_before=middle.created_at), limit=10)
-        after = queries.jobs(session, queries.Filter(created_after=middle.created_at), limit=10)
+        middle = queries.get_job(session, made[1])
+        before = queries.list_jobs(session, queries.Filter(created_before=middle.created_at), limit=10)
+        after = queries.list_jobs(session, queries.Filter(created_after=middle.created_at), limit=10)
     assert [job.id for job in before] == [made[0]]
     assert [job.id for job in after] == [made[2]]

@@ -13,10 +13,10 @@ from shared.states import BatchState
 from tests.factories import add_batch, add_items, add_job
 
 
-def ahead(database, job_id: str) -> forecasts.Ahead:
+def ahead(database, job_id: str) -> forecasts.JobsAhead:
     with database.reading() as session:
         job = session.get(Job, job_id)
-        return forecasts.ahead(session, job.owner, job.priority, job.place, job.batch_id)
+        return forecasts.count_ahead(session, job.owner, job.priority, job.sort_id, job.batch_id)
 
 
 def test_the_queue_goes_by_priority_and_then_by_age(database) -> None:
@@ -53,13 +53,13 @@ def test_an_item_lets_other_jobs_pass_and_takes_turns_with_other_batches(databas
 def test_the_time_ahead_is_what_was_predicted(database) -> None:
     for seconds in (10.0, 20.0):
         add_job(database, predicted_s=seconds)
-    assert ahead(database, add_job(database, predicted_s=1.0)) == forecasts.Ahead(2, 30.0)
-    assert ahead(database, add_job(database, priority=9)) == forecasts.Ahead(0, 0.0)
+    assert ahead(database, add_job(database, predicted_s=1.0)) == forecasts.JobsAhead(2, 30.0)
+    assert ahead(database, add_job(database, priority=9)) == forecasts.JobsAhead(0, 0.0)
 
 
 def test_nobody_can_say_how_long_unpredicted_jobs_take(database) -> None:
     add_job(database)
-    assert ahead(database, add_job(database)) == forecasts.Ahead(1, None)
+    assert ahead(database, add_job(database)) == forecasts.JobsAhead(1, None)
 
 
 def test_jobs_that_succeeded_tell_what_was_predicted_promised_and_real(database) -> None:
@@ -69,12 +69,12 @@ def test_jobs_that_succeeded_tell_what_was_predicted_promised_and_real(database)
         held = transitions.claim(session, job_id, worker="w", weights={}, lease_s=20)
         transitions.succeed(session, held, result={"key": "x"})
         times = {"started_at": now + timedelta(seconds=5), "ended_at": now + timedelta(seconds=25), "created_at": now}
-        promised = {"promised_p50_at": now + timedelta(seconds=20), "promised_p90_at": now + timedelta(seconds=30)}
+        promised = {"eta_p50_at": now + timedelta(seconds=20), "eta_p90_at": now + timedelta(seconds=30)}
         session.execute(update(Job).values(**times, **promised))
     add_job(database)
     with database.reading() as session:
         [sample] = forecasts.samples(session, 10)
-        [promise] = forecasts.promises(session, 10)
+        [promise] = forecasts.list_eta_outcomes(session, 10)
         times = forecasts.recent_times(session, 10)
     assert (sample.preset, sample.long_side, sample.predicted_s, round(sample.took_s)) == ("classic", 32, 10.0, 20)
     assert promise.p50_at < promise.ended_at < promise.p90_at

@@ -57,7 +57,7 @@ def test_an_image_that_nobody_used_for_its_retention_is_given_up_with_its_owners
     assert kept(database) == {fresh}
     with database.reading() as session:
         assert list(session.scalars(select(ImageOwner.image_id))) == [fresh]
-        assert queries.images(session, [old]) == {}
+        assert queries.get_images(session, [old]) == {}
 
 
 def test_an_image_is_kept_two_hours_however_short_the_retention(database) -> None:
@@ -98,7 +98,7 @@ def test_a_use_makes_an_old_image_young_again(database) -> None:
     image_id = add_used(database, 20 * DAY_S)
     submit(database, image_id)
     with database.reading() as session:
-        assert queries.image(session, image_id).last_used_at > ago(60)
+        assert queries.get_image(session, image_id).last_used_at > ago(60)
     assert expire(database) == []
 
 

@@ -12,10 +12,10 @@ from shared import clock
 from shared.db import sql_clock, workers
 from shared.db.base import Database
 from shared.db.jobs import queries, transitions
-from shared.db.jobs.transitions import Claim, LostRace, Wishes
+from shared.db.jobs.transitions import Claim, LostRace, StopRequests
 from shared.db.models import Job, JobEvent
 from shared.errors import Diverged, IllegalTransition, NotFound, StorageFull
-from shared.states import State, Wish
+from shared.states import DesiredState, State
 from tests.factories import add_job
 
 WEIGHTS = {"name": "patch", "sha256": "0"}
@@ -36,12 +36,12 @@ def claimed(database: Database, **values) -> Claim:
 
 def load(database: Database, job_id: str) -> Job:
     with database.reading() as session:
-        return queries.job(session, job_id)
+        return queries.get_job(session, job_id)
 
 
 def events(database: Database, job_id: str) -> list[str]:
     with database.reading() as session:
-        return [event.name for event in queries.job_events(session, job_id)]
+        return [event.name for event in queries.list_events(session, job_id)]
 
 
 def bring_to(database: Database, state: State) -> Claim:
@@ -209,7 +209,7 @@ def test_a_lease_ends_by_the_databases_clock(database, monkeypatch) -> None:
 def test_a_lease_that_has_ended_may_be_renewed_until_another_takes_the_job(database) -> None:
     claim = claimed(database)
     with database.writing() as session:
-        session.execute(update(Job).values(lease_expires_at=sql_clock.after(-5)))
+        session.execute(update(Job).values(lease_expires_at=sql_clock.now_plus(-5)))
         transitions.renew(session, claim, lease_s=20)
     with pytest.raises(LostRace), database.writing() as session:
         transitions.lose(session, claim, expired_only=True)
@@ -238,7 +238,7 @@ def test_a_retried_job_is_not_to_be_had_before_its_time(database) -> None:
     with database.writing() as session:
         transitions.retry_later(session, claim, StorageFull(), after_s=60)
         assert take(session, claim.job_id) is None
-        session.execute(update(Job).values(retry_at=sql_clock.after(-1)))
+        session.execute(update(Job).values(retry_at=sql_clock.now_plus(-1)))
         assert take(session, claim.job_id) is not None
     assert load(database, claim.job_id).retries == 1
 
@@ -260,12 +260,12 @@ def test_no_job_is_begun_while_the_queue_is_paused(database) -> None:
         assert take(session, job_id) is not None
 
 
-@pytest.mark.parametrize("wish", [Wish.PAUSE, Wish.DRAIN])
+@pytest.mark.parametrize("wish", [DesiredState.PAUSE, DesiredState.DRAIN])
 def test_a_worker_told_to_wait_gets_no_job_and_others_do(database, wish) -> None:
     job_id = add_job(database)
     with database.writing() as session:
         workers.beat(session, "w1")
-        workers.instruct(session, "w1", wish)
+        workers.set_desired_state(session, "w1", wish)
         assert take(session, job_id, "w1") is None
         assert take(session, job_id, "w2") is not None
 
@@ -274,9 +274,9 @@ def test_a_renewal_tells_of_a_drain(database) -> None:
     claim = claimed(database)
     with database.writing() as session:
         workers.beat(session, "w1")
-        assert transitions.renew(session, claim, lease_s=20) == Wishes(cancel=False, drain=False)
-        workers.instruct(session, "w1", Wish.DRAIN)
-        assert transitions.renew(session, claim, lease_s=20) == Wishes(cancel=False, drain=True)
+        assert transitions.renew(session, claim, lease_s=20) == StopRequests(cancel=False, drain=False)
+        workers.set_desired_state(session, "w1", DesiredState.DRAIN)
+        assert transitions.renew(session, claim, lease_s=20) == StopRequests(cancel=False, drain=True)
 
 
 def test_a_claim_takes_its_message_off_the_books(database) -> None:

@@ -94,7 +94,7 @@ def test_a_second_revocation_leaves_the_moment_of_the_first(database) -> None:
     for _ in range(2):
         revoke(database, key_id)
         with database.reading() as session:
-            moments.add(keys.key(session, key_id).revoked_at)
+            moments.add(keys.get_key(session, key_id).revoked_at)
     assert len(moments) == 1
 
 
@@ -127,10 +127,10 @@ def test_pages_have_each_key_once_oldest_first(database) -> None:
     made = [id_of(add_key(database, owner=f"o{number}")) for number in range(5)]
     seen: list[str] = []
     with database.reading() as session:
-        while page := keys.known(session, after=place(session, seen), limit=2):
+        while page := keys.list_keys(session, after=place(session, seen), limit=2):
             seen += [key.id for key in page]
     assert seen == made
 
 
 def place(session, seen: list[str]):
-    return (keys.key(session, seen[-1]).created_at, seen[-1]) if seen else None
+    return (keys.get_key(session, seen[-1]).created_at, seen[-1]) if seen else None

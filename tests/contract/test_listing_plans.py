@@ -32,13 +32,14 @@ def crowded(database):
 
 def test_no_filter_of_a_listing_has_all_jobs_read(crowded) -> None:
     with crowded.reading() as session:
-        middle = session.scalars(select(Job).order_by(Job.place).offset(_COUNT // 2).limit(1)).one()
+        middle = session.scalars(select(Job).order_by(Job.sort_id).offset(_COUNT // 2).limit(1)).one()
     owners, labels = (None, "o0", "o7", "nobody"), (None, "l0", "l3", "none")
-    moments, places = (None, middle.created_at), (None, middle.place)
+    moments, places = (None, middle.created_at), (None, middle.sort_id)
     offenders = []
     for states, owner, label, moment, place in product(_STATES, owners, labels, moments, places):
         wanted = Filter(states, owner, label, moment)
-        if any(reads_all(plan) for plan in plans(crowded, lambda s: queries.jobs(s, wanted, before=place, limit=51))):  # noqa: B023 - asked at once
+        found = plans(crowded, lambda s: queries.list_jobs(s, wanted, before=place, limit=51))  # noqa: B023 - asked at once
+        if any(reads_all(plan) for plan in found):
             offenders.append((wanted, place))
     assert offenders == []
 
@@ -49,7 +50,7 @@ def test_no_filter_by_code_or_batch_has_all_jobs_read(crowded) -> None:
     offenders = []
     for states, owner, code, batch_id, before in product(_STATES, owners, codes, batches, (None, moment)):
         wanted = Filter(states, owner, code=code, batch_id=batch_id, created_before=before)
-        if any(reads_all(plan) for plan in plans(crowded, lambda s: queries.jobs(s, wanted, limit=51))):  # noqa: B023 - asked at once
+        if any(reads_all(plan) for plan in plans(crowded, lambda s: queries.list_jobs(s, wanted, limit=51))):  # noqa: B023 - asked at once
             offenders.append(wanted)
     assert offenders == []
 
@@ -57,14 +58,14 @@ def test_no_filter_by_code_or_batch_has_all_jobs_read(crowded) -> None:
 @pytest.mark.parametrize("action", list(Action))
 def test_no_portion_of_an_operation_has_all_jobs_read(crowded, action) -> None:
     with crowded.reading() as session:
-        middle = session.scalars(select(Job).order_by(Job.place).offset(_COUNT // 2).limit(1)).one()
+        middle = session.scalars(select(Job).order_by(Job.sort_id).offset(_COUNT // 2).limit(1)).one()
     offenders = []
-    for owner, label, code, reached in product((None, "o7"), (None, "l3"), (None, "diverged"), (None, middle.place)):
-        chosen = bulk_actions.as_fields(Filter(owner=owner, label=label, code=code))
+    for owner, label, code, reached in product((None, "o7"), (None, "l3"), (None, "diverged"), (None, middle.sort_id)):
+        chosen = bulk_actions.filter_to_json(Filter(owner=owner, label=label, code=code))
         begun = add_operation(crowded, action=action, chosen=chosen, reached=reached)
         with crowded.reading() as session:
-            found = bulk_actions.operation(session, begun)
-        wanted = bulk_actions.as_filter(found)
+            found = bulk_actions.get_operation(session, begun)
+        wanted = bulk_actions.filter_from_json(found)
         if any(reads_all(plan) for plan in plans(crowded, lambda s: bulk_actions.next_jobs(s, found, wanted))):  # noqa: B023 - asked at once
             offenders.append(wanted)
     assert offenders == []
@@ -73,16 +74,16 @@ def test_no_portion_of_an_operation_has_all_jobs_read(crowded, action) -> None:
 @pytest.mark.parametrize(
     "question",
     [
-        queries.backlog,
+        queries.get_backlog,
         queries.busy_s,
         queries.running_by_worker,
-        lambda session: queries.ended_since(session, 0.0),
+        lambda session: queries.count_ended_since(session, 0.0),
         failures.groups,
-        lambda session: queries.running_of(session, "w1"),
+        lambda session: queries.list_running_on(session, "w1"),
         lambda session: forecasts.samples(session, 500),
         lambda session: forecasts.recent_times(session, 500),
-        lambda session: forecasts.promises(session, 500),
-        lambda session: forecasts.ahead(session, "o7", 0, "ffffffff"),
+        lambda session: forecasts.list_eta_outcomes(session, 500),
+        lambda session: forecasts.count_ahead(session, "o7", 0, "ffffffff"),
     ],
 )
 def test_no_question_about_the_queue_or_the_last_jobs_has_all_read(crowded, question) -> None:

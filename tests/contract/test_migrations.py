@@ -87,8 +87,8 @@ def test_jobs_and_their_events_outlive_every_change_of_the_schema(database: Data
     migrations.downgrade(settings.database_url, VERSIONS[-1].revision)
     migrations.upgrade(settings.database_url)
     with database.reading() as session:
-        assert queries.job(session, job_id).priority == 7
-        assert [event.name for event in queries.job_events(session, job_id)] == ["job_queued"]
+        assert queries.get_job(session, job_id).priority == 7
+        assert [event.name for event in queries.list_events(session, job_id)] == ["job_queued"]
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

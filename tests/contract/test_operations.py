@@ -24,16 +24,16 @@ from tests.racing import race
 def begin(database: Database, action: Action, wanted: Filter, *, owner: str | None = None, key_id: str = "k") -> str:
     """Begin an operation and return its id."""
     with database.writing() as session:
-        matched = bulk_actions.count(session, action, wanted)
-        values = {"action": action, "chosen": bulk_actions.as_fields(wanted), "reason": "r", "key_id": key_id}
+        matched = bulk_actions.count_matches(session, action, wanted)
+        values = {"action": action, "chosen": bulk_actions.filter_to_json(wanted), "reason": "r", "key_id": key_id}
         made = Operation(**values, owner=owner, matched=matched)
         bulk_actions.create(session, made)
     return made.id
 
 
-def advance(database: Database, operation_id: str) -> bulk_actions.Portion | None:
+def advance(database: Database, operation_id: str) -> bulk_actions.Chunk | None:
     with database.writing() as session:
-        return bulk_actions.advance(session, operation_id)
+        return bulk_actions.run_chunk(session, operation_id)
 
 
 def carry_out(database: Database, operation_id: str) -> Operation:
@@ -45,12 +45,12 @@ def carry_out(database: Database, operation_id: str) -> Operation:
 
 def shown(database: Database, operation_id: str) -> Operation:
     with database.reading() as session:
-        return bulk_actions.operation(session, operation_id)
+        return bulk_actions.get_operation(session, operation_id)
 
 
 def job(database: Database, job_id: str) -> Job:
     with database.reading() as session:
-        return queries.job(session, job_id)
+        return queries.get_job(session, job_id)
 
 
 def successors(database: Database) -> list[str]:
@@ -117,14 +117,14 @@ def test_deleted_jobs_are_named_so_that_their_files_can_go(database) -> None:
     assert portion is not None
     assert portion.outcome.removed == ended
     with database.reading() as session:
-        assert queries.jobs(session, limit=10) == []
+        assert queries.list_jobs(session, limit=10) == []
 
 
 def test_a_job_tried_again_is_another_that_is_asked_for_alike(database) -> None:
     former = job(database, failed(database, label="sea", priority=3, owner="ann", annotations={"order": 7}))
     carry_out(database, begin(database, Action.RETRY, Filter(code="diverged")))
     with database.reading() as session:
-        (fresh,) = queries.jobs(session, Filter([State.QUEUED]), limit=10)
+        (fresh,) = queries.list_jobs(session, Filter([State.QUEUED]), limit=10)
     assert (fresh.retry_of, fresh.label, fresh.priority, fresh.owner) == (former.id, "sea", 3, "ann")
     assert (fresh.params, fresh.styles, fresh.annotations) == (former.params, former.styles, {"order": 7})
 
@@ -193,7 +193,7 @@ def test_a_death_in_the_middle_neither_skips_nor_doubles(database, small_portion
 
     def die_before_the_commit() -> None:
         with database.writing() as session:
-            bulk_actions.advance(session, begun)
+            bulk_actions.run_chunk(session, begun)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -236,8 +236,10 @@ def test_one_that_is_done_cannot_be_stopped_nor_can_a_strangers(database) -> Non
         with pytest.raises(NotFound):
             bulk_actions.stop(session, done, owner="bob")
     with database.reading() as session:
-        assert [found.id for found in bulk_actions.listing(session, owner="ann", before=None, limit=5)] == [done]
-        assert bulk_actions.listing(session, owner="bob", before=None, limit=5) == []
+        assert [found.id for found in bulk_actions.list_operations(session, owner="ann", before=None, limit=5)] == [
+            done
+        ]
+        assert bulk_actions.list_operations(session, owner="bob", before=None, limit=5) == []
 
 
 def test_what_matches_is_counted_up_to_a_bound(database, monkeypatch) -> None:
@@ -245,18 +247,18 @@ def test_what_matches_is_counted_up_to_a_bound(database, monkeypatch) -> None:
         add_job(database)
         failed(database)
     with database.reading() as session:
-        assert bulk_actions.count(session, Action.CANCEL, Filter()) == 3
-        assert bulk_actions.count(session, Action.RETRY, Filter(code="diverged")) == 3
-        assert bulk_actions.count(session, Action.DELETE, Filter([State.QUEUED], code="diverged")) == 0
+        assert bulk_actions.count_matches(session, Action.CANCEL, Filter()) == 3
+        assert bulk_actions.count_matches(session, Action.RETRY, Filter(code="diverged")) == 3
+        assert bulk_actions.count_matches(session, Action.DELETE, Filter([State.QUEUED], code="diverged")) == 0
         monkeypatch.setattr(bulk_actions, "MOST_COUNTED", 2)
-        assert bulk_actions.count(session, Action.DELETE, Filter(list(State))) == 2
+        assert bulk_actions.count_matches(session, Action.DELETE, Filter(list(State))) == 2
 
 
 def test_a_filter_is_kept_whole(database) -> None:
     moment = clock.now()
     wanted = Filter([State.FAILED], "ann", "sea", moment, moment, "diverged", "b1")
     begun = shown(database, begin(database, Action.RETRY, wanted))
-    assert bulk_actions.as_filter(begun) == wanted
+    assert bulk_actions.filter_from_json(begun) == wanted
 
 
 def test_operations_that_ended_long_ago_are_forgotten_and_those_under_way_are_not(database) -> None:
@@ -270,5 +272,5 @@ def test_operations_that_ended_long_ago_are_forgotten_and_those_under_way_are_no
             session.execute(update(Operation).where(Operation.id == name).values(id=aged))
         bulk_actions.forget(session, 10)
     with database.reading() as session:
-        left = bulk_actions.listing(session, owner=None, before=None, limit=5)
+        left = bulk_actions.list_operations(session, owner=None, before=None, limit=5)
     assert [(found.id == young, found.state) for found in left] == [(True, "done"), (False, "running")]

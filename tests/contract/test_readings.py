@@ -8,7 +8,7 @@ from sqlalchemy import update
 
 from shared import clock
 from shared.db.admin import minute_stats
-from shared.db.models import Job, Reading
+from shared.db.models import Job, MinuteStats
 from tests.crowd import fill
 from tests.factories import add_image, add_job
 from tests.plans import plans, reads_all
@@ -18,14 +18,14 @@ MINUTE = datetime(2026, 5, 1, 12, 30, tzinfo=UTC)
 
 def take(database, now: datetime) -> None:
     with database.reading() as session:
-        found = minute_stats.look(session, now)
+        found = minute_stats.sample(session, now)
     with database.writing() as session:
-        minute_stats.keep(session, found)
+        minute_stats.store(session, found)
 
 
-def taken(database, since: datetime = MINUTE - timedelta(days=30)) -> list[Reading]:
+def taken(database, since: datetime = MINUTE - timedelta(days=30)) -> list[MinuteStats]:
     with database.reading() as session:
-        return minute_stats.since(session, since)
+        return minute_stats.list_since(session, since)
 
 
 def add_ended(database, ended_at: datetime, state: str = "succeeded", wait_s: float = 5, run_s: float = 10) -> None:
@@ -43,7 +43,7 @@ def test_a_reading_says_what_waits_and_since_when(database) -> None:
         job_id = add_job(database)
         with database.writing() as session:
             made = MINUTE - timedelta(seconds=age_s)
-            session.execute(update(Job).where(Job.id == job_id).values(created_at=made, place=f"{100 - age_s:03}"))
+            session.execute(update(Job).where(Job.id == job_id).values(created_at=made, sort_id=f"{100 - age_s:03}"))
     take(database, MINUTE)
     (found,) = taken(database)
     assert (found.minute, found.waiting, found.running, found.oldest_s) == (MINUTE, 2, 0, 90.0)
@@ -101,5 +101,5 @@ def test_no_reading_has_all_jobs_read(database) -> None:
     fill(database, add_image(database), 20_000)
     later = clock.now() + timedelta(hours=1)  # in the crowd's own minute all of it ended
     assert [
-        plan for plan in plans(database, lambda session: minute_stats.look(session, later)) if reads_all(plan)
+        plan for plan in plans(database, lambda session: minute_stats.sample(session, later)) if reads_all(plan)
     ] == []

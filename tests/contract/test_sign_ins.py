@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from shared.db.access import browser_sessions, keys
-from shared.db.models.admin import SignIn
+from shared.db.models.admin import BrowserSession
 from tests.factories import add_key
 
 
@@ -66,5 +66,5 @@ def test_what_is_over_opens_nothing_and_is_forgotten_alone(database, key_id) -> 
 def test_the_token_is_not_kept(database, key_id) -> None:
     token = signed_in(database, key_id)
     with database.reading() as session:
-        kept = session.scalars(select(SignIn)).one()
+        kept = session.scalars(select(BrowserSession)).one()
         assert token not in (kept.token_hash, kept.key_id)

@@ -29,7 +29,7 @@ def run_job(database: Database, lease_s: float = 20.0, **values) -> Claim:
 
 def state(database: Database, job_id: str) -> str:
     with database.reading() as session:
-        return queries.job(session, job_id).state
+        return queries.get_job(session, job_id).state
 
 
 def test_only_leases_that_have_ended_are_ended(database) -> None:
@@ -66,11 +66,11 @@ def test_a_job_that_missed_its_deadline_expires_and_one_that_has_begun_does_not(
     late, begun, future = add_job(database, start_by=PAST), add_job(database, start_by=PAST), add_job(database)
     with database.writing() as session:
         session.execute(update(Job).where(Job.id == begun).values(attempt=1))
-        session.execute(update(Job).where(Job.id == future).values(start_by=sql_clock.after(60)))
+        session.execute(update(Job).where(Job.id == future).values(start_by=sql_clock.now_plus(60)))
         assert sweeps.expire(session) == [late]
     assert [state(database, job_id) for job_id in (late, begun, future)] == ["expired", "queued", "queued"]
     with database.reading() as session:
-        assert [event.name for event in queries.job_events(session, late)] == ["job_queued", "job_expired"]
+        assert [event.name for event in queries.list_events(session, late)] == ["job_queued", "job_expired"]
 
 
 def test_ended_jobs_lose_their_files_when_their_own_retention_is_over(database) -> None:
@@ -80,12 +80,12 @@ def test_ended_jobs_lose_their_files_when_their_own_retention_is_over(database) 
         for job_id in (brief, long):
             transitions.request_cancel(session, job_id)
         # the moment that its end set lies as far ahead as it is kept: let ten minutes pass
-        session.execute(update(Job).where(Job.id == brief).values(expires_at=sql_clock.after(60 - 600)))
-        session.execute(update(Job).where(Job.id == long).values(expires_at=sql_clock.after(3600 - 600)))
+        session.execute(update(Job).where(Job.id == brief).values(expires_at=sql_clock.now_plus(60 - 600)))
+        session.execute(update(Job).where(Job.id == long).values(expires_at=sql_clock.now_plus(3600 - 600)))
         assert sweeps.expire_files(session) == [brief]
         assert sweeps.expire_files(session) == []
     with database.reading() as session:
-        events = queries.job_events(session, brief)
+        events = queries.list_events(session, brief)
         gone_at = {job.id: job.files_gone_at for job in session.scalars(select(Job))}
     assert [(event.name, event.state) for event in events][-1] == ("files_expired", "canceled")
     assert (gone_at[long], gone_at[waiting]) == (None, None)
@@ -112,7 +112,7 @@ def test_a_picture_that_is_gone_leaves_its_size(database) -> None:
         session.execute(update(Job).values(expires_at=PAST))
         sweeps.expire_files(session)
     with database.reading() as session:
-        assert queries.job(session, claim.job_id).result == size
+        assert queries.get_job(session, claim.job_id).result == size
 
 
 def test_sweepers_at_work_together_take_each_jobs_files_once(database) -> None:
@@ -164,14 +164,14 @@ def test_a_worker_that_arrives_twice_at_once_is_one(database) -> None:
 
     race(arrive, threads=8)
     with database.reading() as session:
-        assert [worker.name for worker in workers.alive(session)] == ["w1"]
+        assert [worker.name for worker in workers.list_alive(session)] == ["w1"]
 
 
 def test_workers_unheard_of_are_forgotten(database) -> None:
     with database.writing() as session:
         workers.beat(session, "gone")
-        session.execute(update(Worker).values(seen_at=sql_clock.after(-7200)))
+        session.execute(update(Worker).values(seen_at=sql_clock.now_plus(-7200)))
         workers.beat(session, "here")
-        assert [worker.name for worker in workers.alive(session)] == ["here"]
+        assert [worker.name for worker in workers.list_alive(session)] == ["here"]
         sweeps.forget_workers(session, unseen_s=3600)
         assert list(session.scalars(select(Worker.name))) == ["here"]

@@ -85,7 +85,7 @@ class Rig:
 
     def job(self, job_id: str) -> Job:
         with self.database.reading() as session:
-            return queries.job(session, job_id)
+            return queries.get_job(session, job_id)
 
     def run_job(self, **values) -> str:
         job_id = add_job(self.database, **values)

@@ -37,7 +37,7 @@ def run_one(job_id: str, studio: Studio) -> State | None:
 
 def load(studio: Studio, job_id: str) -> Job:
     with studio.database.reading() as session:
-        return queries.job(session, job_id)
+        return queries.get_job(session, job_id)
 
 
 def make_due(database: Database, job_id: str) -> None:

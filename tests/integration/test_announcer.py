@@ -38,7 +38,7 @@ def said(database, painter, monkeypatch) -> Announcer:
 
 def about(database: Database) -> dict | None:
     with database.reading() as session:
-        return workers.about(session, "w1")
+        return workers.get_description(session, "w1")
 
 
 def test_a_row_says_what_paints_and_what_that_can_do(said, database, painter) -> None:
@@ -116,7 +116,7 @@ def test_a_worker_that_has_left_stays_forgotten(said, database) -> None:
         workers.leave(session, "w1")
     said.look()
     with database.reading() as session:
-        assert workers.known(session) == []
+        assert workers.list_workers(session) == []
 
 
 @pytest.mark.slow

@@ -88,7 +88,7 @@ def test_a_size_that_no_worker_can_hold_is_refused_with_the_largest_that_one_can
 def test_a_worker_that_is_gone_is_no_measure(client, database, image_id) -> None:
     arrive(database, "w1", SMALL)
     with database.writing() as session:
-        session.execute(update(Worker).values(seen_at=sql_clock.after(-60)))
+        session.execute(update(Worker).values(seen_at=sql_clock.now_plus(-60)))
     assert ask(client, image_id, size=16_000).json["estimate"] is None
 
 

@@ -79,7 +79,7 @@ def test_metrics_tell_the_queue_the_ends_and_whether_promises_were_kept(app, cli
         with database.writing() as session:
             transitions.succeed(session, held, result={"key": "x"})
             promise = clock.now() + timedelta(seconds=-60 if late else 60)
-            values = {"promised_p50_at": promise, "promised_p90_at": clock.now() + timedelta(seconds=90)}
+            values = {"eta_p50_at": promise, "eta_p90_at": clock.now() + timedelta(seconds=90)}
             session.execute(update(Job).where(Job.id == held.job_id).values(**values))
     client.get("/v1/queue")
     told = client.get("/metrics")

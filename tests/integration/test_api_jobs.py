@@ -13,7 +13,7 @@ from shared.db import workers
 from shared.db.jobs import queries, sweeps, transitions
 from shared.errors import StorageUnavailable
 from shared.messaging.progress import RedisProgress
-from shared.states import Wish
+from shared.states import DesiredState
 from tests.integration.test_api_images import BAD, stored
 
 FIELDS = {
@@ -57,7 +57,7 @@ def test_a_jobs_deadline_and_limit_are_kept_and_shown_in_utc(client, database, i
     job = client.post("/v1/jobs", json={"content": image_id, "style": image_id, **wishes}).json
     assert (job["start_by"], job["time_limit_s"]) == ("2030-01-31T10:00:00.500Z", 90.0)
     with database.reading() as session:
-        row = queries.job(session, job["id"])
+        row = queries.get_job(session, job["id"])
     assert (row.start_by, row.time_limit_s) == (datetime(2030, 1, 31, 10, 0, 0, 500_000, UTC), 90.0)
 
 
@@ -78,7 +78,7 @@ def test_a_waiting_job_says_what_it_waits_for(client, database, job_id) -> None:
         workers.beat(session, "w1")
     assert waiting_for() == "turn"
     with database.writing() as session:
-        workers.instruct(session, "w1", Wish.PAUSE)
+        workers.set_desired_state(session, "w1", DesiredState.PAUSE)
     assert waiting_for() == "no_worker"
     with database.writing() as session:
         workers.hold_queue(session, "storage_full")
@@ -247,7 +247,7 @@ def test_canceling_a_running_job_leaves_a_wish_in_both_places(client, database, 
     assert client.post(f"/v1/jobs/{job_id}/cancel").json["state"] == "running"
     assert RedisProgress(redis).steps(job_id, [step(1)], None) is True
     with database.reading() as session:
-        assert queries.job(session, job_id).cancel_requested_at is not None
+        assert queries.get_job(session, job_id).cancel_requested_at is not None
 
 
 def test_canceling_a_finished_job_is_refused(client, database, job_id) -> None:

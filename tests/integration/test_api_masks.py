@@ -38,7 +38,7 @@ def test_a_mask_is_kept_with_its_style(client, database, image_id) -> None:
     job = masked(client, image_id, mask_id).json
     assert [style["mask"] for style in job["styles"]] == [None, mask_id]
     with database.reading() as session:
-        row = queries.job(session, job["id"])
+        row = queries.get_job(session, job["id"])
     assert row.styles == [{"image": image_id, "weight": 1.0}, {"image": image_id, "weight": 2.0, "mask": mask_id}]
     assert row.group_key is None
 

@@ -157,7 +157,7 @@ def test_failures_are_grouped_and_each_group_can_be_listed_and_tried_again(clien
     client.post("/v1/operations", json=asked("retry", filter={"code": group["code"]}))
     keeper.run()
     with database.reading() as session:
-        found = queries.jobs(session, queries.Filter(code=None), limit=9)
+        found = queries.list_jobs(session, queries.Filter(code=None), limit=9)
     assert sorted(job.retry_of for job in found if job.retry_of) == former
 
 
@@ -177,7 +177,7 @@ def test_who_began_and_stopped_an_operation_is_in_the_log(client, database) -> N
     begun = client.post("/v1/operations", json=asked()).json
     client.post(begun["links"]["stop"])
     with database.reading() as session:
-        stop, start = audit.listing(session, audit.Filter(), limit=9)
+        stop, start = audit.list_entries(session, audit.Filter(), limit=9)
     assert (start.action, start.subject, start.count, start.reason) == ("operation.start", begun["id"], 1, "tidy up")
     assert start.details == {"action": "cancel", "filter": {"label": "sea"}}
     assert (stop.action, stop.subject, stop.key_id) == ("operation.stop", begun["id"], begun["key_id"])

@@ -13,7 +13,7 @@ from shared.db.base import Database
 from shared.db.jobs import transitions
 from shared.db.models import Job, Worker
 from shared.messaging.broker import PAINT_QUEUE
-from shared.states import Wish
+from shared.states import DesiredState
 from tests.factories import add_job
 from tests.waiting import wait_until
 
@@ -21,10 +21,12 @@ WEIGHTS = {"name": "patch", "sha256": "0"}
 ABOUT = {"weights": WEIGHTS, "device": {"kind": "CPU"}}
 
 
-def add_worker(database: Database, name: str, wish: Wish = Wish.WORK, about: dict | None = ABOUT) -> None:
+def add_worker(
+    database: Database, name: str, wish: DesiredState = DesiredState.WORK, about: dict | None = ABOUT
+) -> None:
     with database.writing() as session:
         workers.beat(session, name, about)
-        workers.instruct(session, name, wish)
+        workers.set_desired_state(session, name, wish)
 
 
 def claim(database: Database, worker: str) -> str:
@@ -42,12 +44,12 @@ def silence(database: Database, name: str) -> None:
 
 
 def test_each_worker_says_what_it_does_and_with_what(client, database) -> None:
-    for name, wish in (("idler", Wish.WORK), ("drained", Wish.DRAIN), ("paused", Wish.PAUSE)):
+    for name, wish in (("idler", DesiredState.WORK), ("drained", DesiredState.DRAIN), ("paused", DesiredState.PAUSE)):
         add_worker(database, name, wish)
     add_worker(database, "busy")
     job_id = claim(database, "busy")
     with database.writing() as session:
-        workers.instruct(session, "busy", Wish.PAUSE)
+        workers.set_desired_state(session, "busy", DesiredState.PAUSE)
     add_worker(database, "lost")
     silence(database, "lost")
     found = {worker["name"]: worker for worker in client.get("/v1/workers").json["workers"]}
@@ -81,7 +83,7 @@ def test_a_worker_is_instructed_by_name(client, database, verb, state, wish) -> 
         answer = client.post(f"/v1/workers/host%201/{verb}")
         assert (answer.status_code, answer.json["state"], answer.json["wish"]) == (200, state, wish)
     with database.reading() as session:
-        assert [(worker.name, worker.wish) for worker in workers.known(session)] == [("host 1", wish)]
+        assert [(worker.name, worker.wish) for worker in workers.list_workers(session)] == [("host 1", wish)]
 
 
 @pytest.mark.parametrize("verb", ["drain", "pause", "resume"])

@@ -44,8 +44,8 @@ _OTHER: dict[str, Any] = {
 @pytest.fixture
 def row(database, job_id) -> dict[str, Any]:
     """What is shown of a failed job, by attribute."""
-    with database.glancing() as connection:
-        found = dict(queries.shown(connection, job_id)._mapping)
+    with database.autocommit() as connection:
+        found = dict(queries.get_job_row(connection, job_id)._mapping)
     return found | {"error_code": "diverged", "error_message": "It did.", "error_retryable": False}
 
 

@@ -27,7 +27,7 @@ def submit(client, image_id: str, **wishes: Any) -> Any:
 
 def row_of(database, job_id: str):
     with database.reading() as session:
-        return queries.job(session, job_id)
+        return queries.get_job(session, job_id)
 
 
 @pytest.fixture

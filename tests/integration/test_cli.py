@@ -84,7 +84,7 @@ def painting(studio: Studio) -> Iterator[None]:
     def work() -> None:
         while not ended.wait(0.02):
             with studio.database.reading() as session:
-                queued = [job.id for job in queries.jobs(session, queries.Filter([State.QUEUED]), limit=10)]
+                queued = [job.id for job in queries.list_jobs(session, queries.Filter([State.QUEUED]), limit=10)]
             for job_id in queued:
                 run([job_id], studio)
 

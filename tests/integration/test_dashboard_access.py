@@ -8,7 +8,7 @@ from sqlalchemy import update
 from api.app import create_app
 from shared import clock
 from shared.db.access import keys
-from shared.db.models.admin import SignIn
+from shared.db.models.admin import BrowserSession
 from tests.factories import add_key
 
 OURS = {"Origin": "http://localhost"}
@@ -92,7 +92,7 @@ def test_the_cookie_opens_nothing_of_the_api_and_a_key_no_page(browser, client, 
 def test_what_is_over_leads_back_to_the_sign_in_from_fragments_too(browser, database, key) -> None:
     sign_in(browser, key)
     with database.writing() as session:
-        session.execute(update(SignIn).values(expires_at=clock.now()))
+        session.execute(update(BrowserSession).values(expires_at=clock.now()))
     assert browser.get(PAGE).status_code == 303
     answer = browser.get("/dashboard/now", headers={"HX-Request": "true"})
     assert (answer.status_code, answer.headers["HX-Redirect"]) == (401, "/login?next=%2Fdashboard")

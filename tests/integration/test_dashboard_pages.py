@@ -14,7 +14,7 @@ from shared.db.jobs import transitions
 from shared.db.models import JobEvent
 from shared.errors import OutOfMemory, StorageUnavailable
 from shared.painting.params import LAST_RESORT_WARNING
-from shared.states import BatchState, Wish
+from shared.states import BatchState, DesiredState
 from tests.factories import add_batch, add_job, add_key
 from tests.integration.test_dashboard_access import OURS, sign_in, token_of
 
@@ -93,7 +93,7 @@ def test_pictures_of_the_last_resort_are_named_so_wherever_they_are_shown(browse
 
 def test_curves_of_the_last_hour_are_drawn(browser, database, job_id) -> None:
     with database.writing() as session:
-        minute_stats.keep(session, minute_stats.look(session))
+        minute_stats.store(session, minute_stats.sample(session))
     assert 'aria-label="Waiting jobs in the last hour"><path d="M' in browser.get("/dashboard").text
 
 
@@ -113,11 +113,11 @@ def test_workers_and_the_queue_are_steered(browser, database, job_id) -> None:
     with database.writing() as session:
         workers.beat(session, "studio")
     csrf = token_of(browser.get("/dashboard"))
-    for way, wish in (("drain", Wish.DRAIN), ("resume", Wish.WORK), ("pause", Wish.PAUSE)):
+    for way, wish in (("drain", DesiredState.DRAIN), ("resume", DesiredState.WORK), ("pause", DesiredState.PAUSE)):
         answer = browser.post(f"/dashboard/workers/studio/{way}", data={"csrf": csrf}, headers=OURS)
         assert answer.location == "/dashboard"
         with database.reading() as session:
-            assert workers.known(session)[0].wish == wish
+            assert workers.list_workers(session)[0].wish == wish
     browser.post("/dashboard/queue/pause", data={"csrf": csrf}, headers=OURS)
     assert "Resume the queue" in browser.get("/dashboard").text
     assert browser.post("/dashboard/queue/burn", data={"csrf": csrf}, headers=OURS).status_code == 404

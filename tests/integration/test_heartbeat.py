@@ -11,10 +11,10 @@ from sqlalchemy import update
 from shared.db import workers
 from shared.db.base import Database
 from shared.db.jobs import queries, sweeps, transitions
-from shared.db.jobs.transitions import Claim, LostRace, Wishes
+from shared.db.jobs.transitions import Claim, LostRace, StopRequests
 from shared.db.models import Job
 from shared.errors import DatabaseUnavailable
-from shared.states import State, Wish
+from shared.states import DesiredState, State
 from tests.factories import add_job
 from tests.waiting import wait_until
 from worker.jobs import heartbeat as heartbeats
@@ -42,7 +42,7 @@ def beating(claim: Claim, database: Database, lease_s: float = 20.0, leaving=lam
 
 def job(database: Database, claim: Claim) -> Job:
     with database.reading() as session:
-        return queries.job(session, claim.job_id)
+        return queries.get_job(session, claim.job_id)
 
 
 def end_lease(database: Database, claim: Claim) -> None:
@@ -76,11 +76,11 @@ def test_a_claim_is_not_renewed_as_soon_as_it_is_made_or_renewed(database) -> No
 def test_wishes_are_heard(database) -> None:
     claim = hold(database)
     with beating(claim, database) as heartbeat:
-        assert heartbeat.check() == Wishes()
+        assert heartbeat.check() == StopRequests()
         with database.writing() as session:
             transitions.request_cancel(session, claim.job_id)
-            workers.instruct(session, "w1", Wish.DRAIN)
-        wait_until(lambda: heartbeat.check() == Wishes(cancel=True, drain=True), "both wishes are heard")
+            workers.set_desired_state(session, "w1", DesiredState.DRAIN)
+        wait_until(lambda: heartbeat.check() == StopRequests(cancel=True, drain=True), "both wishes are heard")
 
 
 def test_a_claim_taken_by_another_is_lost_for_good(database) -> None:
@@ -127,16 +127,16 @@ def test_on_a_lease_in_doubt_the_loop_waits_until_the_database_answers(database,
     claim = hold(database)
     outage = Outage(database, monkeypatch)
     with beating(claim, database) as heartbeat:
-        assert heartbeat.check() == Wishes()  # the lease holds: painting goes on meanwhile
+        assert heartbeat.check() == StopRequests()  # the lease holds: painting goes on meanwhile
         heartbeat._holds_until = 0.0
-        answers: list[Wishes] = []
+        answers: list[StopRequests] = []
         waiting = threading.Thread(target=lambda: answers.append(heartbeat.check()))
         waiting.start()
         waiting.join(0.3)
         assert waiting.is_alive()
         outage.on = False
         waiting.join(10)
-    assert answers == [Wishes()]
+    assert answers == [StopRequests()]
 
 
 def test_a_worker_that_leaves_drops_a_lease_in_doubt(database, monkeypatch) -> None:

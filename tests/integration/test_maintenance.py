@@ -13,7 +13,7 @@ from shared.db import sql_clock, workers
 from shared.db.access import browser_sessions
 from shared.db.admin import minute_stats
 from shared.db.jobs import queries, transitions
-from shared.db.models import Job, SignIn
+from shared.db.models import BrowserSession, Job
 from shared.errors import StorageFull, StorageUnavailable
 from shared.messaging.broker import PAINT_QUEUE
 from shared.messaging.progress import RedisProgress
@@ -44,7 +44,7 @@ def test_a_job_whose_lease_ended_is_sent_again_at_once(keeper, database, redis) 
     keeper.end_leases()
     assert redis.llen(PAINT_QUEUE) == 1
     with database.reading() as session:
-        assert queries.job(session, job_id).state == "queued"
+        assert queries.get_job(session, job_id).state == "queued"
 
 
 def test_a_job_that_ends_by_the_sweeper_closes_its_stream(keeper, database, redis) -> None:
@@ -52,7 +52,7 @@ def test_a_job_that_ends_by_the_sweeper_closes_its_stream(keeper, database, redi
     poison = add_job(database, lost_attempts=2)
     claim(database, poison, lease_s=-1)
     with database.writing() as session:
-        session.execute(update(Job).where(Job.id == late).values(start_by=sql_clock.after(-1)))
+        session.execute(update(Job).where(Job.id == late).values(start_by=sql_clock.now_plus(-1)))
     keeper.expire()
     keeper.end_leases()
     ends = [list(RedisProgress(redis).events(job_id))[-1].data for job_id in (late, poison)]
@@ -72,7 +72,7 @@ def test_a_held_queue_is_released_once_storage_takes_a_file(keeper, database, st
             keeper.unhold()
     keeper.unhold()
     with database.reading() as session:
-        assert workers.queue(session).held_for is None
+        assert workers.get_queue(session).held_for is None
 
 
 def test_what_is_left_of_jobs_past_their_time_is_no_file_then_no_row(settings, database, store) -> None:
@@ -85,7 +85,9 @@ def test_what_is_left_of_jobs_past_their_time_is_no_file_then_no_row(settings, d
     remove_orphans(database, store, older_than_s=0)
     assert store.exists(attempt_key(job_id, 1, "result.png"))
     with database.writing() as session:
-        session.execute(update(Job).values(expires_at=sql_clock.after(-1), ended_at=sql_clock.after(-200 * 86_400)))
+        session.execute(
+            update(Job).values(expires_at=sql_clock.now_plus(-1), ended_at=sql_clock.now_plus(-200 * 86_400))
+        )
     expiry.files()
     assert list(store.list("jobs/")) == []
     expiry.forget()
@@ -153,20 +155,20 @@ def test_the_minutes_reading_is_taken_among_the_chores(keeper, database) -> None
     for _ in range(2):
         chores["readings"]()
     with database.reading() as session:
-        assert minute_stats.since(session, clock.now() - timedelta(minutes=2))[-1].waiting == 1
+        assert minute_stats.list_since(session, clock.now() - timedelta(minutes=2))[-1].waiting == 1
 
 
 def test_old_readings_and_sign_ins_that_are_over_are_forgotten_among_the_chores(keeper, database) -> None:
     key_id = add_key(database).split("_")[1]
     with database.writing() as session:
-        minute_stats.keep(
-            session, minute_stats.look(session, clock.now() - timedelta(seconds=minute_stats.KEPT_S + 60))
+        minute_stats.store(
+            session, minute_stats.sample(session, clock.now() - timedelta(seconds=minute_stats.KEPT_S + 60))
         )
         over, good = (browser_sessions.create(session, key_id, lifetime_s=life_s) for life_s in (-1, 60))
     {chore.name: chore.act for chore in keeper.chores()}["forget"]()
     with database.reading() as session:
-        assert minute_stats.since(session, clock.now() - timedelta(days=30)) == []
-        assert session.scalars(select(func.count()).select_from(SignIn)).one() == 1
+        assert minute_stats.list_since(session, clock.now() - timedelta(days=30)) == []
+        assert session.scalars(select(func.count()).select_from(BrowserSession)).one() == 1
         assert browser_sessions.find(session, good)
         assert not browser_sessions.find(session, over)
 

@@ -8,21 +8,21 @@ from sqlalchemy import update
 from shared.db import workers
 from shared.db.jobs import transitions
 from shared.db.models import Job
-from shared.states import Wish
+from shared.states import DesiredState
 from tests.integration.overseeing import refuse
 
 
 def test_a_worker_is_known_while_it_looks(rig, database) -> None:
     with database.reading() as session:
-        assert [worker.name for worker in workers.alive(session)] == ["w1"]
-        assert workers.willing_count(session) == 1
+        assert [worker.name for worker in workers.list_alive(session)] == ["w1"]
+        assert workers.count_accepting(session) == 1
 
 
-@pytest.mark.parametrize("wish", [Wish.PAUSE, Wish.DRAIN])
+@pytest.mark.parametrize("wish", [DesiredState.PAUSE, DesiredState.DRAIN])
 def test_a_wish_closes_the_tap_and_its_end_opens_it(rig, database, wish) -> None:
-    for told, is_open in ((wish, False), (Wish.WORK, True)):
+    for told, is_open in ((wish, False), (DesiredState.WORK, True)):
         with database.writing() as session:
-            workers.instruct(session, "w1", told)
+            workers.set_desired_state(session, "w1", told)
         rig.overseer.look()
         assert rig.tap.is_open is is_open
 
@@ -120,7 +120,7 @@ def test_a_busy_or_paused_worker_may_leave_messages_alone(rig, settings, databas
     rig.overseer.look()
     with database.writing() as session:
         session.execute(update(Job).values(state="canceled", lease_expires_at=None))
-        workers.instruct(session, "w1", Wish.PAUSE)
+        workers.set_desired_state(session, "w1", DesiredState.PAUSE)
     rig.overseer.look()
     rig.now += settings.starve_s + 1
     rig.overseer.look()

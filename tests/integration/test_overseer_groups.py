@@ -47,7 +47,7 @@ def test_a_child_that_hangs_over_one_jobs_limit_fails_that_one_alone(rig, databa
     assert rig.states(group) == [("queued", 0, None), ("failed", 0, "timed_out"), ("queued", 0, None)]
     assert {rig.job(job_id).attempt for job_id in group} == {1}  # so that none of them goes in a group again
     with database.reading() as session:
-        last = queries.job_events(session, group[0])[-1]
+        last = queries.list_events(session, group[0])[-1]
     assert (last.name, last.details) == ("job_returned", {"reason": "companion_over_limit"})
 
 

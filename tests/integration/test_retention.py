@@ -66,7 +66,7 @@ def let_time_pass(database, *, jobs_too: bool = True) -> None:
         session.execute(update(Image).values(last_used_at=past, created_at=past))
         if jobs_too:
             session.execute(update(Job).values(created_at=past))
-            session.execute(update(Job).where(Job.expires_at.is_not(None)).values(expires_at=sql_clock.after(-1)))
+            session.execute(update(Job).where(Job.expires_at.is_not(None)).values(expires_at=sql_clock.now_plus(-1)))
 
 
 def missing(database, store) -> set[str]:
@@ -246,7 +246,7 @@ def test_an_upload_and_the_search_for_orphans_never_leave_a_kept_image_without_i
         )
         assert missing(database, store) == set()
         with database.reading() as session:
-            assert queries.image(session, ids.image_id(data)).gone_at is None
+            assert queries.get_image(session, ids.image_id(data)).gone_at is None
 
 
 def test_rows_of_images_are_forgotten_a_few_a_round_and_one_at_a_time(database, expiry, monkeypatch) -> None:

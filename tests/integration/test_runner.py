@@ -159,7 +159,7 @@ def test_a_full_storage_sends_the_job_back_and_holds_the_queue(studio, database,
     job = load(studio, job_id)
     assert (job.retries, job.result, job.lease_expires_at) == (1, None, None)
     with database.reading() as session:
-        assert workers.queue(session).held_for == "storage_full"
+        assert workers.get_queue(session).held_for == "storage_full"
     assert run_one(job_id, studio) is None  # its pause is not over
     make_due(database, job_id)
     assert run_one(job_id, studio) == State.SUCCEEDED

@@ -11,7 +11,7 @@ from shared import clock
 from shared.db import workers
 from shared.errors import StorageFull
 from shared.messaging.progress import RedisProgress
-from shared.states import State, Wish
+from shared.states import DesiredState, State
 from tests.fakes import FakePainter
 from tests.integration.running import every_chunk_asks, load, queue, run_one
 from worker.jobs.runner import Studio
@@ -82,12 +82,12 @@ def test_a_storage_too_full_for_a_checkpoint_does_not_stop_the_painting(studio, 
     assert run_one(queue(database, store), often) == State.SUCCEEDED
 
 
-@pytest.mark.parametrize("wish", [Wish.PAUSE, Wish.DRAIN])
+@pytest.mark.parametrize("wish", [DesiredState.PAUSE, DesiredState.DRAIN])
 def test_a_worker_told_to_wait_takes_no_job_and_has_it_sent_elsewhere(studio, database, store, wish) -> None:
     job_id = queue(database, store, dispatched_at=clock.now())
     with database.writing() as session:
         workers.beat(session, "w1")
-        workers.instruct(session, "w1", wish)
+        workers.set_desired_state(session, "w1", wish)
     assert run_one(job_id, studio) is None
     job = load(studio, job_id)
     assert (job.state, job.dispatched_at) == ("queued", None)
@@ -100,7 +100,7 @@ def test_a_worker_told_to_drain_hands_its_job_back(studio, database, store, monk
 
     def drain(number: int) -> None:
         with database.writing() as session:
-            workers.instruct(session, "w1", Wish.DRAIN)
+            workers.set_desired_state(session, "w1", DesiredState.DRAIN)
 
     job_id = queue(database, store)
     assert run_one(job_id, replace(studio, painter=FakePainter(drain))) == State.QUEUED

@@ -161,7 +161,7 @@ def test_up_ends_everything_on_ctrl_c_and_hands_the_running_job_back(tmp_path) -
 
     database = connect(f"sqlite:///{tmp_path}/atelier.db")
     with database.reading() as session:
-        assert queries.job(session, job.id).state == "queued"
+        assert queries.get_job(session, job.id).state == "queued"
     database.engine.dispose()
 
 

@@ -52,7 +52,7 @@ def due(database, url: str, **values) -> str:
 def make_due_again(database) -> None:
     with database.writing() as session:
         session.execute(
-            update(Delivery).where(Delivery.state == DeliveryState.PENDING).values(next_at=sql_clock.after(-1))
+            update(Delivery).where(Delivery.state == DeliveryState.PENDING).values(next_at=sql_clock.now_plus(-1))
         )
 
 
@@ -64,7 +64,7 @@ def test_the_end_of_a_job_is_told_and_signed(database, deliver) -> None:
     said = json.loads(call.body)
     assert (said["type"], said["data"]["id"], said["data"]["label"]) == ("job.canceled", job_id, "sea")
     with database.writing() as session:
-        secret = deliveries.secrets_of(session, "local").secret
+        secret = deliveries.get_secrets(session, "local").secret
     timestamp = int(call.headers["webhook-timestamp"])
     assert call.headers["webhook-signature"] == signing.signature(secret, delivery.id, timestamp, call.body)
     assert call.headers["webhook-id"] == delivery.id
@@ -73,8 +73,8 @@ def test_the_end_of_a_job_is_told_and_signed(database, deliver) -> None:
 
 def test_both_secrets_sign_while_one_is_replaced(database, deliver) -> None:
     with database.writing() as session:
-        before = deliveries.secrets_of(session, "local").secret
-        after = deliveries.rotate(session, "local").secret
+        before = deliveries.get_secrets(session, "local").secret
+        after = deliveries.rotate_secret(session, "local").secret
     with receiving(answering(200)) as receiver:
         due(database, receiver.url)
         deliver()
@@ -192,14 +192,14 @@ def test_a_call_that_could_not_be_noted_is_made_again(database, deliver, monkeyp
             raise DatabaseUnavailable
 
         with monkeypatch.context() as patched:
-            patched.setattr(deliveries, "note", die)
+            patched.setattr(deliveries, "record_attempt", die)
             dying.run()
             assert died.wait(20)
             dying.close()
         with database.writing() as session:
             assert not deliveries.claim_due(session, 9, per_host=9), "it is claimed still"
         with database.writing() as session:  # its claim ends, without an entry in the log
-            session.execute(update(Delivery).values(next_at=sql_clock.after(-1), log=[{}]))
+            session.execute(update(Delivery).values(next_at=sql_clock.now_plus(-1), log=[{}]))
         [delivery] = deliver()
     assert (delivery.state, len(receiver.calls)) == (DeliveryState.DELIVERED, 2)
     assert len({call.headers["webhook-id"] for call in receiver.calls}) == 1

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from api.client import ApiProblem, Client, ClientError, Unreachable
-from shared.states import State, Wish
+from shared.states import DesiredState, State
 from tests.scripted_server import Answer, as_json, closed_url
 from tests.talking import talking
 
@@ -73,8 +73,10 @@ def test_a_dry_run_tells_what_a_job_would_take() -> None:
     assert (found.estimate.seconds, found.estimate.scales[0].width) == (3.5, 48)
 
 
-@pytest.mark.parametrize(("wish", "verb"), [(Wish.WORK, "resume"), (Wish.PAUSE, "pause"), ("drain", "drain")])
-def test_it_instructs_workers_whatever_their_names(wish: Wish, verb: str) -> None:
+@pytest.mark.parametrize(
+    ("wish", "verb"), [(DesiredState.WORK, "resume"), (DesiredState.PAUSE, "pause"), ("drain", "drain")]
+)
+def test_it_instructs_workers_whatever_their_names(wish: DesiredState, verb: str) -> None:
     with talking(as_json({"name": "host 1", "state": "idle"})) as (server, client):
         assert client.instruct_worker("host 1", wish).state == "idle"
     assert server.asked[0].path == f"/v1/workers/host%201/{verb}"

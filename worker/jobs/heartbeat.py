@@ -19,7 +19,7 @@ from typing import Any, Self
 from shared import logs
 from shared.db.base import Database
 from shared.db.jobs import transitions
-from shared.db.jobs.transitions import Claim, LostRace, Wishes
+from shared.db.jobs.transitions import Claim, LostRace, StopRequests
 from shared.errors import DatabaseUnavailable
 
 #: Time between two rounds of renewals, in seconds.
@@ -44,7 +44,7 @@ class Heartbeat:
         self._leaving = leaving
         self._began_at = claimed_at
         self._holds_until = claimed_at + lease_s
-        self._wishes = Wishes()
+        self._wishes = StopRequests()
         self._lost = False
         self._away = False
         self._ended = threading.Event()
@@ -75,7 +75,7 @@ class Heartbeat:
         """Whether the claim need not be renewed yet."""
         return self._holds_until - self._lease_s > time.monotonic() - _FRESH_S
 
-    def check(self) -> Wishes:
+    def check(self) -> StopRequests:
         """Return what is wished; raise `LostRace` once the claim is void, or if nobody knows and we are leaving."""
         if time.monotonic() >= self._holds_until - self._lease_s / 2:  # the thread is late, or dead
             self._beat()

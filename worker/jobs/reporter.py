@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from shared.db.jobs.transitions import Claim, Wishes
+from shared.db.jobs.transitions import Claim, StopRequests
 from shared.imaging import codec
 from shared.messaging.progress import ProgressWriter
 from shared.settings import Settings
@@ -46,7 +46,7 @@ class Reporter:
             self.columns = dict(columns)
         self._progress.started(self._claim.job_id, self._claim.attempt, after_step=last_step(self.columns))
 
-    def chunk_done(self, chunk: Chunk) -> Wishes:
+    def chunk_done(self, chunk: Chunk) -> StopRequests:
         """Report a chunk, which has no step if its first one failed; return what is wished. Raises `LostRace`."""
         steps = [_step(chunk, number, losses) for number, losses in enumerate(chunk.losses, start=chunk.first)]
         for step in steps:

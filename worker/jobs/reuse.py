@@ -36,7 +36,7 @@ def take_over(job: Job, studio: Studio) -> Taken | None:
     if not job.reuse or job.work_key is None:
         return None
     with studio.database.reading() as session:
-        earlier = queries.painted_alike(session, job)
+        earlier = queries.find_equal_results(session, job)
     for found in earlier:
         if found.weights and found.weights.get("sha256") == studio.painter.weights["sha256"]:
             try:

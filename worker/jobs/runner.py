@@ -55,7 +55,7 @@ def _groups(job_ids: Sequence[str], studio: Studio) -> list[list[str]]:
     if len(job_ids) == 1:
         return [list(job_ids)]
     fresh = select(Job.id, Job.group_key).where(Job.id.in_(job_ids), Job.attempt == 0)
-    with studio.database.glancing() as connection:
+    with studio.database.autocommit() as connection:
         keys = dict(list(connection.execute(fresh)))
     groups: dict[str, list[str]] = {}
     for job_id in dict.fromkeys(job_ids):
@@ -84,10 +84,10 @@ def _claimed(job_ids: list[str], studio: Studio) -> list[Attempt]:
         with studio.database.writing("claim") as session:
             claims = transitions.claim_all(session, job_ids, worker=studio.name, weights=weights, lease_s=lease_s)
             missed = set(job_ids) - {claim.job_id for claim in claims}
-            dispatch_order.stamp(
+            dispatch_order.mark_dispatched(
                 session, sorted(missed), None
             )  # their message came to a worker that could not take them
-            found = queries.jobs_of(session, [claim.job_id for claim in claims])
+            found = queries.get_jobs(session, [claim.job_id for claim in claims])
     except DatabaseUnavailable as error:
         log.warning("jobs_not_claimed", job_ids=job_ids, code=error.code)
         return []

@@ -23,7 +23,7 @@ class BatchKeeper:
     def run(self) -> None:
         """Cancel, count, settle; all there is to be canceled, a bounded number in each transaction."""
         with self._database.reading() as session:
-            if not lifecycle.any_to_keep(session):
+            if not lifecycle.has_work(session):
                 return
         while self._cancel_some():
             self._fold()

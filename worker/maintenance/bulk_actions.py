@@ -41,14 +41,14 @@ class OperationKeeper:
 
     def _round(self) -> bool:
         with self._database.reading() as session:
-            under_way = bulk_actions.running(session)
+            under_way = bulk_actions.list_running(session)
         moved = [self._advance(operation_id) for operation_id in under_way]  # each of them, whatever comes of others
         return any(moved)
 
     def _advance(self, operation_id: str) -> bool:
         """Do one portion; say whether the operation came any further."""
         with self._database.writing("advance_operation") as session:
-            portion = bulk_actions.advance(session, operation_id)
+            portion = bulk_actions.run_chunk(session, operation_id)
         if portion is None:
             return False
         self._hurry(portion.outcome.stopping)

@@ -111,7 +111,7 @@ class Keeper:
     def unhold(self) -> None:
         """Send jobs again once storage that was full takes a file."""
         with self._database.reading() as session:
-            held_for = workers.queue(session).held_for
+            held_for = workers.get_queue(session).held_for
         if held_for is None:
             return
         self._store.check(_ROOM_BYTES)
@@ -122,9 +122,9 @@ class Keeper:
     def take_reading(self) -> None:
         """Write how the system is in this minute."""
         with self._database.reading() as session:
-            found = minute_stats.look(session)
+            found = minute_stats.sample(session)
         with self._database.writing("readings") as session:
-            minute_stats.keep(session, found)
+            minute_stats.store(session, found)
 
     def remove_orphans(self) -> None:
         """Remove files that no row names."""

@@ -97,7 +97,7 @@ class Deliverer:
             retry_in_s = _wait_s(held.attempt) if answered.retryable else None
             with self._database.writing("delivered") as session:
                 entry = {"at": clock.rfc3339(clock.now()), **told}
-                deliveries.note(session, held, entry, delivered=answered.delivered, retry_in_s=retry_in_s)
+                deliveries.record_attempt(session, held, entry, delivered=answered.delivered, retry_in_s=retry_in_s)
             log.info("webhook_called", delivery_id=held.id, attempt=held.attempt, **told)
         except DatabaseUnavailable as error:  # it is due again once its claim has ended
             log.warning("webhook_not_noted", delivery_id=held.id, reason=str(error))
@@ -116,7 +116,7 @@ class Deliverer:
 
     def _call(self, held: Claimed) -> Answered:
         with self._database.writing("webhook_secret") as session:
-            signing = deliveries.secrets_of(session, held.owner)
+            signing = deliveries.get_secrets(session, held.owner)
             data = webhook_payloads.payload_of(session, held)
         timestamp = int(time.time())
         text = {"type": held.event, "timestamp": clock.rfc3339(clock.now()), "data": data}

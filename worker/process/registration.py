@@ -67,7 +67,7 @@ class Announcer:
         about = self._now()
         try:
             with self._database.reading() as session:
-                known = workers.about(session, self._name)
+                known = workers.get_description(session, self._name)
             if known != about:
                 with self._database.writing("about") as session:
                     workers.describe(session, self._name, about)

@@ -30,7 +30,7 @@ from shared.db.models import Job
 from shared.errors import BrokerUnavailable, DatabaseUnavailable, TimedOut
 from shared.messaging.dispatch import Messages
 from shared.settings import Settings
-from shared.states import Wish
+from shared.states import DesiredState
 from worker.process.job_observations import Sights
 
 #: Time between two looks, in seconds.
@@ -98,7 +98,7 @@ class Overseer:
         self._pool = pool
         self._replace = replace
         self._clock = clock
-        self._wish = Wish.WORK
+        self._wish = DesiredState.WORK
         self._sights = Sights(clock())
         self._busy_at = clock()
         self._ending_since: float | None = None
@@ -140,7 +140,7 @@ class Overseer:
         self._sights.child(next(iter(self._pool.children()), None))
         with self._database.writing("beat") as session:
             wish = workers.beat(session, self._name)
-            running = queries.running_of(session, self._name)
+            running = queries.list_running_on(session, self._name)
         self._obey(wish)
         self._sights.jobs(running, self._clock())
         if running:
@@ -148,14 +148,14 @@ class Overseer:
             self._look_at(running)
         elif self._pool.busy():
             self._check_idler()
-        elif self._wish == Wish.WORK and self._ending_since is None:
+        elif self._wish == DesiredState.WORK and self._ending_since is None:
             self._check_intake()
 
-    def _obey(self, wish: Wish) -> None:
+    def _obey(self, wish: DesiredState) -> None:
         if wish == self._wish:
             return
         log.info("worker_instructed", wish=wish)
-        if wish == Wish.WORK:
+        if wish == DesiredState.WORK:
             self._intake.open()
         else:
             self._intake.close()
@@ -193,7 +193,7 @@ class Overseer:
     def _take(self, reason: str, end: _End, only: Container[str] | None = None) -> None:
         """Write what becomes of the jobs that nobody paints any more, with those claimed since we looked."""
         with self._database.writing("take") as session:
-            for job in queries.running_of(session, self._name):
+            for job in queries.list_running_on(session, self._name):
                 if only is None or job.id in only:
                     log.error(reason, job_id=job.id, attempt=job.attempt)
                     with suppress(LostRace):  # it has ended meanwhile
@@ -209,7 +209,7 @@ class Overseer:
     def _ready(self) -> bool:
         """Say whether the child there is now has told what it paints with."""
         with self._database.reading() as session:
-            about = workers.about(session, self._name)
+            about = workers.get_description(session, self._name)
         return about is not None and about.get("process") in self._pool.children()
 
     def _check_intake(self) -> None:

@@ -24,7 +24,7 @@ def audit_log() -> str:
     wanted = audit.Filter(key_id=given["key"] or None, action=given["action"] or None)
     before = pagination.decode(request.args.get("cursor"))
     with services().database.reading() as session:
-        found = audit.listing(session, wanted, before=before, limit=_ON_A_PAGE + 1)
+        found = audit.list_entries(session, wanted, before=before, limit=_ON_A_PAGE + 1)
     entries = [entry_view(entry) for entry in found[:_ON_A_PAGE]]
     cursor = pagination.encode(entries[-1].id) if len(found) > _ON_A_PAGE else None
     pages = {each.id: _PAGES.get(each.action.partition(".")[0]) for each in entries}

@@ -50,7 +50,7 @@ def list_batches() -> str:
     wanted = batches.Filter(caller().sees, BatchState(state) if state else None, None)
     before = pagination.decode(request.args.get("cursor"))
     with services().database.reading() as session:
-        found = batches.listing(session, wanted, before=before, limit=_ON_A_PAGE + 1)
+        found = batches.list_batches(session, wanted, before=before, limit=_ON_A_PAGE + 1)
         views = batch_views(session, found[:_ON_A_PAGE])
     cursor = pagination.encode(views[-1].id) if len(found) > _ON_A_PAGE else None
     return render_template("batches.html", batches=views, cursor=cursor, state=state, states=BatchState)
@@ -116,14 +116,14 @@ def _shown(batch_id: str) -> dict[str, Any]:
         raise InvalidParams(f"{state!r} is no state; the states are {', '.join(State)}.")
     after = pagination.decode(text)
     with services().database.reading() as session:
-        view = batch_view(session, batches.batch(session, batch_id, owner=caller().sees))
+        view = batch_view(session, batches.get_batch(session, batch_id, owner=caller().sees))
         states = [State(state)] if state else []
-        found = items.page(session, batch_id, states, after=after, limit=_IN_A_GRID + 1)
+        found = items.list_items(session, batch_id, states, after=after, limit=_IN_A_GRID + 1)
     shown = found[:_IN_A_GRID]
     return {
         "batch": view,
         "items": [job_view(item) for item in shown],
-        "cursor": pagination.encode(shown[-1].place) if len(found) > _IN_A_GRID else None,
+        "cursor": pagination.encode(shown[-1].sort_id) if len(found) > _IN_A_GRID else None,
         "state": state,
         "states": State,
         "asked": {name: value for name, value in (("state", state), ("cursor", text)) if value},

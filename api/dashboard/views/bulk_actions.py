@@ -81,7 +81,7 @@ def _page(text: str, action: str, wrong: str = "") -> str:
         wrong = wrong or "Say which jobs: a search that is empty would mean all there are."
     before = pagination.decode(request.args.get("cursor"))
     with services().database.reading() as session:
-        found = operations.listing(session, owner=caller().sees, before=before, limit=_ON_A_PAGE + 1)
+        found = operations.list_operations(session, owner=caller().sees, before=before, limit=_ON_A_PAGE + 1)
     page_of_them = [operation_view(each) for each in found[:_ON_A_PAGE]]
     return render_template(
         "operations.html",
@@ -94,7 +94,7 @@ def _page(text: str, action: str, wrong: str = "") -> str:
         reason=request.form.get("reason", ""),
         operations=page_of_them,
         searched={
-            each.id: search_query.text_of(operations.as_filter(row))
+            each.id: search_query.text_of(operations.filter_from_json(row))
             for each, row in zip(page_of_them, found, strict=False)
         },
         cursor=pagination.encode(page_of_them[-1].id) if len(found) > _ON_A_PAGE else None,
@@ -126,5 +126,5 @@ def _fields(wanted: Filter) -> dict[str, Any]:
 
 def _shown(operation_id: str) -> dict[str, Any]:
     with services().database.reading() as session:
-        found = operations.operation(session, operation_id, owner=caller().sees)
-    return {"operation": operation_view(found), "q": search_query.text_of(operations.as_filter(found))}
+        found = operations.get_operation(session, operation_id, owner=caller().sees)
+    return {"operation": operation_view(found), "q": search_query.text_of(operations.filter_from_json(found))}

@@ -75,7 +75,7 @@ def _shown(job_id: str) -> dict[str, Any]:
     sight = current_job(services(), job_id, caller())
     view = sight.view()
     with services().database.reading() as session:
-        events = queries.job_events(session, job_id)
+        events = queries.list_events(session, job_id)
     return {
         "job": view,
         "ended": view.state in TERMINAL,

@@ -37,9 +37,9 @@ def jobs() -> Response | str:
     if caller().sees is not None:
         wanted = wanted._replace(owner=caller().sees)
     with services().database.reading() as session:
-        found = queries.jobs(session, wanted, before=before, limit=_ON_A_PAGE + 1)
-        count = queries.count(session, wanted, most=_MOST_COUNTED)
+        found = queries.list_jobs(session, wanted, before=before, limit=_ON_A_PAGE + 1)
+        count = queries.count_jobs(session, wanted, most=_MOST_COUNTED)
     views = [job_view(job) for job in found[:_ON_A_PAGE]]
-    cursor = pagination.encode(found[_ON_A_PAGE - 1].place) if len(found) > _ON_A_PAGE else None
+    cursor = pagination.encode(found[_ON_A_PAGE - 1].sort_id) if len(found) > _ON_A_PAGE else None
     more = count >= _MOST_COUNTED
     return render_template("jobs.html", **shown, jobs=views, count=count, more=more, cursor=cursor)

@@ -28,7 +28,7 @@ _KEPT_S = 86_400
 def _image(image_id: str) -> Response:
     """Send an upload made small, in a format that every browser shows."""
     with services().database.reading() as session:
-        found = queries.image(session, image_id, owner=caller().sees)
+        found = queries.get_image(session, image_id, owner=caller().sees)
     data, most_px = services().store.get(image_key(found.id)), services().settings.max_upload_px
     return Response(codec.small(data, max_px=most_px, max_side=_SHOWN_PX), content_type="image/jpeg")
 

@@ -13,11 +13,11 @@ from api.services import services
 from api.usecases import workers
 from shared.db.jobs import queries
 from shared.errors import NotFound
-from shared.states import Wish
+from shared.states import DesiredState
 
 _HOME = "/dashboard"
 #: What can be wished of a worker, by the last part of the address.
-_WISHES = {"pause": Wish.PAUSE, "drain": Wish.DRAIN, "resume": Wish.WORK}
+_WISHES = {"pause": DesiredState.PAUSE, "drain": DesiredState.DRAIN, "resume": DesiredState.WORK}
 
 
 @blueprint.get(_HOME)
@@ -27,7 +27,7 @@ def now() -> Response | str:
     if not may(Access.OVERSEE):
         return redirect("/dashboard/jobs", 303)
     with services().database.reading() as session:
-        is_empty = not queries.jobs(session, limit=1)
+        is_empty = not queries.list_jobs(session, limit=1)
     if is_empty and may(Access.WRITE):
         return redirect("/dashboard/submit", 303)
     return render_template("now.html", look=_overview().look())

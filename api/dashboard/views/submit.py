@@ -104,7 +104,7 @@ def _former(job_id: str | None) -> Job | None:
     if not job_id:
         return None
     with services().database.reading() as session:
-        return queries.job(session, job_id, owner=caller().sees)
+        return queries.get_job(session, job_id, owner=caller().sees)
 
 
 def _page(
@@ -116,7 +116,7 @@ def _page(
     asked: bool = False,
 ) -> str:
     with services().database.reading() as session:
-        first = not queries.jobs(session, queries.Filter(owner=caller().sees), limit=1)
+        first = not queries.list_jobs(session, queries.Filter(owner=caller().sees), limit=1)
     return render_template(
         "submit.html",
         groups=submit_form.fields(),

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from shared import clock
 from shared.db import sql_clock
 from shared.db.models import ApiKey
-from shared.db.models.admin import SignIn
+from shared.db.models.admin import BrowserSession
 
 #: How long a browser stays signed in, in seconds: a working day.
 LIFETIME_S = 12 * 3600.0
@@ -26,8 +26,8 @@ _TOKEN_BYTES = 32
 def create(session: Session, key_id: str, *, lifetime_s: float = LIFETIME_S) -> str:
     """Sign a browser in with a key for `lifetime_s` seconds; return the token for its cookie, for this once."""
     token = secrets.token_urlsafe(_TOKEN_BYTES)
-    made = SignIn(
-        token_hash=_hash(token), key_id=key_id, created_at=clock.now(), expires_at=sql_clock.after(lifetime_s)
+    made = BrowserSession(
+        token_hash=_hash(token), key_id=key_id, created_at=clock.now(), expires_at=sql_clock.now_plus(lifetime_s)
     )
     session.add(made)
     session.flush()
@@ -38,10 +38,10 @@ def find(session: Session, token: str) -> ApiKey | None:
     """Return the key that a browser is signed in with, unless that is over."""
     query = (
         select(ApiKey)
-        .join(SignIn, SignIn.key_id == ApiKey.id)
+        .join(BrowserSession, BrowserSession.key_id == ApiKey.id)
         .where(
-            SignIn.token_hash == _hash(token),
-            SignIn.expires_at > sql_clock.after(0),
+            BrowserSession.token_hash == _hash(token),
+            BrowserSession.expires_at > sql_clock.now_plus(0),
             ApiKey.revoked_at.is_(None),
         )
     )
@@ -50,12 +50,16 @@ def find(session: Session, token: str) -> ApiKey | None:
 
 def end(session: Session, token: str) -> None:
     """Sign a browser out; one that is not signed in stays so."""
-    session.execute(delete(SignIn).where(SignIn.token_hash == _hash(token)))
+    session.execute(delete(BrowserSession).where(BrowserSession.token_hash == _hash(token)))
 
 
 def forget_expired(session: Session) -> int:
     """Delete the sign-ins whose time is over; return how many."""
-    gone = delete(SignIn).where(SignIn.expires_at <= sql_clock.after(0)).returning(SignIn.token_hash)
+    gone = (
+        delete(BrowserSession)
+        .where(BrowserSession.expires_at <= sql_clock.now_plus(0))
+        .returning(BrowserSession.token_hash)
+    )
     return len(session.scalars(gone).all())
 
 

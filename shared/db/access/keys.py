@@ -46,7 +46,7 @@ def find(session: Session, token: str) -> ApiKey | None:
     return key if key and matches and key.revoked_at is None else None
 
 
-def key(session: Session, key_id: str) -> ApiKey:
+def get_key(session: Session, key_id: str) -> ApiKey:
     """Return a key, revoked or not; raise `NotFound`."""
     found = session.get(ApiKey, key_id)
     if found is None:
@@ -54,7 +54,7 @@ def key(session: Session, key_id: str) -> ApiKey:
     return found
 
 
-def known(session: Session, *, after: tuple[datetime, str] | None = None, limit: int) -> list[ApiKey]:
+def list_keys(session: Session, *, after: tuple[datetime, str] | None = None, limit: int) -> list[ApiKey]:
     """Return up to `limit` keys, revoked ones too, oldest first, those after one's moment and id."""
     query = select(ApiKey).order_by(ApiKey.created_at, ApiKey.id).limit(limit)
     if after is not None:

@@ -42,13 +42,13 @@ def charge(session: Session, quota: Quota, *, work: float, count: int = 1) -> No
         _charge_work(session, quota.key_id, quota.max_work_per_day, work)
 
 
-def of_key(session: Session, key_id: str) -> Quota:
+def get_key_quota(session: Session, key_id: str) -> Quota:
     """Return what a key that is there may."""
     key = session.get_one(ApiKey, key_id)
     return Quota(key.id, key.owner, key.max_waiting, key.max_work_per_day)
 
 
-def of_owner(session: Session, owner: str) -> Quota:
+def get_owner_quota(session: Session, owner: str) -> Quota:
     """Return what an owner may have waiting, by whichever of its keys: for what others ask in its place.
 
     The work of a day is a key's, and this is no key's.

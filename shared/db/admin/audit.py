@@ -49,7 +49,7 @@ class Filter(NamedTuple):
     before: datetime | None = None
 
 
-def note(
+def record(
     session: Session,
     actor: Actor,
     action: str,
@@ -66,7 +66,7 @@ def note(
     session.flush()
 
 
-def listing(session: Session, wanted: Filter, *, before: str | None = None, limit: int) -> list[AuditEntry]:
+def list_entries(session: Session, wanted: Filter, *, before: str | None = None, limit: int) -> list[AuditEntry]:
     """Return up to `limit` entries, newest first, those further back than the id `before`."""
     query = select(AuditEntry).order_by(AuditEntry.id.desc()).limit(limit)
     if wanted.key_id is not None:

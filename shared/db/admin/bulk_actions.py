@@ -41,7 +41,7 @@ _MEANT: dict[Action, tuple[State, ...]] = {
 }
 
 
-class Portion(NamedTuple):
+class Chunk(NamedTuple):
     """What one transaction did for an operation, and whether it came any further."""
 
     operation: Operation
@@ -49,9 +49,9 @@ class Portion(NamedTuple):
     moved: bool
 
 
-def count(session: Session, action: Action, wanted: Filter) -> int:
+def count_matches(session: Session, action: Action, wanted: Filter) -> int:
     """Count the jobs that an operation would deal with, exactly up to `MOST_COUNTED`."""
-    return queries.count(session, meant(action, wanted), most=MOST_COUNTED)
+    return queries.count_jobs(session, with_default_states(action, wanted), most=MOST_COUNTED)
 
 
 def create(session: Session, operation: Operation) -> None:
@@ -63,12 +63,12 @@ def create(session: Session, operation: Operation) -> None:
     session.flush()
 
 
-def operation(session: Session, operation_id: str, *, owner: str | None = None) -> Operation:
+def get_operation(session: Session, operation_id: str, *, owner: str | None = None) -> Operation:
     """Return an operation; raise `NotFound`, also for one that is not its `owner`'s."""
     return _found(session.get(Operation, operation_id), operation_id, owner)
 
 
-def listing(session: Session, *, owner: str | None, before: str | None, limit: int) -> list[Operation]:
+def list_operations(session: Session, *, owner: str | None, before: str | None, limit: int) -> list[Operation]:
     """Return up to `limit` operations, newest first, of that owner unless it is None, further back than `before`."""
     query = select(Operation).order_by(Operation.id.desc()).limit(limit)
     if owner is not None:
@@ -94,34 +94,34 @@ def stop(session: Session, operation_id: str, *, owner: str | None = None) -> Op
     return found
 
 
-def running(session: Session) -> list[str]:
+def list_running(session: Session) -> list[str]:
     """Return the operations that are under way, the oldest first."""
     return list(
         session.scalars(select(Operation.id).where(Operation.state == OperationState.RUNNING).order_by(Operation.id))
     )
 
 
-def advance(session: Session, operation_id: str) -> Portion | None:
+def run_chunk(session: Session, operation_id: str) -> Chunk | None:
     """Deal with the next jobs of an operation; None if somebody else does so now, or it has ended."""
     free = select(Operation).where(Operation.id == operation_id, Operation.state == OperationState.RUNNING)
     found = session.scalars(free.with_for_update(skip_locked=True)).one_or_none()
     if found is None:
         return None
-    wanted = as_filter(found)
+    wanted = filter_from_json(found)
     job_ids = next_jobs(session, found, wanted)
     held = _held(session, job_ids)
     due = [job for job in held if job.state in wanted.among]  # the others have moved on while they were looked for
-    outcome = bulk_steps.act(session, found, due)
+    outcome = bulk_steps.apply(session, found, due)
     found.done += len(due)
     found.refused += outcome.refused
     found.matched = max(found.matched, found.done)
     is_through = len(held) == len(job_ids) < AT_ONCE
     if held:
-        found.reached = held[-1].place
+        found.reached = held[-1].sort_id
     if is_through:
         _end(found, OperationState.DONE)
     session.flush()
-    return Portion(found, outcome, moved=bool(held) or is_through)
+    return Chunk(found, outcome, moved=bool(held) or is_through)
 
 
 def next_jobs(session: Session, found: Operation, wanted: Filter) -> list[str]:
@@ -130,13 +130,13 @@ def next_jobs(session: Session, found: Operation, wanted: Filter) -> list[str]:
         return []
     pages = []
     for state in wanted.among:
-        page = select(Job.id, Job.place).where(*queries.conditions(wanted, state), Job.place <= found.until)
+        page = select(Job.id, Job.sort_id).where(*queries.conditions(wanted, state), Job.sort_id <= found.until)
         if found.reached is not None:
-            page = page.where(Job.place > found.reached)
-        one = page.order_by(Job.place).limit(AT_ONCE).subquery()
-        pages.append(select(one.c.id, one.c.place))
+            page = page.where(Job.sort_id > found.reached)
+        one = page.order_by(Job.sort_id).limit(AT_ONCE).subquery()
+        pages.append(select(one.c.id, one.c.sort_id))
     both = union_all(*pages).subquery()
-    return list(session.scalars(select(both.c.id).order_by(both.c.place).limit(AT_ONCE)))
+    return list(session.scalars(select(both.c.id).order_by(both.c.sort_id).limit(AT_ONCE)))
 
 
 def forget(session: Session, limit: int) -> None:
@@ -147,18 +147,18 @@ def forget(session: Session, limit: int) -> None:
         session.delete(found)
 
 
-def meant(action: Action, wanted: Filter) -> Filter:
+def with_default_states(action: Action, wanted: Filter) -> Filter:
     """Return the filter with the states that the action is for, if it names none."""
     return wanted if wanted.states else wanted._replace(states=_MEANT[action])
 
 
-def as_fields(wanted: Filter) -> dict[str, Any]:
+def filter_to_json(wanted: Filter) -> dict[str, Any]:
     """Write a filter as an operation keeps it: the fields that are given."""
     given = {name: value for name, value in wanted._asdict().items() if value is not None and value != ()}
     return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in given.items()}
 
 
-def as_filter(found: Operation) -> Filter:
+def filter_from_json(found: Operation) -> Filter:
     """Read the filter that an operation keeps, with the states that it is for; a client's finds its own jobs alone."""
     kept = dict(found.chosen)
     for name in ("created_after", "created_before"):
@@ -167,7 +167,7 @@ def as_filter(found: Operation) -> Filter:
     kept["states"] = [State(state) for state in kept.get("states", ())]
     if found.owner is not None:
         kept["owner"] = found.owner
-    return meant(Action(found.action), Filter(**kept))
+    return with_default_states(Action(found.action), Filter(**kept))
 
 
 def _held(session: Session, job_ids: list[str]) -> list[Job]:

@@ -37,7 +37,7 @@ class Outcome(NamedTuple):
     removed: list[str]
 
 
-def act(session: Session, operation: Operation, found: Sequence[Job]) -> Outcome:
+def apply(session: Session, operation: Operation, found: Sequence[Job]) -> Outcome:
     """Do to locked jobs what the operation is for."""
     if operation.action == Action.RETRY:
         return Outcome(_retry(session, operation, found), [], [])
@@ -71,7 +71,7 @@ def _delete(session: Session, found: Sequence[Job]) -> Outcome:
 def _retry(session: Session, operation: Operation, found: Sequence[Job]) -> int:
     """Queue successors, the owners in one order; return how many jobs have none, for want of pictures or quota."""
     named = {image for job in found for image in successors.pictures_of(job)}
-    kept = queries.images(session, named)
+    kept = queries.get_images(session, named)
     ready: list[tuple[Job, int]] = []
     for job in found:
         try:
@@ -95,4 +95,6 @@ def _retry(session: Session, operation: Operation, found: Sequence[Job]) -> int:
 
 def _quota(session: Session, operation: Operation, owner: str) -> quotas.Quota:
     """Find what may wait and be asked for: what the key of a client may, or else what any key of the owner may."""
-    return quotas.of_key(session, operation.key_id) if operation.owner else quotas.of_owner(session, owner)
+    return (
+        quotas.get_key_quota(session, operation.key_id) if operation.owner else quotas.get_owner_quota(session, owner)
+    )

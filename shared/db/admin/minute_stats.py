@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from shared import clock
 from shared.db.jobs import queries
-from shared.db.models import Job, Reading
+from shared.db.models import Job, MinuteStats
 from shared.states import State
 
 #: How long readings are kept, in seconds.
@@ -29,7 +29,7 @@ _MOST_ENDED = 20_000
 _MINUTE = timedelta(minutes=1)
 
 
-class Look(NamedTuple):
+class MinuteSample(NamedTuple):
     """How the system was when it was looked at: the values of that minute, and the final ones of the minute before."""
 
     minute: datetime
@@ -37,41 +37,41 @@ class Look(NamedTuple):
     before: dict[str, Any]
 
 
-def look(session: Session, now: datetime | None = None) -> Look:
+def sample(session: Session, now: datetime | None = None) -> MinuteSample:
     """Count what waits and runs, and what ended in the minute of `now` and in the one before; nothing is written."""
     now = now or clock.now()
     minute = now.replace(second=0, microsecond=0)
-    backlog = queries.backlog(session)
+    backlog = queries.get_backlog(session)
     oldest_s = max(0.0, (now - backlog.oldest_at).total_seconds()) if backlog.oldest_at else None
     standing = {"waiting": backlog.queued, "running": backlog.running, "oldest_s": oldest_s}
-    return Look(minute, standing | _ended(session, minute), _ended(session, minute - _MINUTE))
+    return MinuteSample(minute, standing | _ended(session, minute), _ended(session, minute - _MINUTE))
 
 
-def keep(session: Session, found: Look) -> None:
+def store(session: Session, found: MinuteSample) -> None:
     """Write what was found; a minute before that nobody looked at gets no row."""
     _write(session, found.minute, found.values)
-    before = update(Reading).where(Reading.minute == found.minute - _MINUTE)
+    before = update(MinuteStats).where(MinuteStats.minute == found.minute - _MINUTE)
     session.execute(before.values(**found.before))
 
 
-def since(session: Session, moment: datetime) -> list[Reading]:
+def list_since(session: Session, moment: datetime) -> list[MinuteStats]:
     """Return the readings of the minutes from that moment on, oldest first; minutes may be missing."""
-    return list(session.scalars(select(Reading).where(Reading.minute >= moment).order_by(Reading.minute)))
+    return list(session.scalars(select(MinuteStats).where(MinuteStats.minute >= moment).order_by(MinuteStats.minute)))
 
 
 def forget(session: Session, now: datetime | None = None) -> int:
     """Delete the readings that have been kept long enough; return how many."""
-    old = delete(Reading).where(Reading.minute < (now or clock.now()) - timedelta(seconds=KEPT_S))
-    return len(session.scalars(old.returning(Reading.minute)).all())
+    old = delete(MinuteStats).where(MinuteStats.minute < (now or clock.now()) - timedelta(seconds=KEPT_S))
+    return len(session.scalars(old.returning(MinuteStats.minute)).all())
 
 
 def _write(session: Session, minute: datetime, values: dict[str, Any]) -> None:
-    again = update(Reading).where(Reading.minute == minute).values(**values)
-    if session.scalar(again.returning(Reading.minute)) is not None:
+    again = update(MinuteStats).where(MinuteStats.minute == minute).values(**values)
+    if session.scalar(again.returning(MinuteStats.minute)) is not None:
         return
     try:
         with session.begin_nested():
-            session.execute(insert(Reading).values(minute=minute, **values))
+            session.execute(insert(MinuteStats).values(minute=minute, **values))
     except IntegrityError:  # another process has just written it
         return
 

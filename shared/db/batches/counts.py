@@ -23,7 +23,7 @@ from shared.states import TERMINAL, State
 _AT_ONCE = 5_000
 
 
-def counts(session: Session, batches: Collection[Batch]) -> dict[str, dict[State, int]]:
+def count_items(session: Session, batches: Collection[Batch]) -> dict[str, dict[State, int]]:
     """Return how many items each of `batches` has in each state, as of this transaction."""
     unfolded = select(BatchMove.batch_id, BatchMove.was, BatchMove.became, func.sum(BatchMove.count))
     unfolded = unfolded.where(BatchMove.batch_id.in_([batch.id for batch in batches]))
@@ -55,7 +55,7 @@ def fold(session: Session) -> int:
     return len(moves)
 
 
-def results(session: Session, batch_id: str, *, after: int, limit: int) -> list[tuple[int, Job]]:
+def list_results(session: Session, batch_id: str, *, after: int, limit: int) -> list[tuple[int, Job]]:
     """Return up to `limit` items that ended, with their numbers, those numbered higher than `after`.
 
     Items that have left the batch since, because they were tried again or deleted, are left out.

@@ -23,8 +23,8 @@ from shared.states import BatchState, State
 AT_ONCE = 1_000
 #: What an item and its successor share.
 _KEPT = (
-    "owner", "lane", "item_key", "preset", "params", "weights_wanted", "content_id", "styles", "init_id", "group_key",
-    "work_key", "reuse", "priority", "label", "annotations", "predicted_s", "time_limit_s", "retention_s",
+    "owner", "queue_key", "item_key", "preset", "params", "weights_wanted", "content_id", "styles", "init_id",
+    "group_key", "work_key", "reuse", "priority", "label", "annotations", "predicted_s", "time_limit_s", "retention_s",
 )  # fmt: skip
 #: What may be tried again.
 _RETRIED = (State.FAILED, State.EXPIRED)
@@ -54,7 +54,7 @@ class Added(NamedTuple):
     taken: list[NewItem]
 
 
-def item(session: Session, batch_id: str, key: str) -> Job:
+def get_item(session: Session, batch_id: str, key: str) -> Job:
     """Return the item of a key; raise `NotFound`."""
     found = session.scalars(select(Job).where(Job.batch_id == batch_id, Job.item_key == key)).one_or_none()
     if found is None:
@@ -62,18 +62,18 @@ def item(session: Session, batch_id: str, key: str) -> Job:
     return found
 
 
-def page(session: Session, batch_id: str, states: Sequence[State], *, after: str | None, limit: int) -> list[Job]:
+def list_items(session: Session, batch_id: str, states: Sequence[State], *, after: str | None, limit: int) -> list[Job]:
     """Return up to `limit` items in the order in which they were added, those further on than the place `after`."""
     pages = []
     for state in states or list(State):
-        query = select(Job.id, Job.place).where(Job.batch_id == batch_id, Job.state == state)
+        query = select(Job.id, Job.sort_id).where(Job.batch_id == batch_id, Job.state == state)
         if after is not None:
-            query = query.where(Job.place > after)
-        one = query.order_by(Job.place).limit(limit).subquery()
-        pages.append(select(one.c.id, one.c.place))
+            query = query.where(Job.sort_id > after)
+        one = query.order_by(Job.sort_id).limit(limit).subquery()
+        pages.append(select(one.c.id, one.c.sort_id))
     both = union_all(*pages).subquery()
-    first = select(both.c.id).order_by(both.c.place).limit(limit)
-    return list(session.scalars(select(Job).where(Job.id.in_(first)).order_by(Job.place)))
+    first = select(both.c.id).order_by(both.c.sort_id).limit(limit)
+    return list(session.scalars(select(Job).where(Job.id.in_(first)).order_by(Job.sort_id)))
 
 
 def sort_out(session: Session, batch: Batch, items: Iterable[NewItem]) -> Added:
@@ -103,10 +103,10 @@ def add(session: Session, batch: Batch, items: Sequence[NewItem]) -> None:
     if not items:
         return
     if batch.state == BatchState.FINISHED:
-        lifecycle.move(session, batch, BatchState.RUNNING)
+        lifecycle.transition(session, batch, BatchState.RUNNING)
     shared: dict[str, Any] = {
         "owner": batch.owner,
-        "lane": batch.id,
+        "queue_key": batch.id,
         "batch_id": batch.id,
         "preset": batch.preset,
         "weights_wanted": batch.weights_wanted,
@@ -139,12 +139,12 @@ def retry_failed(session: Session, batch: Batch) -> int:
     """
     if batch.state == BatchState.CANCELED:
         raise IllegalTransition("The batch is canceled; nothing is tried again.", state=batch.state)
-    failed = select(Job).where(Job.batch_id == batch.id, Job.state.in_(_RETRIED)).order_by(Job.place).limit(AT_ONCE)
+    failed = select(Job).where(Job.batch_id == batch.id, Job.state.in_(_RETRIED)).order_by(Job.sort_id).limit(AT_ONCE)
     former = list(session.scalars(failed.with_for_update()))
     if not former:
         return 0
     if batch.state == BatchState.FINISHED:
-        lifecycle.move(session, batch, BatchState.RUNNING)
+        lifecycle.transition(session, batch, BatchState.RUNNING)
     rows = [
         {"batch_id": batch.id, "retry_of": job.id, **{name: getattr(job, name) for name in _KEPT}} for job in former
     ]
@@ -185,7 +185,7 @@ def _cancel(session: Session, job_ids: Sequence[str]) -> int:
         "ended_at": now,
         "cancel_requested_at": now,
         "dispatched_at": None,
-        "expires_at": sql_clock.after(Job.retention_s),
+        "expires_at": sql_clock.now_plus(Job.retention_s),
     }
     statement = update(Job).where(Job.id.in_(job_ids), Job.state == State.QUEUED).values(**values)
     statement = statement.returning(Job.id, Job.batch_id, Job.attempt).execution_options(synchronize_session=False)
@@ -219,11 +219,11 @@ def _queue(session: Session, batch_id: str, rows: list[dict[str, Any]]) -> None:
     now = clock.now()
     for row, job_id in zip(rows, sorted(ids.new_id() for _ in rows), strict=True):
         row |= {"id": job_id, "place": job_id, "state": State.QUEUED, "created_at": now}
-        row["metadata"] = row.pop("annotations")
+        row |= {"lane": row.pop("queue_key"), "metadata": row.pop("annotations")}  # columns, not attributes
     session.execute(insert(Job.metadata.tables["jobs"]), rows)  # as rows: mapped, each would take half as long again
     told = {"name": "job_queued", "state": State.QUEUED, "attempt": 0}
     new = select(Job.id, *(literal(value) for value in told.values()), Job.created_at)
-    new = new.where(Job.id.in_([row["id"] for row in rows])).order_by(Job.place)
+    new = new.where(Job.id.in_([row["id"] for row in rows])).order_by(Job.sort_id)
     session.execute(insert(JobEvent).from_select(["job_id", *told, "at"], new))
     session.add(BatchMove(batch_id=batch_id, was=None, became=State.QUEUED, count=len(rows)))
     session.flush()

@@ -41,18 +41,18 @@ def create(session: Session, batch: Batch) -> None:
     session.flush()
 
 
-def batch(session: Session, batch_id: str, *, owner: str | None = None) -> Batch:
+def get_batch(session: Session, batch_id: str, *, owner: str | None = None) -> Batch:
     """Return a batch; raise `NotFound`, also for one that is not its `owner`'s."""
     return _found(session.get(Batch, batch_id), batch_id, owner)
 
 
-def locked(session: Session, batch_id: str, *, owner: str | None = None) -> Batch:
+def lock_batch(session: Session, batch_id: str, *, owner: str | None = None) -> Batch:
     """Return a batch and let nobody else change it before this transaction ends; raise `NotFound`."""
     found = select(Batch).where(Batch.id == batch_id).with_for_update(key_share=True)
     return _found(session.scalars(found.execution_options(populate_existing=True)).one_or_none(), batch_id, owner)
 
 
-def move(session: Session, found: Batch, to: BatchState) -> None:
+def transition(session: Session, found: Batch, to: BatchState) -> None:
     """Bring a locked batch to another state; where it is there already, nothing happens. Raises `IllegalTransition`."""
     if found.state == to:
         return
@@ -66,7 +66,7 @@ def move(session: Session, found: Batch, to: BatchState) -> None:
     session.flush()
 
 
-def listing(session: Session, wanted: Filter, *, before: str | None, limit: int) -> list[Batch]:
+def list_batches(session: Session, wanted: Filter, *, before: str | None, limit: int) -> list[Batch]:
     """Return up to `limit` batches, newest first, those further back than the id `before`."""
     query = select(Batch).order_by(Batch.id.desc()).limit(limit)
     if wanted.owner is not None:
@@ -82,12 +82,12 @@ def listing(session: Session, wanted: Filter, *, before: str | None, limit: int)
 
 def ended_lately(session: Session, batch_id: str, seconds: float, *, most: int = 20_000) -> int:
     """Count the items that ended within so many seconds; beyond `most` jobs of anybody it stops looking."""
-    ended = select(Job.batch_id).where(Job.ended_at > sql_clock.after(-seconds)).order_by(Job.ended_at.desc())
+    ended = select(Job.batch_id).where(Job.ended_at > sql_clock.now_plus(-seconds)).order_by(Job.ended_at.desc())
     lately = ended.limit(most).subquery()
     return session.scalar(select(func.count()).select_from(lately).where(lately.c.batch_id == batch_id)) or 0
 
 
-def any_to_keep(session: Session) -> bool:
+def has_work(session: Session) -> bool:
     """Say whether there is anything to count, to cancel or to end."""
     unended = exists().where(Batch.state.in_(_ENDING), Batch.ended_at.is_(None))
     return bool(session.scalar(select(or_(exists().select_from(BatchMove), unended))))
@@ -104,7 +104,7 @@ def settle(session: Session) -> list[tuple[str, BatchState]]:
 
 def forget(session: Session, *, history_s: float) -> list[str]:
     """Delete batches that ended that long ago and have no item any more."""
-    old = select(Batch.id).where(Batch.ended_at <= sql_clock.after(-history_s))
+    old = select(Batch.id).where(Batch.ended_at <= sql_clock.now_plus(-history_s))
     old = old.where(~exists().where(Job.batch_id == Batch.id)).limit(_AT_ONCE)
     found = list(session.scalars(old.with_for_update(skip_locked=True)))
     if found:
@@ -113,15 +113,15 @@ def forget(session: Session, *, history_s: float) -> list[str]:
 
 
 def _settled(session: Session, batch_id: str) -> BatchState | None:
-    found = locked(session, batch_id)
-    counts = batch_counts.counts(session, [found])[batch_id]
+    found = lock_batch(session, batch_id)
+    counts = batch_counts.count_items(session, [found])[batch_id]
     unended = found.ended_at is None and found.state in _ENDING
     if not unended or counts[State.QUEUED] or counts[State.RUNNING]:
         return None
     if found.state == BatchState.RUNNING and not sum(counts.values()):
         return None  # nothing was added yet
     if found.state == BatchState.RUNNING:
-        move(session, found, BatchState.FINISHED)
+        transition(session, found, BatchState.FINISHED)
     found.ended_at = clock.now()
     session.flush()
     if found.webhook:
@@ -131,7 +131,7 @@ def _settled(session: Session, batch_id: str) -> BatchState | None:
 
 def _send_again(session: Session, batch_id: str) -> None:
     """Have items sent at once whose messages workers refused meanwhile."""
-    sent = update(Job).where(Job.dispatched_at.is_not(None), Job.lane == batch_id)
+    sent = update(Job).where(Job.dispatched_at.is_not(None), Job.queue_key == batch_id)
     session.execute(sent.values(dispatched_at=None).execution_options(synchronize_session=False))
 
 

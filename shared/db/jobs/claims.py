@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from shared import clock
 from shared.db import deliveries, sql_clock
 from shared.db.models import Batch, BatchMove, Job, JobEvent, Queue, Worker
-from shared.states import BatchState, State, Wish, sources_of
+from shared.states import BatchState, DesiredState, State, sources_of
 
 
 class Claim(NamedTuple):
@@ -29,7 +29,7 @@ class Claim(NamedTuple):
     worker: str
 
 
-class Wishes(NamedTuple):
+class StopRequests(NamedTuple):
     """What is wished of a running job: by its client, and by the operator of its worker."""
 
     cancel: bool = False
@@ -67,7 +67,7 @@ def claim_all(
     in_time = or_(Job.start_by.is_(None), Job.start_by > sql_clock.now(), Job.attempt > 0)
     held_back = or_(
         exists().where(Queue.paused_at.is_not(None)),
-        exists().where(Worker.name == worker, Worker.wish != Wish.WORK),
+        exists().where(Worker.name == worker, Worker.wish != DesiredState.WORK),
         exists().where(Batch.id == Job.batch_id, Batch.state != BatchState.RUNNING).correlate(Job),
     )
     queued = Job.state.in_(sources_of(State.RUNNING))
@@ -80,7 +80,7 @@ def claim_all(
             attempt=Job.attempt + 1,
             worker=worker,
             weights=weights,
-            lease_expires_at=sql_clock.after(lease_s),
+            lease_expires_at=sql_clock.now_plus(lease_s),
             dispatched_at=None,
             retry_at=None,
             started_at=func.coalesce(Job.started_at, sql_clock.now()),
@@ -95,19 +95,19 @@ def claim_all(
 
 def renew(
     session: Session, held: Claim, *, lease_s: float, ran_s: float | None = None, progress: dict[str, Any] | None = None
-) -> Wishes:
+) -> StopRequests:
     """Keep a claim for `lease_s` from now, with its latest step; return what is wished of it.
 
     Raises `LostRace` if the claim no longer holds.
     """
-    values: dict[str, Any] = {"lease_expires_at": sql_clock.after(lease_s)}
+    values: dict[str, Any] = {"lease_expires_at": sql_clock.now_plus(lease_s)}
     values |= {name: value for name, value in (("ran_s", ran_s), ("progress", progress)) if value is not None}
     wish = select(Worker.wish).where(Worker.name == held.worker).scalar_subquery()
     statement = update(Job).where(*held_by(held)).values(**values).returning(Job.cancel_requested_at, wish)
     row = session.execute(statement.execution_options(synchronize_session=False)).one_or_none()
     if row is None:
         raise LostRace(held)
-    return Wishes(cancel=row[0] is not None, drain=row[1] == Wish.DRAIN)
+    return StopRequests(cancel=row[0] is not None, drain=row[1] == DesiredState.DRAIN)
 
 
 def keep_checkpoint(session: Session, held: Claim, checkpoint: dict[str, Any]) -> None:
@@ -150,7 +150,7 @@ def _succeed() -> Update:
             ran_s=bindparam("ran"),
             progress=func.coalesce(bindparam("last_step", type_=JSON(none_as_null=True)), Job.progress),
             ended_at=bindparam("now"),
-            expires_at=sql_clock.after(Job.retention_s),
+            expires_at=sql_clock.now_plus(Job.retention_s),
             lease_expires_at=None,
             checkpoint=null(),
         )
@@ -207,6 +207,6 @@ def changed(session: Session, where: tuple[ColumnElement[bool], ...], **values: 
     if "state" in values:
         values |= {"lease_expires_at": None, "dispatched_at": None}
     if "ended_at" in values:
-        values["expires_at"] = sql_clock.after(Job.retention_s)
+        values["expires_at"] = sql_clock.now_plus(Job.retention_s)
     statement = update(Job).where(*where).values(**values).returning(Job.attempt, Job.batch_id)
     return session.execute(statement.execution_options(synchronize_session=False)).one_or_none()

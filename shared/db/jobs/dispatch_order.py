@@ -49,9 +49,9 @@ class _Head(NamedTuple):
     """A due job that may go next."""
 
     job_id: str
-    place: str
+    sort_id: str
     owner: str
-    lane: str
+    queue_key: str
     priority: int
     #: The priority among its lane's own.
     own_priority: int
@@ -61,7 +61,7 @@ class _Head(NamedTuple):
     group_key: str | None
 
 
-class _Flying:
+class _InFlight:
     """What is in flight, with what is chosen on top."""
 
     def __init__(self, session: Session, redispatch_after_s: float) -> None:
@@ -75,17 +75,17 @@ class _Flying:
 
     def room(self, head: _Head) -> int | None:
         """Say how many more of a lane may fly; None is any number."""
-        return None if head.max_parallel is None else max(0, head.max_parallel - self.of_lane[head.lane])
+        return None if head.max_parallel is None else max(0, head.max_parallel - self.of_lane[head.queue_key])
 
 
-def own_lane(owner: str) -> str:
+def owner_queue_key(owner: str) -> str:
     """Name the lane that an owner's jobs wait in, those of batches apart; a batch's lane is its id."""
     return f"owner:{owner}"
 
 
 def choose(session: Session, room: Room, redispatch_after_s: float) -> list[Message]:
     """Pick, lock and stamp the jobs of as many messages as there is room for."""
-    queue = workers.queue(session)
+    queue = workers.get_queue(session)
     chosen: list[Message] = []
     if queue.paused_at or queue.held_for:
         return chosen
@@ -93,7 +93,7 @@ def choose(session: Session, room: Room, redispatch_after_s: float) -> list[Mess
     while again and max(room) > 0:
         in_turn = _in_turn(session, room, redispatch_after_s)
         found = _locked(session, in_turn, redispatch_after_s)
-        stamp(session, [job_id for message in found for job_id in message.job_ids], sql_clock.now())
+        mark_dispatched(session, [job_id for message in found for job_id in message.job_ids], sql_clock.now())
         for message in found:
             room = _less(room, batched=message.batched)
         chosen += found
@@ -102,7 +102,7 @@ def choose(session: Session, room: Room, redispatch_after_s: float) -> list[Mess
     return chosen
 
 
-def stamp(session: Session, job_ids: Sequence[str], moment: Any) -> None:
+def mark_dispatched(session: Session, job_ids: Sequence[str], moment: Any) -> None:
     """Note when jobs were sent; None has them sent again at once."""
     if job_ids:
         session.execute(
@@ -115,7 +115,7 @@ def stamp(session: Session, job_ids: Sequence[str], moment: Any) -> None:
 
 def _in_turn(session: Session, room: Room, redispatch_after_s: float) -> list[Message]:
     """List the next messages, until the room is full or no head is left."""
-    flying = _Flying(session, redispatch_after_s)
+    flying = _InFlight(session, redispatch_after_s)
     heads = {head.job_id: head for head in _heads(session, max(room), redispatch_after_s)}
     messages: list[Message] = []
     while heads:
@@ -127,14 +127,14 @@ def _in_turn(session: Session, room: Room, redispatch_after_s: float) -> list[Me
         job_ids = [head.job_id, *_companions(session, head, free, redispatch_after_s)]
         for job_id in job_ids:
             heads.pop(job_id, None)
-        flying.add(head.owner, head.lane, len(job_ids))
+        flying.add(head.owner, head.queue_key, len(job_ids))
         room = _less(room, batched=head.batched)
         messages.append(Message(job_ids, head.batched))
     return messages
 
 
-def _turn(head: _Head, flying: _Flying) -> tuple[Any, ...]:
-    return -head.priority, head.batched, flying.of_owner[head.owner], head.place
+def _turn(head: _Head, flying: _InFlight) -> tuple[Any, ...]:
+    return -head.priority, head.batched, flying.of_owner[head.owner], head.sort_id
 
 
 def _of(room: Room, *, batched: bool) -> int:
@@ -161,21 +161,21 @@ def _heads(session: Session, most: int, redispatch_after_s: float) -> list[_Head
 
 @cache  # to build it takes longer than to carry it out
 def _first_of_lanes(most: int, redispatch_after_s: float) -> Select[Any]:
-    first = select(Job.lane).where(Job.state == State.QUEUED).order_by(Job.lane).limit(1)
-    lanes = select(first.scalar_subquery().label("lane")).cte("lanes", recursive=True)
-    later = first.where(Job.lane > lanes.c.lane)
-    lanes = lanes.union_all(select(later.scalar_subquery()).where(lanes.c.lane.is_not(None)))
+    first = select(Job.queue_key).where(Job.state == State.QUEUED).order_by(Job.queue_key).limit(1)
+    lanes = select(first.scalar_subquery().label("queue_key")).cte("lanes", recursive=True)
+    later = first.where(Job.queue_key > lanes.c.queue_key)
+    lanes = lanes.union_all(select(later.scalar_subquery()).where(lanes.c.queue_key.is_not(None)))
     open_lanes = (
-        select(lanes.c.lane, Batch.id.is_not(None).label("batched"), Batch.priority, Batch.max_parallel)
-        .outerjoin(Batch, Batch.id == lanes.c.lane)
-        .where(lanes.c.lane.is_not(None), or_(Batch.id.is_(None), Batch.state == BatchState.RUNNING))
+        select(lanes.c.queue_key, Batch.id.is_not(None).label("batched"), Batch.priority, Batch.max_parallel)
+        .outerjoin(Batch, Batch.id == lanes.c.queue_key)
+        .where(lanes.c.queue_key.is_not(None), or_(Batch.id.is_(None), Batch.state == BatchState.RUNNING))
         .cte("open_lanes")
     )
     waiting = aliased(Job)
     own = (
         select(waiting.id)
-        .where(waiting.lane == open_lanes.c.lane, _due(waiting, redispatch_after_s))
-        .order_by(waiting.priority.desc(), waiting.place)
+        .where(waiting.queue_key == open_lanes.c.queue_key, _due(waiting, redispatch_after_s))
+        .order_by(waiting.priority.desc(), waiting.sort_id)
         .limit(most)
         .correlate(open_lanes)
     )
@@ -183,9 +183,9 @@ def _first_of_lanes(most: int, redispatch_after_s: float) -> Select[Any]:
     of_lane = open_lanes.c
     return select(
         Job.id,
-        Job.place,
+        Job.sort_id,
         Job.owner,
-        Job.lane,
+        Job.queue_key,
         func.coalesce(of_lane.priority, Job.priority),
         Job.priority,
         of_lane.batched,
@@ -200,31 +200,31 @@ def _companions(session: Session, head: _Head, free: int | None, redispatch_afte
         return []
     most = most_in_group(head.group_key) if free is None else min(free, most_in_group(head.group_key))
     near = (
-        select(Job.id, Job.place, Job.attempt, Job.group_key)
-        .where(Job.lane == head.lane, Job.priority == head.own_priority, _due(Job, redispatch_after_s))
-        .where(Job.place > head.place)  # the head is the oldest of its lane's that are left
-        .order_by(Job.place)
+        select(Job.id, Job.sort_id, Job.attempt, Job.group_key)
+        .where(Job.queue_key == head.queue_key, Job.priority == head.own_priority, _due(Job, redispatch_after_s))
+        .where(Job.sort_id > head.sort_id)  # the head is the oldest of its lane's that are left
+        .order_by(Job.sort_id)
         .limit(_LOOK_AHEAD)
         .subquery()
     )
-    query = select(near.c.id).where(near.c.group_key == head.group_key, near.c.attempt == 0).order_by(near.c.place)
+    query = select(near.c.id).where(near.c.group_key == head.group_key, near.c.attempt == 0).order_by(near.c.sort_id)
     return list(session.scalars(query.limit(most - 1)))
 
 
 def _in_flight(session: Session, redispatch_after_s: float) -> Sequence[tuple[str, str, int]]:
     """Count the jobs of each owner and lane that run or wait in the broker."""
-    return session.execute(_flying(redispatch_after_s)).all()
+    return session.execute(_in_flight_query(redispatch_after_s)).all()
 
 
 @cache
-def _flying(redispatch_after_s: float) -> Select[Any]:
-    sent = Job.dispatched_at > sql_clock.after(-redispatch_after_s)
+def _in_flight_query(redispatch_after_s: float) -> Select[Any]:
+    sent = Job.dispatched_at > sql_clock.now_plus(-redispatch_after_s)
     wheres = (Job.state == State.RUNNING, sent)
-    flying = union_all(*(select(Job.owner, Job.lane).where(where) for where in wheres)).subquery()
-    return select(flying.c.owner, flying.c.lane, func.count()).group_by(flying.c.owner, flying.c.lane)
+    flying = union_all(*(select(Job.owner, Job.queue_key).where(where) for where in wheres)).subquery()
+    return select(flying.c.owner, flying.c.queue_key, func.count()).group_by(flying.c.owner, flying.c.queue_key)
 
 
 def _due(job: type[Job], redispatch_after_s: float) -> ColumnElement[bool]:
     """Say when a queued job is to be sent: not yet or long ago, and not before a retry's time."""
-    unsent = or_(job.dispatched_at.is_(None), job.dispatched_at <= sql_clock.after(-redispatch_after_s))
+    unsent = or_(job.dispatched_at.is_(None), job.dispatched_at <= sql_clock.now_plus(-redispatch_after_s))
     return and_(job.state == State.QUEUED, unsent, or_(job.retry_at.is_(None), job.retry_at <= sql_clock.now()))

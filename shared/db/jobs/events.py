@@ -33,7 +33,7 @@ def record(
         deliveries.add_for_job(session, job_id, state)
 
 
-def note_move(session: Session, batch_id: str | None, job_id: str, was: str | None, became: State | None) -> None:
+def record_move(session: Session, batch_id: str | None, job_id: str, was: str | None, became: State | None) -> None:
     """Have an item's batch count it anew; nothing happens to a job that is in none."""
     if batch_id is not None:
         session.add(BatchMove(batch_id=batch_id, job_id=job_id, was=was, became=became, count=1))

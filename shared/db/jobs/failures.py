@@ -61,7 +61,7 @@ def groups(session: Session, *, most: int = MOST) -> list[Group]:
 def _last(most: int) -> Subquery:
     scale = Job.progress["scale"].as_integer().label("scale")
     failed = select(Job.id, Job.error_code, scale, Job.worker, Job.error_message, Job.ended_at)
-    failed = failed.where(Job.error_code.is_not(None), Job.ended_at > sql_clock.after(-SINCE_S))
+    failed = failed.where(Job.error_code.is_not(None), Job.ended_at > sql_clock.now_plus(-SINCE_S))
     return failed.order_by(Job.ended_at.desc()).limit(most).subquery()
 
 

@@ -24,7 +24,7 @@ _MOST_LANES = 1_000
 _LOOKED_AT = 500
 
 
-class Ahead(NamedTuple):
+class JobsAhead(NamedTuple):
     """What goes before a job: how many jobs, and their predicted time in seconds, None if nobody could predict one."""
 
     jobs: int
@@ -41,13 +41,13 @@ class Times(NamedTuple):
 class _Waiter(NamedTuple):
     """Where a job stands in line: a batch's priority is that of its items."""
 
-    lane: str
+    queue_key: str
     priority: int
-    place: str
+    sort_id: str
     batched: bool = False
 
 
-class Promise(NamedTuple):
+class EtaOutcome(NamedTuple):
     """When a job was promised to end, and when it did."""
 
     created_at: datetime
@@ -79,13 +79,13 @@ def recent_times(session: Session, limit: int) -> Times:
     )
 
 
-def promises(session: Session, limit: int) -> list[Promise]:
+def list_eta_outcomes(session: Session, limit: int) -> list[EtaOutcome]:
     """Return what was promised of the jobs that succeeded last, and what came of it."""
     job = _last(limit)
-    query = select(job.created_at, job.promised_p50_at, job.promised_p90_at, job.ended_at).where(_succeeded(job))
+    query = select(job.created_at, job.eta_p50_at, job.eta_p90_at, job.ended_at).where(_succeeded(job))
     return [
-        Promise(made, p50_at, p90_at, ended)
-        for made, p50_at, p90_at, ended in session.execute(query.where(job.promised_p50_at.is_not(None)).limit(limit))
+        EtaOutcome(made, p50_at, p90_at, ended)
+        for made, p50_at, p90_at, ended in session.execute(query.where(job.eta_p50_at.is_not(None)).limit(limit))
         if p50_at and p90_at and ended
     ]
 
@@ -100,16 +100,16 @@ def _succeeded(job: type[Job]) -> ColumnElement[bool]:
     return job.state == State.SUCCEEDED
 
 
-def ahead(session: Session, owner: str, priority: int, place: str, batch_id: str | None = None) -> Ahead:
+def count_ahead(session: Session, owner: str, priority: int, place: str, batch_id: str | None = None) -> JobsAhead:
     """Say what goes before a job: more urgent ones, then those in no batch, then owners by turns, then by age."""
-    waits = _Waiter(dispatch_order.own_lane(owner), priority, place)
+    waits = _Waiter(dispatch_order.owner_queue_key(owner), priority, place)
     if batch_id is not None:
         urgency = session.scalar(select(Batch.priority).where(Batch.id == batch_id)) or 0
         waits = _Waiter(batch_id, urgency, place, batched=True)
     among = () if waits.batched else (Job.priority == priority,)
-    own = _counted(Job.lane == waits.lane, Job.place < place, *among)
+    own = _counted(Job.queue_key == waits.queue_key, Job.sort_id < place, *among)
     total = min(_MOST, _walked(session, waits, session.scalar(select(own)) or 0))
-    return Ahead(total, _seconds(session, total))
+    return JobsAhead(total, _seconds(session, total))
 
 
 def _walked(session: Session, waits: _Waiter, own: int) -> int:
@@ -117,24 +117,24 @@ def _walked(session: Session, waits: _Waiter, own: int) -> int:
 
     Each step adds the jobs of the lane it is at, and finds the next one.
     """
-    waiting = select(func.min(Job.lane)).where(Job.state == State.QUEUED)
+    waiting = select(func.min(Job.queue_key)).where(Job.state == State.QUEUED)
     line = select(
-        waiting.scalar_subquery().label("lane"), literal(own, BigInteger).label("jobs"), literal(0).label("step")
+        waiting.scalar_subquery().label("queue_key"), literal(own, BigInteger).label("jobs"), literal(0).label("step")
     )
     walk = line.cte("line", recursive=True)
-    following = waiting.where(Job.lane > walk.c.lane).scalar_subquery()
+    following = waiting.where(Job.queue_key > walk.c.queue_key).scalar_subquery()
     step = select(following, walk.c.jobs + _of_lane(walk, waits, own), walk.c.step + 1)
-    step = step.where(walk.c.lane.is_not(None), walk.c.jobs < _MOST, walk.c.step < _MOST_LANES)
+    step = step.where(walk.c.queue_key.is_not(None), walk.c.jobs < _MOST, walk.c.step < _MOST_LANES)
     return session.scalar(select(func.max(walk.union_all(step).c.jobs))) or 0
 
 
 def _of_lane(walk: CTE, waits: _Waiter, own: int) -> ColumnElement[int]:
     """Count what the lane that is walked by has before a job with `own` before it in its own lane."""
-    here = Job.lane == walk.c.lane
-    batch = select(Batch.priority).where(Batch.id == walk.c.lane, Batch.state == BatchState.RUNNING)
+    here = Job.queue_key == walk.c.queue_key
+    batch = select(Batch.priority).where(Batch.id == walk.c.queue_key, Batch.state == BatchState.RUNNING)
     urgency = batch.correlate(walk).scalar_subquery()
-    is_batch = exists().where(Batch.id == walk.c.lane).correlate(walk)
-    is_own, turn = walk.c.lane == waits.lane, min(own + 1, _MOST)
+    is_batch = exists().where(Batch.id == walk.c.queue_key).correlate(walk)
+    is_own, turn = walk.c.queue_key == waits.queue_key, min(own + 1, _MOST)
     urgent = _counted(here, Job.priority > waits.priority, within=walk)
     alike = _counted(here, Job.priority == waits.priority, most=_MOST if waits.batched else turn, within=walk)
     of_batch = case(
@@ -158,6 +158,6 @@ def _seconds(session: Session, count: int) -> float | None:
     """Predict what the first `count` waiting jobs take, by the mean of those looked at."""
     if not count:
         return 0.0
-    first = select(Job.predicted_s).where(Job.state == State.QUEUED).order_by(Job.place).limit(min(count, _LOOKED_AT))
+    first = select(Job.predicted_s).where(Job.state == State.QUEUED).order_by(Job.sort_id).limit(min(count, _LOOKED_AT))
     mean = session.scalar(select(func.avg(first.subquery().c.predicted_s)))
     return None if mean is None else float(mean) * count

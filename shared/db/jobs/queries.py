@@ -32,7 +32,7 @@ class Backlog(NamedTuple):
     oldest_at: datetime | None
 
 
-def job(session: Session, job_id: str, *, owner: str | None = None) -> Job:
+def get_job(session: Session, job_id: str, *, owner: str | None = None) -> Job:
     """Return one job, of that owner unless it is None; raise `NotFound`."""
     found = session.get(Job, job_id)
     if found is None or owner not in (None, found.owner):  # a stranger's job is not told from none
@@ -46,12 +46,13 @@ def _none(job_id: str) -> NotFound:
 
 #: What of a job is shown or its forecast is made of, by attribute: what dispatch, leases and checkpoints keep is not.
 SHOWN = (
-    "id", "place", "owner", "state", "preset", "params", "weights", "weights_wanted", "content_id", "styles", "init_id",
-    "priority", "label", "annotations", "batch_id", "item_key", "reused_from", "retry_of", "attempt", "retry_at",
-    "start_by", "time_limit_s", "retention_s", "webhook", "worker", "progress", "error_code", "error_message",
-    "error_retryable", "result", "created_at", "started_at", "ended_at", "expires_at", "files_gone_at", "predicted_s",
+    "id", "sort_id", "owner", "state", "preset", "params", "weights", "weights_wanted", "content_id", "styles",
+    "init_id", "priority", "label", "annotations", "batch_id", "item_key", "reused_from", "retry_of", "attempt",
+    "retry_at", "start_by", "time_limit_s", "retention_s", "webhook", "worker", "progress", "error_code",
+    "error_message", "error_retryable", "result", "created_at", "started_at", "ended_at", "expires_at",
+    "files_gone_at", "predicted_s",
 )  # fmt: skip
-#: A job as a session has it, or what `shown` found of it: by the same names.
+#: A job as a session has it, or what `get_job_row` found of it: by the same names.
 Shown = Job | Row[Any]
 #: On the table itself, and made once: a mapped object takes four times as long, a statement made each time twice.
 _SHOWN = select(*(inspect(Job).columns[name].label(name) for name in SHOWN)).where(
@@ -59,8 +60,8 @@ _SHOWN = select(*(inspect(Job).columns[name].label(name) for name in SHOWN)).whe
 )
 
 
-def shown(connection: Connection, job_id: str, *, owner: str | None = None) -> Row[Any]:
-    """Return what is shown of one job, as `job` would; raise `NotFound`."""
+def get_job_row(connection: Connection, job_id: str, *, owner: str | None = None) -> Row[Any]:
+    """Return what is shown of one job, as `get_job` would; raise `NotFound`."""
     found = connection.execute(_SHOWN, {"wanted": job_id}).one_or_none()
     if found is None or owner not in (None, found.owner):
         raise _none(job_id)
@@ -89,7 +90,7 @@ class Filter(NamedTuple):
 ANY = Filter()
 
 
-def jobs(session: Session, wanted: Filter = ANY, *, before: str | None = None, limit: int) -> list[Job]:
+def list_jobs(session: Session, wanted: Filter = ANY, *, before: str | None = None, limit: int) -> list[Job]:
     """Return up to `limit` jobs, newest first, those further back than the place `before`.
 
     A page of each state is read by an index that ends with the place, and the newest of all of them are taken.
@@ -97,27 +98,27 @@ def jobs(session: Session, wanted: Filter = ANY, *, before: str | None = None, l
     if not wanted.among:
         return []
     pages = union_all(*(_page(wanted, state, before, limit) for state in wanted.among)).subquery()
-    newest = select(pages.c.id).order_by(pages.c.place.desc()).limit(limit).subquery()
-    query = select(Job).where(Job.id.in_(select(newest.c.id))).order_by(Job.place.desc())
+    newest = select(pages.c.id).order_by(pages.c.sort_id.desc()).limit(limit).subquery()
+    query = select(Job).where(Job.id.in_(select(newest.c.id))).order_by(Job.sort_id.desc())
     return list(session.scalars(query))
 
 
 def _page(wanted: Filter, state: State, before: str | None, limit: int) -> Select[tuple[str, str]]:
-    query = select(Job.id, Job.place).where(*conditions(wanted, state)).order_by(Job.place.desc()).limit(limit)
+    query = select(Job.id, Job.sort_id).where(*conditions(wanted, state)).order_by(Job.sort_id.desc()).limit(limit)
     if before is not None:
-        query = query.where(Job.place < before)
+        query = query.where(Job.sort_id < before)
     page = query.subquery()  # SQLite wants one around each ordered part of a union
-    return select(page.c.id, page.c.place)
+    return select(page.c.id, page.c.sort_id)
 
 
-def count(session: Session, wanted: Filter, *, most: int) -> int:
+def count_jobs(session: Session, wanted: Filter, *, most: int) -> int:
     """Count jobs, exactly up to `most` and no further, so that it costs the same however many there are.
 
     Moments count to the millisecond, which an index has.
     """
     if not wanted.among:
         return 0
-    pages = (select(Job.place).where(*conditions(wanted, state, exactly=False)).limit(most) for state in wanted.among)
+    pages = (select(Job.sort_id).where(*conditions(wanted, state, exactly=False)).limit(most) for state in wanted.among)
     found = union_all(*(select(page.subquery()) for page in pages)).limit(most).subquery()
     return session.scalar(select(func.count()).select_from(found)) or 0
 
@@ -132,10 +133,10 @@ def conditions(wanted: Filter, state: State, *, exactly: bool = True) -> list[Co
     }
     found = [Job.state == state, *(column == value for column, value in equal.items() if value is not None)]
     if wanted.created_after is not None:
-        found.append(Job.place >= ids.first_at(wanted.created_after))
+        found.append(Job.sort_id >= ids.first_at(wanted.created_after))
     if wanted.created_before is not None:  # a place is given just before, and has whole milliseconds
         latest = ids.first_at(wanted.created_before + timedelta(milliseconds=1))
-        found.append(Job.place < latest)
+        found.append(Job.sort_id < latest)
     return found + _moments(wanted) if exactly else found
 
 
@@ -144,7 +145,7 @@ def _moments(wanted: Filter) -> list[ColumnElement[bool]]:
     return [*([Job.created_at > after] if after else []), *([Job.created_at < before] if before else [])]
 
 
-def running_of(session: Session, worker: str) -> list[Job]:
+def list_running_on(session: Session, worker: str) -> list[Job]:
     """Return the jobs that a worker runs."""
     query = select(Job).where(Job.state == State.RUNNING, Job.worker == worker).order_by(Job.id)
     return list(session.scalars(query))
@@ -156,32 +157,32 @@ def running_by_worker(session: Session) -> dict[str, str]:
     return {worker: job_id for worker, job_id in session.execute(query) if worker is not None}
 
 
-def job_events(session: Session, job_id: str) -> list[JobEvent]:
+def list_events(session: Session, job_id: str) -> list[JobEvent]:
     """Return what happened to a job, oldest first."""
     return list(session.scalars(select(JobEvent).where(JobEvent.job_id == job_id).order_by(JobEvent.id)))
 
 
-def image(session: Session, image_id: str, *, owner: str | None = None) -> Image:
+def get_image(session: Session, image_id: str, *, owner: str | None = None) -> Image:
     """Return one image whose bytes are kept, uploaded by that owner unless it is None; raise `NotFound`."""
-    found = images(session, [image_id], owner=owner).get(image_id)
+    found = get_images(session, [image_id], owner=owner).get(image_id)
     if found is None:
         raise NotFound(f"There is no image {image_id}.")
     return found
 
 
-def jobs_of(session: Session, job_ids: Collection[str]) -> dict[str, Job]:
+def get_jobs(session: Session, job_ids: Collection[str]) -> dict[str, Job]:
     """Return those jobs that there are, by their ids."""
     return {job.id: job for job in session.scalars(select(Job).where(Job.id.in_(job_ids)))}
 
 
-def painted_alike(session: Session, job: Job, *, most: int = 5) -> list[Job]:
+def find_equal_results(session: Session, job: Job, *, most: int = 5) -> list[Job]:
     """Return jobs of the same owner's that became what `job` would with the same weights, the newest first."""
     query = select(Job).where(Job.work_key == job.work_key, Job.owner == job.owner, Job.id != job.id)
     query = query.where(Job.state == State.SUCCEEDED, Job.files_gone_at.is_(None))
-    return list(session.scalars(query.order_by(Job.place.desc()).limit(most)))
+    return list(session.scalars(query.order_by(Job.sort_id.desc()).limit(most)))
 
 
-def images(session: Session, image_ids: Collection[str], *, owner: str | None = None) -> dict[str, Image]:
+def get_images(session: Session, image_ids: Collection[str], *, owner: str | None = None) -> dict[str, Image]:
     """Return those of the images whose bytes are kept and that the owner has uploaded; None sees all."""
     query = select(Image).where(Image.id.in_(image_ids), Image.gone_at.is_(None))
     if owner is not None:
@@ -202,19 +203,19 @@ def busy_s(session: Session, limit: int = 1_000) -> list[float]:
     return list(left.values())
 
 
-def ended_since(session: Session, seconds: float) -> dict[tuple[str, str], int]:
+def count_ended_since(session: Session, seconds: float) -> dict[tuple[str, str], int]:
     """Count the jobs that ended within so many seconds, by state and code of error; of very many only the last."""
     code = func.coalesce(Job.error_code, "").label("code")
-    lately = select(Job.state, code).where(Job.ended_at > sql_clock.after(-seconds))
+    lately = select(Job.state, code).where(Job.ended_at > sql_clock.now_plus(-seconds))
     ended = lately.order_by(Job.ended_at.desc()).limit(_MOST_ENDED).subquery()
     query = select(ended.c.state, ended.c.code, func.count()).group_by(ended.c.state, ended.c.code)
-    return {(state, error): count for state, error, count in session.execute(query)}
+    return {(state, error): count_jobs for state, error, count_jobs in session.execute(query)}
 
 
-def failed_since(session: Session, seconds: float, *, most: int) -> list[tuple[str, datetime]]:
+def list_failed_since(session: Session, seconds: float, *, most: int) -> list[tuple[str, datetime]]:
     """Return the code and the moment of each failure within so many seconds; of very many only the last."""
     failed = select(Job.error_code, Job.ended_at).where(
-        Job.error_code.is_not(None), Job.ended_at > sql_clock.after(-seconds)
+        Job.error_code.is_not(None), Job.ended_at > sql_clock.now_plus(-seconds)
     )
     found = session.execute(failed.order_by(Job.ended_at.desc()).limit(most))
     return [(code, at) for code, at in found if code is not None and at is not None]
@@ -222,10 +223,10 @@ def failed_since(session: Session, seconds: float, *, most: int) -> list[tuple[s
 
 def oldest_waiting(session: Session) -> datetime | None:
     """Return since when the oldest of the waiting jobs waits."""
-    return session.scalar(select(Job.created_at).where(Job.state == State.QUEUED).order_by(Job.place).limit(1))
+    return session.scalar(select(Job.created_at).where(Job.state == State.QUEUED).order_by(Job.sort_id).limit(1))
 
 
-def backlog(session: Session) -> Backlog:
+def get_backlog(session: Session) -> Backlog:
     """Count what waits and runs."""
     counted = select(func.count()).select_from(Job)
     return Backlog(

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from shared import clock
 from shared.db import sql_clock
 from shared.db.jobs import transitions
-from shared.db.jobs.events import note_move, record
+from shared.db.jobs.events import record, record_move
 from shared.db.jobs.transitions import Claim, LostRace
 from shared.db.models import Job, Usage, Worker
 from shared.states import TERMINAL, State
@@ -53,14 +53,14 @@ def expire(session: Session) -> list[str]:
         "state": State.EXPIRED,
         "ended_at": clock.now(),
         "dispatched_at": None,
-        "expires_at": sql_clock.after(Job.retention_s),
+        "expires_at": sql_clock.now_plus(Job.retention_s),
     }
     statement = update(Job).where(Job.id.in_(found), Job.state == State.QUEUED).values(**values)
     statement = statement.returning(Job.id, Job.batch_id).execution_options(synchronize_session=False)
     expired = session.execute(statement).all() if found else []
     for job_id, batch_id in expired:
         record(session, job_id, "job_expired", State.EXPIRED, attempt=0)
-        note_move(session, batch_id, job_id, State.QUEUED, State.EXPIRED)
+        record_move(session, batch_id, job_id, State.QUEUED, State.EXPIRED)
     return [job_id for job_id, _ in expired]
 
 
@@ -86,7 +86,7 @@ def _take_files(session: Session, job: Job) -> bool:
 
 def forget_jobs(session: Session, *, history_s: float) -> list[str]:
     """Delete jobs that ended that long ago and have no files any more, with their events."""
-    old = select(Job.id).where(Job.ended_at <= sql_clock.after(-history_s), Job.files_gone_at.is_not(None))
+    old = select(Job.id).where(Job.ended_at <= sql_clock.now_plus(-history_s), Job.files_gone_at.is_not(None))
     found = list(session.scalars(old.limit(ROWS_AT_ONCE).with_for_update(skip_locked=True)))
     if found:
         session.execute(delete(Job).where(Job.id.in_(found), Job.state.in_(TERMINAL)))
@@ -105,4 +105,4 @@ def forget_usage(session: Session) -> int:
 
 def forget_workers(session: Session, *, unseen_s: float) -> None:
     """Delete workers that have said nothing for that long."""
-    session.execute(delete(Worker).where(Worker.seen_at <= sql_clock.after(-unseen_s)))
+    session.execute(delete(Worker).where(Worker.seen_at <= sql_clock.now_plus(-unseen_s)))

@@ -23,7 +23,7 @@ from shared.db.jobs import dispatch_order
 from shared.db.jobs.claims import (
     Claim,
     LostRace,
-    Wishes,
+    StopRequests,
     changed,
     claim,
     claim_all,
@@ -33,7 +33,7 @@ from shared.db.jobs.claims import (
     succeed_all,
     where_state,
 )
-from shared.db.jobs.events import note_move, record
+from shared.db.jobs.events import record, record_move
 from shared.db.models import Job
 from shared.errors import AtelierError, IdTaken, IllegalTransition, NotFound, WorkerLost
 from shared.states import TERMINAL, State
@@ -44,7 +44,7 @@ _TRACE = 8_000
 __all__ = [
     "Claim",
     "LostRace",
-    "Wishes",
+    "StopRequests",
     "claim",
     "claim_all",
     "create",
@@ -74,8 +74,8 @@ def create(session: Session, job: Job) -> None:
     job.state = State.QUEUED
     job.attempt = 0
     job.created_at = clock.now()
-    job.place = job.place or job.id
-    job.lane = job.lane or dispatch_order.own_lane(job.owner)
+    job.sort_id = job.sort_id or job.id
+    job.queue_key = job.queue_key or dispatch_order.owner_queue_key(job.owner)
     session.add(job)
     try:
         session.flush()
@@ -96,7 +96,7 @@ def request_cancel(session: Session, job_id: str) -> State:
         job = changed(session, where_state(job_id, State.QUEUED), **values)
         assert job is not None  # its row is locked
         record(session, job_id, "job_canceled", State.CANCELED, attempt=job.attempt)
-        note_move(session, job.batch_id, job_id, State.QUEUED, State.CANCELED)
+        record_move(session, job.batch_id, job_id, State.QUEUED, State.CANCELED)
         return State.CANCELED
     if state == State.RUNNING:
         unwished = (*where_state(job_id, State.RUNNING), Job.cancel_requested_at.is_(None))
@@ -116,7 +116,7 @@ def remove(session: Session, job_id: str) -> None:
     ended = delete(Job).where(Job.id == job_id, Job.state.in_(TERMINAL)).returning(Job.state, Job.batch_id)
     removed = session.execute(ended.execution_options(synchronize_session=False)).one_or_none()
     if removed is not None:
-        note_move(session, removed.batch_id, job_id, removed.state, None)
+        record_move(session, removed.batch_id, job_id, removed.state, None)
     else:
         state = session.scalar(select(Job.state).where(Job.id == job_id))
         if state is None:
@@ -163,7 +163,7 @@ def retry_later(session: Session, held: Claim, error: AtelierError, *, after_s: 
 
     Raises `LostRace` if the claim is void.
     """
-    values: dict[str, Any] = {"retries": Job.retries + 1, "retry_at": sql_clock.after(after_s)}
+    values: dict[str, Any] = {"retries": Job.retries + 1, "retry_at": sql_clock.now_plus(after_s)}
     details = {**told_of(error), "after_s": round(after_s, 3)}
     return _return(session, held, held_by(held), values, "job_retried", details)
 
@@ -218,7 +218,7 @@ def _move(
     if job is None:
         raise LostRace(held)
     record(session, held.job_id, name, state, attempt=held.attempt, worker=held.worker, details=details)
-    note_move(session, job.batch_id, held.job_id, State.RUNNING, state)
+    record_move(session, job.batch_id, held.job_id, State.RUNNING, state)
 
 
 def _return(

@@ -15,12 +15,12 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.db.base import Table
 from shared.db.models.access import ApiKey, Delivery, IdempotencyKey, Usage, WebhookSecret
-from shared.db.models.admin import AuditEntry, Operation, Reading, SignIn
+from shared.db.models.admin import AuditEntry, BrowserSession, MinuteStats, Operation
 from shared.db.models.batches import Batch, BatchMove, BatchResult
-from shared.states import State, Wish
+from shared.states import DesiredState, State
 
 _STATES = ", ".join(f"'{state}'" for state in State)
-_WISHES = ", ".join(f"'{wish}'" for wish in Wish)
+_WISHES = ", ".join(f"'{wish}'" for wish in DesiredState)
 _QUEUED = text("state = 'queued'")
 _SENT = text("dispatched_at IS NOT NULL")
 _RUNNING = text("state = 'running'")
@@ -34,16 +34,16 @@ __all__ = [
     "Batch",
     "BatchMove",
     "BatchResult",
+    "BrowserSession",
     "Delivery",
     "IdempotencyKey",
     "Image",
     "ImageOwner",
     "Job",
     "JobEvent",
+    "MinuteStats",
     "Operation",
     "Queue",
-    "Reading",
-    "SignIn",
     "Usage",
     "WebhookSecret",
     "Worker",
@@ -132,11 +132,11 @@ class Job(Table):
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     #: A UUIDv7 by which jobs sort by age: the id, unless the client has chosen that.
-    place: Mapped[str] = mapped_column(String(36), unique=True)
+    sort_id: Mapped[str] = mapped_column("place", String(36), unique=True)
     #: Whose job it is; owners take turns.
     owner: Mapped[str] = mapped_column(String(64))
     #: Where it waits: its batch, or with its owner's other jobs.
-    lane: Mapped[str] = mapped_column(String(70))
+    queue_key: Mapped[str] = mapped_column("lane", String(70))
     #: The batch whose item it is, and its name there.
     batch_id: Mapped[str | None] = mapped_column(ForeignKey("batches.id"))
     item_key: Mapped[str | None] = mapped_column(String(512))
@@ -201,8 +201,8 @@ class Job(Table):
     #: What painting was predicted to take when it was submitted, in seconds; null while nobody could say.
     predicted_s: Mapped[float | None]
     #: When it was promised to end, at evens and at nine in ten.
-    promised_p50_at: Mapped[datetime | None]
-    promised_p90_at: Mapped[datetime | None]
+    eta_p50_at: Mapped[datetime | None] = mapped_column("promised_p50_at")
+    eta_p90_at: Mapped[datetime | None] = mapped_column("promised_p90_at")
 
 
 class JobEvent(Table):
@@ -228,7 +228,7 @@ class Worker(Table):
     __table_args__ = (CheckConstraint(f"wish IN ({_WISHES})", name="wish"),)
 
     name: Mapped[str] = mapped_column(String(200), primary_key=True)
-    wish: Mapped[str] = mapped_column(String(8), default=Wish.WORK)
+    wish: Mapped[str] = mapped_column(String(8), default=DesiredState.WORK)
     #: Weights, device and capacity; null until its painter is ready.
     about: Mapped[dict[str, Any] | None]
     started_at: Mapped[datetime]

@@ -15,7 +15,7 @@ _OPERATION_STATES = ", ".join(f"'{state}'" for state in OperationState)
 _RUNNING = text("state = 'running'")
 
 
-class SignIn(Table):
+class BrowserSession(Table):
     """A browser that someone signed in with; the cookie is kept as its hash only, and ends with its key."""
 
     __tablename__ = "sign_ins"
@@ -74,7 +74,7 @@ class AuditEntry(Table):
     details: Mapped[dict[str, Any]] = mapped_column(JSON)
 
 
-class Reading(Table):
+class MinuteStats(Table):
     """How the system was in one minute; what curves over hours are drawn from. Times in seconds, null for none."""
 
     __tablename__ = "readings"
