@@ -28,6 +28,7 @@ from shared.db.jobs import queries
 from shared.db.jobs.queries import Filter
 from shared.db.models import Job, MinuteStats, Queue
 from shared.errors import AtelierError
+from shared.painting.steps import Step
 from shared.states import DesiredState, State
 
 #: Running jobs that are shown, the ones begun last first.
@@ -44,7 +45,7 @@ class Running(NamedTuple):
     """A running job: its row, its newest step, its last total losses, and which preview there is."""
 
     job: Job
-    step: dict[str, Any] | None
+    step: Step | None
     losses: list[float]
     preview: str | None
 

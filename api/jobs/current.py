@@ -26,6 +26,7 @@ from api.services import Services
 from shared.db.jobs import queries
 from shared.db.jobs.queries import Shown
 from shared.db.models import Job
+from shared.painting.steps import Step
 from shared.states import TERMINAL, State
 
 
@@ -61,7 +62,7 @@ def _looked_at(services: Services, job: Shown) -> Sight:
 
 
 def _running(services: Services, job: Shown, step: bytes | None) -> Sight:
-    live = job.progress if step is None else json.loads(step)
+    live: Step | None = job.progress if step is None else json.loads(step)
     return Sight(job, live, eta=services.forecaster.left(job, live["eta_s"]) if live else None)
 
 

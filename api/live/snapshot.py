@@ -7,13 +7,13 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from operator import attrgetter
-from typing import Any
 
 from api.schemas import jobs
 from api.serializers.jobs import job_view
 from shared.db.jobs import queries
 from shared.db.jobs.queries import Shown
 from shared.painting.forecasts import Forecast
+from shared.painting.steps import Step
 
 #: The shortest and the longest time between two polls that a client is asked for, in seconds.
 _POLL_S = (1, 30)
@@ -28,7 +28,7 @@ class Sight:
     """A job at one moment: all that an answer about it is made of."""
 
     job: Shown
-    progress: dict[str, Any] | None = None
+    progress: Step | None = None
     queue: jobs.QueueView | None = None
     eta: Forecast | None = None
 

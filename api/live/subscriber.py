@@ -14,9 +14,10 @@ import queue
 from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum, auto
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from shared.messaging.progress import Event
+from shared.painting.steps import Step
 
 #: News that a follower may lag behind.
 _WAITING = 2000
@@ -27,7 +28,7 @@ class Row(NamedTuple):
 
     state: str
     attempt: int
-    progress: dict[str, Any] | None
+    progress: Step | None
 
 
 class Told(NamedTuple):

@@ -26,6 +26,8 @@ from shared.db.jobs import queries
 from shared.db.jobs.queries import Shown
 from shared.db.models import Job
 from shared.imaging import codec
+from shared.painting.results import FileKey
+from shared.painting.steps import loss_columns
 from shared.states import TERMINAL, State
 
 blueprint = Blueprint("outputs", __name__, url_prefix="/v1/jobs/<job_id>")
@@ -105,11 +107,10 @@ def losses(job_id: str) -> Response:
     if job.result:
         return Response(_stored(job, "losses_key"), content_type="application/json")
     try:
-        steps = [{**step, **step["losses"]} for step in services().progress.all_steps(job_id)]
+        steps = services().progress.all_steps(job_id)
     except RedisError:
-        steps = [{**job.progress, **job.progress["losses"]}] if job.progress else []
-    columns = {name: [step[name] for step in steps] for name in LossColumns.model_fields}
-    return Response(json.dumps(columns), content_type="application/json")
+        steps = [job.progress] if job.progress else []
+    return Response(json.dumps(loss_columns(steps)), content_type="application/json")
 
 
 @blueprint.get("/result")
@@ -206,7 +207,7 @@ def _encoded(job: Job, format_name: str) -> bytes:
     return png if format_name == "png" else codec.recode(png, format=format_name)
 
 
-def _stored(job: Shown, key: str) -> bytes:
+def _stored(job: Shown, key: FileKey) -> bytes:
     assert job.result is not None
     try:
         return services().store.get(job.result[key])

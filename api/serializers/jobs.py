@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
 from api.schemas import jobs
 from shared import clock
@@ -12,6 +11,7 @@ from shared.db import images
 from shared.db.jobs.queries import Shown
 from shared.db.models import Image
 from shared.painting.forecasts import Forecast
+from shared.painting.steps import Step
 from shared.states import TERMINAL, State
 
 #: Ends that lie farther away are shown as this far, in seconds: a year.
@@ -36,7 +36,7 @@ def image_view(image: Image, retention_s: float) -> jobs.ImageView:
 def job_view(
     job: Shown,
     *,
-    live: dict[str, Any] | None = None,
+    live: Step | None = None,
     queue: jobs.QueueView | None = None,
     eta: Forecast | None = None,
 ) -> jobs.JobView:
@@ -92,7 +92,7 @@ def error_view(job: Shown) -> jobs.ErrorView | None:
     return jobs.ErrorView(code=job.error_code, message=job.error_message or "", retryable=bool(job.error_retryable))
 
 
-def _progress(step: dict[str, Any] | None) -> jobs.ProgressView | None:
+def _progress(step: Step | None) -> jobs.ProgressView | None:
     return jobs.ProgressView(**step, fraction=step["step"] / step["total"]) if step else None
 
 

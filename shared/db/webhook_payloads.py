@@ -10,6 +10,7 @@ from shared import clock
 from shared.db.batches.counts import in_row
 from shared.db.deliveries import Claimed
 from shared.db.models import Batch, Job
+from shared.painting.results import facts_of
 
 
 def payload_of(session: Session, held: Claimed) -> dict[str, Any]:
@@ -20,9 +21,7 @@ def payload_of(session: Session, held: Claimed) -> dict[str, Any]:
     state = held.event.partition(".")[2]
     if job is None:
         return {"id": held.subject_id, "state": state} if held.subject_id else {}
-    result = (
-        {name: job.result[name] for name in ("width", "height", "bytes", "format", "partial")} if job.result else None
-    )
+    result = facts_of(job.result) if job.result else None
     error = {"code": job.error_code, "message": job.error_message} if job.error_code else None
     path = f"/v1/jobs/{job.id}"
     return {

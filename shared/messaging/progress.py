@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 from redis import ConnectionError, Redis, RedisError, TimeoutError  # noqa: A004 - Redis' own, not Python's
 from redis.backoff import NoBackoff
@@ -20,6 +20,7 @@ from redis.retry import Retry
 
 from shared import logs
 from shared.messaging.circuit_breaker import Breaker
+from shared.painting.steps import Step
 
 log = logs.get(__name__)
 
@@ -46,13 +47,18 @@ class Event(NamedTuple):
 
     id: str
     name: str
-    data: dict[str, Any]
+    data: Mapping[str, Any]
+
+    @property
+    def step(self) -> Step | None:
+        """The step that this reports, if it is a `step`."""
+        return cast("Step", self.data) if self.name == "step" else None
 
 
 class Newest(NamedTuple):
     """The end of a job's story: its newest step, the total losses of the last ones, and the step of its preview."""
 
-    step: dict[str, Any] | None
+    step: Step | None
     losses: list[float]
     preview: int | None
 
@@ -63,7 +69,7 @@ class ProgressWriter(Protocol):
     def started(self, job_id: str, attempt: int, *, after_step: int = 0) -> None:
         """Begin the history of this attempt, which goes on after that step of an earlier one."""
 
-    def steps(self, job_id: str, steps: Sequence[Mapping[str, Any]], preview: bytes | None) -> bool:
+    def steps(self, job_id: str, steps: Sequence[Step], preview: bytes | None) -> bool:
         """Add the steps of one call, and the picture after them if given; say whether a cancel is wished."""
 
     def ended(self, job_ids: Sequence[str], state: str) -> None:
@@ -101,7 +107,7 @@ class RedisProgress:
         pipe.expire(_stream(job_id), HISTORY_S)
         self._run(pipe)
 
-    def steps(self, job_id: str, steps: Sequence[Mapping[str, Any]], preview: bytes | None) -> bool:
+    def steps(self, job_id: str, steps: Sequence[Step], preview: bytes | None) -> bool:
         """Add the steps of one call, and the picture after them if given; say whether a cancel is wished."""
         pipe = self._redis.pipeline(transaction=False)
         pipe.exists(_cancel(job_id))
@@ -167,15 +173,15 @@ class RedisProgress:
             pipe.xrevrange(_stream(job_id), count=_NEWEST)
         return [_newest_of(list(_parsed(entries))) for entries in self._reading.call(pipe.execute)] if job_ids else []
 
-    def all_steps(self, job_id: str) -> list[dict[str, Any]]:
+    def all_steps(self, job_id: str) -> list[Step]:
         """Return every step still kept, oldest first; those that a later attempt made again, once."""
-        found: list[dict[str, Any]] = []
+        found: list[Step] = []
         for event in self.events(job_id):
             if event.name == "state":
                 after_step = event.data.get("after_step", 0)
                 found = [step for step in found if step["step"] <= after_step]
-            elif event.name == "step":
-                found.append(event.data)
+            elif event.step:
+                found.append(event.step)
         return found
 
     def events(self, job_id: str, after: str = "") -> Iterator[Event]:
@@ -214,7 +220,7 @@ class RedisProgress:
 
 def _newest_of(events: Sequence[Event]) -> Newest:
     """Read events, the newest first."""
-    steps = [event.data for event in events if event.name == "step"]
+    steps = [event.step for event in events if event.step]
     previews = (event.data["step"] for event in events if event.name == "preview")
     losses = [step["losses"]["total"] for step in reversed(steps)]
     return Newest(steps[0] if steps else None, losses, next(previews, None))

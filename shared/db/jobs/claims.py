@@ -18,6 +18,8 @@ from sqlalchemy.orm import Session
 from shared import clock
 from shared.db import deliveries, sql_clock
 from shared.db.models import Batch, BatchMove, Job, JobEvent, Queue, Worker
+from shared.painting.results import Result
+from shared.painting.steps import Step
 from shared.states import BatchState, DesiredState, State, sources_of
 
 
@@ -44,10 +46,10 @@ class Finished(NamedTuple):
     """A job that was painted, or taken over: what is written of its end."""
 
     held: Claim
-    result: dict[str, Any]
+    result: Result
     reused_from: str | None
     ran_s: float
-    progress: dict[str, Any] | None
+    progress: Step | None
 
 
 def claim(session: Session, job_id: str, *, worker: str, weights: dict[str, Any], lease_s: float) -> Claim | None:
@@ -94,7 +96,7 @@ def claim_all(
 
 
 def renew(
-    session: Session, held: Claim, *, lease_s: float, ran_s: float | None = None, progress: dict[str, Any] | None = None
+    session: Session, held: Claim, *, lease_s: float, ran_s: float | None = None, progress: Step | None = None
 ) -> StopRequests:
     """Keep a claim for `lease_s` from now, with its latest step; return what is wished of it.
 

@@ -198,7 +198,7 @@ def busy_s(session: Session, limit: int = 1_000) -> list[float]:
     running = select(Job.worker, Job.progress, Job.predicted_s).where(Job.state == State.RUNNING).limit(limit)
     left: dict[str | None, float] = {}
     for worker, progress, predicted_s in session.execute(running):
-        left_s = (progress or {}).get("eta_s", predicted_s) or 0.0
+        left_s = (progress["eta_s"] if progress else predicted_s) or 0.0
         left[worker] = max(left.get(worker, 0.0), float(left_s))
     return list(left.values())
 

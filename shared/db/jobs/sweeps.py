@@ -17,14 +17,13 @@ from shared.db.jobs import transitions
 from shared.db.jobs.events import record, record_move
 from shared.db.jobs.transitions import Claim, LostRace
 from shared.db.models import Job, Usage, Worker
+from shared.painting.results import facts_of
 from shared.states import TERMINAL, State
 
 #: Rows put right in one transaction, so that no lock is held for long.
 ROWS_AT_ONCE = 200
 #: How long the count of a day's work is kept.
 _USAGE_KEPT = timedelta(days=40)
-#: What a result still says once its files are gone.
-_LEFT = ("width", "height", "bytes", "format", "partial")
 
 
 def end_leases(session: Session) -> list[tuple[str, State]]:
@@ -75,7 +74,7 @@ def expire_files(session: Session) -> list[str]:
 
 
 def _take_files(session: Session, job: Job) -> bool:
-    left = {name: value for name, value in job.result.items() if name in _LEFT} if job.result else None
+    left = facts_of(job.result) if job.result else None
     ended = update(Job).where(Job.id == job.id, Job.state.in_(TERMINAL), Job.files_gone_at.is_(None))
     taken = ended.values(files_gone_at=sql_clock.now(), result=left, checkpoint=None).returning(Job.id)
     if session.scalar(taken.execution_options(synchronize_session=False)) is None:

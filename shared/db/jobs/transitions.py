@@ -36,6 +36,7 @@ from shared.db.jobs.claims import (
 from shared.db.jobs.events import record, record_move
 from shared.db.models import Job
 from shared.errors import AtelierError, IdTaken, IllegalTransition, NotFound, WorkerLost
+from shared.painting.results import Result
 from shared.states import TERMINAL, State
 
 #: Of a traceback that many last characters are kept.
@@ -127,13 +128,13 @@ def remove(session: Session, job_id: str) -> None:
 # -- the worker's side
 
 
-def succeed(session: Session, held: Claim, *, result: dict[str, Any], reused_from: str | None = None) -> None:
+def succeed(session: Session, held: Claim, *, result: Result, reused_from: str | None = None) -> None:
     """Finish a job, painted or taken over: running → succeeded. Raises `LostRace` if the claim no longer holds."""
     details = {"reused_from": reused_from} if reused_from else None
     _finish(session, held, State.SUCCEEDED, "job_succeeded", details, result=result, reused_from=reused_from)
 
 
-def fail(session: Session, held: Claim, error: AtelierError, *, result: dict[str, Any] | None = None) -> None:
+def fail(session: Session, held: Claim, error: AtelierError, *, result: Result | None = None) -> None:
     """End a job that cannot be painted: running → failed, with what was painted if there is a picture.
 
     Raises `LostRace` if the claim no longer holds.
@@ -142,7 +143,7 @@ def fail(session: Session, held: Claim, error: AtelierError, *, result: dict[str
     _finish(session, held, State.FAILED, "job_failed", details, result=result, **error_values(error))
 
 
-def stop(session: Session, held: Claim, *, result: dict[str, Any] | None) -> None:
+def stop(session: Session, held: Claim, *, result: Result | None) -> None:
     """End a job as its client wished: running → canceled, with what was painted so far as partial result.
 
     Raises `LostRace` if the claim no longer holds.
@@ -182,7 +183,7 @@ def lose(session: Session, held: Claim, *, expired_only: bool = False) -> State:
         raise LostRace(held)
     lost, progress, checkpoint = row
     if lost + 1 < MAX_LOST_ATTEMPTS:
-        details = {"step": (progress or {}).get("step", 0), "resumes_after": (checkpoint or {}).get("step", 0)}
+        details = {"step": progress["step"] if progress else 0, "resumes_after": (checkpoint or {}).get("step", 0)}
         return _return(session, held, where, {"lost_attempts": lost + 1}, "claim_lost", details)
     error = WorkerLost(f"{MAX_LOST_ATTEMPTS} workers in a row were lost while they painted this job.")
     values = {"state": State.FAILED, "ended_at": clock.now(), "lost_attempts": lost + 1, **error_values(error)}

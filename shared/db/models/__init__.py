@@ -17,6 +17,8 @@ from shared.db.base import Table
 from shared.db.models.access import ApiKey, Delivery, IdempotencyKey, Usage, WebhookSecret
 from shared.db.models.admin import AuditEntry, BrowserSession, MinuteStats, Operation
 from shared.db.models.batches import Batch, BatchMove, BatchResult
+from shared.painting.results import Result
+from shared.painting.steps import Step
 from shared.states import DesiredState, State
 
 _STATES = ", ".join(f"'{state}'" for state in State)
@@ -186,8 +188,8 @@ class Job(Table):
     ran_s: Mapped[float] = mapped_column(default=0.0)
     #: Where the next attempt goes on: key and step.
     checkpoint: Mapped[dict[str, Any] | None]
-    progress: Mapped[dict[str, Any] | None]
-    result: Mapped[dict[str, Any] | None]
+    progress: Mapped[Step | None] = mapped_column(JSON(none_as_null=True))
+    result: Mapped[Result | None] = mapped_column(JSON(none_as_null=True))
     error_code: Mapped[str | None] = mapped_column(String(64))
     error_message: Mapped[str | None] = mapped_column(String(2000))
     error_retryable: Mapped[bool | None]
