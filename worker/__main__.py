@@ -1,7 +1,7 @@
 """Start a worker process: `python -m worker paint` or `python -m worker maintenance`.
 
-Both run until SIGTERM, hand back the job they have, and exit 0. `python -m worker weights …` looks after the files of
-VGG19's weights and ends.
+Both run until SIGTERM and exit 0; a painting worker first hands its jobs back. `python -m worker weights …` manages the
+files of VGG19's weights and ends.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _CELERY = (
 
 def paint() -> int:
     """Take jobs and paint them."""
-    if not Settings.load().worker_name:  # the child takes it from here
+    if not Settings.load().worker_name:  # the child reads it from here
         os.environ["ATELIER_WORKER_NAME"] = f"{socket.gethostname()}-{os.getpid()}"
     from worker.app import app
 
@@ -33,22 +33,22 @@ def paint() -> int:
 
 
 def maintenance() -> int:
-    """Dispatch jobs and put right what crashes leave."""
-    from worker.maintenance import scheduler as chores
+    """Dispatch jobs, and run the other maintenance tasks."""
+    from worker.maintenance import scheduler
 
     settings = Settings.load()
     logs.configure(settings.log_format, settings.log_level)
     ending = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ending.set())
-    return chores.run(settings, ending)
+    return scheduler.run(settings, ending)
 
 
 _KINDS = {"paint": paint, "maintenance": maintenance}
 
 
 def main(arguments: list[str]) -> int:
-    """Run the kind of worker that `arguments` names; 2 if it is none."""
+    """Run the kind of worker that `arguments` names; return 2 if there is no such kind."""
     if arguments[:1] == ["weights"]:
         from worker import weights
 

@@ -13,12 +13,12 @@ from shared.messaging.progress import RedisProgress
 from shared.storage.store import attempt_key
 from tests.factories import add_batch, add_items, add_job, add_key
 from tests.integration.calling import client_with
-from worker.maintenance.bulk_actions import OperationKeeper
+from worker.maintenance.bulk_actions import BulkActionMaintenance
 
 
 @pytest.fixture
-def keeper(database, store, redis) -> OperationKeeper:
-    return OperationKeeper(database, store, RedisProgress(redis))
+def maintenance(database, store, redis) -> BulkActionMaintenance:
+    return BulkActionMaintenance(database, store, RedisProgress(redis))
 
 
 @pytest.fixture
@@ -49,17 +49,17 @@ def states(client) -> list[str]:
     return [job["state"] for job in client.get("/v1/jobs").json["jobs"]]
 
 
-def test_a_dry_run_counts_and_does_nothing(client, database, keeper) -> None:
+def test_a_dry_run_counts_and_does_nothing(client, database, maintenance) -> None:
     for _ in range(3):
         add_job(database, label="sea")
     counted = client.post("/v1/operations", json=asked(dry_run=True, reason=""))
     assert (counted.status_code, counted.json) == (200, {"action": "cancel", "matched": 3, "more": False})
-    keeper.run()
+    maintenance.run()
     assert states(client) == ["queued"] * 3
     assert client.get("/v1/operations").json["operations"] == []
 
 
-def test_an_operation_is_accepted_carried_out_and_tells_how_far_it_is(client, database, keeper) -> None:
+def test_an_operation_is_accepted_carried_out_and_tells_how_far_it_is(client, database, maintenance) -> None:
     for _ in range(3):
         add_job(database, label="sea")
     other = add_job(database)
@@ -68,7 +68,7 @@ def test_an_operation_is_accepted_carried_out_and_tells_how_far_it_is(client, da
     assert begun.headers["Location"] == begun.json["links"]["self"] == f"/v1/operations/{begun.json['id']}"
     assert (begun.json["state"], begun.json["matched"], begun.json["done"]) == ("running", 3, 0)
     assert begun.json["filter"] == {"label": "sea", "state": ["queued", "running"]}
-    keeper.run()
+    maintenance.run()
     done = client.get(begun.headers["Location"]).json
     assert (done["state"], done["done"], done["refused"], done["reason"]) == ("done", 3, 0, "tidy up")
     assert client.get("/v1/jobs?state=queued").json["jobs"][0]["id"] == other
@@ -100,12 +100,12 @@ def test_an_operation_is_begun_once_however_often_it_is_asked_for(client) -> Non
     assert len(client.get("/v1/audit").json["entries"]) == 1
 
 
-def test_a_client_acts_on_its_own_jobs_and_sees_its_own_operations(client, ann, database, keeper) -> None:
+def test_a_client_acts_on_its_own_jobs_and_sees_its_own_operations(client, ann, database, maintenance) -> None:
     mine, others = add_job(database, label="sea", owner="ann"), add_job(database, label="sea", owner="bob")
     begun = ann.post("/v1/operations", json=asked(filter={"label": "sea", "owner": "bob"})).json
     operators = client.post("/v1/operations", json=asked(filter={"label": "none"})).json
     assert (begun["owner"], begun["matched"], begun["filter"]["owner"]) == ("ann", 1, "ann")
-    keeper.run()
+    maintenance.run()
     assert [client.get(f"/v1/jobs/{job_id}").json["state"] for job_id in (mine, others)] == ["canceled", "queued"]
     assert [each["id"] for each in ann.get("/v1/operations").json["operations"]] == [begun["id"]]
     assert ann.get(operators["links"]["self"]).status_code == 404
@@ -118,36 +118,36 @@ def test_pages_of_operations_are_linked(client) -> None:
     assert [each["id"] for page in (first, second) for each in page.json["operations"]] == made[::-1]
 
 
-def test_one_that_is_stopped_leaves_the_rest_as_it_is(client, database, keeper) -> None:
+def test_one_that_is_stopped_leaves_the_rest_as_it_is(client, database, maintenance) -> None:
     add_job(database, label="sea")
     begun = client.post("/v1/operations", json=asked()).json
     stopped = client.post(begun["links"]["stop"])
     assert (stopped.status_code, stopped.json["state"]) == (200, "stopped")
-    keeper.run()
+    maintenance.run()
     assert states(client) == ["queued"]
     done = client.post("/v1/operations", json=asked(filter={"label": "none"})).json
-    keeper.run()
+    maintenance.run()
     assert client.post(done["links"]["stop"]).json["code"] == "illegal_transition"
 
 
-def test_running_jobs_are_told_at_once(client, database, keeper, redis) -> None:
+def test_running_jobs_are_told_at_once(client, database, maintenance, redis) -> None:
     job_id = add_job(database, label="sea")
     claim(database, job_id)
     client.post("/v1/operations", json=asked())
-    keeper.run()
+    maintenance.run()
     assert redis.exists(f"atelier:job:{job_id}:cancel")
 
 
-def test_the_files_of_deleted_jobs_go_too(client, database, keeper, store) -> None:
+def test_the_files_of_deleted_jobs_go_too(client, database, maintenance, store) -> None:
     job_id = failed(database, label="sea")
     store.put(attempt_key(job_id, 1, "result.png"), b"picture")
     client.post("/v1/operations", json=asked("delete"))
-    keeper.run()
+    maintenance.run()
     assert states(client) == []
     assert not store.exists(attempt_key(job_id, 1, "result.png"))
 
 
-def test_failures_are_grouped_and_each_group_can_be_listed_and_tried_again(client, database, keeper) -> None:
+def test_failures_are_grouped_and_each_group_can_be_listed_and_tried_again(client, database, maintenance) -> None:
     former = [failed(database) for _ in range(2)]
     add_job(database)
     (group,) = client.get("/v1/failures").json["failures"]
@@ -155,7 +155,7 @@ def test_failures_are_grouped_and_each_group_can_be_listed_and_tried_again(clien
     assert (group["examples"], group["message"]) == (former[::-1], "8 GB")
     assert [job["id"] for job in client.get(group["links"]["jobs"]).json["jobs"]] == former[::-1]
     client.post("/v1/operations", json=asked("retry", filter={"code": group["code"]}))
-    keeper.run()
+    maintenance.run()
     with database.reading() as session:
         found = queries.list_jobs(session, queries.Filter(code=None), limit=9)
     assert sorted(job.retry_of for job in found if job.retry_of) == former

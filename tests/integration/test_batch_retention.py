@@ -12,15 +12,15 @@ from shared.db.models import Batch, Image, Job
 from shared.states import BatchState, State
 from shared.storage.store import image_key
 from tests.factories import add_batch, add_image, add_items
-from worker.maintenance.retention import Expiry
+from worker.maintenance.retention import Retention
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite", "postgres"], indirect=True)
 YEAR = timedelta(days=365)
 
 
 @pytest.fixture
-def expiry(settings, database, store) -> Expiry:
-    return Expiry(settings, database, store)
+def retention(settings, database, store) -> Retention:
+    return Retention(settings, database, store)
 
 
 def let_a_year_pass(database) -> None:
@@ -43,26 +43,26 @@ def batches_left(database) -> set[str]:
         return set(session.scalars(select(Batch.id)))
 
 
-def test_a_batch_is_forgotten_once_its_last_item_is(database, expiry) -> None:
+def test_a_batch_is_forgotten_once_its_last_item_is(database, retention) -> None:
     kept, emptied = add_batch(database), add_batch(database)
     for batch_id in (kept, emptied):
         add_items(database, batch_id, 2)
     end(database, kept, State.CANCELED)  # what it left is not gone yet
     end(database, emptied, State.CANCELED, files_gone_at=clock.now())
-    expiry.forget()
+    retention.delete_old_rows()
     assert batches_left(database) == {kept}
 
 
-def test_a_batch_that_has_not_ended_is_kept_however_old_and_empty(database, expiry) -> None:
+def test_a_batch_that_has_not_ended_is_kept_however_old_and_empty(database, retention) -> None:
     waiting = {add_batch(database, state=state) for state in (BatchState.OPEN, BatchState.PAUSED)}
     with database.writing() as session:
         session.execute(update(Batch).values(created_at=clock.now() - YEAR))
-    expiry.forget()
+    retention.delete_old_rows()
     assert batches_left(database) == waiting
 
 
 @pytest.mark.parametrize("state", [BatchState.OPEN, BatchState.PAUSED, BatchState.RUNNING])
-def test_a_picture_that_an_item_waits_with_stays_for_as_long_as_it_waits(database, store, expiry, state) -> None:
+def test_a_picture_that_an_item_waits_with_stays_for_as_long_as_it_waits(database, store, retention, state) -> None:
     unneeded = add_image(database, b"unneeded")
     batch_id = add_batch(database, state=state)
     [item] = add_items(database, batch_id, 1)
@@ -73,9 +73,9 @@ def test_a_picture_that_an_item_waits_with_stays_for_as_long_as_it_waits(databas
     let_a_year_pass(database)
     with database.writing() as session:
         session.execute(update(Image).where(Image.id == unneeded).values(last_used_at=clock.now() - 2 * YEAR))
-    expiry.images()
+    retention.expire_images()
     assert store.exists(image_key(needed))
     assert not store.exists(image_key(unneeded))
     end(database, batch_id, State.CANCELED)
-    expiry.images()
+    retention.expire_images()
     assert not store.exists(image_key(needed))

@@ -11,7 +11,7 @@ from shared.errors import Diverged
 from shared.messaging.progress import RedisProgress
 from tests.factories import add_batch, add_items, add_job
 from tests.integration.test_cli import atelier, url
-from worker.maintenance.bulk_actions import OperationKeeper
+from worker.maintenance.bulk_actions import BulkActionMaintenance
 
 __all__ = ["atelier", "url"]
 
@@ -31,15 +31,15 @@ def failed(database) -> list[str]:
 
 
 @pytest.fixture
-def keeper(database, store, redis) -> OperationKeeper:
-    return OperationKeeper(database, store, RedisProgress(redis))
+def maintenance(database, store, redis) -> BulkActionMaintenance:
+    return BulkActionMaintenance(database, store, RedisProgress(redis))
 
 
-def test_jobs_are_counted_first_then_tried_again_and_followed(atelier, failed, keeper) -> None:
+def test_jobs_are_counted_first_then_tried_again_and_followed(atelier, failed, maintenance) -> None:
     assert atelier(*RETRY, "--dry-run").stdout == "2\n"
     begun = atelier(*RETRY, "--reason", "the disk has room")
     assert (begun.exit_code, begun.stderr) == (0, "It is about 2 jobs.\n")
-    keeper.run()
+    maintenance.run()
     operation_id = begun.stdout.strip()
     shown = json.loads(atelier("operations", "show", operation_id, "--json").stdout)
     assert (shown["state"], shown["done"], shown["refused"]) == ("done", 2, 0)
@@ -51,10 +51,10 @@ def test_jobs_are_counted_first_then_tried_again_and_followed(atelier, failed, k
     assert len(json.loads(atelier("operations", "list", "--json").stdout)) == 1
 
 
-def test_an_operation_is_stopped(atelier, failed, keeper) -> None:
+def test_an_operation_is_stopped(atelier, failed, maintenance) -> None:
     operation_id = atelier(*RETRY, "--reason", "r").stdout.strip()
     stopped = json.loads(atelier("operations", "stop", operation_id, "--json").stdout)
-    keeper.run()
+    maintenance.run()
     assert (stopped["state"], stopped["done"]) == ("stopped", 0)
     assert len(json.loads(atelier("list", "--json").stdout)) == 2
 

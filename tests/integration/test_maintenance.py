@@ -21,14 +21,14 @@ from shared.storage.store import attempt_key, image_key
 from tests.factories import add_image, add_job, add_key
 from tests.waiting import wait_until
 from worker.maintenance.orphans import remove_orphans
-from worker.maintenance.retention import Expiry
-from worker.maintenance.scheduler import Chore, Keeper
-from worker.maintenance.scheduler import run as run_chores
+from worker.maintenance.retention import Retention
+from worker.maintenance.scheduler import MaintenanceLoop, PeriodicTask
+from worker.maintenance.scheduler import run as run_tasks
 
 
 @pytest.fixture
-def keeper(settings, database, store, redis) -> Keeper:
-    return Keeper(settings, database, store)
+def loop(settings, database, store, redis) -> MaintenanceLoop:
+    return MaintenanceLoop(settings, database, store)
 
 
 def claim(database, job_id: str, lease_s: float = 20.0) -> transitions.Claim:
@@ -38,28 +38,28 @@ def claim(database, job_id: str, lease_s: float = 20.0) -> transitions.Claim:
     return held
 
 
-def test_a_job_whose_lease_ended_is_sent_again_at_once(keeper, database, redis) -> None:
+def test_a_job_whose_lease_ended_is_sent_again_at_once(loop, database, redis) -> None:
     job_id = add_job(database)
     claim(database, job_id, lease_s=-1)
-    keeper.end_leases()
+    loop.end_leases()
     assert redis.llen(PAINT_QUEUE) == 1
     with database.reading() as session:
         assert queries.get_job(session, job_id).state == "queued"
 
 
-def test_a_job_that_ends_by_the_sweeper_closes_its_stream(keeper, database, redis) -> None:
+def test_a_job_that_ends_by_the_sweeper_closes_its_stream(loop, database, redis) -> None:
     late = add_job(database)
     poison = add_job(database, lost_attempts=2)
     claim(database, poison, lease_s=-1)
     with database.writing() as session:
         session.execute(update(Job).where(Job.id == late).values(start_by=sql_clock.now_plus(-1)))
-    keeper.expire()
-    keeper.end_leases()
+    loop.expire()
+    loop.end_leases()
     ends = [list(RedisProgress(redis).events(job_id))[-1].data for job_id in (late, poison)]
     assert ends == [{"state": "expired"}, {"state": "failed"}]
 
 
-def test_a_held_queue_is_released_once_storage_takes_a_file(keeper, database, store, monkeypatch) -> None:
+def test_a_held_queue_is_released_once_storage_takes_a_file(loop, database, store, monkeypatch) -> None:
     with database.writing() as session:
         workers.hold_queue(session, "storage_full")
 
@@ -69,14 +69,14 @@ def test_a_held_queue_is_released_once_storage_takes_a_file(keeper, database, st
     with monkeypatch.context() as still_full:
         still_full.setattr(store, "put", full)
         with pytest.raises(StorageFull):
-            keeper.unhold()
-    keeper.unhold()
+            loop.release_queue()
+    loop.release_queue()
     with database.reading() as session:
         assert workers.get_queue(session).held_for is None
 
 
 def test_what_is_left_of_jobs_past_their_time_is_no_file_then_no_row(settings, database, store) -> None:
-    expiry = Expiry(settings, database, store)
+    retention = Retention(settings, database, store)
     job_id = add_job(database)
     held = claim(database, job_id)
     store.put(attempt_key(job_id, 1, "result.png"), b"picture")
@@ -88,9 +88,9 @@ def test_what_is_left_of_jobs_past_their_time_is_no_file_then_no_row(settings, d
         session.execute(
             update(Job).values(expires_at=sql_clock.now_plus(-1), ended_at=sql_clock.now_plus(-200 * 86_400))
         )
-    expiry.files()
+    retention.expire_files()
     assert list(store.list("jobs/")) == []
-    expiry.forget()
+    retention.delete_old_rows()
     with database.reading() as session:
         assert session.scalar(select(func.count()).select_from(Job)) == 0
 
@@ -132,9 +132,9 @@ def test_a_chore_that_fails_is_tried_again_and_its_trouble_is_told_once(capsys) 
             ending.set()
         raise StorageUnavailable
 
-    Chore("test", 0.0, act).repeat(ending)
+    PeriodicTask("test", 0.0, act).repeat(ending)
     assert len(tries) == 5
-    assert capsys.readouterr().out.count("chore_failed") == 1
+    assert capsys.readouterr().out.count("maintenance_task_failed") == 1
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -142,30 +142,30 @@ def test_a_chore_that_breaks_ends_the_process_to_be_started_again(settings, data
     def stumble(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(Keeper, "expire", stumble)
-    assert run_chores(settings, threading.Event()) == 1
+    monkeypatch.setattr(MaintenanceLoop, "expire", stumble)
+    assert run_tasks(settings, threading.Event()) == 1
     for thread in threading.enumerate():
         if thread.name == "expire":
             thread.join(10)
 
 
-def test_the_minutes_reading_is_taken_among_the_chores(keeper, database) -> None:
+def test_the_minutes_reading_is_taken_among_the_chores(loop, database) -> None:
     add_job(database)
-    chores = {chore.name: chore.act for chore in keeper.chores()}
+    tasks = {task.name: task.act for task in loop.tasks()}
     for _ in range(2):
-        chores["readings"]()
+        tasks["minute_stats"]()
     with database.reading() as session:
         assert minute_stats.list_since(session, clock.now() - timedelta(minutes=2))[-1].waiting == 1
 
 
-def test_old_readings_and_sign_ins_that_are_over_are_forgotten_among_the_chores(keeper, database) -> None:
+def test_old_readings_and_sign_ins_that_are_over_are_forgotten_among_the_chores(loop, database) -> None:
     key_id = add_key(database).split("_")[1]
     with database.writing() as session:
         minute_stats.store(
             session, minute_stats.sample(session, clock.now() - timedelta(seconds=minute_stats.KEPT_S + 60))
         )
         over, good = (browser_sessions.create(session, key_id, lifetime_s=life_s) for life_s in (-1, 60))
-    {chore.name: chore.act for chore in keeper.chores()}["forget"]()
+    {task.name: task.act for task in loop.tasks()}["delete_old_rows"]()
     with database.reading() as session:
         assert minute_stats.list_since(session, clock.now() - timedelta(days=30)) == []
         assert session.scalars(select(func.count()).select_from(BrowserSession)).one() == 1
@@ -177,7 +177,7 @@ def test_the_process_does_its_chores_until_it_is_told_to_end(settings, database,
     job_id = add_job(database)
     claim(database, job_id, lease_s=-1)
     ending = threading.Event()
-    process = threading.Thread(target=run_chores, args=(settings, ending))
+    process = threading.Thread(target=run_tasks, args=(settings, ending))
     process.start()
     try:
         wait_until(lambda: redis.llen(PAINT_QUEUE) == 1, "the lost job is sent")

@@ -27,9 +27,9 @@ from tests.fakes import FakePainter
 from tests.integration.running import run_one
 from tests.integration.test_api_jobs import claim
 from tests.racing import meet
-from worker.jobs.runner import Studio
+from worker.jobs.context import WorkerContext
 from worker.maintenance.orphans import remove_orphans
-from worker.maintenance.retention import Expiry
+from worker.maintenance.retention import Retention
 
 YEAR_S = 365 * 86_400
 ROUNDS = 200
@@ -39,8 +39,8 @@ on_both_databases = pytest.mark.parametrize("database_url", ["sqlite", "postgres
 
 
 @pytest.fixture
-def expiry(settings, database, store) -> Expiry:
-    return Expiry(settings, database, store)
+def retention(settings, database, store) -> Retention:
+    return Retention(settings, database, store)
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def painted(settings, database, store, redis, client, image_id) -> str:
     """A job that has a picture and an animation."""
     params = {"size": 32, "steps": 8, "timelapse": True}
     job_id = client.post("/v1/jobs", json={"content": image_id, "style": image_id, "params": params}).json["id"]
-    run_one(job_id, Studio("w1", settings, database, store, RedisProgress(redis), FakePainter()))
+    run_one(job_id, WorkerContext("w1", settings, database, store, RedisProgress(redis), FakePainter()))
     return job_id
 
 
@@ -77,12 +77,12 @@ def missing(database, store) -> set[str]:
 
 
 def test_what_a_job_gave_is_gone_when_its_retention_is_over_and_its_row_says_so(
-    client, painted, database, store, expiry
+    client, painted, database, store, retention
 ) -> None:
     links = client.get(f"/v1/jobs/{painted}").json["links"]
     assert [client.get(links[name]).status_code for name in FILES] == [200] * 5
     let_time_pass(database)
-    expiry.files()
+    retention.expire_files()
     assert list(store.list(job_prefix(painted))) == []
     answers = [client.get(links[name]) for name in FILES]
     assert [(answer.status_code, answer.json["code"]) for answer in answers] == [(410, "result_expired")] * 5
@@ -94,13 +94,13 @@ def test_what_a_job_gave_is_gone_when_its_retention_is_over_and_its_row_says_so(
 
 
 def test_files_that_go_while_they_are_asked_for_have_expired_too(
-    client, painted, database, expiry, monkeypatch
+    client, painted, database, retention, monkeypatch
 ) -> None:
     let_time_pass(database)
     get = LocalImageStore.get
 
     def late(store: LocalImageStore, key: str) -> bytes:
-        expiry.files()
+        retention.expire_files()
         return get(store, key)
 
     monkeypatch.setattr(LocalImageStore, "get", late)
@@ -108,31 +108,31 @@ def test_files_that_go_while_they_are_asked_for_have_expired_too(
     assert (answer.status_code, answer.json["code"]) == (410, "result_expired")
 
 
-def test_a_job_that_never_had_a_picture_says_so_for_ever(client, job_id, database, expiry) -> None:
+def test_a_job_that_never_had_a_picture_says_so_for_ever(client, job_id, database, retention) -> None:
     client.post(f"/v1/jobs/{job_id}/cancel")
     let_time_pass(database)
-    expiry.files()
+    retention.expire_files()
     assert client.get(f"/v1/jobs/{job_id}/result").json["code"] == "no_result"
     assert client.get(f"/v1/jobs/{job_id}").json["result"] is None
 
 
-def test_no_job_starts_from_a_picture_that_is_gone(client, painted, image_id, database, expiry) -> None:
+def test_no_job_starts_from_a_picture_that_is_gone(client, painted, image_id, database, retention) -> None:
     let_time_pass(database)
-    expiry.files()
+    retention.expire_files()
     answer = client.post("/v1/jobs", json={"content": image_id, "style": image_id, "init_job": painted})
     assert (answer.status_code, answer.json["errors"][0]["pointer"]) == (422, "/init_job")
     assert "gone" in answer.json["detail"]
 
 
-def test_files_that_cannot_be_deleted_go_with_the_orphans(painted, database, store, expiry, monkeypatch) -> None:
+def test_files_that_cannot_be_deleted_go_with_the_orphans(painted, database, store, retention, monkeypatch) -> None:
     def away(*_: object) -> None:
         raise StorageUnavailable
 
     let_time_pass(database)
     with monkeypatch.context() as storage_is_away:
         storage_is_away.setattr(LocalImageStore, "delete", away)
-        expiry.files()
-        expiry.images()
+        retention.expire_files()
+        retention.expire_images()
     kept = list(store.list(""))
     assert {key.rpartition("/")[2] for key in kept if key.startswith(job_prefix(painted))} == {
         "result.png", "losses.json", "manifest.json", "film.webp", "timelapse.webp",
@@ -154,10 +154,10 @@ def test_an_image_says_when_it_goes_and_a_use_puts_that_off(client, image_id, se
 
 
 def test_an_image_that_is_gone_is_unknown_until_it_is_uploaded_again(
-    client, image_id, png, database, store, expiry
+    client, image_id, png, database, store, retention
 ) -> None:
     let_time_pass(database)
-    expiry.images()
+    retention.expire_images()
     assert not store.exists(image_key(image_id))
     assert client.get(f"/v1/images/{image_id}").status_code == 404
     assert client.get(f"/v1/images/{image_id}/content").status_code == 404
@@ -171,17 +171,17 @@ def test_an_image_that_is_gone_is_unknown_until_it_is_uploaded_again(
 
 
 def test_an_ended_job_is_shown_though_its_images_are_gone_and_cannot_be_tried_again(
-    client, painted, database, expiry
+    client, painted, database, retention
 ) -> None:
     let_time_pass(database)
-    expiry.images()
+    retention.expire_images()
     assert client.get(f"/v1/jobs/{painted}").json["content"].startswith("sha256:")
     answer = client.post(f"/v1/jobs/{painted}/retry")
     assert (answer.status_code, answer.json["code"]) == (422, "unknown_image")
 
 
 def test_a_job_that_waited_for_a_year_is_painted_though_all_else_is_gone(
-    client, painted, settings, database, store, redis, expiry
+    client, painted, settings, database, store, redis, retention
 ) -> None:
     """Neither its images, nor where it goes on, nor what the running one writes: whatever the chores do."""
     pictures = [codec.encode(picture(seed=seed), format="png") for seed in (1, 2, 3)]
@@ -197,7 +197,7 @@ def test_a_job_that_waited_for_a_year_is_painted_though_all_else_is_gone(
     with database.writing() as session:
         older = clock.now() - timedelta(seconds=2 * YEAR_S)
         session.execute(update(Image).where(Image.id == unneeded).values(last_used_at=older))
-    for chore in (expiry.files, expiry.images, expiry.forget):
+    for chore in (retention.expire_files, retention.expire_images, retention.delete_old_rows):
         chore()
     remove_orphans(database, store, older_than_s=0)
     assert not store.exists(image_key(unneeded))
@@ -205,20 +205,20 @@ def test_a_job_that_waited_for_a_year_is_painted_though_all_else_is_gone(
     assert [store.get(image_key(ids.image_id(data))) for data in pictures[:2]] == pictures[:2]
     with database.writing() as session:
         transitions.give_back(session, held, reason="drain")
-    state = run_one(running, Studio("w1", settings, database, store, RedisProgress(redis), FakePainter()))
+    state = run_one(running, WorkerContext("w1", settings, database, store, RedisProgress(redis), FakePainter()))
     assert state == State.SUCCEEDED
 
 
 @on_both_databases
 def test_an_upload_and_the_sweep_never_leave_a_kept_image_without_its_bytes(
-    services, png, database, store, expiry
+    services, png, database, store, retention
 ) -> None:
     file, image_id = inspect_upload(services, png), ids.image_id(png)
     refused = 0
     upload(services, file, CALLER)
     for _ in range(ROUNDS):
         let_time_pass(database, jobs_too=False)
-        meet(expiry.images, lambda: upload(services, file, CALLER))
+        meet(retention.expire_images, lambda: upload(services, file, CALLER))
         assert missing(database, store) == set()
         with database.writing() as session:
             try:
@@ -249,7 +249,7 @@ def test_an_upload_and_the_search_for_orphans_never_leave_a_kept_image_without_i
             assert queries.get_image(session, ids.image_id(data)).gone_at is None
 
 
-def test_rows_of_images_are_forgotten_a_few_a_round_and_one_at_a_time(database, expiry, monkeypatch) -> None:
+def test_rows_of_images_are_forgotten_a_few_a_round_and_one_at_a_time(database, retention, monkeypatch) -> None:
     gone = [add_image(database, bytes([number])) for number in range(7)]
     with database.writing() as session:
         session.execute(update(Image).values(gone_at=clock.now() - timedelta(seconds=YEAR_S)))
@@ -261,8 +261,8 @@ def test_rows_of_images_are_forgotten_a_few_a_round_and_one_at_a_time(database, 
         return found
 
     monkeypatch.setattr(image_rows, "forget", counted)
-    expiry.forget()
+    retention.delete_old_rows()
     with database.reading() as session:
         assert len(session.scalars(select(Image.id)).all()) == len(gone) - 5
-    expiry.forget()
+    retention.delete_old_rows()
     assert at_once == [1] * 7 + [0]

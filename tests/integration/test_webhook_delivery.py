@@ -20,25 +20,25 @@ from tests.factories import add_job
 from tests.integration.receivers import ALLOWED, answering, closing, dripping, hanging, receiving
 from tests.racing import meet
 from tests.waiting import wait_until
-from worker.maintenance.webhooks import Deliverer
+from worker.maintenance.webhooks import WebhookSender
 
 
 @pytest.fixture
 def deliver(database):
     """Run the due deliveries and wait until each has been tried; return all deliveries."""
-    deliverer = Deliverer(database, ALLOWED, call_s=1.0)
+    sender = WebhookSender(database, ALLOWED, call_s=1.0)
 
     def kept() -> list[Delivery]:
         with database.reading() as session:
             return list(session.scalars(select(Delivery).order_by(Delivery.id)))
 
     def run() -> list[Delivery]:
-        deliverer.run()
+        sender.run()
         wait_until(lambda: all(len(each.log) == each.attempts for each in kept()), "each call has ended")
         return kept()
 
     yield run
-    deliverer.close()
+    sender.close()
 
 
 def due(database, url: str, **values) -> str:
@@ -118,12 +118,12 @@ def test_nobody_follows_where_a_receiver_points(database, deliver) -> None:
 
 
 def test_an_address_that_is_not_public_is_never_called(database) -> None:
-    deliverer = Deliverer(database, "", resolve=lambda host, port: ["127.0.0.1"])
+    sender = WebhookSender(database, "", resolve=lambda host, port: ["127.0.0.1"])
     with receiving(answering(200)) as receiver:
         port = receiver.url.rpartition(":")[2]
         due(database, f"http://example.org:{port}")
         due(database, receiver.url)
-        deliverer.run()
+        sender.run()
 
         def kept() -> list[Delivery]:
             with database.reading() as session:
@@ -132,11 +132,11 @@ def test_an_address_that_is_not_public_is_never_called(database) -> None:
         wait_until(lambda: all(each.log for each in kept()), "each was tried")
         assert all("forbidden_url" in each.log[0]["error"] for each in kept())
     assert receiver.calls == []
-    deliverer.close()
+    sender.close()
 
 
 def test_a_receiver_that_hangs_holds_up_nobody_else(database) -> None:
-    deliverer = Deliverer(database, ALLOWED, call_s=20.0)
+    sender = WebhookSender(database, ALLOWED, call_s=20.0)
     with receiving(hanging) as slow, receiving(answering(200)) as quick:
         for _ in range(12):
             due(database, slow.url)
@@ -144,12 +144,12 @@ def test_a_receiver_that_hangs_holds_up_nobody_else(database) -> None:
             due(database, quick.url)
 
         def all_told() -> bool:
-            deliverer.run()
+            sender.run()
             return len(quick.calls) == 5
 
         wait_until(all_told, "the quick one has heard of all")
         assert len(slow.calls) <= 2
-    deliverer.close()
+    sender.close()
 
 
 def test_after_three_days_a_delivery_is_given_up(database, deliver) -> None:
@@ -164,27 +164,27 @@ def test_after_three_days_a_delivery_is_given_up(database, deliver) -> None:
 
 @pytest.mark.parametrize("database_url", ["sqlite", "postgres"], indirect=True)
 def test_several_deliverers_at_once_call_once_each(database) -> None:
-    deliverers = [Deliverer(database, ALLOWED) for _ in range(3)]
+    senders = [WebhookSender(database, ALLOWED) for _ in range(3)]
     with receiving(answering(200)) as receiver:
         for _ in range(20):
             due(database, receiver.url)
 
         def all_told() -> bool:
-            meet(*(deliverer.run for deliverer in deliverers))
+            meet(*(sender.run for sender in senders))
             with database.reading() as session:
                 return set(session.scalars(select(Delivery.state))) == {DeliveryState.DELIVERED}
 
         wait_until(all_told, "all were told")
     told = [call.headers["webhook-id"] for call in receiver.calls]
     assert (len(told), len(set(told))) == (20, 20)
-    for deliverer in deliverers:
-        deliverer.close()
+    for sender in senders:
+        sender.close()
 
 
 def test_a_call_that_could_not_be_noted_is_made_again(database, deliver, monkeypatch) -> None:
     with receiving(answering(200)) as receiver:
         due(database, receiver.url)
-        dying = Deliverer(database, ALLOWED)
+        dying = WebhookSender(database, ALLOWED)
         died = threading.Event()
 
         def die(*_: object, **__: object) -> None:
@@ -231,7 +231,7 @@ def certificate(tmp_path) -> str:
 def test_a_receiver_has_to_prove_its_name(database, certificate, monkeypatch, host, trusted, delivered) -> None:
     if trusted:
         monkeypatch.setenv("SSL_CERT_FILE", certificate)
-    deliverer = Deliverer(database, ALLOWED, resolve=lambda host, port: ["127.0.0.1"])
+    sender = WebhookSender(database, ALLOWED, resolve=lambda host, port: ["127.0.0.1"])
     with receiving(answering(200), certificate=certificate) as receiver:
         due(database, f"https://{host}:{receiver.url.rpartition(':')[2]}")
 
@@ -240,8 +240,8 @@ def test_a_receiver_has_to_prove_its_name(database, certificate, monkeypatch, ho
                 delivery = session.scalars(select(Delivery)).one()
             return delivery if delivery.log else None
 
-        deliverer.run()
+        sender.run()
         found = wait_until(tried, "it was tried")
         assert (found.state == DeliveryState.DELIVERED, len(receiver.calls)) == (delivered, int(delivered))
         assert delivered or "CERTIFICATE_VERIFY_FAILED" in found.log[0]["error"]
-    deliverer.close()
+    sender.close()

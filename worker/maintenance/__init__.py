@@ -1,1 +1,1 @@
-"""Chores beside painting, each alone, so that one that breaks stops no other."""
+"""Maintenance beside painting: tasks that run periodically, each on its own, so that a broken one stops no other."""

@@ -1,4 +1,4 @@
-"""The chores of batches: counts brought up to date, canceled items ended, batches found to be over."""
+"""Batch maintenance: cancels items, folds counts into the batches' rows, finishes batches whose items have ended."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from shared.messaging.progress import RedisProgress
 log = logs.get(__name__)
 
 
-class BatchKeeper:
-    """What one maintenance process does for batches; any number of these may run."""
+class BatchMaintenance:
+    """Batch maintenance of one process; any number of processes may run it."""
 
     def __init__(self, database: Database, progress: RedisProgress) -> None:
         """Open nothing yet."""
@@ -21,7 +21,7 @@ class BatchKeeper:
         self._progress = progress
 
     def run(self) -> None:
-        """Cancel, count, settle; all there is to be canceled, a bounded number in each transaction."""
+        """Cancel, count and finish everything that is due, a bounded number of rows in each transaction."""
         with self._database.reading() as session:
             if not lifecycle.has_work(session):
                 return
@@ -39,8 +39,8 @@ class BatchKeeper:
         for job_id in running:
             try:
                 self._progress.wish_cancel(job_id)
-            except RedisError as error:
-                log.warning("cancel_not_hurried", job_id=job_id, reason=str(error))  # the row holds the wish
+            except RedisError as error:  # the worker reads the request from the row instead
+                log.warning("cancel_not_hurried", job_id=job_id, reason=str(error))
         return count
 
     def _fold(self) -> None:

@@ -1,7 +1,7 @@
-"""The chore of operations: each that is under way is carried on, portion by portion, in turns.
+"""Carries out bulk actions, chunk by chunk, with those under way taking turns.
 
-What follows a commit may be lost with the process and does no harm: a wish to cancel is in its job's row, and files
-without a row go with the search for orphans.
+What follows a chunk's commit may be lost if the process dies, without harm: each cancel request is in its job's row,
+and the orphan search deletes files without a row.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from redis import RedisError
 from shared import logs
 from shared.db.admin import bulk_actions
 from shared.db.base import Database
-from shared.errors import StorageUnavailable
 from shared.messaging.progress import RedisProgress
 from shared.states import OperationState
-from shared.storage.store import ImageStore, job_prefix
+from shared.storage.store import ImageStore
+from worker.maintenance.retention import delete_job_files
 
-#: Between portions, in seconds: on SQLite others, who look whether they may write, get their turn.
-_BREATH_S = 0.1
+#: Pause between chunks, in seconds: on SQLite it lets other writers, who poll for the lock, have their turn.
+_PAUSE_S = 0.1
 
 log = logs.get(__name__)
 
 
-class OperationKeeper:
-    """What one maintenance process does for operations; any number of these may run."""
+class BulkActionMaintenance:
+    """Carries out bulk actions in one process; any number of processes may."""
 
     def __init__(self, database: Database, store: ImageStore, progress: RedisProgress) -> None:
         """Open nothing yet."""
@@ -35,40 +35,32 @@ class OperationKeeper:
         self._progress = progress
 
     def run(self) -> None:
-        """Carry on all operations until none comes any further."""
-        while self._round():
-            time.sleep(_BREATH_S)
+        """Advance all bulk actions until none makes progress."""
+        while self._advance_all():
+            time.sleep(_PAUSE_S)
 
-    def _round(self) -> bool:
+    def _advance_all(self) -> bool:
         with self._database.reading() as session:
-            under_way = bulk_actions.list_running(session)
-        moved = [self._advance(operation_id) for operation_id in under_way]  # each of them, whatever comes of others
-        return any(moved)
+            running = bulk_actions.list_running(session)
+        advanced = [self._advance(operation_id) for operation_id in running]  # a list, so that all take their turn
+        return any(advanced)
 
     def _advance(self, operation_id: str) -> bool:
-        """Do one portion; say whether the operation came any further."""
+        """Run one chunk; tell whether the bulk action made progress."""
         with self._database.writing("advance_operation") as session:
-            portion = bulk_actions.run_chunk(session, operation_id)
-        if portion is None:
+            chunk = bulk_actions.run_chunk(session, operation_id)
+        if chunk is None:
             return False
-        self._hurry(portion.outcome.stopping)
-        self._remove_files(portion.outcome.removed)
-        found = portion.operation
-        if found.state == OperationState.DONE:
-            log.info("operation_done", operation_id=found.id, done=found.done, refused=found.refused)
-        return portion.moved
+        self._hurry_cancels(chunk.outcome.stopping)
+        delete_job_files(self._store, chunk.outcome.removed)
+        operation = chunk.operation
+        if operation.state == OperationState.DONE:
+            log.info("operation_done", operation_id=operation.id, done=operation.done, refused=operation.refused)
+        return chunk.moved
 
-    def _hurry(self, job_ids: Iterable[str]) -> None:
+    def _hurry_cancels(self, job_ids: Iterable[str]) -> None:
         try:
             for job_id in job_ids:
                 self._progress.wish_cancel(job_id)
-        except RedisError as error:
-            log.warning("cancel_not_hurried", reason=str(error))  # the rows hold the wishes
-
-    def _remove_files(self, job_ids: Iterable[str]) -> None:
-        try:
-            for job_id in job_ids:
-                for key in list(self._store.list(job_prefix(job_id))):
-                    self._store.delete(key)
-        except StorageUnavailable as error:
-            log.warning("files_left", reason=str(error))
+        except RedisError as error:  # the workers read the requests from the rows instead
+            log.warning("cancel_not_hurried", reason=str(error))

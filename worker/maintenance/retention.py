@@ -1,12 +1,14 @@
-"""What has been kept long enough: files of ended jobs, bytes of images that nobody uses, rows that nobody asks for.
+"""Deletes what has been kept long enough: files of ended jobs, bytes of unused images, old rows.
 
-Rows change first; files go after the commit, and those that could not be deleted go with the search for orphans. Each
-step does a bounded amount; the next one goes on.
+Rows change first and files go after the commit; the orphan search deletes those that could not be deleted here. Each
+call does a bounded amount of work, and the next one continues.
 
-Invariant: no file goes that an unended job needs, and no image's bytes while an upload brings that image back.
+Invariant: no file goes while an unended job needs it, and no image's bytes while an upload restores that image.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from shared import logs
 from shared.db import deliveries, images
@@ -19,16 +21,16 @@ from shared.errors import StorageUnavailable
 from shared.settings import Settings
 from shared.storage.store import ImageStore, image_key, job_prefix
 
-#: A worker unheard of for this long is forgotten, in seconds.
+#: A worker without a heartbeat for this long is deleted, in seconds.
 _FORGET_WORKERS_S = 3600.0
-#: Rows of images that are forgotten in one round, each in a transaction of its own, since each takes long.
+#: Image rows deleted in one round, each in its own transaction because each takes long.
 _IMAGES_A_ROUND = 5
 
 log = logs.get(__name__)
 
 
-class Expiry:
-    """Has things go when their time has come."""
+class Retention:
+    """Applies the retention periods of the settings."""
 
     def __init__(self, settings: Settings, database: Database, store: ImageStore) -> None:
         """Open nothing."""
@@ -36,33 +38,28 @@ class Expiry:
         self._database = database
         self._store = store
 
-    def files(self) -> None:
+    def expire_files(self) -> None:
         """Delete the files of jobs past their retention."""
         with self._database.writing("expire_files") as session:
             expired = sweeps.expire_files(session)
         if expired:
             log.info("files_expired", jobs=len(expired))
-        try:
-            for job_id in expired:
-                for key in list(self._store.list(job_prefix(job_id))):
-                    self._store.delete(key)
-        except StorageUnavailable as error:
-            log.warning("files_left", reason=str(error))
+        delete_job_files(self._store, expired)
 
-    def images(self) -> None:
-        """Delete the bytes of images that nobody uses."""
+    def expire_images(self) -> None:
+        """Delete the bytes of unused images."""
         with self._database.writing("expire_images") as session:
             expired = images.expire(session, retention_s=self._settings.retention_s)
         if expired:
             log.info("images_expired", images=len(expired))
         try:
             for image_id in expired:
-                remove_bytes(self._database, self._store, image_id)
+                delete_image_bytes(self._database, self._store, image_id)
         except StorageUnavailable as error:
             log.warning("files_left", reason=str(error))
 
-    def forget(self) -> None:
-        """Delete rows that nobody asks for any more."""
+    def delete_old_rows(self) -> None:
+        """Delete rows past their history period."""
         with self._database.writing("forget") as session:
             forgotten = sweeps.forget_jobs(session, history_s=self._settings.history_s)
             lifecycle.forget(session, history_s=self._settings.history_s)
@@ -82,10 +79,20 @@ class Expiry:
             log.info("jobs_forgotten", count=len(forgotten))
 
 
-def remove_bytes(database: Database, store: ImageStore, image_id: str) -> bool:
-    """Delete an image's bytes unless its row says that they are kept; say whether they may have gone.
+def delete_job_files(store: ImageStore, job_ids: Iterable[str]) -> None:
+    """Delete all files of jobs; those that cannot be deleted now are left to the orphan search."""
+    try:
+        for job_id in job_ids:
+            for key in list(store.list(job_prefix(job_id))):
+                store.delete(key)
+    except StorageUnavailable as error:
+        log.warning("files_left", reason=str(error))
 
-    The transaction waits for the storage, as none else does: what the row says must hold until the bytes are gone.
+
+def delete_image_bytes(database: Database, store: ImageStore, image_id: str) -> bool:
+    """Delete an image's bytes unless its row keeps them; tell whether they may be gone.
+
+    This transaction alone waits for storage: what the row says must hold until the bytes are gone.
     """
     with database.writing("remove_bytes") as session:
         may_go = images.may_lose_bytes(session, image_id)

@@ -1,7 +1,7 @@
-"""The chores that keep the queue moving and put right what crashes leave; any number of processes may do them.
+"""Schedules the maintenance tasks, which keep the queue moving and repair what crashes leave behind.
 
-A loop in this process, a thread for each chore, rather than tasks of Celery's: leases end and files are orphaned
-while Redis is away too, and a chore that hangs must not hold up the others.
+Any number of processes may run them. A loop with one thread per task replaces Celery beat, because leases end and
+files are orphaned while Redis is down too, and a task that hangs must not delay the others.
 """
 
 from __future__ import annotations
@@ -23,42 +23,42 @@ from shared.messaging.progress import connect as connect_redis
 from shared.settings import Settings
 from shared.states import TERMINAL, State
 from shared.storage.store import ImageStore, open_store
-from worker.maintenance.batches import BatchKeeper
-from worker.maintenance.bulk_actions import OperationKeeper
+from worker.maintenance.batches import BatchMaintenance
+from worker.maintenance.bulk_actions import BulkActionMaintenance
 from worker.maintenance.orphans import remove_orphans
-from worker.maintenance.retention import Expiry
-from worker.maintenance.webhooks import Deliverer
+from worker.maintenance.retention import Retention
+from worker.maintenance.webhooks import WebhookSender
 
-#: Room that full storage must have again before jobs are sent, in bytes.
+#: Free space that full storage must have again before jobs are dispatched, in bytes.
 _ROOM_BYTES = 4 * 2**20
 
 log = logs.get(__name__)
 
 
-class Chore(NamedTuple):
-    """Something done again and again; what it raises is logged, and the next time may go better."""
+class PeriodicTask(NamedTuple):
+    """Something to do repeatedly; an `AtelierError` is logged, and the task runs again next time."""
 
     name: str
     every_s: float
     act: Callable[[], object]
 
     def repeat(self, ending: threading.Event) -> None:
-        """Do it until the end; a trouble that lasts is logged once."""
-        trouble = ""
+        """Run until `ending` is set; log an error only when its code changes."""
+        last_code = ""
         while not ending.is_set():
             try:
                 self.act()
             except AtelierError as error:
-                if error.code != trouble:
-                    log.warning("chore_failed", chore=self.name, code=error.code, reason=str(error))
-                trouble = error.code
+                if error.code != last_code:
+                    log.warning("maintenance_task_failed", task=self.name, code=error.code, reason=str(error))
+                last_code = error.code
             else:
-                trouble = ""
+                last_code = ""
             ending.wait(self.every_s)
 
 
-class Keeper:
-    """What the chores need, and the chores."""
+class MaintenanceLoop:
+    """The maintenance tasks and what they use."""
 
     def __init__(self, settings: Settings, database: Database, store: ImageStore) -> None:
         """Open nothing yet."""
@@ -67,30 +67,30 @@ class Keeper:
         self._store = store
         self._progress = RedisProgress(connect_redis(settings.redis_url))
         self._dispatcher = Dispatcher(database, Broker(settings), settings)
-        self._deliverer = Deliverer(database, settings.webhook_networks)
-        self._batches = BatchKeeper(database, self._progress)
-        self._operations = OperationKeeper(database, store, self._progress)
-        self._expiry = Expiry(settings, database, store)
+        self._webhooks = WebhookSender(database, settings.webhook_networks)
+        self._batches = BatchMaintenance(database, self._progress)
+        self._bulk_actions = BulkActionMaintenance(database, store, self._progress)
+        self._retention = Retention(settings, database, store)
 
-    def chores(self) -> list[Chore]:
-        """List the chores and how often each is due."""
+    def tasks(self) -> list[PeriodicTask]:
+        """List the tasks and how often each runs."""
         return [
-            Chore("dispatch", 1.0, self._dispatcher.run),
-            Chore("end_leases", 1.0, self.end_leases),
-            Chore("expire", 1.0, self.expire),
-            Chore("unhold", 2.0, self.unhold),
-            Chore("batches", 0.5, self._batches.run),
-            Chore("operations", 0.5, self._operations.run),
-            Chore("deliver", 0.5, self._deliverer.run),
-            Chore("expire_files", 10.0, self._expiry.files),
-            Chore("expire_images", 60.0, self._expiry.images),
-            Chore("forget", 10.0, self._expiry.forget),
-            Chore("readings", 20.0, self.take_reading),
-            Chore("orphans", self._settings.orphan_sweep_s, self.remove_orphans),
+            PeriodicTask("dispatch", 1.0, self._dispatcher.run),
+            PeriodicTask("end_leases", 1.0, self.end_leases),
+            PeriodicTask("expire", 1.0, self.expire),
+            PeriodicTask("release_queue", 2.0, self.release_queue),
+            PeriodicTask("batches", 0.5, self._batches.run),
+            PeriodicTask("bulk_actions", 0.5, self._bulk_actions.run),
+            PeriodicTask("webhooks", 0.5, self._webhooks.run),
+            PeriodicTask("expire_files", 10.0, self._retention.expire_files),
+            PeriodicTask("expire_images", 60.0, self._retention.expire_images),
+            PeriodicTask("delete_old_rows", 10.0, self._retention.delete_old_rows),
+            PeriodicTask("minute_stats", 20.0, self.store_minute_stats),
+            PeriodicTask("orphans", self._settings.orphan_sweep_s, self.remove_orphans),
         ]
 
     def end_leases(self) -> None:
-        """Take jobs from workers that no longer renew."""
+        """Take jobs from workers that no longer renew their leases, and dispatch them again."""
         with self._database.writing("end_leases") as session:
             moved = sweeps.end_leases(session)
         for job_id, state in moved:
@@ -101,15 +101,15 @@ class Keeper:
             self._dispatcher.run()
 
     def expire(self) -> None:
-        """End jobs that missed their deadline."""
+        """Expire jobs that did not start by their deadline."""
         with self._database.writing("expire") as session:
             expired = sweeps.expire(session)
         for job_id in expired:
             log.info("job_expired", job_id=job_id)
         self._progress.ended(expired, State.EXPIRED)
 
-    def unhold(self) -> None:
-        """Send jobs again once storage that was full takes a file."""
+    def release_queue(self) -> None:
+        """Dispatch jobs again once storage that was full accepts a file."""
         with self._database.reading() as session:
             held_for = workers.get_queue(session).held_for
         if held_for is None:
@@ -119,35 +119,35 @@ class Keeper:
             workers.hold_queue(session, None)
         log.info("queue_released", held_for=held_for)
 
-    def take_reading(self) -> None:
-        """Write how the system is in this minute."""
+    def store_minute_stats(self) -> None:
+        """Store this minute's sample of the system's state."""
         with self._database.reading() as session:
-            found = minute_stats.sample(session)
+            stats = minute_stats.sample(session)
         with self._database.writing("readings") as session:
-            minute_stats.store(session, found)
+            minute_stats.store(session, stats)
 
     def remove_orphans(self) -> None:
-        """Remove files that no row names."""
+        """Delete files that no row names."""
         removed = remove_orphans(self._database, self._store, older_than_s=self._settings.orphan_age_s)
         if removed:
             log.info("orphans_removed", count=removed)
 
 
 def run(settings: Settings, ending: threading.Event) -> int:
-    """Do the chores until `ending` is set; return the exit code, 1 if a chore broke in a way nobody foresaw."""
-    keeper = Keeper(settings, connect(settings.database_url), open_store(settings.storage_url))
+    """Run the tasks until `ending` is set; return the exit code: 1 if a task raised an unexpected error, else 0."""
+    loop = MaintenanceLoop(settings, connect(settings.database_url), open_store(settings.storage_url))
     broken = threading.Event()
 
-    def repeat(chore: Chore) -> None:
+    def repeat(task: PeriodicTask) -> None:
         try:
-            chore.repeat(ending)
+            task.repeat(ending)
         finally:
             if not ending.is_set():
                 broken.set()
                 ending.set()
 
-    for chore in keeper.chores():
-        threading.Thread(target=repeat, args=(chore,), name=chore.name, daemon=True).start()
+    for task in loop.tasks():
+        threading.Thread(target=repeat, args=(task,), name=task.name, daemon=True).start()
     log.info("maintenance_ready")
     ending.wait()
     return int(broken.is_set())

@@ -1,10 +1,10 @@
-"""Tells webhooks what happened: claims due deliveries and makes each call on a thread of its own.
+"""Sends webhooks: claims due deliveries and makes each call on a thread of its own.
 
-A receiver that fails is tried again for three days; one that hangs costs its own call a deadline and nobody else
-anything: at most `_PER_HOST` calls are under way to one host, and the others go on beside them.
+A failed delivery is retried for three days. A receiver that hangs costs no more than its own call's deadline: at most
+`_PER_HOST` calls to one host run at a time, and calls to other hosts continue beside them.
 
-Invariant: a call goes to an address that `shared.webhooks.ssrf_guard` has judged, follows nothing it is sent to, and
-reads no more of the answer than its status.
+Invariant: a call goes only to an address that `shared.webhooks.ssrf_guard` has approved, follows no redirect, and
+reads nothing of the response but its status.
 """
 
 from __future__ import annotations
@@ -32,45 +32,45 @@ from shared.webhooks.ssrf_guard import GuardedBackend, Network, Resolve
 
 log = logs.get(__name__)
 
-#: Calls under way at once, in all and to one host.
+#: Concurrent calls, in total and to one host.
 _AT_ONCE, _PER_HOST = 8, 2
-#: Longest wait for a connection and for the whole call, in seconds.
+#: Deadlines of the connection and of the whole call, in seconds.
 _CONNECT_S, _CALL_S = 5.0, 15.0
-#: By how much the waits of the schedule differ, so that what failed together is not tried together.
+#: Random share added to or taken from each wait, so that deliveries that failed together are not retried together.
 _JITTER = 0.1
 _GONE = 410
 
 
-class Answered(NamedTuple):
-    """How a call went: its status, or why there is none."""
+class CallResult(NamedTuple):
+    """The outcome of a call: its HTTP status, or the error that prevented one."""
 
     status: int | None
     error: str | None
-    #: Whether another try may go better.
+    #: Whether another attempt may succeed.
     retryable: bool
 
     @property
     def delivered(self) -> bool:
-        """Whether the receiver took it."""
+        """Whether the receiver accepted it."""
         return self.status is not None and 200 <= self.status < 300
 
 
-class Deliverer:
-    """Makes the calls of one maintenance process; any number of these may run."""
+class WebhookSender:
+    """Makes the calls of one maintenance process; any number of processes may."""
 
     def __init__(
         self, database: Database, allowed: str, *, resolve: Resolve | None = None, call_s: float = _CALL_S
     ) -> None:
-        """Call public addresses, and those in the networks `allowed`, for no longer than `call_s` each."""
+        """Allow calls to public addresses and to the networks `allowed`, each lasting at most `call_s`."""
         self._database = database
         self._allowed: tuple[Network, ...] = ssrf_guard.networks(allowed)
         self._resolve, self._call_s = resolve, call_s
-        self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="deliver")
+        self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="webhook")
         self._lock = threading.Lock()
         self._under_way: Counter[str] = Counter()
 
     def run(self) -> int:
-        """Begin the calls that are due, as many as may be under way; return how many. They end by themselves."""
+        """Start the calls that are due, up to the limits, without waiting for them; return how many."""
         with self._lock:
             room = _AT_ONCE - self._under_way.total()
             full = [host for host, count in self._under_way.items() if count >= _PER_HOST]
@@ -81,50 +81,50 @@ class Deliverer:
         for held in claimed:
             with self._lock:
                 self._under_way[deliveries.host_of(held.url)] += 1
-            self._pool.submit(self._deliver, held).add_done_callback(_tell_trouble)
+            self._pool.submit(self._deliver, held).add_done_callback(_log_unexpected)
         return len(claimed)
 
     def close(self) -> None:
-        """Begin nothing more; calls under way are made again by another process if this one ends before them."""
+        """Start no more calls; another process repeats those that this process does not live to finish."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _deliver(self, held: Claimed) -> None:
         try:
             started = time.monotonic()
-            answered = self._answered(held)
+            result = self._try_call(held)
             took_ms = round((time.monotonic() - started) * 1000)
-            told = {"status": answered.status, "error": answered.error, "ms": took_ms}
-            retry_in_s = _wait_s(held.attempt) if answered.retryable else None
+            facts = {"status": result.status, "error": result.error, "ms": took_ms}
+            retry_in_s = _wait_s(held.attempt) if result.retryable else None
             with self._database.writing("delivered") as session:
-                entry = {"at": clock.rfc3339(clock.now()), **told}
-                deliveries.record_attempt(session, held, entry, delivered=answered.delivered, retry_in_s=retry_in_s)
-            log.info("webhook_called", delivery_id=held.id, attempt=held.attempt, **told)
-        except DatabaseUnavailable as error:  # it is due again once its claim has ended
-            log.warning("webhook_not_noted", delivery_id=held.id, reason=str(error))
+                entry = {"at": clock.rfc3339(clock.now()), **facts}
+                deliveries.record_attempt(session, held, entry, delivered=result.delivered, retry_in_s=retry_in_s)
+            log.info("webhook_called", delivery_id=held.id, attempt=held.attempt, **facts)
+        except DatabaseUnavailable as error:  # the delivery is due again when its claim ends
+            log.warning("webhook_not_recorded", delivery_id=held.id, reason=str(error))
         finally:
             with self._lock:
                 self._under_way[deliveries.host_of(held.url)] -= 1
 
-    def _answered(self, held: Claimed) -> Answered:
+    def _try_call(self, held: Claimed) -> CallResult:
         try:
             return self._call(held)
         except DatabaseUnavailable:
             raise
-        except Exception as error:  # noted as an attempt, or it would be claimed again for ever
+        except Exception as error:  # recorded as an attempt, or it would be claimed again for ever
             log.exception("webhook_failed", delivery_id=held.id)
-            return Answered(None, f"internal: {type(error).__name__}", retryable=True)
+            return CallResult(None, f"internal: {type(error).__name__}", retryable=True)
 
-    def _call(self, held: Claimed) -> Answered:
+    def _call(self, held: Claimed) -> CallResult:
         with self._database.writing("webhook_secret") as session:
             signing = deliveries.get_secrets(session, held.owner)
             data = webhook_payloads.payload_of(session, held)
         timestamp = int(time.time())
-        text = {"type": held.event, "timestamp": clock.rfc3339(clock.now()), "data": data}
-        body = json.dumps(text, separators=(",", ":")).encode()
+        event = {"type": held.event, "timestamp": clock.rfc3339(clock.now()), "data": data}
+        body = json.dumps(event, separators=(",", ":")).encode()
         secrets = [secret for secret in (signing.secret, signing.previous) if secret]
         return self._post(held.url, body, webhooks.headers(secrets, held.id, timestamp, body))
 
-    def _post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answered:
+    def _post(self, url: str, body: bytes, headers: Mapping[str, str]) -> CallResult:
         try:
             ssrf_guard.check_url(url, self._allowed)
             backend = GuardedBackend(self._allowed, deadline=time.monotonic() + self._call_s, resolve=self._resolve)
@@ -133,26 +133,26 @@ class Deliverer:
             request: dict[str, Any] = {"headers": fields, "content": body, "extensions": {"timeout": timeout}}
             with (
                 httpcore.ConnectionPool(network_backend=backend, retries=0) as pool,
-                pool.stream("POST", url, **request) as answer,
+                pool.stream("POST", url, **request) as response,
             ):
-                status = int(answer.status)
+                status = int(response.status)
         except ForbiddenUrl as error:
-            return Answered(None, f"forbidden_url: {error.detail}", retryable=True)
+            return CallResult(None, f"forbidden_url: {error.detail}", retryable=True)
         except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError) as error:
-            return Answered(None, f"{type(error).__name__}: {error}".rstrip(": ")[:300], retryable=True)
-        moved = "redirects are not followed" if 300 <= status < 400 else None
-        return Answered(status, moved, retryable=status != _GONE)
+            return CallResult(None, f"{type(error).__name__}: {error}".rstrip(": ")[:300], retryable=True)
+        error_text = "redirects are not followed" if 300 <= status < 400 else None
+        return CallResult(status, error_text, retryable=status != _GONE)
 
 
-def _tell_trouble(call: Future[None]) -> None:
-    """Log what nobody foresaw; the delivery is due again once its claim has ended."""
+def _log_unexpected(call: Future[None]) -> None:
+    """Log an unexpected error; the delivery is due again when its claim ends."""
     error = call.exception() if not call.cancelled() else None
     if error is not None:
         log.error("webhook_failed", exc_info=error)
 
 
 def _wait_s(attempt: int) -> float | None:
-    """Return how long to wait after that many attempts have failed, or None when the schedule is over."""
+    """Return the wait after `attempt` failed attempts, or None at the end of the schedule."""
     if attempt > len(SCHEDULE_S):
         return None
     return SCHEDULE_S[attempt - 1] * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - nothing to guess here
