@@ -1,12 +1,12 @@
 """The Celery app of the painting workers, and what each process opens once.
 
-The parent consumes messages and watches (`worker.process.watchdog`); its one spawned child alone imports TensorFlow and
-paints. The child announces itself in the log, and in the worker's row, when it is ready.
+The parent consumes messages and runs `worker.process.watchdog`. Its one spawned child imports TensorFlow and paints;
+when ready, it says so in the log and in the worker's row.
 
-SIGTERM drains: the parent passes it on, and the child hands its job back between two chunks of steps. A child
-whose parent dies is killed by the kernel, as Celery asks it to; so no two children ever share a device.
+SIGTERM drains: the parent signals the child, which hands its jobs back between two chunks of steps. Celery has the
+kernel kill a child whose parent dies, so no two children ever share a device.
 
-Invariant: nothing here runs at import but reading settings; connections are opened by the process using them.
+Invariant: importing this module only reads settings and makes the Celery app; each process opens its own connections.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ from shared.messaging.broker import PAINT_QUEUE, Broker, create_celery
 from shared.messaging.dispatch import Dispatcher
 from shared.settings import Settings
 from shared.storage.store import open_store
+from worker.jobs.context import WorkerContext
 from worker.jobs.painter import open_painter
-from worker.jobs.runner import Studio
-from worker.process.registration import Announcer
-from worker.process.watchdog import Overseer
+from worker.process.registration import WorkerRegistration
+from worker.process.watchdog import Watchdog
 
-#: How the parent tells its child to drain; Celery's pool keeps SIGTERM and SIGUSR1 for itself.
+#: The signal by which the parent drains its child; Celery's pool uses SIGTERM and SIGUSR1 itself.
 _DRAIN_SIGNAL = signal.SIGUSR2
-#: Longest pause before a lost broker is tried again, in seconds; kombu's own grows to half a minute.
+#: Longest pause between two attempts to reconnect to the broker, in seconds; kombu's own grows to half a minute.
 _RECONNECT_S = 2
 
 log = logs.get(__name__)
@@ -72,23 +72,23 @@ def _configure_logs(**_: Any) -> None:
     settings = Settings.load()
     logs.configure(settings.log_format, settings.log_level)
     for chatty in ("celery.worker.strategy", "celery.app.trace"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)  # lines for every message
+        logging.getLogger(chatty).setLevel(logging.WARNING)  # they log every message
 
 
 # -- the child
 
 
 @worker_process_init.connect(weak=False)
-def _open_studio(**_: Any) -> None:
+def _open_context(**_: Any) -> None:
     signal.signal(_DRAIN_SIGNAL, lambda *_: _drain.set())
-    announcer().start()
-    log.info("worker_ready", worker=name(), weights=studio().painter.weights["name"])
+    registration().start()
+    log.info("worker_ready", worker=name(), weights=context().painter.weights["name"])
 
 
 def message_done() -> None:
-    """Make room for the next message; a process that may be broken ends, and Celery's pool makes a fresh one."""
+    """Ask for the next message and update the registration; end a process marked as spoilt, for the pool to replace."""
     dispatcher().nudge()
-    announcer().refresh()
+    registration().refresh()
     if _spoilt.is_set():
         log.warning("child_replaced")
         logging.shutdown()
@@ -98,8 +98,8 @@ def message_done() -> None:
 # -- the parent
 
 
-class _Tap:
-    """Opens and closes the consumer's queue, from the consumer's own thread."""
+class _CeleryConsumer:
+    """Celery's consumer, which must be called from its own thread."""
 
     def __init__(self, consumer: Any) -> None:
         self._consumer = consumer
@@ -112,7 +112,7 @@ class _Tap:
 
 
 class _Pool:
-    """Celery's pool of this process."""
+    """Celery's pool of child processes."""
 
     def children(self) -> list[int]:
         return [child.pid for child in active_children()]
@@ -122,20 +122,20 @@ class _Pool:
 
 
 @worker_ready.connect(weak=False)
-def _oversee(sender: Any, **_: Any) -> None:
-    overseer = Overseer(name(), Settings.load(), database(), Broker(Settings.load()), _Tap(sender), _Pool())
+def _start_watchdog(sender: Any, **_: Any) -> None:
+    watchdog = Watchdog(name(), Settings.load(), database(), Broker(Settings.load()), _CeleryConsumer(sender), _Pool())
 
     def _end(**_: Any) -> None:
-        overseer.end()
+        watchdog.end()
         for child in _Pool().children():
             os.kill(child, _DRAIN_SIGNAL)
 
-    def _taken(**_: Any) -> None:
-        overseer.message_taken()
+    def _message_taken(**_: Any) -> None:
+        watchdog.message_taken()
 
     worker_shutting_down.connect(_end, weak=False)
-    task_received.connect(_taken, weak=False)
-    overseer.start()
+    task_received.connect(_message_taken, weak=False)
+    watchdog.start()
 
 
 @worker_shutdown.connect(weak=False)
@@ -144,14 +144,14 @@ def _leave(**_: Any) -> None:
         with database().writing("leave") as session:
             workers.leave(session, name())
     except DatabaseUnavailable:
-        log.warning("worker_not_forgotten", worker=name())  # the sweeper forgets it in an hour
+        log.warning("worker_not_removed", worker=name())  # retention deletes the row in an hour
 
 
 # -- what each process opens once
 
 
 def name() -> str:
-    """Return the worker's name, which parent and child share: `worker.__main__` puts it into the environment."""
+    """Return the worker's name, which parent and child share through the environment (set by `worker.__main__`)."""
     return Settings.load().worker_name
 
 
@@ -169,10 +169,10 @@ def dispatcher() -> Dispatcher:
 
 
 @cache
-def studio() -> Studio:
-    """Return everything this process needs to paint; the first call loads TensorFlow and the weights."""
+def context() -> WorkerContext:
+    """Return what this process needs to run jobs; the first call loads TensorFlow and the weights."""
     settings = Settings.load()
-    return Studio(
+    return WorkerContext(
         name=name(),
         settings=settings,
         database=database(),
@@ -185,6 +185,6 @@ def studio() -> Studio:
 
 
 @cache
-def announcer() -> Announcer:
-    """Return what says in the worker's row what this process paints with."""
-    return Announcer(name(), database(), studio().painter, lambda: studio().pictures.kept)
+def registration() -> WorkerRegistration:
+    """Return what describes this process's painter in the worker's row."""
+    return WorkerRegistration(name(), database(), context().painter, lambda: context().images.cached_styles)

@@ -1,6 +1,6 @@
-"""Tell `atelier doctor` what this worker would paint with: `python -m worker.doctor WEIGHTS_DIR` prints JSON.
+"""Report to `atelier doctor` what a worker here would paint with: `python -m worker.doctor WEIGHTS_DIR` prints JSON.
 
-A process of its own, because the one that asks may not load TensorFlow.
+It is a process of its own because the CLI may not load TensorFlow.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from shared.painting.params import LAST_RESORT_WEIGHTS
 
 
 def examine(weights_dir: Path) -> dict[str, Any]:
-    """Describe the device, and say which weights are cached, the best first; nothing is fetched or made."""
+    """Describe the device, and list the cached weights, best first; download and train none."""
     from worker.engine.device import device
     from worker.engine.vgg import weights
 

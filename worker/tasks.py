@@ -1,6 +1,6 @@
-"""The bodies of the Celery tasks, a few lines each. A task is Celery's word; the work is a job.
+"""The one Celery task, which runs the jobs of a message. Messages carry job ids only.
 
-`shared=False` keeps each task off every other Celery app in the process. Messages carry job ids only.
+`shared=False` keeps the task off every other Celery app in the process.
 """
 
 from __future__ import annotations
@@ -12,6 +12,6 @@ from worker.jobs.runner import run
 
 @process.app.task(name=PAINT, shared=False)
 def paint(job_ids: list[str]) -> None:
-    """Run the jobs of one message, then make room for the next."""
-    run(job_ids, process.studio())
+    """Run the jobs of one message, then ask for the next."""
+    run(job_ids, process.context())
     process.message_done()

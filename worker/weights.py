@@ -1,6 +1,6 @@
-"""Look after the files of VGG19's weights: `python -m worker weights list`, `fetch [NAME]` or `import FILE`.
+"""Manage the files of VGG19's weights: `python -m worker weights list`, `fetch [NAME]` or `import FILE`.
 
-Prints one value as JSON, for `atelier weights`, which may not load the engine; a failure is an object with `error`.
+Prints one JSON value for `atelier weights`, which may not import the engine; a failure is an object with `error`.
 Nothing here loads TensorFlow.
 """
 
@@ -19,8 +19,8 @@ from worker.engine.vgg import weights
 from worker.engine.vgg.weights import PUBLISHED, Shelf
 
 
-def shown(settings: Settings) -> list[dict[str, Any]]:
-    """List the weights by name, the best first, with the file of each if it is here and undamaged."""
+def list_weights(settings: Settings) -> list[dict[str, Any]]:
+    """List the named weights, best first, each with its file if that is cached and intact."""
     published = [
         {
             "name": known.name,
@@ -38,10 +38,10 @@ def shown(settings: Settings) -> list[dict[str, Any]]:
     ]
 
 
-def fetched(settings: Settings, name: str = "") -> dict[str, Any]:
-    """Bring the weights called `name`, by default the best that can be had, and tell where they lie."""
+def fetch(settings: Settings, name: str = "") -> dict[str, Any]:
+    """Download the weights called `name`, by default the best available; return where they are."""
     if name and name not in PUBLISHED:
-        raise WeightsUnavailable(f"There is nothing to fetch for {name}; there are {' and '.join(PUBLISHED)}.")
+        raise WeightsUnavailable(f"{name} cannot be fetched; choose from {' and '.join(PUBLISHED)}.")
     shelf = Shelf(settings.weights_dir, settings.weights_mirror)
     among = [PUBLISHED[name]] if name else list(PUBLISHED.values())
     found, reason = weights.first_of(lambda known: (known.name, weights.obtain(known, shelf)), among)
@@ -49,19 +49,19 @@ def fetched(settings: Settings, name: str = "") -> dict[str, Any]:
         return {"name": found[0], "path": str(found[1]), "reason": reason}
     files = " or ".join(known.file for known in PUBLISHED.values())
     raise WeightsUnavailable(
-        f"{reason} Come back with a connection, or bring {files} from another machine and "
+        f"{reason} Try again with a connection, or copy {files} from another machine and "
         "run `atelier weights import FILE`."
     )
 
 
-def imported(settings: Settings, file: str) -> dict[str, Any]:
-    """Copy a file of published weights into the cache, and tell where it lies."""
+def import_file(settings: Settings, file: str) -> dict[str, Any]:
+    """Copy a file of published weights into the cache; return where it is."""
     known = weights.keep(Path(file), settings.weights_dir)
     return {"name": known.name, "path": str(settings.weights_dir / known.file)}
 
 
 def main(arguments: list[str]) -> int:
-    """Do what `arguments` say; 1 if it cannot be done. Raises `SystemExit` with 2 for a mistake in the command."""
+    """Run a command; return its exit code, 1 if it failed. Raise `SystemExit` with 2 for wrong arguments."""
     parser = argparse.ArgumentParser(prog="python -m worker weights")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list")
@@ -70,17 +70,17 @@ def main(arguments: list[str]) -> int:
     chosen, code = parser.parse_args(arguments), 0
     answer: Any
     try:
-        answer = _done(chosen, Settings.load())
+        answer = _run(chosen, Settings.load())
     except WeightsUnavailable as error:
         answer, code = {"error": str(error)}, 1
     sys.stdout.write(json.dumps(answer) + "\n")
     return code
 
 
-def _done(chosen: argparse.Namespace, settings: Settings) -> Any:
+def _run(chosen: argparse.Namespace, settings: Settings) -> Any:
     if chosen.command == "fetch":
-        return fetched(settings, chosen.name)
-    return imported(settings, chosen.file) if chosen.command == "import" else shown(settings)
+        return fetch(settings, chosen.name)
+    return import_file(settings, chosen.file) if chosen.command == "import" else list_weights(settings)
 
 
 def _text(path: Path | None) -> str | None:

@@ -56,6 +56,6 @@ def job_id(client, image_id) -> str:
 
 @pytest.fixture
 def rig(settings, database) -> Iterator[Rig]:
-    """An overseer and the child that it watches."""
+    """A watchdog and the child that it watches."""
     with Rig(settings, database) as made:
         yield made

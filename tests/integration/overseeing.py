@@ -1,4 +1,4 @@
-"""What the tests of the overseer share: one that watches a real process, with the time moved by hand."""
+"""What the tests of the watchdog share: one that watches a real process, with the time moved by hand."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from shared.db.models import Job
 from shared.errors import DatabaseUnavailable
 from shared.messaging.dispatch import Waiting
 from tests.factories import add_job
-from worker.process.watchdog import Overseer
+from worker.process.watchdog import Watchdog
 
 
 def refuse(*_: object) -> None:
@@ -44,16 +44,16 @@ class Messages:
 
 
 class Rig:
-    """An overseer, with the time moved by hand."""
+    """A watchdog, with the time moved by hand."""
 
     def __init__(self, settings, database: Database) -> None:
         self.database, self.tap, self.messages, self.now = database, Tap(), Messages(), 1000.0
         self.spawned: list[subprocess.Popen] = []
         self.replaced, self.painting = 0, False
-        self.overseer = Overseer(
+        self.watchdog = Watchdog(
             "w1", settings, database, self.messages, self.tap, self, replace=self.replace, clock=lambda: self.now
         )
-        self.overseer.look()
+        self.watchdog.check()
         self.start_child()
 
     def __enter__(self) -> Self:
@@ -79,7 +79,7 @@ class Rig:
             self.tell_ready()
 
     def tell_ready(self) -> None:
-        """Have the newest child say what it paints with, as its announcer does."""
+        """Have the newest child say what it paints with, as its registration does."""
         with self.database.writing() as session:
             workers.describe(session, "w1", {"process": self.spawned[-1].pid})
 
@@ -91,7 +91,7 @@ class Rig:
         job_id = add_job(self.database, **values)
         with self.database.writing() as session:
             assert transitions.claim(session, job_id, worker="w1", weights={}, lease_s=20)
-        self.overseer.look()
+        self.watchdog.check()
         return job_id
 
     def run_group(self, *limits_s: float | None) -> list[str]:

@@ -12,8 +12,9 @@ from shared.imaging import codec
 from shared.states import State
 from shared.storage.store import ImageStore, image_key
 from tests.factories import add_image, add_job, picture
+from worker.jobs.context import WorkerContext
 from worker.jobs.heartbeat import Heartbeat
-from worker.jobs.runner import Studio, run
+from worker.jobs.runner import run
 
 
 def upload(database: Database, store: ImageStore, data: bytes | None = None) -> str:
@@ -30,12 +31,12 @@ def queue(database: Database, store: ImageStore, data: bytes | None = None, *, p
     return add_job(database, image_id=image_id, params={"size": 32, "steps": 6, **dict(params)}, **values)
 
 
-def run_one(job_id: str, studio: Studio) -> State | None:
+def run_one(job_id: str, studio: WorkerContext) -> State | None:
     """Run one job; None if it was not to be had or its claim was lost."""
     return run([job_id], studio).get(job_id)
 
 
-def load(studio: Studio, job_id: str) -> Job:
+def load(studio: WorkerContext, job_id: str) -> Job:
     with studio.database.reading() as session:
         return queries.get_job(session, job_id)
 

@@ -17,7 +17,7 @@ from shared.painting.costs import Capacity
 from tests.fakes import FakePainter
 from tests.waiting import wait_until
 from worker.process import registration
-from worker.process.registration import Announcer
+from worker.process.registration import WorkerRegistration
 
 
 @dataclass
@@ -31,9 +31,9 @@ def painter() -> LearningPainter:
 
 
 @pytest.fixture
-def said(database, painter, monkeypatch) -> Announcer:
+def said(database, painter, monkeypatch) -> WorkerRegistration:
     monkeypatch.setattr(registration, "_EVERY_S", 3600.0)
-    return Announcer("w1", database, painter)
+    return WorkerRegistration("w1", database, painter)
 
 
 def about(database: Database) -> dict | None:
@@ -58,31 +58,31 @@ def test_a_row_says_what_paints_and_what_that_can_do(said, database, painter) ->
 def test_what_the_painter_learns_is_told_after_the_message(said, database, painter) -> None:
     said.start()
     painter.capacity = painter.capacity.model_copy(update={"gflop_per_s": {"float32": 70.0}})
-    said.look()
+    said.update()
     assert about(database)["capacity"]["gflop_per_s"] == {"float32": 50.0}
     said.refresh()
-    said.look()
+    said.update()
     assert about(database)["capacity"]["gflop_per_s"] == {"float32": 70.0}
 
 
 def test_the_styles_kept_are_told_after_the_message_and_memory_at_any_time(database, painter) -> None:
     warm: list[str] = []
-    said = Announcer("w1", database, painter, lambda: warm)
+    said = WorkerRegistration("w1", database, painter, lambda: warm)
     said.start()
     warm.append("sha256:abc")
     painter.memory = {"held": 3 * 2**24 + 1, "peak": 2**32}
-    said.look()
+    said.update()
     assert about(database)["memory"] == {"held": 3 * 2**24, "peak": 2**32}
     assert about(database)["warm_styles"] == []
     said.refresh()
-    said.look()
+    said.update()
     assert about(database)["warm_styles"] == ["sha256:abc"]
 
 
 def test_a_row_that_knows_is_not_written_again(said, database, monkeypatch) -> None:
     said.start()
     monkeypatch.setattr(workers, "describe", None)
-    said.look()
+    said.update()
 
 
 def test_a_worker_that_starts_while_the_database_is_away_is_told_of_later(said, database, monkeypatch) -> None:
@@ -93,11 +93,11 @@ def test_a_worker_that_starts_while_the_database_is_away_is_told_of_later(said, 
         for name in ("reading", "writing"):
             away.setattr(database, name, refuse)
         said.start()
-        said.look()
+        said.update()
     with database.writing() as session:
         workers.beat(session, "w1")  # its parent is the first to see the database again
     assert about(database) is None
-    said.look()
+    said.update()
     assert about(database)["weights"]["name"] == "patch"
 
 
@@ -106,7 +106,7 @@ def test_a_row_that_was_forgotten_is_told_again(said, database) -> None:
     with database.writing() as session:
         workers.leave(session, "w1")
         workers.beat(session, "w1")
-    said.look()
+    said.update()
     assert about(database)["capacity"]["memory_bytes"] == 10**9
 
 
@@ -114,7 +114,7 @@ def test_a_worker_that_has_left_stays_forgotten(said, database) -> None:
     said.start()
     with database.writing() as session:
         workers.leave(session, "w1")
-    said.look()
+    said.update()
     with database.reading() as session:
         assert workers.list_workers(session) == []
 

@@ -18,7 +18,8 @@ from tests.fakes import FakePainter
 from tests.integration.calling import client_with
 from tests.integration.running import load
 from tests.integration.test_api_batches import batch, show, steer  # noqa: F401 - a fixture
-from worker.jobs.runner import Studio, run
+from worker.jobs.context import WorkerContext
+from worker.jobs.runner import run
 
 ZIP = "application/zip"
 
@@ -87,7 +88,9 @@ def test_the_results_come_as_one_zip_with_a_manifest(client, batch, studio) -> N
 @pytest.fixture
 def studio(settings, database, redis):
     """Paints one job, in the app's own storage."""
-    made = Studio("w1", settings, database, open_store(settings.storage_url), RedisProgress(redis), FakePainter())
+    made = WorkerContext(
+        "w1", settings, database, open_store(settings.storage_url), RedisProgress(redis), FakePainter()
+    )
 
     def paint(job_id: str) -> None:
         run([job_id], made)

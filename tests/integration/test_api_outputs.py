@@ -18,12 +18,13 @@ from tests.integration.calling import client_with
 from tests.integration.test_api_jobs import claim, step
 from tests.integration.test_runner import FakePainter
 from tests.waiting import wait_until
-from worker.jobs.runner import Studio, run
+from worker.jobs.context import WorkerContext
+from worker.jobs.runner import run
 
 
 @pytest.fixture
-def studio(settings, database, store, redis) -> Studio:
-    return Studio("w1", settings, database, store, RedisProgress(redis), FakePainter())
+def studio(settings, database, store, redis) -> WorkerContext:
+    return WorkerContext("w1", settings, database, store, RedisProgress(redis), FakePainter())
 
 
 @pytest.fixture

@@ -18,7 +18,8 @@ from tests.integration.calling import client_with
 from tests.integration.test_api_checks import encoded, refusal
 from tests.integration.test_api_images import stored
 from tests.integration.test_api_jobs import claim
-from worker.jobs.runner import Studio, run
+from worker.jobs.context import WorkerContext
+from worker.jobs.runner import run
 
 
 def submit(client, image_id: str, **wishes: Any) -> Any:
@@ -33,7 +34,7 @@ def row_of(database, job_id: str):
 @pytest.fixture
 def painted(settings, database, store, redis, job_id) -> str:
     """A job that has succeeded."""
-    run([job_id], Studio("w1", settings, database, store, RedisProgress(redis), FakePainter()))
+    run([job_id], WorkerContext("w1", settings, database, store, RedisProgress(redis), FakePainter()))
     return job_id
 
 

@@ -25,8 +25,9 @@ from shared.messaging.progress import RedisProgress
 from shared.states import State
 from tests.factories import add_job, picture
 from tests.scripted_server import closed_url
+from worker.jobs.context import WorkerContext
 from worker.jobs.painter import NullPainter
-from worker.jobs.runner import Studio, run
+from worker.jobs.runner import run
 
 Atelier = Callable[..., Result]
 
@@ -60,8 +61,8 @@ def photo(tmp_path) -> Path:
 
 
 @pytest.fixture
-def studio(settings, database, store, redis) -> Studio:
-    return Studio(
+def studio(settings, database, store, redis) -> WorkerContext:
+    return WorkerContext(
         "w1",
         settings,
         database,
@@ -77,7 +78,7 @@ def format_of(path: Path) -> str | None:
 
 
 @contextmanager
-def painting(studio: Studio) -> Iterator[None]:
+def painting(studio: WorkerContext) -> Iterator[None]:
     """Paint whatever is queued, as a worker would."""
     ended = threading.Event()
 

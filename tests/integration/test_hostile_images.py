@@ -18,8 +18,9 @@ from tests.hostile import MAX_PX, SECRET, TAKEN
 from tests.hostile_judge import judged
 from tests.pictures import UPRIGHT, quarters, saved
 from tests.racing import race
+from worker.jobs.context import WorkerContext
 from worker.jobs.painter import NullPainter
-from worker.jobs.runner import Studio, run
+from worker.jobs.runner import run
 
 #: Most memory for judging one file, the interpreter's own included.
 _MOST_BYTES = 512 * 2**20
@@ -68,8 +69,8 @@ def test_more_than_50_megapixels_are_refused_before_anything_is_decoded(monkeypa
 
 
 @pytest.fixture
-def studio(settings, database, store, redis) -> Studio:
-    return Studio(
+def studio(settings, database, store, redis) -> WorkerContext:
+    return WorkerContext(
         "w1",
         settings,
         database,

@@ -23,7 +23,7 @@ def test_a_wish_closes_the_tap_and_its_end_opens_it(rig, database, wish) -> None
     for told, is_open in ((wish, False), (DesiredState.WORK, True)):
         with database.writing() as session:
             workers.set_desired_state(session, "w1", told)
-        rig.overseer.look()
+        rig.watchdog.check()
         assert rig.tap.is_open is is_open
 
 
@@ -32,7 +32,7 @@ def test_a_child_that_makes_steps_is_left_alone(rig, settings) -> None:
     for step in range(1, 5):
         rig.now += settings.stall_s * 0.9
         rig.make_step(job_id, step)
-        rig.overseer.look()
+        rig.watchdog.check()
     assert rig.spawned[0].poll() is None
     assert rig.job(job_id).state == "running"
 
@@ -40,7 +40,7 @@ def test_a_child_that_makes_steps_is_left_alone(rig, settings) -> None:
 def test_a_child_that_hangs_is_killed_and_its_job_goes_back(rig, settings) -> None:
     job_id = rig.run_job()
     rig.now += settings.stall_s + 1
-    rig.overseer.look()
+    rig.watchdog.check()
     assert rig.killed()
     assert (rig.job(job_id).state, rig.job(job_id).lost_attempts) == ("queued", 1)
 
@@ -50,10 +50,10 @@ def test_a_child_that_froze_until_its_job_was_taken_is_killed(rig) -> None:
     rig.painting = True
     with rig.database.writing() as session:
         transitions.lose(session, transitions.Claim(job_id, 1, "w1"))
-    rig.overseer.look()
+    rig.watchdog.check()
     assert rig.spawned[0].poll() is None  # it may just be about to end
     rig.now += 6
-    rig.overseer.look()
+    rig.watchdog.check()
     assert rig.killed()
     assert rig.job(job_id).state == "queued"
 
@@ -61,10 +61,10 @@ def test_a_child_that_froze_until_its_job_was_taken_is_killed(rig) -> None:
 def test_a_child_over_its_jobs_limit_is_killed_and_the_job_failed(rig) -> None:
     job_id = rig.run_job(time_limit_s=30.0, ran_s=20.0)
     rig.now += 14
-    rig.overseer.look()
+    rig.watchdog.check()
     assert rig.job(job_id).state == "running"  # the child has a while to stop by itself
     rig.now += 2
-    rig.overseer.look()
+    rig.watchdog.check()
     assert rig.killed()
     assert rig.job(job_id).error_code == "timed_out"
 
@@ -73,28 +73,28 @@ def test_the_job_of_a_child_that_died_goes_back_at_once_and_its_successor_lives(
     job_id = rig.run_job()
     rig.let_the_child_die()
     rig.start_child()
-    rig.overseer.look()
+    rig.watchdog.check()
     assert rig.job(job_id).state == "queued"
     assert rig.spawned[1].poll() is None
 
 
 def test_a_child_that_keeps_an_ending_worker_is_killed_and_its_job_goes_back_uncounted(rig) -> None:
     job_id = rig.run_job()
-    rig.overseer.end()
+    rig.watchdog.end()
     rig.now += 9
-    rig.overseer.look()
+    rig.watchdog.check()
     assert rig.killed()
     assert (rig.job(job_id).state, rig.job(job_id).lost_attempts) == ("queued", 0)
 
 
 def test_an_idle_worker_that_leaves_messages_alone_replaces_itself(rig, settings) -> None:
     rig.messages.count = 1
-    rig.overseer.message_taken()
+    rig.watchdog.message_taken()
     rig.now += settings.starve_s - 1
-    rig.overseer.look()
+    rig.watchdog.check()
     assert rig.replaced == 0
     rig.now += 2
-    rig.overseer.look()
+    rig.watchdog.check()
     assert rig.replaced == 1
     assert rig.killed()
 
@@ -104,12 +104,12 @@ def test_a_child_that_still_learns_its_weights_is_given_time(rig, settings) -> N
     rig.spawned[-1].wait(10)
     rig.start_child(ready=False)
     rig.messages.count = 1
-    rig.overseer.message_taken()
+    rig.watchdog.message_taken()
     rig.now += settings.stall_s - 1
-    rig.overseer.look()
+    rig.watchdog.check()
     assert rig.replaced == 0
     rig.tell_ready()
-    rig.overseer.look()
+    rig.watchdog.check()
     assert rig.replaced == 1
 
 
@@ -117,13 +117,13 @@ def test_a_busy_or_paused_worker_may_leave_messages_alone(rig, settings, databas
     rig.messages.count = 1
     rig.run_job()
     rig.now += settings.starve_s + 1
-    rig.overseer.look()
+    rig.watchdog.check()
     with database.writing() as session:
         session.execute(update(Job).values(state="canceled", lease_expires_at=None))
         workers.set_desired_state(session, "w1", DesiredState.PAUSE)
-    rig.overseer.look()
+    rig.watchdog.check()
     rig.now += settings.starve_s + 1
-    rig.overseer.look()
+    rig.watchdog.check()
     assert rig.replaced == 0
 
 
@@ -132,9 +132,9 @@ def test_a_database_that_was_away_is_not_the_workers_fault(rig, settings, monkey
     with monkeypatch.context() as away:
         away.setattr(rig.database, "writing", refuse)
         rig.now += settings.starve_s + 1
-        rig.overseer.look_patiently()
-    rig.overseer.look_patiently()
+        rig.watchdog.check_safely()
+    rig.watchdog.check_safely()
     assert rig.replaced == 0
     rig.now += settings.starve_s + 1
-    rig.overseer.look_patiently()
+    rig.watchdog.check_safely()
     assert rig.replaced == 1

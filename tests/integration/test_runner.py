@@ -21,12 +21,12 @@ from shared.states import State
 from tests.factories import add_job, picture
 from tests.fakes import FakePainter
 from tests.integration.running import every_chunk_asks, load, make_due, queue, run_one
-from worker.jobs.runner import Studio
+from worker.jobs.context import WorkerContext
 
 
 @pytest.fixture
-def studio(settings, database, store, redis) -> Studio:
-    return Studio("w1", settings, database, store, RedisProgress(redis), FakePainter())
+def studio(settings, database, store, redis) -> WorkerContext:
+    return WorkerContext("w1", settings, database, store, RedisProgress(redis), FakePainter())
 
 
 def test_a_painted_job_has_its_picture_losses_and_manifest_in_storage(studio, database, store) -> None:

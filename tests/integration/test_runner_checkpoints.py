@@ -14,12 +14,12 @@ from shared.messaging.progress import RedisProgress
 from shared.states import DesiredState, State
 from tests.fakes import FakePainter
 from tests.integration.running import every_chunk_asks, load, queue, run_one
-from worker.jobs.runner import Studio
+from worker.jobs.context import WorkerContext
 
 
 @pytest.fixture
-def studio(settings, database, store, redis) -> Studio:
-    return Studio("w1", settings, database, store, RedisProgress(redis), FakePainter())
+def studio(settings, database, store, redis) -> WorkerContext:
+    return WorkerContext("w1", settings, database, store, RedisProgress(redis), FakePainter())
 
 
 def test_a_drained_worker_hands_its_job_back_with_a_checkpoint_and_takes_no_other(studio, database, store) -> None:

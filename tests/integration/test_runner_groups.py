@@ -19,15 +19,16 @@ from shared.storage.store import image_key
 from tests.factories import picture
 from tests.fakes import FakePainter
 from tests.integration.running import every_chunk_asks, load, make_due, queue, run_one, upload
+from worker.jobs.context import WorkerContext
 from worker.jobs.painter import NullPainter
-from worker.jobs.runner import Studio, run
+from worker.jobs.runner import run
 
 ALL = {0, 1, 2, 3}
 
 
 @pytest.fixture
-def studio(settings, database, store, redis) -> Studio:
-    return Studio("w1", settings, database, store, RedisProgress(redis), FakePainter())
+def studio(settings, database, store, redis) -> WorkerContext:
+    return WorkerContext("w1", settings, database, store, RedisProgress(redis), FakePainter())
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def group(database, store, style) -> list[str]:
     return [queue(database, store, content, group_key="4:a", styles=chosen) for content in contents]
 
 
-def with_painter(studio: Studio, *arguments, **options) -> Studio:
+def with_painter(studio: WorkerContext, *arguments, **options) -> WorkerContext:
     return replace(studio, painter=FakePainter(*arguments, **options))
 
 

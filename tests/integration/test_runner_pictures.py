@@ -16,15 +16,15 @@ from shared.states import State
 from tests.factories import picture
 from tests.fakes import FakePainter
 from tests.integration.running import load, queue, run_one, upload
-from worker.jobs.image_loader import Pictures
-from worker.jobs.runner import Studio
+from worker.jobs.context import WorkerContext
+from worker.jobs.image_loader import ImageLoader
 
 RAMP = np.linspace(0, 1, 24, dtype=np.float32)[np.newaxis].repeat(16, axis=0)
 
 
 @pytest.fixture
-def studio(settings, database, store, redis) -> Studio:
-    return Studio("w1", settings, database, store, RedisProgress(redis), FakePainter())
+def studio(settings, database, store, redis) -> WorkerContext:
+    return WorkerContext("w1", settings, database, store, RedisProgress(redis), FakePainter())
 
 
 def decoded(store, job) -> codec.Decoded:
@@ -100,7 +100,7 @@ def test_a_style_is_decoded_once_for_many_jobs(studio, database, store, monkeypa
 
 def test_kept_styles_are_bounded_in_bytes(database, store) -> None:
     ids = [upload(database, store, codec.encode(picture(seed=seed), format="png")) for seed in range(3)]
-    pictures = Pictures(store, max_px=10**6, kept_bytes=2 * picture().nbytes)
+    pictures = ImageLoader(store, max_px=10**6, cache_bytes=2 * picture().nbytes)
 
     def loaded(image_id: str) -> np.ndarray:
         return pictures.styles([{"image": image_id, "weight": 1.0}])[0].picture
@@ -110,7 +110,7 @@ def test_kept_styles_are_bounded_in_bytes(database, store) -> None:
     loaded(ids[2])
     assert loaded(ids[0]) is first
     assert loaded(ids[1]) is not second
-    small = Pictures(store, max_px=10**6, kept_bytes=10)
+    small = ImageLoader(store, max_px=10**6, cache_bytes=10)
     assert small.styles([{"image": ids[0], "weight": 1.0}])[0].picture.shape == (16, 24, 3)
 
 

@@ -10,12 +10,12 @@ from shared.messaging.progress import RedisProgress
 from shared.states import State
 from tests.fakes import FakePainter
 from tests.integration.running import load, queue, run_one
-from worker.jobs.runner import Studio
+from worker.jobs.context import WorkerContext
 
 
 @pytest.fixture
-def studio(settings, database, store, redis) -> Studio:
-    return Studio("w1", settings, database, store, RedisProgress(redis), FakePainter())
+def studio(settings, database, store, redis) -> WorkerContext:
+    return WorkerContext("w1", settings, database, store, RedisProgress(redis), FakePainter())
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from shared.imaging import codec
-from worker.jobs.film_strip import Film
+from worker.jobs.film_strip import FilmStrip
 
 
 def preview(level: float, size: tuple[int, int] = (20, 40)) -> bytes:
@@ -26,18 +26,18 @@ def levels(strip: bytes) -> list[float]:
 
 @pytest.mark.parametrize("seen", [0, 1])
 def test_a_run_of_one_preview_has_no_strip(seen) -> None:
-    film = Film()
+    film = FilmStrip()
     for _ in range(seen):
-        film.see(preview(0.5))
-    assert film.strip() is None
+        film.add(preview(0.5))
+    assert film.encoded() is None
 
 
 @pytest.mark.parametrize("seen", [2, 7, 12, 13, 100, 333])
 def test_frames_lie_at_equal_distances_and_end_with_the_last(seen) -> None:
-    film = Film()
+    film = FilmStrip()
     for number in range(seen):
-        film.see(preview(number / (seen - 1)))
-    found = levels(film.strip())
+        film.add(preview(number / (seen - 1)))
+    found = levels(film.encoded())
     assert 2 <= len(found) <= 13
     assert len(found) >= min(seen, 6)
     assert (found[0], found[-1]) == (pytest.approx(0, abs=0.02), pytest.approx(1, abs=0.02))
@@ -46,7 +46,7 @@ def test_frames_lie_at_equal_distances_and_end_with_the_last(seen) -> None:
 
 
 def test_frames_of_the_first_scales_are_shown_as_large_as_the_last() -> None:
-    film = Film()
-    film.see(preview(0, (10, 20)))
-    film.see(preview(1, (100, 200)))
-    assert levels(film.strip()) == [pytest.approx(0, abs=0.02), pytest.approx(1, abs=0.02)]
+    film = FilmStrip()
+    film.add(preview(0, (10, 20)))
+    film.add(preview(1, (100, 200)))
+    assert levels(film.encoded()) == [pytest.approx(0, abs=0.02), pytest.approx(1, abs=0.02)]

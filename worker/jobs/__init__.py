@@ -1,1 +1,1 @@
-"""One attempt at a job: claim, load, paint, store, finish."""
+"""One attempt at a job: claim → load → paint → store → finish."""

@@ -1,11 +1,9 @@
-"""What a run leaves in storage: picture, losses as columns, manifest, film strip, and a timelapse if one was asked for.
+"""The files of a result: picture, losses, manifest, film strip and, if asked for, a timelapse.
 
-A run that was too short for two previews has no film strip.
+A run too short for two previews has no film strip. The manifest states everything that determined the picture, so
+that it can be explained and painted again: all params, the weights, and every image by its id, the sha256 of its bytes.
 
-The manifest says everything that decided the picture, so that it can be explained and painted again: the params in
-full, the weights, and every picture by its id, which is the sha256 of its bytes.
-
-Invariant: every key holds the attempt, so a late worker never writes over a newer one's files.
+Invariant: every key contains the attempt, so a late worker never overwrites a newer attempt's files.
 """
 
 from __future__ import annotations
@@ -22,28 +20,22 @@ from typing import Any, NamedTuple
 from shared import clock
 from shared.db.models import Job
 from shared.imaging import codec
+from shared.painting.results import FILE_NAMES, FileKey, Result, ResultFacts, with_files
+from shared.painting.steps import StepLosses
 from shared.storage.store import attempt_key
 from worker.engine.types import Mask, Picture
 from worker.jobs.painter import Painter
 from worker.jobs.reporter import Reporter
 
-#: The files of a result, by the names under which the database keeps their keys.
-FILES = {
-    "key": "result.png",
-    "losses_key": "losses.json",
-    "manifest_key": "manifest.json",
-    "film_key": "film.webp",
-    "timelapse_key": "timelapse.webp",
-}
 _VERSION = version("atelier")
 #: `ru_maxrss` counts kilobytes on Linux and bytes on macOS.
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
-class Painted(NamedTuple):
-    """A picture to be kept: `alpha` is its content's opacity, of any size, and `timelapse` an encoded animation.
+class PaintedImage(NamedTuple):
+    """A picture to be stored: `alpha` is its content's opacity, of any size, and `timelapse` an encoded animation.
 
-    `facts` are the engine's, of how it painted; `group` is how many jobs were painted together.
+    `facts` are the engine's, about how it painted; `group` is the number of jobs painted together.
     """
 
     picture: Picture
@@ -54,36 +46,42 @@ class Painted(NamedTuple):
     group: int
 
 
-class Left(NamedTuple):
-    """What the database keeps of a result, and the files that have to be stored before, by their keys."""
+class Artifacts(NamedTuple):
+    """A result for the job's row, and the files to store first, by key."""
 
-    result: dict[str, Any]
+    result: Result
     files: dict[str, bytes]
 
 
-def left_by(job: Job, painted: Painted, *, painter: Painter, reporter: Reporter) -> Left:
-    """Make the files of a painted or half-painted job."""
+def build_artifacts(job: Job, painted: PaintedImage, *, painter: Painter, reporter: Reporter) -> Artifacts:
+    """Encode the files of a painted or partly painted job."""
     height, width = painted.picture.shape[:2]
     png = codec.encode(painted.picture, painted.alpha, format="png")
-    result = {"width": width, "height": height, "bytes": len(png), "format": "png", "partial": painted.partial}
-    hashed = {**result, "sha256": hashlib.sha256(png).hexdigest()}
+    facts = ResultFacts(width=width, height=height, bytes=len(png), format="png", partial=painted.partial)
+    hashed = {**facts, "sha256": hashlib.sha256(png).hexdigest()}
     manifest = _inputs(job, painter) | _course(job, painted, painter, reporter) | {"result": hashed}
-    film = reporter.film.strip()
-    files = {
+    files: dict[FileKey, bytes] = {
         "key": png,
         "losses_key": json.dumps(reporter.columns).encode(),
         "manifest_key": json.dumps(manifest, indent=2).encode(),
-        **({"film_key": film} if film else {}),
-        **({"timelapse_key": painted.timelapse} if painted.timelapse else {}),
     }
-    keys = {name: attempt_key(job.id, job.attempt, FILES[name]) for name in files}
-    return Left({**result, **keys}, {keys[name]: data for name, data in files.items()})
+    if film_strip := reporter.film_strip.encoded():
+        files["film_key"] = film_strip
+    if painted.timelapse:
+        files["timelapse_key"] = painted.timelapse
+    keys = keys_for(job, files)
+    return Artifacts(with_files(facts, keys), {keys[name]: data for name, data in files.items()})
+
+
+def keys_for(job: Job, names: Mapping[FileKey, object]) -> dict[FileKey, str]:
+    """Return the storage keys of the files `names` of the job's current attempt."""
+    return {name: attempt_key(job.id, job.attempt, FILE_NAMES[name]) for name in names}
 
 
 def _inputs(job: Job, painter: Painter) -> dict[str, Any]:
-    """Say what decided the picture; with the same version of Atelier it can be painted again."""
+    """Describe what determined the picture; the same version of Atelier can paint it again from that."""
     masks = [style["mask"] for style in job.styles if style.get("mask")]
-    pictures = {job.content_id, job.init_id, *masks, *(style["image"] for style in job.styles)} - {None}
+    images = {job.content_id, job.init_id, *masks, *(style["image"] for style in job.styles)} - {None}
     return {
         "atelier": _VERSION,
         "preset": job.preset,
@@ -92,13 +90,13 @@ def _inputs(job: Job, painter: Painter) -> dict[str, Any]:
         "styles": job.styles,
         "masks": masks,
         "init": job.init_id,
-        "images": sorted(pictures),
+        "images": sorted(images),
         "weights": painter.weights,
     }
 
 
-def _course(job: Job, painted: Painted, painter: Painter, reporter: Reporter) -> dict[str, Any]:
-    """Say how the painting went."""
+def _course(job: Job, painted: PaintedImage, painter: Painter, reporter: Reporter) -> dict[str, Any]:
+    """Describe how the painting went."""
     columns = reporter.columns
     return {
         "job": job.id,
@@ -116,5 +114,5 @@ def _course(job: Job, painted: Painted, painter: Painter, reporter: Reporter) ->
     }
 
 
-def _losses(columns: dict[str, list[float]], index: int) -> dict[str, float]:
-    return {name: columns[name][index] for name in ("total", "content", "style", "tv")}
+def _losses(columns: Mapping[str, list[float]], row: int) -> dict[str, float]:
+    return {name: columns[name][row] for name in StepLosses.__annotations__}

@@ -1,14 +1,14 @@
-"""One attempt at one job, from its claim to its end: load → paint, chunk by chunk → store → finish.
+"""One attempt at one job, from its claim to its end. What it may do in which order is in `worker.jobs.phases`.
 
-What goes wrong is raised to `worker.jobs.runner`, which turns it into this attempt's outcome by `fail`.
+Errors are raised to `worker.jobs.runner`, which has `fail` make them this attempt's outcome.
 
-Invariant: the picture lies in storage, whole, before the database says that it does. An attempt with an `outcome`
-paints no more, one that is `over` writes no more.
+Invariant: a result is complete in storage before the database names it.
 """
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -21,50 +21,55 @@ from shared.painting.params import StyleParams
 from shared.states import TERMINAL, State
 from worker.engine.timelapse import Timelapse
 from worker.engine.types import Chunk, Mask, Subject
-from worker.jobs import checkpoints, outcome, retries, reuse
-from worker.jobs.artifacts import Painted, left_by
+from worker.jobs import checkpoints, outcome, retries
+from worker.jobs.artifacts import PaintedImage, build_artifacts
 from worker.jobs.checkpoints import Checkpoint, Checkpointer
-from worker.jobs.context import Studio
+from worker.jobs.context import WorkerContext
 from worker.jobs.heartbeat import Heartbeat
 from worker.jobs.outcome import Outcome
+from worker.jobs.phases import Phase
 from worker.jobs.reporter import Reporter
+from worker.jobs.reuse import copy_cached_result
 
-#: Pause between two tries to write a job's end to a database that is away, in seconds.
+#: Pause between two tries to write a job's end while the database is away, in seconds.
 _FINISH_EVERY_S = 1.0
 
 log = logs.get(__name__)
 
 
-class Attempt:
-    """A claim on a job, held by its heartbeat while this is entered."""
+@dataclass(frozen=True)
+class Loaded:
+    """What an attempt paints, and what accumulates as it does; `group` is the number of jobs painted together."""
 
-    #: What is painted, known once it is loaded.
     params: StyleParams
     subject: Subject
-    _group: int
-    _alpha: Mask | None
-    _timelapse: Timelapse
-    _checkpointer: Checkpointer
-    #: How it ends once its files are stored.
-    _next: Outcome
+    alpha: Mask | None
+    group: int
+    timelapse: Timelapse
+    checkpointer: Checkpointer
 
-    def __init__(self, claim: Claim, job: Job, studio: Studio, *, claimed_at: float) -> None:
-        """Take over `claim` on `job`, asked for at the monotonic time `claimed_at`."""
+
+class Attempt:
+    """A claim on a job, renewed by a heartbeat from `__enter__` until the attempt is over."""
+
+    def __init__(self, claim: Claim, job: Job, context: WorkerContext, *, claimed_at: float) -> None:
+        """Begin with `claim` on `job`, requested at the monotonic time `claimed_at`."""
         self.claim = claim
         self.job = job
-        #: How it ended, once that is known, and the state it was left in, once that is written.
+        self.phase = Phase.CLAIMED
+        #: How the attempt ends, and the files to store before it may; set from `STORING` or `FINISHING` on.
         self.outcome: Outcome | None = None
-        self.state: State | None = None
-        #: What has to be stored before `_next` is the outcome.
         self.files: dict[str, bytes] = {}
-        self.over = False
-        self._studio = studio
-        settings = studio.settings
+        #: The state in which the job was left; set once `FINISHED`.
+        self.state: State | None = None
+        self._loaded: Loaded | None = None
+        self._context = context
+        settings = context.settings
         self._heartbeat = Heartbeat(
-            claim, studio.database, lease_s=settings.lease_s, claimed_at=claimed_at, leaving=studio.draining
+            claim, context.database, lease_s=settings.lease_s, claimed_at=claimed_at, leaving=context.draining
         )
         self._heartbeat.ran_before_s = job.ran_s
-        self._reporter = Reporter(claim, self._heartbeat, studio.progress, settings)
+        self._reporter = Reporter(claim, self._heartbeat, context.progress, settings)
 
     def __enter__(self) -> Self:
         """Begin to renew the claim."""
@@ -72,118 +77,126 @@ class Attempt:
         return self
 
     def __exit__(self, *_: TracebackType | type[BaseException] | BaseException | None) -> None:
-        """Let go of the claim; once is enough."""
-        self.over = True
-        self._heartbeat.__exit__(*_)
+        """Let go of the claim."""
+        self.drop()
 
     @property
-    def painting(self) -> bool:
-        """Whether it is still to be painted."""
-        return self.outcome is None and not self.over
+    def loaded(self) -> Loaded:
+        """What the attempt paints; known from `PAINTING` on."""
+        assert self._loaded is not None
+        return self._loaded
 
     def load(self, group: int) -> None:
-        """Load what is painted, `group` jobs together. Raises whatever keeps this one from being painted here.
+        """Load what `group` jobs paint together, or reuse an identical result; raise what prevents both.
 
-        With others it begins anew, whatever checkpoint it has. Where an equal picture is there, that is its outcome.
+        Only a job that is painted alone resumes from its checkpoint.
         """
-        self._group = group
+        job, context = self.job, self._context
         self._check_weights()
-        taken = reuse.take_over(self.job, self._studio)
-        if taken is not None:
+        weights_sha256 = context.painter.weights["sha256"]
+        reused = copy_cached_result(job, context.database, context.store, weights_sha256=weights_sha256)
+        if reused is not None:
             self._heartbeat.check()
-            self.outcome = Outcome(State.SUCCEEDED, taken.result, reused_from=taken.job_id)
+            self.end(Outcome(State.SUCCEEDED, reused.result, reused_from=reused.job_id))
             return
-        self.params = StyleParams.model_validate(self.job.params)
-        pictures = self._studio.pictures
-        store, settings = self._studio.store, self._studio.settings
-        self._checkpointer = Checkpointer(self.job.id, self.claim.attempt, store, settings.checkpoint_s, group=group)
-        content, self._alpha = pictures.load(self.job.content_id)
-        init = pictures.load(self.job.init_id).rgb if self.job.init_id else None
-        resumed = checkpoints.load(self.job, store) if group == 1 else None
-        self.subject = Subject(content, init, resumed.snapshot if resumed else None)
-        self._timelapse = Timelapse(self.params.timelapse, resumed.frames if resumed else ())
+        params = StyleParams.model_validate(job.params)
+        checkpointer = Checkpointer(job.id, job.attempt, context.store, context.settings.checkpoint_s, group=group)
+        content, alpha = context.images.load(job.content_id)
+        init = context.images.load(job.init_id).rgb if job.init_id else None
+        resumed = checkpoints.load(job, context.store) if group == 1 else None
+        subject = Subject(content, init, resumed.snapshot if resumed else None)
+        timelapse = Timelapse(params.timelapse, resumed.frames if resumed else ())
+        self._loaded = Loaded(params, subject, alpha, group, timelapse, checkpointer)
         self._reporter.start(resumed.columns if resumed else None)
         if resumed:
             log.info("job_resumed", step=checkpoints.last_step(resumed.columns))
+        self._move(Phase.PAINTING)
 
     def take(self, chunk: Chunk) -> None:
-        """Report a chunk, and see whether the attempt ends with it. Raises `LostRace` or what storage does."""
-        wishes = self._reporter.chunk_done(chunk)
-        limit_s = self.job.time_limit_s or self._studio.settings.time_limit_s
+        """Report a chunk, then go on painting or end. Raises `LostRace` or what storage does."""
+        requests = self._reporter.report(chunk)
+        limit_s = self.job.time_limit_s or self._context.settings.time_limit_s
         if chunk.error is not None:
             self._end_with_picture(chunk, State.FAILED, chunk.error)
         elif chunk.final:
             self._end_with_picture(chunk, State.SUCCEEDED)
-        elif wishes.cancel:
+        elif requests.cancel:
             self._end_with_picture(chunk, State.CANCELED)
         elif self._heartbeat.ran_s > limit_s:
-            detail = f"The job has run for its {limit_s:g} s; it was at step {chunk.last} of {chunk.total}."
+            detail = f"The job exceeded its {limit_s:g} s at step {chunk.last} of {chunk.total}."
             self._end_with_picture(chunk, State.FAILED, TimedOut(detail))
         else:
-            self._go_on(chunk, leaving=wishes.drain or self._studio.draining())
+            self._go_on(chunk, leaving=requests.drain or self._context.draining())
 
     def store(self) -> None:
-        """Store what is left to be, by itself; raise `LostRace` or what storage does."""
-        self._studio.store.put_all(self.files)
+        """Store the files; raise `LostRace` or what storage does."""
+        self._context.store.put_all(self.files)
         self.stored()
 
     def stored(self) -> None:
-        """Know that what was left to be stored is; that it ends is its outcome. Raises `LostRace`."""
+        """Note that the files are stored, so that the outcome holds. Raises `LostRace`."""
         self.files = {}
         self._heartbeat.check()
-        self.outcome = self._next
+        self._move(Phase.FINISHING)
+
+    def end(self, outcome: Outcome) -> None:
+        """Paint no more, with this outcome."""
+        self.outcome = outcome
+        self._move(Phase.FINISHING)
 
     def fail(self, error: AtelierError) -> None:
-        """Let an error be the outcome, or what is done about it; one that prevents the end leaves it to the lease."""
-        if self.outcome is not None:
+        """Make an error the outcome, with a retry if it allows one; if finishing failed, leave the job to its lease."""
+        if self.phase is Phase.FINISHING or self.phase.is_over:
             self.drop()
             return
         if retries.spoils_process(error):
-            self._studio.spoil()
+            self._context.spoil()
         retry = retries.decide(error, retries=self.job.retries)
-        self.outcome = Outcome(State.QUEUED if retry else State.FAILED, error=error, retry=retry)
+        self.end(Outcome(State.QUEUED if retry else State.FAILED, error=error, retry=retry))
 
     def finish(self) -> None:
-        """Write the outcome, however long the database is away: the work is done and lies in storage.
-
-        Raises `LostRace`.
-        """
-        assert self.outcome is not None
-        while self.state is None:
+        """Write the outcome, however long the database is away: the work is done. Raises `LostRace`."""
+        while self.phase is Phase.FINISHING:
             self._heartbeat.check()
             try:
-                state = self._written(self.outcome)
+                state = self._write_outcome()
             except DatabaseUnavailable as error:
                 log.warning("job_not_finished", code=error.code)
                 time.sleep(_FINISH_EVERY_S)
             else:
                 if state in TERMINAL:
-                    self._studio.progress.ended([self.claim.job_id], state)
-                self.left(state)
+                    self._context.progress.ended([self.claim.job_id], state)
+                self.finished(state)
 
     @property
-    def finished(self) -> Finished | None:
-        """What is to be written if it simply succeeded and that is not written yet, so that several can be at once."""
+    def success(self) -> Finished | None:
+        """What to write if the outcome is a plain success, so that several can be written at once."""
         ended = self.outcome
-        if self.over or ended is None or ended.state != State.SUCCEEDED or ended.error is not None:
+        if self.phase is not Phase.FINISHING or ended is None or ended.state != State.SUCCEEDED or not ended.result:
             return None
-        heartbeat = self._heartbeat
-        return Finished(self.claim, ended.result or {}, ended.reused_from, heartbeat.ran_s, heartbeat.progress)
+        return Finished(self.claim, ended.result, ended.reused_from, self._heartbeat.ran_s, self._heartbeat.progress)
 
-    def left(self, state: State) -> None:
-        """Know that the outcome is written, as `state`."""
-        assert self.outcome is not None
+    def finished(self, state: State) -> None:
+        """Note that the outcome is written, leaving the job in `state`."""
         self.state = state
-        retry = self.outcome.retry
-        log.info("job_left", state=state, retry_after_s=retry.after_s if retry else None)
-        self.drop()
+        retry = self.outcome.retry if self.outcome else None
+        log.info("attempt_finished", state=state, retry_after_s=retry.after_s if retry else None)
+        self._release(Phase.FINISHED)
 
     def drop(self) -> None:
-        """Hold the claim no longer."""
-        self.__exit__()
+        """Let go of the claim; nothing happens to an attempt that is over."""
+        if not self.phase.is_over:
+            self._release(Phase.DROPPED)
+
+    def _release(self, phase: Phase) -> None:
+        self._move(phase)
+        self._heartbeat.__exit__()
+
+    def _move(self, phase: Phase) -> None:
+        self.phase = self.phase.moved_to(phase)
 
     def _check_weights(self) -> None:
-        wanted, weights = self.job.weights_wanted, self._studio.painter.weights
+        wanted, weights = self.job.weights_wanted, self._context.painter.weights
         if wanted not in (None, weights["name"]):
             raise WeightsUnavailable(
                 f"The job wants {wanted} weights; this worker has {weights['name']}.",
@@ -192,44 +205,46 @@ class Attempt:
             )
 
     def _end_with_picture(self, chunk: Chunk, state: State, error: AtelierError | None = None) -> None:
-        """Leave the picture as it is now to be stored, and know what is the outcome then."""
-        picture = chunk.image()
-        painted = Painted(
+        """Make the picture after `chunk` the result, with its files to be stored."""
+        picture, loaded = chunk.image(), self.loaded
+        painted = PaintedImage(
             picture,
             partial=state != State.SUCCEEDED,
-            alpha=self._alpha,
-            timelapse=self._timelapse.finished(picture, chunk),
+            alpha=loaded.alpha,
+            timelapse=loaded.timelapse.finished(picture, chunk),
             facts=chunk.facts,
-            group=self._group,
+            group=loaded.group,
         )
-        left = left_by(self.job, painted, painter=self._studio.painter, reporter=self._reporter)
-        self.files, self._next = left.files, Outcome(state, left.result, error)
+        artifacts = build_artifacts(self.job, painted, painter=self._context.painter, reporter=self._reporter)
+        self.files, self.outcome = artifacts.files, Outcome(state, artifacts.result, error)
+        self._move(Phase.STORING)
 
     def _go_on(self, chunk: Chunk, *, leaving: bool) -> None:
-        """Keep what the chunk brought; with that, hand the job back if the worker is leaving."""
-        self._timelapse.see(chunk)
-        if leaving or self._checkpointer.due:
-            self._save(chunk)
+        """Save a checkpoint if one is due; if the worker is leaving, save one and hand the job back."""
+        self.loaded.timelapse.see(chunk)
+        if leaving or self.loaded.checkpointer.due:
+            self._save_checkpoint(chunk)
         if leaving:
-            self.outcome = Outcome(State.QUEUED)
+            self.end(Outcome(State.QUEUED))
 
-    def _save(self, chunk: Chunk) -> None:
-        """Save a checkpoint, then have the row name it."""
-        checkpoint = Checkpoint(chunk.snapshot(), self._reporter.columns, self._timelapse.frames)
-        named = self._checkpointer.save(checkpoint)
-        if named is None:
+    def _save_checkpoint(self, chunk: Chunk) -> None:
+        """Store a checkpoint, then name it in the row."""
+        checkpoint = Checkpoint(chunk.snapshot(), self._reporter.columns, self.loaded.timelapse.frames)
+        saved = self.loaded.checkpointer.save(checkpoint)
+        if saved is None:
             return
         try:
-            with self._studio.database.writing("checkpoint") as session:
-                transitions.keep_checkpoint(session, self.claim, named)
+            with self._context.database.writing("checkpoint") as session:
+                transitions.keep_checkpoint(session, self.claim, saved)
         except DatabaseUnavailable as error:
             log.warning("checkpoint_not_kept", code=error.code)
 
-    def _written(self, ended: Outcome) -> State:
-        """Renew for the last time, which takes the last step along and refuses a void claim, and write the end."""
+    def _write_outcome(self) -> State:
+        """Write the last step and the end in one transaction; the renewal refuses a void claim."""
+        assert self.outcome is not None
         heartbeat = self._heartbeat
-        with self._studio.database.writing("finish") as session:
+        with self._context.database.writing("finish") as session:
             transitions.renew(
                 session, self.claim, lease_s=_FINISH_EVERY_S, ran_s=heartbeat.ran_s, progress=heartbeat.progress
             )
-            return outcome.write(session, self.claim, ended)
+            return outcome.write(session, self.claim, self.outcome)

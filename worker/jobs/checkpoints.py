@@ -1,8 +1,8 @@
-"""Checkpoints in storage: all that the next attempt needs to go on as if nothing had happened.
+"""Checkpoints in storage, from which the next attempt resumes as if it had never been interrupted.
 
-The engine's state, the losses so far, and the frames of a timelapse if one is made. Written by time and before a
-job is handed back, one file per attempt, replaced as a whole. The row names it only after it is there, so a
-checkpoint that can be found can be read; one that cannot costs the steps made, never the job.
+A checkpoint holds the engine's state, the losses so far and the frames of a timelapse. It is saved at intervals and
+before a job is handed back, in one file per attempt, replaced as a whole; only then does the row name it. A checkpoint
+that cannot be read costs the steps made, never the job.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from shared.storage.store import ImageStore, attempt_key
 from worker.engine.timelapse import Frame
 from worker.engine.types import Snapshot
 
-#: Saving may take this share of the time at most, all jobs painted together: a large picture is saved less often.
+#: Largest share of the time spent saving, over all jobs painted together: large pictures are saved less often.
 _MOST_SHARE = 0.05
 _COLUMN = "column_"
 _STATE = "state_"
@@ -33,7 +33,7 @@ log = logs.get(__name__)
 
 
 class Checkpoint(NamedTuple):
-    """Where an attempt goes on: the engine's state, the losses of every step made before, and a timelapse's frames."""
+    """The engine's state, the losses of all steps so far as columns, and the frames of a timelapse."""
 
     snapshot: Snapshot
     columns: Mapping[str, list[float]]
@@ -44,7 +44,7 @@ class Checkpointer:
     """Saves the checkpoints of one attempt."""
 
     def __init__(self, job_id: str, attempt: int, store: ImageStore, every_s: float, *, group: int = 1) -> None:
-        """Count the time to the first checkpoint from now; `group` is how many jobs are painted together."""
+        """Save every `every_s`, counted from now; `group` is the number of jobs painted together."""
         self._key = attempt_key(job_id, attempt, "checkpoint.npz")
         self._store = store
         self._every_s = every_s
@@ -53,11 +53,11 @@ class Checkpointer:
 
     @property
     def due(self) -> bool:
-        """Whether it is time for the next."""
+        """Whether it is time to save."""
         return time.monotonic() >= self._due_at
 
     def save(self, checkpoint: Checkpoint) -> dict[str, Any] | None:
-        """Save `checkpoint`; return what the row shall say of it, or None if storage does not take it now."""
+        """Save `checkpoint`; return what the row is to say of it, or None if storage cannot take it now."""
         started = time.monotonic()
         try:
             self._store.put(self._key, _encoded(checkpoint))
@@ -71,7 +71,7 @@ class Checkpointer:
 
 
 def load(job: Job, store: ImageStore) -> Checkpoint | None:
-    """Read the checkpoint that a job's row names; None if there is none to go on from."""
+    """Read the checkpoint that a job's row names; None if there is none, or it cannot be read."""
     if not job.checkpoint:
         return None
     try:
@@ -82,7 +82,7 @@ def load(job: Job, store: ImageStore) -> Checkpoint | None:
 
 
 def last_step(columns: Mapping[str, list[float]]) -> int:
-    """Return the number of the last step made, 0 before the first; numbers may leave gaps."""
+    """Return the number of the last step made, 0 before the first; numbers may have gaps."""
     return int(columns["step"][-1]) if columns["step"] else 0
 
 

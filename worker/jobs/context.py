@@ -1,4 +1,4 @@
-"""What a worker's process opens once and every job in it uses."""
+"""What a worker process opens once and every job in it uses."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from shared.db.base import Database
 from shared.messaging.progress import ProgressWriter
 from shared.settings import Settings
 from shared.storage.store import ImageStore
-from worker.jobs.image_loader import Pictures
+from worker.jobs.image_loader import ImageLoader
 from worker.jobs.painter import Painter
 
-#: Pictures that are loaded or stored at a time: most of that is waiting for the disk.
+#: Images loaded or stored concurrently, which mostly means waiting for storage.
 _AT_ONCE = 8
 
 
 @dataclass(frozen=True)
-class Studio:
-    """Everything a worker needs to run jobs."""
+class WorkerContext:
+    """Everything that running jobs needs."""
 
     name: str
     settings: Settings
@@ -28,17 +28,17 @@ class Studio:
     store: ImageStore
     progress: ProgressWriter
     painter: Painter
-    #: Whether this process is asked to end: it hands its jobs back and takes no other.
+    #: Whether this process is asked to end: it hands its jobs back and claims no more.
     draining: Callable[[], bool] = lambda: False
-    #: Called when this process should be replaced after the message: its memory may be spoilt.
+    #: Marks this process as spoilt, to be replaced after the message: its memory may be corrupt.
     spoil: Callable[[], None] = lambda: None
 
     @cached_property
     def pool(self) -> Executor:
-        """What loads and stores several pictures at a time."""
-        return ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="pictures")
+        """The threads that load and store images."""
+        return ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="images")
 
     @cached_property
-    def pictures(self) -> Pictures:
-        """Where jobs' pictures come from, with the styles that are kept."""
-        return Pictures(self.store, max_px=self.settings.max_upload_px)
+    def images(self) -> ImageLoader:
+        """The loader of jobs' images, which caches styles."""
+        return ImageLoader(self.store, max_px=self.settings.max_upload_px)

@@ -1,11 +1,11 @@
-"""Keeps a claim alive, and knows when it is not.
+"""Renews a claim's lease, and knows when the claim is lost.
 
-A thread renews the leases of the process every second, but for fresh ones, since one step may take longer than a
-lease; with it go the latest steps to the database and the wishes back. The painting loop asks `check` between two
-chunks: it never paints on a lease that may have ended, nor depends on the thread, which may have died.
+One thread renews all leases of the process every second, except those just renewed, since a step may take longer than
+a lease. A renewal also takes the latest step to the database, and brings back requests to stop. The painting loop calls
+`check` between two chunks: it never paints on a lease that may have ended, and does without the thread if that dies.
 
-Invariant: the lease this side believes in ends no later than the database's, since it counts from before the
-renewal was sent. While the database is away nobody can take the job, and the loop waits for an answer.
+Invariant: the lease assumed here ends no later than the database's, because it counts from before the renewal is sent.
+While the database is away nobody can take the job, and the loop waits for an answer.
 """
 
 from __future__ import annotations
@@ -14,18 +14,19 @@ import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from shared import logs
 from shared.db.base import Database
 from shared.db.jobs import transitions
 from shared.db.jobs.transitions import Claim, LostRace, StopRequests
 from shared.errors import DatabaseUnavailable
+from shared.painting.steps import Step
 
-#: Time between two rounds of renewals, in seconds.
+#: Pause between two rounds of renewals, in seconds.
 _EVERY_S = 1.0
-#: Claims made or renewed less than so long ago, in seconds, are left for the next round: small pictures come and go by
-#: the dozen between two. Both times together are how soon a wish is heard without Redis.
+#: A claim made or renewed less than this long ago, in seconds, is left to the next round: between two rounds, dozens of
+#: small pictures come and go. Both times together bound how late a request to stop arrives without Redis.
 _FRESH_S = 0.5
 
 log = logs.get(__name__)
@@ -37,47 +38,47 @@ class Heartbeat:
     def __init__(
         self, claim: Claim, database: Database, *, lease_s: float, claimed_at: float, leaving: Callable[[], bool]
     ) -> None:
-        """Hold `claim`, asked for at the monotonic time `claimed_at`; `leaving`: is this process asked to end?"""
+        """Hold `claim`, requested at the monotonic time `claimed_at`; `leaving` tells whether the process is to end."""
         self._claim = claim
         self._database = database
         self._lease_s = lease_s
         self._leaving = leaving
         self._began_at = claimed_at
         self._holds_until = claimed_at + lease_s
-        self._wishes = StopRequests()
+        self._requests = StopRequests()
         self._lost = False
         self._away = False
         self._ended = threading.Event()
         self._lock = threading.Lock()
-        #: How long the job ran in earlier attempts, in seconds.
+        #: How long earlier attempts ran, in seconds.
         self.ran_before_s = 0.0
-        #: The latest step, which the next renewal takes along.
-        self.progress: dict[str, Any] | None = None
+        #: The latest step, which the next renewal writes.
+        self.progress: Step | None = None
 
     def __enter__(self) -> Self:
-        """Begin to renew."""
+        """Start renewing."""
         _pulse.add(self)
         return self
 
     def __exit__(self, *_: TracebackType | type[BaseException] | BaseException | None) -> None:
-        """Renew no more."""
+        """Stop renewing; wait for a renewal under way."""
         _pulse.remove(self)
-        with self._lock:  # a renewal under way is waited for
+        with self._lock:
             self._ended.set()
 
     @property
     def ran_s(self) -> float:
-        """How long the job has run, all attempts together, in seconds."""
+        """How long the job has run over all attempts, in seconds."""
         return self.ran_before_s + time.monotonic() - self._began_at
 
     @property
     def fresh(self) -> bool:
-        """Whether the claim need not be renewed yet."""
+        """Whether the claim was made or renewed just now."""
         return self._holds_until - self._lease_s > time.monotonic() - _FRESH_S
 
     def check(self) -> StopRequests:
-        """Return what is wished; raise `LostRace` once the claim is void, or if nobody knows and we are leaving."""
-        if time.monotonic() >= self._holds_until - self._lease_s / 2:  # the thread is late, or dead
+        """Return the requests to stop; raise `LostRace` if the claim is void, or in doubt as the process ends."""
+        if time.monotonic() >= self._holds_until - self._lease_s / 2:  # the thread is late or dead
             self._beat()
         while not self._lost and time.monotonic() >= self._holds_until:
             if self._leaving():
@@ -86,17 +87,17 @@ class Heartbeat:
                 self._beat()
         if self._lost:
             raise LostRace(self._claim)
-        return self._wishes
+        return self._requests
 
     def _beat(self) -> None:
-        """Renew once; a lost claim and a database that is away are remembered, not raised."""
+        """Renew once; record, rather than raise, a lost claim or an unavailable database."""
         with self._lock:
             if self._lost or self._ended.is_set():
                 return
             asked_at = time.monotonic()
             try:
                 with self._database.writing("renew") as session:
-                    self._wishes = transitions.renew(
+                    self._requests = transitions.renew(
                         session, self._claim, lease_s=self._lease_s, ran_s=self.ran_s, progress=self.progress
                     )
             except LostRace:
@@ -112,7 +113,7 @@ class Heartbeat:
 
 
 class _Pulse:
-    """The thread that has the heartbeats of this process beat; there is none while there is no heartbeat."""
+    """The thread that renews for all heartbeats of the process; it ends when there are none."""
 
     def __init__(self) -> None:
         self._beating: dict[Heartbeat, None] = {}
@@ -120,7 +121,7 @@ class _Pulse:
         self._thread: threading.Thread | None = None
 
     def add(self, heartbeat: Heartbeat) -> None:
-        """Have it beat from now on."""
+        """Renew for a heartbeat from now on."""
         with self._lock:
             self._beating[heartbeat] = None
             if self._thread is None or not self._thread.is_alive():
@@ -128,7 +129,7 @@ class _Pulse:
                 self._thread.start()
 
     def remove(self, heartbeat: Heartbeat) -> None:
-        """Let it beat no more."""
+        """Stop renewing for a heartbeat."""
         with self._lock:
             self._beating.pop(heartbeat, None)
 

@@ -1,9 +1,9 @@
-"""The pictures of a job, from storage to what the engine takes.
+"""Loads a job's images from storage, decoded as the engine takes them.
 
-Jobs come in series of one style, so decoded styles are kept in the process, up to a bound in bytes, the least
-recently used going first. A picture larger than that bound is decoded for each message.
+Jobs come in series of one style, so the process caches decoded styles up to a total size, evicting the least recently
+used. A style larger than the whole cache is decoded for each message.
 
-Invariant: a kept picture is never written to; its key is its image's id, the sha256 of the bytes uploaded.
+Invariant: a cached picture is read-only, and its key, the image's id, is the sha256 of the uploaded bytes.
 """
 
 from __future__ import annotations
@@ -19,34 +19,34 @@ from shared.imaging.codec import Decoded
 from shared.storage.store import ImageStore, image_key
 from worker.engine.types import Picture, Style
 
-#: Of all kept styles together, in bytes: about twenty of a million pixels.
-_KEPT_BYTES = 256 * 2**20
+#: Size of the style cache, in bytes: about twenty pictures of a million pixels.
+_CACHE_BYTES = 256 * 2**20
 
 
-class Pictures:
-    """Loads pictures by image id, and keeps styles. Every method raises `CorruptImage` for one that cannot be had."""
+class ImageLoader:
+    """Loads images by id. Every method raises `CorruptImage` for one that is missing or cannot be decoded."""
 
-    def __init__(self, store: ImageStore, *, max_px: int, kept_bytes: int = _KEPT_BYTES) -> None:
-        """Load from `store`, up to `max_px` pixels each; nothing is kept yet."""
+    def __init__(self, store: ImageStore, *, max_px: int, cache_bytes: int = _CACHE_BYTES) -> None:
+        """Load images of up to `max_px` pixels from `store`; cache up to `cache_bytes` of styles."""
         self._store = store
         self._max_px = max_px
-        self._kept: LRUCache[str, Picture] = LRUCache(kept_bytes, getsizeof=lambda picture: picture.nbytes)
+        self._styles: LRUCache[str, Picture] = LRUCache(cache_bytes, getsizeof=lambda picture: picture.nbytes)
 
     @property
-    def kept(self) -> list[str]:
-        """The images of the styles that are kept, those used last first; asked by the thread that loads."""
-        return list(reversed(list(self._kept)))
+    def cached_styles(self) -> list[str]:
+        """The image ids of the cached styles, most recently used first; for the loading thread only."""
+        return list(reversed(list(self._styles)))
 
     def load(self, image_id: str) -> Decoded:
         """Load a picture and its opacity."""
         try:
             data = self._store.get(image_key(image_id))
         except NotFound:
-            raise CorruptImage(f"The bytes of image {image_id} are gone from storage.", image=image_id) from None
+            raise CorruptImage(f"The bytes of image {image_id} are missing from storage.", image=image_id) from None
         return codec.decode(data, max_px=self._max_px)
 
     def styles(self, choices: Sequence[Mapping[str, Any]]) -> list[Style]:
-        """Load the styles of a job as its row names them: `image`, `weight` and, if it has one, `mask`."""
+        """Load the styles that a job's row lists, each as `image`, `weight` and, optionally, `mask`."""
         return [
             Style(
                 self._style(choice["image"]),
@@ -58,11 +58,11 @@ class Pictures:
         ]
 
     def _style(self, image_id: str) -> Picture:
-        found = self._kept.get(image_id)
-        if found is not None:
-            return found
+        cached = self._styles.get(image_id)
+        if cached is not None:
+            return cached
         picture = self.load(image_id).rgb
         picture.setflags(write=False)
-        if picture.nbytes <= self._kept.maxsize:
-            self._kept[image_id] = picture
+        if picture.nbytes <= self._styles.maxsize:
+            self._styles[image_id] = picture
         return picture

@@ -1,9 +1,8 @@
-"""How one attempt at a job ended, as one value, and the one write to the database that it becomes."""
+"""The outcome of an attempt as one value, and the one database write that it becomes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -11,28 +10,27 @@ from shared.db import workers
 from shared.db.jobs import transitions
 from shared.db.jobs.transitions import Claim
 from shared.errors import AtelierError, StorageFull
+from shared.painting.results import Result
 from shared.states import State
 from worker.jobs.retries import Retry
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The state to move to; what lies in storage, if a picture does; the error, and what is done about it.
-
-    `reason` is why a job goes back to the queue without an error.
-    """
+    """The state to move to, the result in storage if there is a picture, and the error with its retry, if any."""
 
     state: State
-    result: dict[str, Any] | None = None
+    result: Result | None = None
     error: AtelierError | None = None
     retry: Retry | None = None
+    #: Why the job returns to the queue without an error.
     reason: str = "drain"
-    #: The earlier job whose picture it is.
+    #: The earlier job whose result was copied.
     reused_from: str | None = None
 
 
 def write(session: Session, claim: Claim, outcome: Outcome) -> State:
-    """Move on from running, to a terminal state or back to queued; return where it is then. Raises `LostRace`."""
+    """Move the job from running to its next state, and return that. Raises `LostRace`."""
     result, error = outcome.result, outcome.error
     if isinstance(error, StorageFull):
         workers.hold_queue(session, error.code)
@@ -45,5 +43,6 @@ def write(session: Session, claim: Claim, outcome: Outcome) -> State:
     elif outcome.state == State.CANCELED:
         transitions.stop(session, claim, result=result)
     else:
-        transitions.succeed(session, claim, result=result or {}, reused_from=outcome.reused_from)
+        assert result is not None  # a job succeeds with its picture alone
+        transitions.succeed(session, claim, result=result, reused_from=outcome.reused_from)
     return outcome.state

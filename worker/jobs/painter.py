@@ -1,7 +1,7 @@
-"""The engine as the runner sees it: a callable that yields chunks, and the weights it paints with.
+"""The engine as the runner sees it: an iterator of chunks, and a description of weights and device.
 
-`open_painter` is called once per process and does all the slow work: it imports TensorFlow, loads or builds
-the weights, and touches the device.
+`open_painter` is called once per process and does all the slow work: it imports TensorFlow, loads or trains the
+weights, and opens the device.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from shared.painting.params import StyleParams
 from shared.settings import Settings
 from worker.engine.types import Chunk, Style, Subject
 
-#: Says of a subject, by its number, whether it is still to be painted.
+#: Tells whether a subject, by its number, is still to be painted.
 Wanted = Callable[[int], bool]
 
 
 class Painter(Protocol):
-    """Something that paints."""
+    """Paints pictures, and describes what it paints with."""
 
     @property
     def weights(self) -> dict[str, Any]:
-        """Name and sha256 of the VGG19 weights in use; `reason` says why no better ones, where `auto` chose them."""
+        """Name and sha256 of the VGG19 weights; where `auto` chose them, `reason` says why not better ones."""
 
     @property
     def device(self) -> dict[str, Any]:
-        """What it paints on, and with which versions; kept as provenance."""
+        """The device and the versions of the libraries, as recorded in manifests."""
 
     @property
     def capacity(self) -> Capacity:
@@ -35,18 +35,15 @@ class Painter(Protocol):
 
     @property
     def memory(self) -> dict[str, int]:
-        """What it holds, and has held at most, in bytes, as `held` and `peak`; nothing where that is not known.
-
-        May be asked by any thread.
-        """
+        """Device memory in use and its peak, in bytes, as `held` and `peak`; empty if unknown. Any thread may ask."""
 
     def paint(
         self, subjects: Sequence[Subject], styles: Sequence[Style], params: StyleParams, *, wanted: Wanted
     ) -> Iterator[dict[int, Chunk]]:
-        """Paint `subjects`, of one shape, like `styles`: at each call a chunk for each of them, by number from 0.
+        """Paint `subjects`, of one shape, in `styles`; yield a chunk for each of them, by number from 0, per call.
 
-        Before each call it asks of every subject whether it is still wanted, and goes on without those that are
-        not; it ends when none is left. A subject to be resumed is painted alone.
+        Before each call it drops the subjects that are no longer `wanted`; it ends when none is left. A subject to be
+        resumed is painted alone.
         """
 
 
@@ -54,7 +51,7 @@ class Vgg19Painter:
     """Paints with VGG19 on this machine's best device."""
 
     def __init__(self, settings: Settings) -> None:
-        """Load TensorFlow and the weights; raise `WeightsUnavailable` if they cannot be had."""
+        """Load TensorFlow and the weights; raise `WeightsUnavailable` if none can be had."""
         from worker.engine.device import device, planner
         from worker.engine.vgg import weights
 
@@ -74,7 +71,7 @@ class Vgg19Painter:
 
     @property
     def memory(self) -> dict[str, int]:
-        """What the device holds, and has held at most since a picture was planned last, in bytes."""
+        """Device memory in use, and its peak since a picture was last planned, in bytes."""
         from worker.engine.device import memory
 
         return {"held": memory.held_bytes(), "peak": memory.peak_bytes()}
@@ -82,17 +79,17 @@ class Vgg19Painter:
     def paint(
         self, subjects: Sequence[Subject], styles: Sequence[Style], params: StyleParams, *, wanted: Wanted
     ) -> Iterator[dict[int, Chunk]]:
-        """Paint `subjects` like `styles`, chunk by chunk."""
+        """Paint `subjects` in `styles`, chunk by chunk."""
         from worker.engine.stylize import stylize
 
         return stylize(subjects, styles, params, self._network, wanted=wanted, planner=self._planner)
 
 
 class NullPainter:
-    """Paints nothing, at a set speed, without TensorFlow: for trials of everything around the engine."""
+    """Paints nothing, at a set speed and without TensorFlow, to test everything around the engine."""
 
     def __init__(self, settings: Settings) -> None:
-        """Take the time of a step from the settings."""
+        """Take the duration of a step from the settings."""
         self._step_s = settings.null_step_s
         self.weights = {"name": "null", "sha256": ""}
         self.device = {"kind": "null"}
@@ -102,17 +99,17 @@ class NullPainter:
     def paint(
         self,
         subjects: Sequence[Subject],
-        styles: Sequence[Style],  # noqa: ARG002 - the interface's
+        styles: Sequence[Style],  # noqa: ARG002 - part of the interface
         params: StyleParams,
         *,
         wanted: Wanted,
     ) -> Iterator[dict[int, Chunk]]:
-        """Hand out each content, shrunk, as every step's picture."""
+        """Yield each content, made small, as the picture of every step."""
         from worker.engine.null_engine import stylize
 
         return stylize(subjects, params, step_s=self._step_s, wanted=wanted)
 
 
 def open_painter(settings: Settings) -> Painter:
-    """Make the painter that `ATELIER_ENGINE` names."""
+    """Open the painter that `ATELIER_ENGINE` names."""
     return NullPainter(settings) if settings.engine == "null" else Vgg19Painter(settings)

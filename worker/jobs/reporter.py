@@ -1,9 +1,9 @@
-"""Tells the world how one job gets on: every step to Redis, the last one to the database, previews on time.
+"""Reports the progress of one attempt: every step to Redis, the latest one to the database, previews at intervals.
 
-Called once per chunk. It also brings back what is wished of the job: quickly from Redis, surely from the
-database, through the heartbeat.
+Called once per chunk, and returns what is requested of the job: cancels arrive quickly through Redis, and reliably
+through the database with the heartbeat.
 
-Invariant: Redis being away costs history and speed of cancel, never the painting.
+Invariant: losing Redis costs history and delays cancels, and never stops the painting.
 """
 
 from __future__ import annotations
@@ -15,21 +15,19 @@ from typing import Any
 from shared.db.jobs.transitions import Claim, StopRequests
 from shared.imaging import codec
 from shared.messaging.progress import ProgressWriter
+from shared.painting.steps import Step, StepLosses, loss_columns
 from shared.settings import Settings
-from worker.engine.types import Chunk, Losses
+from worker.engine.types import Chunk
 from worker.jobs.checkpoints import last_step
-from worker.jobs.film_strip import Film
+from worker.jobs.film_strip import FilmStrip
 from worker.jobs.heartbeat import Heartbeat
-
-#: The columns of `losses.json` and of the API's `/losses`.
-COLUMNS = ("step", "scale", *Losses._fields, "step_ms")
 
 
 class Reporter:
-    """The progress of one attempt at one job."""
+    """The progress of one attempt."""
 
     def __init__(self, claim: Claim, heartbeat: Heartbeat, progress: ProgressWriter, settings: Settings) -> None:
-        """Begin with no step; `start` brings those of earlier attempts."""
+        """Start without steps; `start` adds those of earlier attempts."""
         self._claim = claim
         self._heartbeat = heartbeat
         self._progress = progress
@@ -37,27 +35,26 @@ class Reporter:
         self._preview_every_s = settings.preview_interval_s
         self._preview_at = 0.0
         self.began_at = time.monotonic()
-        self.film = Film()
-        self.columns: dict[str, list[float]] = {name: [] for name in COLUMNS}
+        self.film_strip = FilmStrip()
+        #: Every step so far, as the columns of `losses.json`.
+        self.columns: dict[str, list[Any]] = loss_columns(())
 
-    def start(self, columns: Mapping[str, list[float]] | None = None) -> None:
-        """Begin the history of this attempt, after the steps of earlier ones that it goes on from."""
+    def start(self, columns: Mapping[str, list[Any]] | None = None) -> None:
+        """Begin this attempt's history, after the steps of earlier attempts that it resumes."""
         if columns is not None:
             self.columns = dict(columns)
         self._progress.started(self._claim.job_id, self._claim.attempt, after_step=last_step(self.columns))
 
-    def chunk_done(self, chunk: Chunk) -> StopRequests:
-        """Report a chunk, which has no step if its first one failed; return what is wished. Raises `LostRace`."""
-        steps = [_step(chunk, number, losses) for number, losses in enumerate(chunk.losses, start=chunk.first)]
-        for step in steps:
-            flat = {**step, **step["losses"]}
-            for name, column in self.columns.items():
-                column.append(flat[name])
+    def report(self, chunk: Chunk) -> StopRequests:
+        """Report a chunk, which is empty if its first step failed; return what is requested. Raises `LostRace`."""
+        steps = _steps_of(chunk)
+        for name, values in loss_columns(steps).items():
+            self.columns[name].extend(values)
         if steps:
             self._heartbeat.progress = steps[-1]
         hurried = self._progress.steps(self._claim.job_id, steps, self._preview(chunk) if steps else None)
-        wishes = self._heartbeat.check()
-        return wishes._replace(cancel=wishes.cancel or hurried)
+        requests = self._heartbeat.check()
+        return requests._replace(cancel=requests.cancel or hurried)
 
     def _preview(self, chunk: Chunk) -> bytes | None:
         now = time.monotonic()
@@ -65,17 +62,20 @@ class Reporter:
             return None
         self._preview_at = now
         preview = codec.encode(codec.thumbnail(chunk.image(), self._preview_px), format="jpeg", quality=85)
-        self.film.see(preview)
+        self.film_strip.add(preview)
         return preview
 
 
-def _step(chunk: Chunk, number: int, losses: Losses) -> dict[str, Any]:
-    return {
-        "step": number,
-        "total": chunk.total,
-        "scale": chunk.scale,
-        "scales": chunk.scales,
-        "losses": losses._asdict(),
-        "step_ms": round(chunk.step_ms, 3),
-        "eta_s": round(chunk.eta_s, 3),
-    }
+def _steps_of(chunk: Chunk) -> list[Step]:
+    return [
+        Step(
+            step=number,
+            total=chunk.total,
+            scale=chunk.scale,
+            scales=chunk.scales,
+            losses=StepLosses(total=losses.total, content=losses.content, style=losses.style, tv=losses.tv),
+            step_ms=round(chunk.step_ms, 3),
+            eta_s=round(chunk.eta_s, 3),
+        )
+        for number, losses in enumerate(chunk.losses, start=chunk.first)
+    ]

@@ -1,7 +1,7 @@
-"""What to do with a job whose attempt ended in an error: try again, when and how, or give it up.
+"""Decides whether a job whose attempt ended in an error is tried again, and when.
 
-Pure: an error and the tries before it in, a decision out. Errors that pass by themselves are tried again after a
-growing pause; what a fresh process may mend, once; what a second look would not change, never.
+Pure: the error and the number of earlier retries in, a decision out. Transient errors are retried after growing pauses;
+errors that a fresh process may cure, once; all others, never.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 from shared.errors import AtelierError, OutOfMemory
 
-#: Retries of an error that passes by itself. With the longest pause that is about a quarter of an hour; storage
-#: that is full holds the whole queue meanwhile, and uses up none.
+#: Retries of a transient error. At the longest pause they take about a quarter of an hour; full storage holds the whole
+#: queue meanwhile, and uses up none.
 MOST_RETRIES = 60
-#: Retries of an error that nobody foresaw, and of memory that ran out: a device's hiccup and memory in pieces pass
-#: with the process, a bug and a picture too large do not.
+#: Retries of an unexpected error, or of memory that ran out: a hiccup of the device and fragmented memory pass with the
+#: process, a bug and a picture too large do not.
 MOST_BLIND_RETRIES = 1
 #: The first pause and the longest, in seconds.
 FIRST_PAUSE_S = 1.0
@@ -28,11 +28,11 @@ class Retry(NamedTuple):
 
 
 def decide(error: AtelierError, *, retries: int) -> Retry | None:
-    """Decide for a job that was tried again `retries` times; None gives it up."""
+    """Decide for a job that was retried `retries` times; None fails it."""
     most = MOST_BLIND_RETRIES if spoils_process(error) else MOST_RETRIES if error.retryable else 0
     return Retry(min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**retries)) if retries < most else None
 
 
 def spoils_process(error: AtelierError) -> bool:
-    """Say whether the process should be replaced: a device's memory, or what nobody foresaw, may stay broken."""
+    """Tell whether to replace the process: an unexpected error, or one of the device's memory, may have broken it."""
     return isinstance(error, OutOfMemory) or type(error) is AtelierError

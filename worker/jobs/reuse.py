@@ -1,59 +1,59 @@
-"""Takes over a picture that was painted before in just the same way: its files are copied, and nothing is painted.
+"""Reuses an identical earlier result: its files are copied, and nothing is painted.
 
-The weights must be those that this worker paints with; all else that decides a picture is in the work key.
+The job's work key covers everything that determines the picture except the weights, which must be this worker's.
 
-Invariant: the files are the job's own, under its own attempt, so that neither job's end or expiry touches the other's.
+Invariant: the copies are the job's own, under its own attempt, so neither job's expiry touches the other's files.
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from shared import logs
+from shared.db.base import Database
 from shared.db.jobs import queries
 from shared.db.models import Job
 from shared.errors import NotFound
-from shared.storage.store import ImageStore, attempt_key
-from worker.jobs.artifacts import FILES
-from worker.jobs.context import Studio
+from shared.painting.results import FILE_NAMES, FileKey, Result, with_files
+from shared.storage.store import ImageStore
+from worker.jobs.artifacts import keys_for
 
 log = logs.get(__name__)
 
 
-class Taken(NamedTuple):
-    """What was taken over: the result with keys of the job's own, and whose it was."""
+class ReusedResult(NamedTuple):
+    """A copied result, with the job's own keys, and the job that it was copied from."""
 
-    result: dict[str, Any]
+    result: Result
     job_id: str
 
 
-def take_over(job: Job, studio: Studio) -> Taken | None:
-    """Copy the files of an earlier job of the same owner's; None if there is none, or `job` is to be painted anyway.
+def copy_cached_result(job: Job, database: Database, store: ImageStore, *, weights_sha256: str) -> ReusedResult | None:
+    """Copy an identical result of the same owner's; None if there is none, or `job` does not allow reuse.
 
     Raises `StorageFull` or `StorageUnavailable`.
     """
     if not job.reuse or job.work_key is None:
         return None
-    with studio.database.reading() as session:
+    with database.reading() as session:
         earlier = queries.find_equal_results(session, job)
     for found in earlier:
-        if found.weights and found.weights.get("sha256") == studio.painter.weights["sha256"]:
+        if found.result and found.weights and found.weights.get("sha256") == weights_sha256:
             try:
-                result = _copied(found, job, studio.store)
+                result = _copy(found.id, found.result, job, store)
             except NotFound:  # deleted since its row was read, or lost
                 log.info("reuse_missed", reused_from=found.id)
                 continue
-            log.info("picture_reused", reused_from=found.id)
-            return Taken(result, found.id)
+            log.info("result_reused", reused_from=found.id)
+            return ReusedResult(result, found.id)
     return None
 
 
-def _copied(found: Job, job: Job, store: ImageStore) -> dict[str, Any]:
-    result = dict(found.result or {})
-    files = {name: store.get(result[name]) for name in FILES if name in result}
+def _copy(found_id: str, found: Result, job: Job, store: ImageStore) -> Result:
+    files: dict[FileKey, bytes] = {name: store.get(found[name]) for name in FILE_NAMES if name in found}
     manifest = {**json.loads(files["manifest_key"]), "job": job.id, "attempt": job.attempt}
-    files["manifest_key"] = json.dumps(manifest | {"reused_from": found.id}, indent=2).encode()
-    keys = {name: attempt_key(job.id, job.attempt, FILES[name]) for name in files}
+    files["manifest_key"] = json.dumps(manifest | {"reused_from": found_id}, indent=2).encode()
+    keys = keys_for(job, files)
     store.put_all({keys[name]: data for name, data in files.items()})
-    return {**result, **keys}
+    return with_files(found, keys)

@@ -1,61 +1,59 @@
-"""The life of jobs in a worker: claim → load → paint → store → finish.
+"""Runs the jobs of a message: claim → load → paint → store → finish.
 
-Knows neither Celery nor TensorFlow: the painter arrives ready made. Jobs that can be painted together are, in one
-call of it; each has its own claim, and ends by itself in one `Outcome`, which becomes one conditional write, while
-the others go on. Only an error of the painter itself is the outcome of all that it was painting. Whoever lost the
-claim drops the work. What happens within one attempt is in `worker.jobs.attempt`.
+Knows neither Celery nor TensorFlow; the painter is handed in. Jobs of a group are painted in one run of the engine, but
+each holds its own claim and ends by itself, while the others go on. Only an error of the painter itself ends all that
+it was painting. An attempt that loses its claim drops its work. `worker.jobs.attempt` has what happens to one job.
 
-Invariant: the only broad `except`s of the project are here, so that no picture, however odd, takes its worker down,
-or another job with it.
+Invariant: once a job is claimed, no error leaves `run`, so no image, however odd, ends its worker or another job.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 from sqlalchemy import select
 from structlog.contextvars import bound_contextvars
 
 from shared import logs
+from shared.db.base import Database
 from shared.db.jobs import dispatch_order, queries, transitions
-from shared.db.jobs.claims import Finished, LostRace
+from shared.db.jobs.claims import LostRace
 from shared.db.models import Job
 from shared.errors import AtelierError, DatabaseUnavailable
-from shared.painting.sizes import Size, scale_sizes
+from shared.painting.sizes import scale_sizes
 from shared.states import State
-from worker.engine.types import Style
+from worker.engine.types import Chunk, Style
 from worker.jobs.attempt import Attempt
-from worker.jobs.context import Studio
+from worker.jobs.context import WorkerContext
 from worker.jobs.outcome import Outcome
+from worker.jobs.phases import Phase
 
-__all__ = ["Studio", "run"]
-
-#: How many attempts that end at once are worth a statement of their own.
-_WORTHWHILE = 2
+#: The fewest attempts worth handling together.
+_LEAST_TOGETHER = 2
 
 log = logs.get(__name__)
 
 
-def run(job_ids: Sequence[str], studio: Studio) -> dict[str, State]:
-    """Run jobs, together or one after the other; return the state that each is left in.
+def run(job_ids: Sequence[str], context: WorkerContext) -> dict[str, State]:
+    """Run jobs, a group at a time; return the state in which each is left.
 
-    Those that were not to be had, or whose claim was lost, are not in the answer.
+    Jobs that could not be claimed, or whose claim was lost, are not in the answer.
     """
     states: dict[str, State] = {}
-    for group in _groups(job_ids, studio):
-        if not studio.draining():
-            states |= _run_together(group, studio)
+    for group in _groups(job_ids, context.database):
+        if not context.draining():
+            states |= _run_group(group, context)
     return states
 
 
-def _groups(job_ids: Sequence[str], studio: Studio) -> list[list[str]]:
-    """Part jobs into those to be painted together. One that was begun before goes alone, as dispatch has it."""
+def _groups(job_ids: Sequence[str], database: Database) -> list[list[str]]:
+    """Split jobs into groups to be painted together. A job that was claimed before goes alone, as in dispatch."""
     if len(job_ids) == 1:
         return [list(job_ids)]
     fresh = select(Job.id, Job.group_key).where(Job.id.in_(job_ids), Job.attempt == 0)
-    with studio.database.autocommit() as connection:
+    with database.autocommit() as connection:
         keys = dict(list(connection.execute(fresh)))
     groups: dict[str, list[str]] = {}
     for job_id in dict.fromkeys(job_ids):
@@ -63,31 +61,29 @@ def _groups(job_ids: Sequence[str], studio: Studio) -> list[list[str]]:
     return list(groups.values())
 
 
-def _run_together(job_ids: list[str], studio: Studio) -> dict[str, State]:
-    with ExitStack() as held:
-        attempts = [held.enter_context(attempt) for attempt in _claimed(job_ids, studio)]
-        _act_on_all(attempts, studio, lambda attempt: attempt.load(len(attempts)))
-        _settle(attempts, studio)
-        loaded = [attempt for attempt in attempts if attempt.painting]
-        if loaded:
-            with _caught(loaded):
-                _paint(loaded, studio)
-        _settle(loaded, studio)
+def _run_group(job_ids: list[str], context: WorkerContext) -> dict[str, State]:
+    with ExitStack() as claims:
+        attempts = [claims.enter_context(attempt) for attempt in _claim(job_ids, context)]
+        _for_each(attempts, lambda attempt: attempt.load(len(attempts)), context)
+        _finish(attempts, context)
+        _paint(_in_phase(Phase.PAINTING, attempts), context)
+        _finish(attempts, context)
     return {attempt.claim.job_id: attempt.state for attempt in attempts if attempt.state is not None}
 
 
-def _claimed(job_ids: list[str], studio: Studio) -> list[Attempt]:
-    """Claim the jobs that are to be had."""
+# -- the pipeline, a step at a time
+
+
+def _claim(job_ids: list[str], context: WorkerContext) -> list[Attempt]:
+    """Claim the jobs that can be had; dispatch may send the others to other workers."""
     claimed_at = time.monotonic()
-    weights, lease_s = studio.painter.weights, studio.settings.lease_s
+    weights, lease_s = context.painter.weights, context.settings.lease_s
     try:
-        with studio.database.writing("claim") as session:
-            claims = transitions.claim_all(session, job_ids, worker=studio.name, weights=weights, lease_s=lease_s)
+        with context.database.writing("claim") as session:
+            claims = transitions.claim_all(session, job_ids, worker=context.name, weights=weights, lease_s=lease_s)
             missed = set(job_ids) - {claim.job_id for claim in claims}
-            dispatch_order.mark_dispatched(
-                session, sorted(missed), None
-            )  # their message came to a worker that could not take them
-            found = queries.get_jobs(session, [claim.job_id for claim in claims])
+            dispatch_order.mark_dispatched(session, sorted(missed), None)
+            jobs = queries.get_jobs(session, [claim.job_id for claim in claims])
     except DatabaseUnavailable as error:
         log.warning("jobs_not_claimed", job_ids=job_ids, code=error.code)
         return []
@@ -95,121 +91,138 @@ def _claimed(job_ids: list[str], studio: Studio) -> list[Attempt]:
         log.info("job_not_claimed", job_id=job_id)
     for claim in claims:
         log.info("job_claimed", job_id=claim.job_id, attempt=claim.attempt)
-    return [Attempt(claim, found[claim.job_id], studio, claimed_at=claimed_at) for claim in claims]
+    return [Attempt(claim, jobs[claim.job_id], context, claimed_at=claimed_at) for claim in claims]
 
 
-def _paint(attempts: list[Attempt], studio: Studio) -> None:
-    """Paint jobs of one style together; each takes its own chunks, and ends by itself."""
-    styles = studio.pictures.styles(attempts[0].job.styles)
-    if len(attempts) > 1:
-        attempts = _of_one_shape(attempts, styles, studio)
+def _paint(attempts: list[Attempt], context: WorkerContext) -> None:
+    """Paint jobs of one style together; each takes its own chunks."""
     if not attempts:
         return
-    subjects = [attempt.subject for attempt in attempts]
-    params = attempts[0].params
-    for chunks in studio.painter.paint(subjects, styles, params, wanted=lambda number: attempts[number].painting):
-        given = {id(attempts[number]): chunk for number, chunk in chunks.items()}
-        taking = [attempts[number] for number in chunks]
-        _act_on_all(taking, studio, lambda attempt, given=given: attempt.take(given[id(attempt)]))  # type: ignore[misc]
-        _store([attempt for attempt in taking if attempt.painting and attempt.files], studio)
-        _settle(taking, studio)
-    if any(attempt.painting for attempt in attempts):
-        raise AtelierError("The engine stopped before its last step.")
+    with _errors_end(attempts):
+        styles = context.images.styles(attempts[0].job.styles)
+        together = _of_same_sizes(attempts, styles, context) if len(attempts) > 1 else attempts
+        if not together:
+            return
+        subjects = [attempt.loaded.subject for attempt in together]
+        params = together[0].loaded.params
+
+        def is_wanted(number: int) -> bool:
+            return together[number].phase is Phase.PAINTING
+
+        for chunks in context.painter.paint(subjects, styles, params, wanted=is_wanted):
+            _take({together[number]: chunk for number, chunk in chunks.items()}, context)
+        if _in_phase(Phase.PAINTING, together):
+            raise AtelierError("The engine stopped before its last step.")
 
 
-def _of_one_shape(attempts: list[Attempt], styles: Sequence[Style], studio: Studio) -> list[Attempt]:
-    """Keep those that pass through the sizes of the first; the others go back, to be painted alone.
-
-    A key cannot know: a narrow style makes all begin at a larger scale, where two contents may differ by a pixel.
-    """
-    shapes = [style.picture.shape for style in styles]
-    kept: list[Attempt] = []
-    for attempt in attempts:
-        _act(attempt, lambda attempt: _join(attempt, kept, shapes))
-    _settle(attempts, studio)
-    return kept
+def _take(chunks: Mapping[Attempt, Chunk], context: WorkerContext) -> None:
+    """Hand each attempt its chunk; store and finish those that end with it."""
+    _for_each(_in_phase(Phase.PAINTING, chunks), lambda attempt: attempt.take(chunks[attempt]), context)
+    _store(_in_phase(Phase.STORING, chunks), context)
+    _finish(chunks, context)
 
 
-def _join(attempt: Attempt, others: list[Attempt], styles: list[tuple[int, ...]]) -> None:
-    if others and not _alike(attempt, others[0], styles):
-        attempt.outcome = Outcome(State.QUEUED, reason="alone")
-    else:
-        others.append(attempt)
-
-
-def _alike(attempt: Attempt, other: Attempt, styles: list[tuple[int, ...]]) -> bool:
-    if attempt.subject.content.shape == other.subject.content.shape:
-        return True
-    return _sizes(attempt, styles) == _sizes(other, styles)
-
-
-def _sizes(attempt: Attempt, styles: list[tuple[int, ...]]) -> list[Size]:
-    return scale_sizes(attempt.params, attempt.subject.content.shape, styles)
-
-
-def _act_on_all(attempts: Sequence[Attempt], studio: Studio, act: Callable[[Attempt], None]) -> None:
-    """Do something for each attempt, several at a time."""
-    if len(attempts) == 1:
-        _act(attempts[0], act)
-    else:
-        list(studio.pool.map(lambda attempt: _act(attempt, act), attempts))
-
-
-def _act(attempt: Attempt, act: Callable[[Attempt], None]) -> None:
-    """Do something for one attempt alone; what goes wrong is its own outcome."""
-    if attempt.painting:
-        with _named(attempt), _caught([attempt]):
-            act(attempt)
-
-
-def _store(attempts: Sequence[Attempt], studio: Studio) -> None:
-    """Store what attempts leave: all of it together or, if that goes wrong, of each by itself."""
-    if len(attempts) >= _WORTHWHILE:
+def _store(attempts: Sequence[Attempt], context: WorkerContext) -> None:
+    """Store the attempts' files: all together or, if that fails, each attempt's by themselves."""
+    if len(attempts) >= _LEAST_TOGETHER:
         try:
-            studio.store.put_all({key: data for attempt in attempts for key, data in attempt.files.items()})
-        except Exception:  # so that the one whose files cannot be stored keeps no other from it
+            context.store.put_all({key: data for attempt in attempts for key, data in attempt.files.items()})
+        except Exception:  # so that one attempt's files hold up no other's
             log.warning("group_not_stored", exc_info=True)
         else:
             for attempt in attempts:
-                _act(attempt, Attempt.stored)
+                _guarded(attempt, Attempt.stored)
             return
-    _act_on_all(attempts, studio, Attempt.store)
+    _for_each(attempts, Attempt.store, context)
 
 
-def _settle(attempts: Sequence[Attempt], studio: Studio) -> None:
-    """Write how attempts ended, of which that is known: those that simply succeeded together, others one by one."""
-    _settle_together({attempt: done for attempt in attempts if (done := attempt.finished) is not None}, studio)
-    for attempt in attempts:
-        if attempt.outcome is not None and not attempt.over:
-            with _named(attempt), _caught([attempt]):
-                attempt.finish()
+def _finish(attempts: Iterable[Attempt], context: WorkerContext) -> None:
+    """Write the outcomes that are known: plain successes together, the others one by one."""
+    finishing = _in_phase(Phase.FINISHING, attempts)
+    _finish_together(finishing, context)
+    for attempt in _in_phase(Phase.FINISHING, finishing):
+        _guarded(attempt, Attempt.finish)
 
 
-def _settle_together(finished: dict[Attempt, Finished], studio: Studio) -> None:
-    if len(finished) < _WORTHWHILE:
+def _finish_together(attempts: Sequence[Attempt], context: WorkerContext) -> None:
+    """Write the plain successes among `attempts` in one transaction; if that fails, leave them as they are."""
+    successes = {attempt: success for attempt in attempts if (success := attempt.success) is not None}
+    if len(successes) < _LEAST_TOGETHER:
         return
     try:
-        with studio.database.writing("finish") as session:
-            done = transitions.succeed_all(session, list(finished.values()))
-    except Exception:  # then each by itself, so that the one that cannot be written keeps no other from it
+        with context.database.writing("finish") as session:
+            done = transitions.succeed_all(session, list(successes.values()))
+    except Exception:  # so that one attempt's end holds up no other's
         log.warning("group_not_finished", exc_info=True)
         return
-    studio.progress.ended(sorted(done), State.SUCCEEDED)
-    for attempt in finished:
-        with _named(attempt), _caught([attempt]):
+    context.progress.ended(sorted(done), State.SUCCEEDED)
+    for attempt in successes:
+        with _logged(attempt), _errors_end([attempt]):
             if attempt.claim.job_id not in done:
                 raise LostRace(attempt.claim)
-            attempt.left(State.SUCCEEDED)
+            attempt.finished(State.SUCCEEDED)
 
 
-def _named(attempt: Attempt) -> AbstractContextManager[None]:
-    """Have every line of the log name the attempt."""
+# -- what can be painted together
+
+
+def _of_same_sizes(attempts: list[Attempt], styles: Sequence[Style], context: WorkerContext) -> list[Attempt]:
+    """Keep the attempts that pass through the same sizes as the first; return the others, to be painted alone.
+
+    Their group key cannot tell: a narrow style makes all start at a larger scale, where two contents may differ by a
+    pixel.
+    """
+    shapes = [style.picture.shape for style in styles]
+    kept: list[Attempt] = []
+
+    def keep_or_return(attempt: Attempt) -> None:
+        if kept and not _same_sizes(attempt, kept[0], shapes):
+            attempt.end(Outcome(State.QUEUED, reason="alone"))
+        else:
+            kept.append(attempt)
+
+    for attempt in attempts:
+        _guarded(attempt, keep_or_return)
+    _finish(attempts, context)
+    return kept
+
+
+def _same_sizes(one: Attempt, other: Attempt, styles: list[tuple[int, ...]]) -> bool:
+    shape, other_shape = one.loaded.subject.content.shape, other.loaded.subject.content.shape
+    if shape == other_shape:
+        return True
+    return scale_sizes(one.loaded.params, shape, styles) == scale_sizes(other.loaded.params, other_shape, styles)
+
+
+# -- attempts and their errors
+
+
+def _in_phase(phase: Phase, attempts: Iterable[Attempt]) -> list[Attempt]:
+    return [attempt for attempt in attempts if attempt.phase is phase]
+
+
+def _for_each(attempts: Sequence[Attempt], act: Callable[[Attempt], None], context: WorkerContext) -> None:
+    """Do something for each attempt, several at a time."""
+    if len(attempts) >= _LEAST_TOGETHER:
+        list(context.pool.map(lambda attempt: _guarded(attempt, act), attempts))
+    elif attempts:
+        _guarded(attempts[0], act)
+
+
+def _guarded(attempt: Attempt, act: Callable[[Attempt], None]) -> None:
+    """Do something for one attempt, whose errors end it alone."""
+    with _logged(attempt), _errors_end([attempt]):
+        act(attempt)
+
+
+def _logged(attempt: Attempt) -> AbstractContextManager[None]:
+    """Name the attempt in every log line."""
     return bound_contextvars(job_id=attempt.claim.job_id, attempt=attempt.claim.attempt)
 
 
 @contextmanager
-def _caught(attempts: Sequence[Attempt]) -> Iterator[None]:
-    """Let what goes wrong be the outcome of those attempts that have none yet."""
+def _errors_end(attempts: Sequence[Attempt]) -> Iterator[None]:
+    """Have an error end the attempts that have no outcome yet."""
     error: AtelierError
     try:
         yield
@@ -224,7 +237,7 @@ def _caught(attempts: Sequence[Attempt]) -> Iterator[None]:
         error = known
     except Exception as unknown:
         log.exception("attempt_failed", code=AtelierError.code)
-        error = AtelierError("The worker met an error that it does not know; its log has the details.")
+        error = AtelierError("The worker met an unexpected error; its log has the details.")
         error.__cause__ = unknown
     for attempt in attempts:
         attempt.fail(error)

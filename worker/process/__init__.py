@@ -1,1 +1,1 @@
-"""The worker as a process: its watchdog, what it sees of its child, its registration."""
+"""The worker as a process: its watchdog, and the row in which it describes itself."""

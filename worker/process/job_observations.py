@@ -1,7 +1,7 @@
-"""What the overseer has seen of its worker's jobs, from look to look: who paints them, since when nothing moves.
+"""What the watchdog has observed of its worker's jobs: which child runs each, and when one last made progress.
 
-Pure: rows, process ids and times in. A child paints the jobs of a group in one loop, so that it lives as long as any
-of them moves; but each has a limit of its own, and may be the job of a child that is no more.
+Pure: it is given rows, process ids and times. A child paints a group of jobs in one loop, so it is alive as long as
+any of them progresses; but each job has its own time limit, and may belong to a child that has died.
 """
 
 from __future__ import annotations
@@ -12,59 +12,59 @@ from typing import NamedTuple
 from shared.db.models import Job
 
 
-class _Sight(NamedTuple):
-    """One job as it was last seen."""
+class Observation(NamedTuple):
+    """One job as last observed."""
 
     step: int
     ran_s: float
-    #: Since when it says that it ran for so long: its heartbeat tells every second, as long as that lives.
-    told_at: float
-    #: The process that runs it.
+    #: When `ran_s` was first seen; a live heartbeat raises it every second.
+    seen_at: float
+    #: The process that runs the job.
     child: int | None
 
 
-class Sights:
-    """The running jobs of one worker; times are those of one clock, in seconds."""
+class JobObservations:
+    """The running jobs of one worker; times are in seconds, all from one clock."""
 
     def __init__(self, now: float) -> None:
-        """Begin with no job, and nothing known of the child before."""
-        self._sights: dict[tuple[str, int], _Sight] = {}
-        self._moved_at = now
+        """Start with no jobs and no known child."""
+        self._jobs: dict[tuple[str, int], Observation] = {}
+        self._progressed_at = now
         self._child: int | None = None
-        self._child_before: int | None = None
+        self._previous_child: int | None = None
 
-    def child(self, child: int | None) -> None:
-        """See which child there is now, before its jobs are read."""
-        self._child_before, self._child = self._child, child
+    def observe_child(self, child: int | None) -> None:
+        """Record the current child; call this before the jobs are read."""
+        self._previous_child, self._child = self._child, child
 
-    def jobs(self, running: Sequence[Job], now: float) -> None:
-        """See all running jobs; one that is new was claimed by the child of the look before, if there was one."""
-        seen = {(job.id, job.attempt): self._seen(job, now) for job in running}
-        if _steps(seen) != _steps(self._sights):
-            self._moved_at = now
-        self._sights = seen
+    def observe_jobs(self, running: Sequence[Job], now: float) -> None:
+        """Record all running jobs; a new one was claimed by the previously observed child, if there was one."""
+        observed = {(job.id, job.attempt): self._observe(job, now) for job in running}
+        if _steps(observed) != _steps(self._jobs):
+            self._progressed_at = now
+        self._jobs = observed
 
-    def still_s(self, now: float) -> float:
-        """Return for how long no job has come, gone or made a step."""
-        return now - self._moved_at
+    def stalled_s(self, now: float) -> float:
+        """Return the time since a job last started, ended or made a step."""
+        return now - self._progressed_at
 
     def is_orphan(self, job: Job) -> bool:
-        """Say whether the child that ran the job is no more."""
-        return self._sights[job.id, job.attempt].child != self._child
+        """Tell whether the child that ran the job is gone."""
+        return self._jobs[job.id, job.attempt].child != self._child
 
     def ran_s(self, job: Job, now: float) -> float:
-        """Return how long a job has run, all attempts together; also of one whose heartbeat has stopped."""
-        sight = self._sights[job.id, job.attempt]
-        return sight.ran_s + now - sight.told_at
+        """Return how long a job has run over all attempts, even if its heartbeat has stopped."""
+        last = self._jobs[job.id, job.attempt]
+        return last.ran_s + now - last.seen_at
 
-    def _seen(self, job: Job, now: float) -> _Sight:
-        step = (job.progress or {}).get("step", 0)
-        last = self._sights.get((job.id, job.attempt))
+    def _observe(self, job: Job, now: float) -> Observation:
+        step = job.progress["step"] if job.progress else 0
+        last = self._jobs.get((job.id, job.attempt))
         if last is None:
-            return _Sight(step, job.ran_s, now, self._child_before or self._child)
-        told_at = last.told_at if last.ran_s == job.ran_s else now
-        return _Sight(step, job.ran_s, told_at, last.child)
+            return Observation(step, job.ran_s, now, self._previous_child or self._child)
+        seen_at = last.seen_at if last.ran_s == job.ran_s else now
+        return Observation(step, job.ran_s, seen_at, last.child)
 
 
-def _steps(sights: dict[tuple[str, int], _Sight]) -> dict[tuple[str, int], int]:
-    return {attempt: sight.step for attempt, sight in sights.items()}
+def _steps(jobs: dict[tuple[str, int], Observation]) -> dict[tuple[str, int], int]:
+    return {attempt: observation.step for attempt, observation in jobs.items()}

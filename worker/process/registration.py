@@ -1,10 +1,10 @@
-"""Keeps the worker's row saying what its painter is, can do and holds: weights, device, capacity, styles, memory.
+"""The worker's description in its database row: weights, device, capacity, cached styles, memory.
 
-Said by the child, which alone has the painter; that the worker lives is said by its parent. A row that does not know
-it, because the database was away or the row was forgotten meanwhile, is told within seconds.
+The child writes it, since only the child has the painter; the parent's watchdog keeps the row's heartbeat. If the row
+was deleted, or the database was away, the description is written again within seconds.
 
-Invariant: the painter is asked only between two messages, by the thread that paints, but for its memory, which may
-be asked at any time; the row is written by another thread, so that no message waits for a database that is away.
+Invariant: only the painting thread asks the painter, between two messages, except for its memory, which any thread
+may read. A thread of its own writes the row, so no message waits for the database.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from shared.db.base import Database
 from shared.errors import DatabaseUnavailable
 from worker.jobs.painter import Painter
 
-#: Time between two looks at the row, in seconds.
+#: Time between two comparisons with the row, in seconds.
 _EVERY_S = 5.0
-#: Memory is told in units of that many bytes, so that a row is not written for every little change.
+#: Memory is rounded down to this many bytes, so that small changes do not rewrite the row.
 _MEMORY_UNIT = 2**24
 
 log = logs.get(__name__)
 
 
-class Announcer:
-    """What one worker says of its painter."""
+class WorkerRegistration:
+    """Keeps one worker's description up to date."""
 
     def __init__(
         self, name: str, database: Database, painter: Painter, warm_styles: Callable[[], Sequence[str]] = tuple
     ) -> None:
-        """Speak for the worker `name`, which keeps the pictures of `warm_styles`; nothing is written yet."""
+        """Describe the worker `name`, whose cached style images `warm_styles` lists; nothing is written yet."""
         self._name = name
         self._database = database
         self._painter = painter
@@ -44,7 +44,7 @@ class Announcer:
         self.refresh()
 
     def refresh(self) -> None:
-        """Ask the painter again; the row is told a few seconds later."""
+        """Read the painter again; the row follows within `_EVERY_S`."""
         self._about = {
             "process": os.getpid(),
             "weights": dict(self._painter.weights),
@@ -54,31 +54,31 @@ class Announcer:
         }
 
     def start(self) -> None:
-        """Say it now, adding the row if there is none, and from a thread until the process ends."""
+        """Write the row now, creating it if needed, then keep it current from a thread until the process ends."""
         try:
             with self._database.writing("beat") as session:
-                workers.beat(session, self._name, self._now())
+                workers.beat(session, self._name, self._current())
         except DatabaseUnavailable as error:
-            log.warning("worker_not_announced", worker=self._name, code=error.code)
-        threading.Thread(target=self._repeat, name="announcer", daemon=True).start()
+            log.warning("worker_not_registered", worker=self._name, code=error.code)
+        threading.Thread(target=self._repeat, name="registration", daemon=True).start()
 
-    def look(self) -> None:
-        """Tell the row unless it knows, or the worker has left; a database that is away is told the next time."""
-        about = self._now()
+    def update(self) -> None:
+        """Write the description if the row has another one; skip this time if the database is away."""
+        about = self._current()
         try:
             with self._database.reading() as session:
                 known = workers.get_description(session, self._name)
             if known != about:
                 with self._database.writing("about") as session:
                     workers.describe(session, self._name, about)
-        except DatabaseUnavailable:  # the overseer says so
+        except DatabaseUnavailable:  # the watchdog logs the outage
             return
 
-    def _now(self) -> dict[str, Any]:
+    def _current(self) -> dict[str, Any]:
         memory = {name: count // _MEMORY_UNIT * _MEMORY_UNIT for name, count in self._painter.memory.items()}
         return {**self._about, "memory": memory}
 
     def _repeat(self) -> None:
         while True:
             time.sleep(_EVERY_S)
-            self.look()
+            self.update()

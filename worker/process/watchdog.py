@@ -1,11 +1,10 @@
-"""The parent's watch over its one painting child, and over whether this worker does its part.
+"""The parent process's watchdog over its one painting child.
 
-Once a second it says in the database that the worker lives, obeys what an operator wishes, and looks at the jobs
-that the child runs, one or a group of them: a child that hung in native code, or in it outlived a job's limit, is
-killed and replaced by Celery's pool, and all its jobs go back at once. A worker that leaves waiting messages alone
-replaces itself.
+Once a second it renews the worker's heartbeat, applies the state that an operator wants, and checks the jobs that the
+child runs. A child that hangs in native code, or there exceeds a job's time limit, is killed; Celery's pool replaces
+it, and all its jobs return to the queue at once. A worker that ignores waiting messages restarts itself.
 
-Invariant: everything known of the jobs comes from the database, so a hung child cannot lie about them.
+Invariant: all knowledge of jobs comes from the database, so a hung child cannot misreport them.
 """
 
 from __future__ import annotations
@@ -31,50 +30,50 @@ from shared.errors import BrokerUnavailable, DatabaseUnavailable, TimedOut
 from shared.messaging.dispatch import Messages
 from shared.settings import Settings
 from shared.states import DesiredState
-from worker.process.job_observations import Sights
+from worker.process.job_observations import JobObservations
 
-#: Time between two looks, in seconds.
+#: Time between two checks, in seconds.
 _EVERY_S = 1.0
-#: How long a child may take to stop by itself once its job's limit has passed, in seconds.
+#: How long a child may take to stop by itself after its job's time limit, in seconds.
 _LIMIT_GRACE_S = 5.0
-#: How long a child may be at work on a message without holding a job, in seconds: before its claim, and after.
-_IDLER_GRACE_S = 5.0
-#: How long a child may take to hand its job back when the worker ends, in seconds.
+#: How long a child may work on a message without holding a job, in seconds: before its claim, and after its last job.
+_IDLE_GRACE_S = 5.0
+#: How long a child may take to hand its jobs back when the worker shuts down, in seconds.
 _DRAIN_GRACE_S = 8.0
 
 log = logs.get(__name__)
 
 
-class Intake(Protocol):
-    """The worker's tap on the queue of messages."""
+class Consumer(Protocol):
+    """The worker's consumer of the paint queue."""
 
     def open(self) -> None:
-        """Take messages."""
+        """Start taking messages."""
 
     def close(self) -> None:
-        """Take no more."""
+        """Stop taking messages."""
 
 
 class Pool(Protocol):
-    """The worker's child processes; there is one, or none while it is replaced."""
+    """The worker's child processes: one, or none while it is being replaced."""
 
     def children(self) -> list[int]:
         """List their process ids."""
 
     def busy(self) -> bool:
-        """Say whether a child is at work on a message."""
+        """Tell whether a child is working on a message."""
 
 
-#: What is written of a job that nobody paints any more.
-_End = Callable[[Session, Claim], object]
+#: Writes what becomes of a job that its child no longer paints.
+_Release = Callable[[Session, Claim], object]
 
 
 def replace_process() -> None:
-    """Start this process anew in its place."""
+    """Restart this process in place."""
     os.execv(sys.executable, [sys.executable, "-P", "-m", "worker", "paint"])  # noqa: S606 - ourselves again
 
 
-class Overseer:
+class Watchdog:
     """Watches one worker from its parent process."""
 
     def __init__(
@@ -83,105 +82,105 @@ class Overseer:
         settings: Settings,
         database: Database,
         messages: Messages,
-        intake: Intake,
+        consumer: Consumer,
         pool: Pool,
         *,
         replace: Callable[[], None] = replace_process,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Watch the worker `name`, whose child is in `pool`; `replace` starts this process anew."""
+        """Watch the worker `name`, whose child is in `pool`; `replace` restarts this process."""
         self._name = name
         self._settings = settings
         self._database = database
         self._messages = messages
-        self._intake = intake
+        self._consumer = consumer
         self._pool = pool
         self._replace = replace
         self._clock = clock
-        self._wish = DesiredState.WORK
-        self._sights = Sights(clock())
+        self._desired = DesiredState.WORK
+        self._jobs = JobObservations(clock())
         self._busy_at = clock()
         self._ending_since: float | None = None
         self._away = False
 
     def start(self) -> None:
-        """Watch from a thread until the process ends."""
-        threading.Thread(target=self._watch, name="overseer", daemon=True).start()
+        """Check from a thread until the process ends."""
+        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
     def end(self) -> None:
-        """Remember that the worker is asked to end: its child has a while to hand its job back."""
+        """Note that the worker is shutting down: its child has `_DRAIN_GRACE_S` to hand its jobs back."""
         self._ending_since = self._clock()
 
     def message_taken(self) -> None:
-        """Remember that the worker does take messages."""
+        """Note that the worker takes messages."""
         self._busy_at = self._clock()
 
     def _watch(self) -> None:
         try:
             while True:
-                self.look_patiently()
+                self.check_safely()
                 time.sleep(_EVERY_S)
-        finally:  # a worker without its watch drains, ends, and is started again
+        finally:  # without its watchdog a worker drains and ends, to be started again
             os.kill(os.getpid(), signal.SIGTERM)
 
-    def look_patiently(self) -> None:
-        """Look once; a database or a broker that is away is logged once, and not the worker's fault."""
+    def check_safely(self) -> None:
+        """Check once; an unavailable database or broker is logged once, and its outage not held against the worker."""
         try:
-            self.look()
+            self.check()
             self._away = False
         except (DatabaseUnavailable, BrokerUnavailable) as error:
             if not self._away:
-                log.warning("overseer_blind", code=error.code)
+                log.warning("watchdog_blind", code=error.code)
             self._away = True
             self._busy_at = self._clock()
 
-    def look(self) -> None:
-        """Look once; raise `DatabaseUnavailable` or `BrokerUnavailable`."""
-        self._sights.child(next(iter(self._pool.children()), None))
+    def check(self) -> None:
+        """Check once; raise `DatabaseUnavailable` or `BrokerUnavailable`."""
+        self._jobs.observe_child(next(iter(self._pool.children()), None))
         with self._database.writing("beat") as session:
-            wish = workers.beat(session, self._name)
+            desired = workers.beat(session, self._name)
             running = queries.list_running_on(session, self._name)
-        self._obey(wish)
-        self._sights.jobs(running, self._clock())
+        self._apply(desired)
+        self._jobs.observe_jobs(running, self._clock())
         if running:
             self._busy_at = self._clock()
-            self._look_at(running)
+            self._check_jobs(running)
         elif self._pool.busy():
-            self._check_idler()
-        elif self._wish == DesiredState.WORK and self._ending_since is None:
-            self._check_intake()
+            self._check_idle_child()
+        elif self._desired == DesiredState.WORK and self._ending_since is None:
+            self._check_consumer()
 
-    def _obey(self, wish: DesiredState) -> None:
-        if wish == self._wish:
+    def _apply(self, desired: DesiredState) -> None:
+        if desired == self._desired:
             return
-        log.info("worker_instructed", wish=wish)
-        if wish == DesiredState.WORK:
-            self._intake.open()
+        log.info("worker_instructed", wish=desired)
+        if desired == DesiredState.WORK:
+            self._consumer.open()
         else:
-            self._intake.close()
-        self._wish = wish
+            self._consumer.close()
+        self._desired = desired
         self._busy_at = self._clock()
 
-    def _look_at(self, running: Sequence[Job]) -> None:
-        """Take the jobs from a child that has died, hangs, is over a job's limit, or keeps an ending worker."""
+    def _check_jobs(self, running: Sequence[Job]) -> None:
+        """Release the jobs of a child that died, hangs, exceeds a job's time limit, or delays the shutdown."""
         now = self._clock()
-        still_s = self._sights.still_s(now)
-        orphans = {job.id for job in running if self._sights.is_orphan(job)}
+        stalled_s = self._jobs.stalled_s(now)
+        orphans = {job.id for job in running if self._jobs.is_orphan(job)}
         over = {job.id: self._limit_s(job) for job in running if self._is_over(job, now)}
         if orphans:
-            self._take("child_died", transitions.lose, orphans)
+            self._release("child_died", transitions.lose, orphans)
         elif self._ending_since is not None and now - self._ending_since > _DRAIN_GRACE_S:
             self._kill()
-            self._take("child_kept_the_worker", _give_back)
-        elif over and still_s > _LIMIT_GRACE_S:  # one that makes steps ends the job by itself
+            self._release("child_delays_shutdown", _give_back)
+        elif over and stalled_s > _LIMIT_GRACE_S:  # a child that makes steps ends the job by itself
             self._kill()
-            self._take("child_over_limit", _fail_those_over(over))
-        elif still_s > self._settings.stall_s:
+            self._release("child_over_limit", _fail_those_over(over))
+        elif stalled_s > self._settings.stall_s:
             self._kill()
-            self._take("child_hung", transitions.lose)
+            self._release("child_hung", transitions.lose)
 
     def _is_over(self, job: Job, now: float) -> bool:
-        return self._sights.ran_s(job, now) > self._limit_s(job) + _LIMIT_GRACE_S
+        return self._jobs.ran_s(job, now) > self._limit_s(job) + _LIMIT_GRACE_S
 
     def _limit_s(self, job: Job) -> float:
         return job.time_limit_s or self._settings.time_limit_s
@@ -190,37 +189,37 @@ class Overseer:
         for child in self._pool.children():
             os.kill(child, signal.SIGKILL)
 
-    def _take(self, reason: str, end: _End, only: Container[str] | None = None) -> None:
-        """Write what becomes of the jobs that nobody paints any more, with those claimed since we looked."""
+    def _release(self, reason: str, release: _Release, only: Container[str] | None = None) -> None:
+        """Release the worker's jobs, or those among `only`, including any claimed since the check began."""
         with self._database.writing("take") as session:
             for job in queries.list_running_on(session, self._name):
                 if only is None or job.id in only:
                     log.error(reason, job_id=job.id, attempt=job.attempt)
-                    with suppress(LostRace):  # it has ended meanwhile
-                        end(session, Claim(job.id, job.attempt, self._name))
+                    with suppress(LostRace):  # the attempt has ended meanwhile
+                        release(session, Claim(job.id, job.attempt, self._name))
 
-    def _check_idler(self) -> None:
-        """Kill the child if it is at work on a message and yet holds no job: it froze, and its lease has ended."""
-        if self._clock() - self._busy_at > _IDLER_GRACE_S:
+    def _check_idle_child(self) -> None:
+        """Kill a child that works on a message but holds no job: it froze, and its lease has ended."""
+        if self._clock() - self._busy_at > _IDLE_GRACE_S:
             log.error("child_without_job")
             self._kill()
             self._busy_at = self._clock()
 
-    def _ready(self) -> bool:
-        """Say whether the child there is now has told what it paints with."""
+    def _is_ready(self) -> bool:
+        """Tell whether the current child has registered its painter."""
         with self._database.reading() as session:
             about = workers.get_description(session, self._name)
         return about is not None and about.get("process") in self._pool.children()
 
-    def _check_intake(self) -> None:
-        """Replace this process if messages wait, it is idle, and still it takes none.
+    def _check_consumer(self) -> None:
+        """Restart this process if messages wait and it takes none although idle.
 
-        A child that has yet to open its painter, which may have to learn its weights, is given as long as a step.
+        A child that is still opening its painter, which may train its weights first, gets `stall_s` instead.
         """
         now = self._clock()
         if not any(self._messages.waiting()):
             self._busy_at = now
-        elif now - self._busy_at > (self._settings.starve_s if self._ready() else self._settings.stall_s):
+        elif now - self._busy_at > (self._settings.starve_s if self._is_ready() else self._settings.stall_s):
             log.error("worker_starved", seconds=round(now - self._busy_at, 1))
             self._kill()
             self._replace()
@@ -230,15 +229,15 @@ def _give_back(session: Session, held: Claim) -> None:
     transitions.give_back(session, held, reason="drain")
 
 
-def _fail_those_over(limits_s: Mapping[str, float]) -> _End:
-    """Fail the jobs over their limits; what was painted with them goes back, uncounted, and alone from now on."""
+def _fail_those_over(limits_s: Mapping[str, float]) -> _Release:
+    """Fail the jobs over their limits; those painted with them go back uncounted, and are painted alone from now on."""
 
-    def end(session: Session, held: Claim) -> None:
+    def release(session: Session, held: Claim) -> None:
         limit_s = limits_s.get(held.job_id)
         if limit_s is None:
             transitions.give_back(session, held, reason="companion_over_limit")
         else:
-            error = TimedOut(f"The job has run for its {limit_s:g} s, and its worker had to be ended.")
+            error = TimedOut(f"The job exceeded its {limit_s:g} s, and its worker process had to be killed.")
             transitions.fail(session, held, error)
 
-    return end
+    return release
