@@ -127,7 +127,7 @@ def test_a_real_worker_older_than_its_database_is_told_of(tmp_path, redis_url, r
     with log.open("wb") as output:
         worker = subprocess.Popen([sys.executable, "-m", "worker", "paint"], env=env, stdout=output, stderr=output)
     try:
-        wait_until(lambda: b"worker_not_announced" in log.read_bytes(), "the painter misses it", timeout_s=60)
+        wait_until(lambda: b"worker_not_registered" in log.read_bytes(), "the painter misses it", timeout_s=60)
         migrations.upgrade(url)
         database = connect(url)
         told = wait_until(lambda: about(database), "the row says what paints", timeout_s=30)

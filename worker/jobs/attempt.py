@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 from shared import logs
 from shared.db.jobs import transitions
@@ -50,10 +48,10 @@ class Loaded:
 
 
 class Attempt:
-    """A claim on a job, renewed by a heartbeat from `__enter__` until the attempt is over."""
+    """A claim on a job; entering its `heartbeat` keeps it until the attempt is over."""
 
     def __init__(self, claim: Claim, job: Job, context: WorkerContext, *, claimed_at: float) -> None:
-        """Begin with `claim` on `job`, requested at the monotonic time `claimed_at`."""
+        """Hold `claim` on `job`, requested at the monotonic time `claimed_at`."""
         self.claim = claim
         self.job = job
         self.phase = Phase.CLAIMED
@@ -65,20 +63,11 @@ class Attempt:
         self._loaded: Loaded | None = None
         self._context = context
         settings = context.settings
-        self._heartbeat = Heartbeat(
+        self.heartbeat = Heartbeat(
             claim, context.database, lease_s=settings.lease_s, claimed_at=claimed_at, leaving=context.draining
         )
-        self._heartbeat.ran_before_s = job.ran_s
-        self._reporter = Reporter(claim, self._heartbeat, context.progress, settings)
-
-    def __enter__(self) -> Self:
-        """Begin to renew the claim."""
-        self._heartbeat.__enter__()
-        return self
-
-    def __exit__(self, *_: TracebackType | type[BaseException] | BaseException | None) -> None:
-        """Let go of the claim."""
-        self.drop()
+        self.heartbeat.ran_before_s = job.ran_s
+        self._reporter = Reporter(claim, self.heartbeat, context.progress, settings)
 
     @property
     def loaded(self) -> Loaded:
@@ -96,7 +85,7 @@ class Attempt:
         weights_sha256 = context.painter.weights["sha256"]
         reused = copy_cached_result(job, context.database, context.store, weights_sha256=weights_sha256)
         if reused is not None:
-            self._heartbeat.check()
+            self.heartbeat.check()
             self.end(Outcome(State.SUCCEEDED, reused.result, reused_from=reused.job_id))
             return
         params = StyleParams.model_validate(job.params)
@@ -122,7 +111,7 @@ class Attempt:
             self._end_with_picture(chunk, State.SUCCEEDED)
         elif requests.cancel:
             self._end_with_picture(chunk, State.CANCELED)
-        elif self._heartbeat.ran_s > limit_s:
+        elif self.heartbeat.ran_s > limit_s:
             detail = f"The job exceeded its {limit_s:g} s at step {chunk.last} of {chunk.total}."
             self._end_with_picture(chunk, State.FAILED, TimedOut(detail))
         else:
@@ -136,7 +125,7 @@ class Attempt:
     def stored(self) -> None:
         """Note that the files are stored, so that the outcome holds. Raises `LostRace`."""
         self.files = {}
-        self._heartbeat.check()
+        self.heartbeat.check()
         self._move(Phase.FINISHING)
 
     def end(self, outcome: Outcome) -> None:
@@ -157,7 +146,7 @@ class Attempt:
     def finish(self) -> None:
         """Write the outcome, however long the database is away: the work is done. Raises `LostRace`."""
         while self.phase is Phase.FINISHING:
-            self._heartbeat.check()
+            self.heartbeat.check()
             try:
                 state = self._write_outcome()
             except DatabaseUnavailable as error:
@@ -174,7 +163,7 @@ class Attempt:
         ended = self.outcome
         if self.phase is not Phase.FINISHING or ended is None or ended.state != State.SUCCEEDED or not ended.result:
             return None
-        return Finished(self.claim, ended.result, ended.reused_from, self._heartbeat.ran_s, self._heartbeat.progress)
+        return Finished(self.claim, ended.result, ended.reused_from, self.heartbeat.ran_s, self.heartbeat.progress)
 
     def finished(self, state: State) -> None:
         """Note that the outcome is written, leaving the job in `state`."""
@@ -190,7 +179,7 @@ class Attempt:
 
     def _release(self, phase: Phase) -> None:
         self._move(phase)
-        self._heartbeat.__exit__()
+        self.heartbeat.stop()
 
     def _move(self, phase: Phase) -> None:
         self.phase = self.phase.moved_to(phase)
@@ -242,7 +231,7 @@ class Attempt:
     def _write_outcome(self) -> State:
         """Write the last step and the end in one transaction; the renewal refuses a void claim."""
         assert self.outcome is not None
-        heartbeat = self._heartbeat
+        heartbeat = self.heartbeat
         with self._context.database.writing("finish") as session:
             transitions.renew(
                 session, self.claim, lease_s=_FINISH_EVERY_S, ran_s=heartbeat.ran_s, progress=heartbeat.progress

@@ -23,7 +23,7 @@ from shared.storage.store import ImageStore, attempt_key
 from worker.engine.timelapse import Frame
 from worker.engine.types import Snapshot
 
-#: Largest share of the time spent saving, over all jobs painted together: large pictures are saved less often.
+#: Largest share of the time that saving may take, over all jobs painted together: large pictures are saved less often.
 _MOST_SHARE = 0.05
 _COLUMN = "column_"
 _STATE = "state_"

@@ -61,7 +61,11 @@ class Heartbeat:
         return self
 
     def __exit__(self, *_: TracebackType | type[BaseException] | BaseException | None) -> None:
-        """Stop renewing; wait for a renewal under way."""
+        """Stop renewing."""
+        self.stop()
+
+    def stop(self) -> None:
+        """Stop renewing, after a renewal under way."""
         _pulse.remove(self)
         with self._lock:
             self._ended.set()

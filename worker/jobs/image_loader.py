@@ -24,7 +24,7 @@ _CACHE_BYTES = 256 * 2**20
 
 
 class ImageLoader:
-    """Loads images by id. Every method raises `CorruptImage` for one that is missing or cannot be decoded."""
+    """Loads images by id. Raises `CorruptImage` for one that is missing, and what `codec.decode` raises."""
 
     def __init__(self, store: ImageStore, *, max_px: int, cache_bytes: int = _CACHE_BYTES) -> None:
         """Load images of up to `max_px` pixels from `store`; cache up to `cache_bytes` of styles."""

@@ -4,7 +4,7 @@ Knows neither Celery nor TensorFlow; the painter is handed in. Jobs of a group a
 each holds its own claim and ends by itself, while the others go on. Only an error of the painter itself ends all that
 it was painting. An attempt that loses its claim drops its work. `worker.jobs.attempt` has what happens to one job.
 
-Invariant: once a job is claimed, no error leaves `run`, so no image, however odd, ends its worker or another job.
+Invariant: once a job is claimed, errors end attempts and never leave `run`, so no image, however odd, stops a worker.
 """
 
 from __future__ import annotations
@@ -62,8 +62,10 @@ def _groups(job_ids: Sequence[str], database: Database) -> list[list[str]]:
 
 
 def _run_group(job_ids: list[str], context: WorkerContext) -> dict[str, State]:
-    with ExitStack() as claims:
-        attempts = [claims.enter_context(attempt) for attempt in _claim(job_ids, context)]
+    attempts = _claim(job_ids, context)
+    with ExitStack() as held:
+        for attempt in attempts:
+            held.enter_context(attempt.heartbeat)
         _for_each(attempts, lambda attempt: attempt.load(len(attempts)), context)
         _finish(attempts, context)
         _paint(_in_phase(Phase.PAINTING, attempts), context)
@@ -75,7 +77,7 @@ def _run_group(job_ids: list[str], context: WorkerContext) -> dict[str, State]:
 
 
 def _claim(job_ids: list[str], context: WorkerContext) -> list[Attempt]:
-    """Claim the jobs that can be had; dispatch may send the others to other workers."""
+    """Claim the jobs that can be had; free the others, whose message came to the wrong worker, to be sent again."""
     claimed_at = time.monotonic()
     weights, lease_s = context.painter.weights, context.settings.lease_s
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from redis import RedisError
 
 from shared import logs
@@ -36,11 +38,7 @@ class BatchMaintenance:
     def _cancel_some(self) -> int:
         with self._database.writing("cancel_items") as session:
             count, running = items.cancel_some(session)
-        for job_id in running:
-            try:
-                self._progress.wish_cancel(job_id)
-            except RedisError as error:  # the worker reads the request from the row instead
-                log.warning("cancel_not_hurried", job_id=job_id, reason=str(error))
+        hurry_cancels(self._progress, running)
         return count
 
     def _fold(self) -> None:
@@ -48,3 +46,12 @@ class BatchMaintenance:
         while folded:
             with self._database.writing("fold") as session:
                 folded = counts.fold(session)
+
+
+def hurry_cancels(progress: RedisProgress, job_ids: Iterable[str]) -> None:
+    """Tell running jobs through Redis that their cancel is requested; without it, workers learn it from the rows."""
+    try:
+        for job_id in job_ids:
+            progress.wish_cancel(job_id)
+    except RedisError as error:
+        log.warning("cancel_not_hurried", reason=str(error))

@@ -7,9 +7,6 @@ and the orphan search deletes files without a row.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-
-from redis import RedisError
 
 from shared import logs
 from shared.db.admin import bulk_actions
@@ -17,6 +14,7 @@ from shared.db.base import Database
 from shared.messaging.progress import RedisProgress
 from shared.states import OperationState
 from shared.storage.store import ImageStore
+from worker.maintenance.batches import hurry_cancels
 from worker.maintenance.retention import delete_job_files
 
 #: Pause between chunks, in seconds: on SQLite it lets other writers, who poll for the lock, have their turn.
@@ -51,16 +49,9 @@ class BulkActionMaintenance:
             chunk = bulk_actions.run_chunk(session, operation_id)
         if chunk is None:
             return False
-        self._hurry_cancels(chunk.outcome.stopping)
+        hurry_cancels(self._progress, chunk.outcome.stopping)
         delete_job_files(self._store, chunk.outcome.removed)
         operation = chunk.operation
         if operation.state == OperationState.DONE:
             log.info("operation_done", operation_id=operation.id, done=operation.done, refused=operation.refused)
         return chunk.moved
-
-    def _hurry_cancels(self, job_ids: Iterable[str]) -> None:
-        try:
-            for job_id in job_ids:
-                self._progress.wish_cancel(job_id)
-        except RedisError as error:  # the workers read the requests from the rows instead
-            log.warning("cancel_not_hurried", reason=str(error))

@@ -92,7 +92,7 @@ def delete_job_files(store: ImageStore, job_ids: Iterable[str]) -> None:
 def delete_image_bytes(database: Database, store: ImageStore, image_id: str) -> bool:
     """Delete an image's bytes unless its row keeps them; tell whether they may be gone.
 
-    This transaction alone waits for storage: what the row says must hold until the bytes are gone.
+    The transaction waits for storage, because what the row says must hold until the bytes are gone.
     """
     with database.writing("remove_bytes") as session:
         may_go = images.may_lose_bytes(session, image_id)

