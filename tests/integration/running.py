@@ -31,13 +31,13 @@ def queue(database: Database, store: ImageStore, data: bytes | None = None, *, p
     return add_job(database, image_id=image_id, params={"size": 32, "steps": 6, **dict(params)}, **values)
 
 
-def run_one(job_id: str, studio: WorkerContext) -> State | None:
+def run_one(job_id: str, context: WorkerContext) -> State | None:
     """Run one job; None if it was not to be had or its claim was lost."""
-    return run([job_id], studio).get(job_id)
+    return run([job_id], context).get(job_id)
 
 
-def load(studio: WorkerContext, job_id: str) -> Job:
-    with studio.database.reading() as session:
+def load(context: WorkerContext, job_id: str) -> Job:
+    with context.database.reading() as session:
         return queries.get_job(session, job_id)
 
 

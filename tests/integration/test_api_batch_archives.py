@@ -65,12 +65,12 @@ def client_with_bound(settings, key, most: int):
     return client_with(create_app(settings.model_copy(update={"max_batch_bytes": most})), key)
 
 
-def test_the_results_come_as_one_zip_with_a_manifest(client, batch, studio) -> None:  # noqa: F811
+def test_the_results_come_as_one_zip_with_a_manifest(client, batch, paint) -> None:  # noqa: F811
     send(client, batch, zipped({"a.png": png(1), "a.jpg": png(2), "sub/b.png": png(3)}))
     steer(client, batch, "start")
     made = {job["key"]: job["id"] for job in client.get(f"/v1/batches/{batch['id']}/items").json["jobs"]}
     for name in ("a.png", "a.jpg"):
-        studio(made[name])
+        paint(made[name])
     client.post(f"/v1/jobs/{made['sub/b.png']}/cancel")
     answer = client.get(f"/v1/batches/{batch['id']}/archive.zip")
     with zipfile.ZipFile(io.BytesIO(answer.data)) as archive:
@@ -86,7 +86,7 @@ def test_the_results_come_as_one_zip_with_a_manifest(client, batch, studio) -> N
 
 
 @pytest.fixture
-def studio(settings, database, redis):
+def paint(settings, database, redis):
     """Paints one job, in the app's own storage."""
     made = WorkerContext(
         "w1", settings, database, open_store(settings.storage_url), RedisProgress(redis), FakePainter()

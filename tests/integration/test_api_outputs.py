@@ -23,13 +23,13 @@ from worker.jobs.runner import run
 
 
 @pytest.fixture
-def studio(settings, database, store, redis) -> WorkerContext:
+def context(settings, database, store, redis) -> WorkerContext:
     return WorkerContext("w1", settings, database, store, RedisProgress(redis), FakePainter())
 
 
 @pytest.fixture
-def painted(studio, job_id) -> str:
-    run([job_id], studio)
+def painted(context, job_id) -> str:
+    run([job_id], context)
     return job_id
 
 
@@ -122,13 +122,13 @@ def test_the_picture_comes_in_each_format_and_in_ranges(client, painted) -> None
 
 
 @pytest.fixture
-def half_seen(client, studio) -> str:
+def half_seen(client, context) -> str:
     """A painted job whose content's left half is transparent."""
     alpha = np.ones((16, 24), np.float32)
     alpha[:, :12] = 0
     png = codec.encode(np.full((16, 24, 3), 0.25, np.float32), alpha, format="png")
     job_id = submitted(client, client.post("/v1/images", data=png, content_type="image/png").json["id"])
-    run([job_id], studio)
+    run([job_id], context)
     return job_id
 
 
@@ -156,10 +156,10 @@ def submitted(client, image_id, **params) -> str:
     return client.post("/v1/jobs", json=request).json["id"]
 
 
-def test_a_timelapse_is_linked_and_sent_where_one_was_asked_for(client, studio, image_id) -> None:
+def test_a_timelapse_is_linked_and_sent_where_one_was_asked_for(client, context, image_id) -> None:
     job_id = submitted(client, image_id, timelapse=3)
     assert "timelapse" not in client.get(f"/v1/jobs/{job_id}").json["links"]
-    run([job_id], studio)
+    run([job_id], context)
     url = client.get(f"/v1/jobs/{job_id}").json["links"]["timelapse"]
     answer = client.get(url)
     film = Image.open(BytesIO(answer.data))
@@ -183,10 +183,10 @@ def test_the_result_of_an_unfinished_job_is_a_conflict(client, job_id) -> None:
         assert (answer.status_code, answer.json["code"]) == (409, "not_finished")
 
 
-def test_a_job_that_failed_at_its_time_limit_gives_what_was_painted(client, studio, image_id) -> None:
+def test_a_job_that_failed_at_its_time_limit_gives_what_was_painted(client, context, image_id) -> None:
     request = {"content": image_id, "style": image_id, "params": {"size": 32, "steps": 50}, "time_limit_s": 1e-6}
     job_id = client.post("/v1/jobs", json=request).json["id"]
-    run([job_id], studio)
+    run([job_id], context)
     job = client.get(f"/v1/jobs/{job_id}").json
     assert (job["state"], job["error"]["code"], job["result"]["partial"]) == ("failed", "timed_out", True)
     picture = Image.open(BytesIO(client.get(job["links"]["result"]).data))
@@ -225,7 +225,7 @@ def test_the_manifest_says_what_decided_the_picture(client, painted) -> None:
     assert json.dumps(manifest["weights"]) == json.dumps(job["weights"])
 
 
-def test_a_live_follower_hears_each_step_as_it_is_made(app, client, studio, job_id, key) -> None:
+def test_a_live_follower_hears_each_step_as_it_is_made(app, client, context, job_id, key) -> None:
     heard: list[str] = []
 
     def follow() -> None:
@@ -233,7 +233,7 @@ def test_a_live_follower_hears_each_step_as_it_is_made(app, client, studio, job_
 
     follower = threading.Thread(target=follow)
     follower.start()
-    run([job_id], studio)
+    run([job_id], context)
     follower.join(20)
     wait_until(lambda: not follower.is_alive(), "the stream ends")
     assert heard.count("step") == 8

@@ -61,7 +61,7 @@ def photo(tmp_path) -> Path:
 
 
 @pytest.fixture
-def studio(settings, database, store, redis) -> WorkerContext:
+def context(settings, database, store, redis) -> WorkerContext:
     return WorkerContext(
         "w1",
         settings,
@@ -78,16 +78,16 @@ def format_of(path: Path) -> str | None:
 
 
 @contextmanager
-def painting(studio: WorkerContext) -> Iterator[None]:
+def painting(context: WorkerContext) -> Iterator[None]:
     """Paint whatever is queued, as a worker would."""
     ended = threading.Event()
 
     def work() -> None:
         while not ended.wait(0.02):
-            with studio.database.reading() as session:
+            with context.database.reading() as session:
                 queued = [job.id for job in queries.list_jobs(session, queries.Filter([State.QUEUED]), limit=10)]
             for job_id in queued:
-                run([job_id], studio)
+                run([job_id], context)
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -104,9 +104,9 @@ def submitted(atelier: Atelier, photo: Path, *options: str) -> str:
     return result.stdout.strip()
 
 
-def test_submit_shows_the_painting_and_writes_the_picture(atelier, photo, studio, tmp_path) -> None:
+def test_submit_shows_the_painting_and_writes_the_picture(atelier, photo, context, tmp_path) -> None:
     out = tmp_path / "new" / "painted.jpg"
-    with painting(studio):
+    with painting(context):
         result = atelier("submit", photo, photo, photo, "-o", out, "--size", "32", "--param", "steps=6")
     assert result.exit_code == 0, result.output
     assert format_of(out) == "JPEG"
@@ -116,8 +116,8 @@ def test_submit_shows_the_painting_and_writes_the_picture(atelier, photo, studio
     assert result.stderr.endswith(f"succeeded\nWrote {out}.\n")
 
 
-def test_submit_can_tell_programs_everything(atelier, photo, studio, tmp_path) -> None:
-    with painting(studio):
+def test_submit_can_tell_programs_everything(atelier, photo, context, tmp_path) -> None:
+    with painting(context):
         result = atelier("submit", photo, photo, "-o", tmp_path / "a.png", "--label", "mine", "--steps", 5, "--json")
     job = json.loads(result.stdout)
     assert (job["state"], job["label"], job["params"]["steps"]) == ("succeeded", "mine", 5)
@@ -153,12 +153,12 @@ def test_an_empty_list_says_so_on_stderr_only(atelier) -> None:
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "No jobs.\n")
 
 
-def test_a_failed_job_says_why_and_exits_3(atelier, photo, studio, tmp_path, monkeypatch) -> None:
+def test_a_failed_job_says_why_and_exits_3(atelier, photo, context, tmp_path, monkeypatch) -> None:
     def diverge(*_: object, **__: object) -> None:
         raise Diverged
 
     monkeypatch.setattr(NullPainter, "paint", diverge)
-    with painting(studio):
+    with painting(context):
         result = atelier("submit", photo, photo, "-o", tmp_path / "a.png")
     assert result.exit_code == 3
     assert result.stderr.splitlines()[-1].endswith("has failed: The optimisation left the finite numbers (diverged).")
@@ -178,8 +178,8 @@ def test_ctrl_c_leaves_the_job_and_says_how_to_come_back(atelier, photo, tmp_pat
     assert job["state"] == "queued"
 
 
-def test_the_picture_of_an_ended_job_can_still_be_fetched(atelier, photo, studio, tmp_path) -> None:
-    run([submitted(atelier, photo, "--size", "32", "--steps", "3")], studio)
+def test_the_picture_of_an_ended_job_can_still_be_fetched(atelier, photo, context, tmp_path) -> None:
+    run([submitted(atelier, photo, "--size", "32", "--steps", "3")], context)
     (job,) = json.loads(atelier("list", "--json").stdout)
     assert atelier("watch", job["id"], "-o", tmp_path / "late.webp").exit_code == 0
     assert format_of(tmp_path / "late.webp") == "WEBP"

@@ -10,18 +10,18 @@ import pytest
 
 from shared.db.jobs import sweeps
 from tests.factories import add_key
-from tests.integration.test_cli import Atelier, atelier, format_of, photo, studio, submitted, url
+from tests.integration.test_cli import Atelier, atelier, context, format_of, photo, submitted, url
 from tests.scripted_server import as_json, serving
 from worker.jobs.runner import run
 
-__all__ = ["atelier", "photo", "studio", "url"]
+__all__ = ["atelier", "context", "photo", "url"]
 
 
 @pytest.fixture
-def painted(atelier, photo, studio) -> str:
+def painted(atelier, photo, context) -> str:
     """A job that has succeeded, with a timelapse."""
     job_id = submitted(atelier, photo, "--size", "32", "--steps", "6", "--timelapse", "3")
-    run([job_id], studio)
+    run([job_id], context)
     return job_id
 
 
@@ -60,12 +60,12 @@ def test_a_manifest_is_json(atelier, painted) -> None:
     assert json.loads(atelier("manifest", painted).stdout)["job"] == painted
 
 
-def test_a_job_is_tried_again_and_both_are_deleted(atelier, painted, studio) -> None:
+def test_a_job_is_tried_again_and_both_are_deleted(atelier, painted, context) -> None:
     again = atelier("retry", painted).stdout.strip()
     assert json.loads(atelier("show", again, "--json").stdout)["retry_of"] == painted
     refused = atelier("delete", painted, again)
     assert (refused.exit_code, again in refused.stderr) == (1, True)
-    run([again], studio)
+    run([again], context)
     assert json.loads(atelier("delete", again, "--json").stdout) == [again]
     gone = atelier("delete", painted)
     assert (gone.exit_code, gone.stderr) == (1, f"Error: There is no job {painted}.\n")

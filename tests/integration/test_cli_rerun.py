@@ -12,10 +12,10 @@ from api.client import Client
 from shared.db.models import Image
 from shared.imaging import codec
 from tests.factories import picture
-from tests.integration.test_cli import atelier, painting, studio, url
+from tests.integration.test_cli import atelier, context, painting, url
 from worker.jobs.runner import run
 
-__all__ = ["atelier", "studio", "url"]
+__all__ = ["atelier", "context", "url"]
 
 
 @pytest.fixture
@@ -29,22 +29,22 @@ def files(tmp_path) -> list[Path]:
 
 
 @pytest.fixture
-def manifest(atelier, url, studio, files, tmp_path, key) -> Path:
+def manifest(atelier, url, context, files, tmp_path, key) -> Path:
     """The manifest of a painted job."""
     photo, sky, ground, mask, start = files
     pictures = (photo, sky, ground, "--mask", mask, "--init-image", start)
     result = atelier("submit", *pictures, "--size", 32, "--steps", 3, "--no-wait")
     assert result.exit_code == 0, result.output
-    run([result.stdout.strip()], studio)
+    run([result.stdout.strip()], context)
     path = tmp_path / "manifest.json"
     with Client(url, key) as client:
         path.write_text(json.dumps(client.manifest(result.stdout.strip())))
     return path
 
 
-def test_the_same_picture_comes_out_again(atelier, url, studio, manifest, tmp_path, key) -> None:
+def test_the_same_picture_comes_out_again(atelier, url, context, manifest, tmp_path, key) -> None:
     before = json.loads(manifest.read_text())
-    with painting(studio):
+    with painting(context):
         result = atelier("rerun", manifest, "-o", tmp_path / "again.png", "--json")
     assert result.exit_code == 0, result.output
     with Client(url, key) as client:
@@ -56,11 +56,11 @@ def test_the_same_picture_comes_out_again(atelier, url, studio, manifest, tmp_pa
     assert codec.decode((tmp_path / "again.png").read_bytes(), max_px=10**6).rgb.shape == (16, 24, 3)
 
 
-def test_another_picture_is_told_with_what_was_different(atelier, studio, manifest, monkeypatch) -> None:
+def test_another_picture_is_told_with_what_was_different(atelier, context, manifest, monkeypatch) -> None:
     monkeypatch.setattr("worker.engine.null_engine._LONG_SIDE_PX", 8)
     before = json.loads(manifest.read_text())
     manifest.write_text(json.dumps({**before, "atelier": "0.0.1"}))
-    with painting(studio):
+    with painting(context):
         result = atelier("rerun", manifest)
     assert result.exit_code == 0, result.output
     assert f"another: sha256 {before['result']['sha256']} before, " in result.stderr

@@ -69,7 +69,7 @@ def test_more_than_50_megapixels_are_refused_before_anything_is_decoded(monkeypa
 
 
 @pytest.fixture
-def studio(settings, database, store, redis) -> WorkerContext:
+def context(settings, database, store, redis) -> WorkerContext:
     return WorkerContext(
         "w1",
         settings,
@@ -80,20 +80,20 @@ def studio(settings, database, store, redis) -> WorkerContext:
     )
 
 
-def painted(client, studio, data: bytes) -> dict[str, bytes]:
+def painted(client, context, data: bytes) -> dict[str, bytes]:
     """Paint a picture like itself; return all that the job gives."""
     image_id = client.post("/v1/images", data=data, content_type="image/png").json["id"]
     params = {"size": 64, "steps": 4, "timelapse": 2}
     job = client.post("/v1/jobs", json={"content": image_id, "style": image_id, "params": params}).json
-    run([job["id"]], studio)
+    run([job["id"]], context)
     paths = ["result?format=png", "result?format=jpeg", "result?format=webp", "preview", "timelapse", "manifest"]
     return {path: client.get(f"/v1/jobs/{job['id']}/{path}").data for path in paths}
 
 
 @pytest.mark.parametrize("file", list(hostile.with_metadata()), ids=lambda file: file.name)
-def test_nothing_of_what_a_picture_says_is_in_any_output(client, studio, file) -> None:
+def test_nothing_of_what_a_picture_says_is_in_any_output(client, context, file) -> None:
     assert SECRET in file.data
-    for path, data in painted(client, studio, file.data).items():
+    for path, data in painted(client, context, file.data).items():
         assert SECRET not in data, path
         if path != "manifest":
             shown = Image.open(io.BytesIO(data))

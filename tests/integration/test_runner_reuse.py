@@ -14,23 +14,23 @@ from worker.jobs.context import WorkerContext
 
 
 @pytest.fixture
-def studio(settings, database, store, redis) -> WorkerContext:
+def context(settings, database, store, redis) -> WorkerContext:
     return WorkerContext("w1", settings, database, store, RedisProgress(redis), FakePainter())
 
 
 @pytest.fixture
-def painted(studio, database, store, png) -> str:
+def painted(context, database, store, png) -> str:
     job_id = queue(database, store, png, work_key="same")
-    assert run_one(job_id, studio) == State.SUCCEEDED
-    studio.painter.calls.clear()
+    assert run_one(job_id, context) == State.SUCCEEDED
+    context.painter.calls.clear()
     return job_id
 
 
-def test_an_equal_picture_is_copied_and_nothing_is_painted(studio, database, store, png, painted) -> None:
+def test_an_equal_picture_is_copied_and_nothing_is_painted(context, database, store, png, painted) -> None:
     job_id = queue(database, store, png, work_key="same", reuse=True)
-    assert run_one(job_id, studio) == State.SUCCEEDED
-    assert studio.painter.calls == []
-    job, before = load(studio, job_id), load(studio, painted)
+    assert run_one(job_id, context) == State.SUCCEEDED
+    assert context.painter.calls == []
+    job, before = load(context, job_id), load(context, painted)
     assert job.reused_from == painted
     assert job.result["key"] != before.result["key"]
     assert store.get(job.result["key"]) == store.get(before.result["key"])
@@ -48,23 +48,23 @@ def test_an_equal_picture_is_copied_and_nothing_is_painted(studio, database, sto
         {"reuse": True},
     ],
 )
-def test_what_is_not_equal_or_not_wished_is_painted(studio, database, store, png, painted, values) -> None:
+def test_what_is_not_equal_or_not_wished_is_painted(context, database, store, png, painted, values) -> None:
     job_id = queue(database, store, png, **values)
-    assert run_one(job_id, studio) == State.SUCCEEDED
-    assert load(studio, job_id).reused_from is None
-    assert studio.painter.calls
+    assert run_one(job_id, context) == State.SUCCEEDED
+    assert load(context, job_id).reused_from is None
+    assert context.painter.calls
 
 
-def test_other_weights_make_another_picture(studio, database, store, png, painted) -> None:
-    studio.painter.weights = {**studio.painter.weights, "sha256": "other"}
+def test_other_weights_make_another_picture(context, database, store, png, painted) -> None:
+    context.painter.weights = {**context.painter.weights, "sha256": "other"}
     job_id = queue(database, store, png, work_key="same", reuse=True)
-    assert run_one(job_id, studio) == State.SUCCEEDED
-    assert load(studio, job_id).reused_from is None
+    assert run_one(job_id, context) == State.SUCCEEDED
+    assert load(context, job_id).reused_from is None
 
 
-def test_a_picture_whose_files_are_gone_is_painted_anew(studio, database, store, png, painted) -> None:
-    store.delete(load(studio, painted).result["key"])
+def test_a_picture_whose_files_are_gone_is_painted_anew(context, database, store, png, painted) -> None:
+    store.delete(load(context, painted).result["key"])
     job_id = queue(database, store, png, work_key="same", reuse=True)
-    assert run_one(job_id, studio) == State.SUCCEEDED
-    assert load(studio, job_id).reused_from is None
-    assert studio.painter.calls
+    assert run_one(job_id, context) == State.SUCCEEDED
+    assert load(context, job_id).reused_from is None
+    assert context.painter.calls
