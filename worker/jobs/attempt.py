@@ -89,7 +89,8 @@ class Attempt:
             self.end(Outcome(State.SUCCEEDED, reused.result, reused_from=reused.job_id))
             return
         params = StyleParams.model_validate(job.params)
-        checkpointer = Checkpointer(job.id, job.attempt, context.store, context.settings.checkpoint_s, group=group)
+        every_s = context.settings.checkpoint_s
+        checkpointer = Checkpointer(job.id, self.claim.attempt, context.store, every_s, group=group)
         content, alpha = context.images.load(job.content_id)
         init = context.images.load(job.init_id).rgb if job.init_id else None
         resumed = checkpoints.load(job, context.store) if group == 1 else None
