@@ -67,10 +67,9 @@ def main(arguments: list[str]) -> int:
     commands.add_parser("list")
     commands.add_parser("fetch").add_argument("name", nargs="?", default="")
     commands.add_parser("import").add_argument("file")
-    chosen, code = parser.parse_args(arguments), 0
-    answer: Any
+    chosen = parser.parse_args(arguments)
     try:
-        answer = _run(chosen, Settings.load())
+        answer, code = _run(chosen, Settings.load()), 0
     except WeightsUnavailable as error:
         answer, code = {"error": str(error)}, 1
     sys.stdout.write(json.dumps(answer) + "\n")

@@ -191,9 +191,8 @@ def _of_same_sizes(attempts: list[Attempt], styles: Sequence[Style], context: Wo
 
 def _same_sizes(one: Attempt, other: Attempt, styles: list[tuple[int, ...]]) -> bool:
     shape, other_shape = one.loaded.subject.content.shape, other.loaded.subject.content.shape
-    if shape == other_shape:
-        return True
-    return scale_sizes(one.loaded.params, shape, styles) == scale_sizes(other.loaded.params, other_shape, styles)
+    params = one.loaded.params
+    return shape == other_shape or scale_sizes(params, shape, styles) == scale_sizes(params, other_shape, styles)
 
 
 # -- attempts and their errors
@@ -225,21 +224,19 @@ def _logged(attempt: Attempt) -> AbstractContextManager[None]:
 @contextmanager
 def _errors_end(attempts: Sequence[Attempt]) -> Iterator[None]:
     """Have an error end the attempts that have no outcome yet."""
-    error: AtelierError
     try:
         yield
-        return
     except LostRace:
         log.warning("claim_lost")
         for attempt in attempts:
             attempt.drop()
-        return
-    except AtelierError as known:
-        log.warning("attempt_failed", code=known.code, reason=known.detail)
-        error = known
-    except Exception as unknown:
+    except AtelierError as error:
+        log.warning("attempt_failed", code=error.code, reason=error.detail)
+        for attempt in attempts:
+            attempt.fail(error)
+    except Exception as cause:
         log.exception("attempt_failed", code=AtelierError.code)
-        error = AtelierError("The worker met an unexpected error; its log has the details.")
-        error.__cause__ = unknown
-    for attempt in attempts:
-        attempt.fail(error)
+        unexpected = AtelierError("The worker met an unexpected error; its log has the details.")
+        unexpected.__cause__ = cause
+        for attempt in attempts:
+            attempt.fail(unexpected)
