@@ -153,7 +153,7 @@ class Watchdog:
     def _apply(self, desired: DesiredState) -> None:
         if desired == self._desired:
             return
-        log.info("worker_instructed", wish=desired)
+        log.info("desired_state_changed", desired=desired)
         if desired == DesiredState.WORK:
             self._consumer.open()
         else:
