@@ -39,7 +39,7 @@ chaos: $(READY)
 
 ## Try the whole API against its description, and thousands of damaged bodies, at length
 proofs: $(READY)
-	CONFORMANCE=long HOSTILE=long $(BIN)/python -m pytest tests/conformance tests/integration/test_malformed_bodies.py \
+	CONFORMANCE=long HOSTILE=long $(BIN)/python -m pytest tests/conformance tests/integration/api/http/test_malformed_bodies.py \
 		-s --timeout=7200 $(ARGS)
 
 ## Measure every speed that is promised

@@ -17,9 +17,9 @@ import migrations
 from shared.db.base import Database, connect
 from shared.messaging import progress
 from shared.settings import Settings
-from tests import trained
-from tests.postgres import PostgresServer
-from tests.running_redis import running_redis
+from tests.support import trained_weights
+from tests.support.postgres import PostgresServer
+from tests.support.redis import running_redis
 
 
 def pytest_configure() -> None:
@@ -102,7 +102,7 @@ def trained_dir() -> Path:
     from shared.errors import WeightsUnavailable
 
     try:
-        return trained.weights_dir()
+        return trained_weights.weights_dir()
     except WeightsUnavailable as error:
         if os.environ.get("CI"):
             raise

@@ -17,9 +17,9 @@ from api.client import Client
 from api.local.stack import Stack
 from shared.imaging import codec
 from shared.settings import Settings
-from tests import trained
-from tests.factories import picture
-from tests.waiting import wait_until
+from tests.support import trained_weights
+from tests.support.factories import picture
+from tests.support.waiting import wait_until
 
 #: Where screenshots are kept: CI's artefacts.
 SHOTS = Path(__file__).resolve().parents[2] / "build" / "screenshots"
@@ -53,7 +53,7 @@ def chromium() -> Iterator[Browser]:
 def stack(tmp_path_factory: pytest.TempPathFactory, trained_dir: Path) -> Iterator[Stack]:
     """The whole system on this machine, with the real engine and trained weights."""
     home = tmp_path_factory.mktemp("browsed")
-    own = {"weights": trained.NAME, "weights_dir": trained_dir, "preview_interval_s": 0.2}
+    own = {"weights": trained_weights.NAME, "weights_dir": trained_dir, "preview_interval_s": 0.2}
     with Stack(Settings.load(home=home / "home", port=0, **own)) as running:
         with Client(running.url, running.key) as client:
             wait_until(lambda: any(worker.device for worker in client.workers()), "it can paint", timeout_s=90)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import expect
 
-from tests.hostile_texts import TEXTS
+from tests.hostile.script_texts import TEXTS
 
 
 def test_no_text_of_a_client_runs_on_any_page(page, client, files, watched) -> None:

@@ -32,9 +32,9 @@ from shared.imaging import codec
 from shared.messaging import progress
 from shared.settings import Settings
 from shared.storage.store import open_store
-from tests.factories import picture
-from tests.postgres import PostgresServer
-from tests.waiting import wait_until
+from tests.support.factories import picture
+from tests.support.postgres import PostgresServer
+from tests.support.waiting import wait_until
 
 PNG = codec.encode(picture(), format="png")
 

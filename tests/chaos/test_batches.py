@@ -15,8 +15,8 @@ from shared.imaging import codec
 from shared.storage.store import image_key
 from tests.chaos.rig import PNG, Rig
 from tests.chaos.scale import scaled
-from tests.factories import picture
-from tests.waiting import wait_until
+from tests.support.factories import picture
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.chaos
 

@@ -10,9 +10,9 @@ from flask.testing import FlaskClient
 
 from api.app import create_app
 from shared.imaging import codec
-from tests.factories import add_key, picture
-from tests.integration.calling import client_with
-from tests.integration.overseeing import Rig
+from tests.support.factories import add_key, picture
+from tests.support.flask_clients import client_with
+from tests.support.watchdog_rig import Rig
 
 
 @pytest.fixture
