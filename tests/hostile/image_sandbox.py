@@ -1,4 +1,6 @@
-"""Judges pictures each in a process of its own, within two seconds of the processor: `python -m tests.hostile.image_sandbox`.
+"""Judges pictures each in a process of its own, within two seconds of the processor.
+
+Run as `python -m tests.hostile.image_sandbox`.
 
 Reads pickled files from its standard input; writes, as JSON, what became of each and the most memory that it took.
 """
