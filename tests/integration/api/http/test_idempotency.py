@@ -153,7 +153,9 @@ def test_jobs_of_chosen_ids_are_listed_by_age(client, body) -> None:
     assert [job["id"] for job in client.get("/v1/jobs").json["jobs"]] == made[::-1]
 
 
-@pytest.mark.parametrize("job_id", ["mine", ids.new_id().upper(), ids.new_id().replace("-", "")])
+@pytest.mark.parametrize(
+    "job_id", ["mine", ids.new_id().upper(), ids.new_id().replace("-", "")], ids=["a word", "capitals", "no hyphens"]
+)
 def test_an_id_that_is_no_uuid_is_refused(client, body, job_id) -> None:
     assert client.put(f"/v1/jobs/{job_id}", json=body).json["code"] == "invalid_params"
 
