@@ -1,7 +1,7 @@
 """Deals the tests out to the processes of `pytest -n`: a file at a time, the longest first.
 
-A folder in `TOGETHER` goes to one process as a whole, so that its servers start once and its proofs never run beside one
-another: browsers and killed processes each take the machine for themselves.
+A folder in `TOGETHER` goes to one process as a whole, so that its servers start once and its proofs never run beside
+one another.
 """
 
 from __future__ import annotations
