@@ -189,8 +189,8 @@ def test_every_accepted_job_ends_exactly_once_whatever_dies(database: str) -> No
 
 def test_the_real_engine_paints_the_same_pictures_in_a_storm(tmp_path) -> None:
     """Jobs cut off and resumed again and again end in the very bytes of an undisturbed run."""
-    from tests.unit.worker.engine.conftest import random_kernels  # they import TensorFlow
-    from tests.unit.worker.engine.vgg.test_weights import write_legacy
+    from tests.unit.worker.engine.synthetic import random_kernels
+    from tests.unit.worker.engine.vgg.legacy_file import write_legacy
 
     seed = int(os.environ.get("STORM_SEED", random.SystemRandom().randrange(10**6)))
     faults, jobs = scaled((2, 4), (30, 40))

@@ -8,16 +8,22 @@ import numpy as np
 from sqlalchemy import select
 
 from shared import clock, ids
+from shared.db import workers
 from shared.db.access import keys
 from shared.db.admin import bulk_actions
 from shared.db.base import Database
 from shared.db.batches import items as batch_items
 from shared.db.batches import lifecycle
 from shared.db.batches.items import NewItem
+from shared.db.jobs import transitions
 from shared.db.models import ApiKey, Batch, Image, ImageOwner, Job, Operation
 from shared.painting.params import resolve
-from shared.states import BatchState
+from shared.states import BatchState, Wish
 from worker.engine.types import Picture
+
+#: What a worker says of itself.
+WEIGHTS = {"name": "patch", "sha256": "0"}
+ABOUT = {"weights": WEIGHTS, "device": {"kind": "CPU"}}
 
 
 def picture(width: int = 24, height: int = 16, seed: int = 0) -> Picture:
@@ -57,8 +63,6 @@ def new_job(image_id: str, **values: Any) -> Job:
 
 def add_job(database: Database, **values: Any) -> str:
     """Queue a job and return its id."""
-    from shared.db.jobs import transitions
-
     job = new_job(values.pop("image_id", None) or add_image(database), **values)
     with database.writing() as session:
         transitions.create(session, job)
@@ -114,3 +118,10 @@ def add_items(database: Database, batch_id: str, count: int, *, first: int = 0, 
     with database.reading() as session:
         query = select(Job.id).where(Job.batch_id == batch_id, Job.item_key.in_(keys)).order_by(Job.place)
         return list(session.scalars(query))
+
+
+def add_worker(database: Database, name: str, wish: Wish = Wish.WORK, about: dict | None = ABOUT) -> None:
+    """Add a worker that was just heard of."""
+    with database.writing() as session:
+        workers.beat(session, name, about)
+        workers.instruct(session, name, wish)

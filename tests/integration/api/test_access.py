@@ -23,7 +23,7 @@ from shared.db.base import Table
 from shared.db.jobs import transitions
 from shared.db.models import ApiKey
 from shared.states import Role
-from tests.integration.api.routes.test_jobs import claim
+from tests.support.claims import claim
 from tests.support.factories import add_batch, add_key, add_operation
 from tests.support.flask_clients import client_with
 

@@ -9,11 +9,8 @@ import pytest
 from shared.db.jobs import transitions
 from shared.errors import Diverged
 from shared.messaging.progress import RedisProgress
-from tests.integration.api.cli.test_jobs import atelier, url
 from tests.support.factories import add_batch, add_items, add_job
 from worker.maintenance.bulk_actions import OperationKeeper
-
-__all__ = ["atelier", "url"]
 
 RETRY = ("operations", "start", "retry", "--code", "diverged")
 

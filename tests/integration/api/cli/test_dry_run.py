@@ -6,9 +6,6 @@ import json
 
 from shared.db import workers
 from shared.painting.costs import Capacity
-from tests.integration.api.cli.test_jobs import atelier, photo, url
-
-__all__ = ["atelier", "photo", "url"]
 
 
 def test_a_dry_run_tells_what_it_would_take_and_queues_nothing(atelier, photo, database) -> None:

@@ -3,104 +3,21 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import datetime
-from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
-from PIL import Image
-from structlog.testing import capture_logs
-from werkzeug.serving import make_server
+from click.testing import CliRunner
 
 from api.cli import main
 from api.client import Client
 from shared.db import workers
-from shared.db.jobs import queries, transitions
+from shared.db.jobs import transitions
 from shared.errors import Diverged
-from shared.imaging import codec
-from shared.messaging.progress import RedisProgress
-from shared.states import State
-from tests.support.factories import add_job, picture
+from tests.integration.api.cli.commands import format_of, painting, submitted
+from tests.support.factories import add_job
 from tests.support.scripted_server import closed_url
 from worker.jobs.painter import NullPainter
-from worker.jobs.runner import Studio, run
-
-Atelier = Callable[..., Result]
-
-
-@pytest.fixture
-def url(app) -> Iterator[str]:
-    """The address of a real server."""
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    with capture_logs():  # the server's, which would mix with what the command says
-        yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-@pytest.fixture
-def atelier(url, key, monkeypatch) -> Atelier:
-    """Run the command against that server, with an operator's key."""
-    monkeypatch.setenv("ATELIER_URL", url)
-    monkeypatch.setenv("ATELIER_KEY", key)
-    return lambda *arguments: CliRunner().invoke(main, [str(argument) for argument in arguments])
-
-
-@pytest.fixture
-def photo(tmp_path) -> Path:
-    path = tmp_path / "photo.png"
-    path.write_bytes(codec.encode(picture(), format="png"))
-    return path
-
-
-@pytest.fixture
-def studio(settings, database, store, redis) -> Studio:
-    return Studio(
-        "w1",
-        settings,
-        database,
-        store,
-        RedisProgress(redis),
-        NullPainter(settings.model_copy(update={"null_step_s": 0.001})),
-    )
-
-
-def format_of(path: Path) -> str | None:
-    with Image.open(path) as picture:
-        return picture.format
-
-
-@contextmanager
-def painting(studio: Studio) -> Iterator[None]:
-    """Paint whatever is queued, as a worker would."""
-    ended = threading.Event()
-
-    def work() -> None:
-        while not ended.wait(0.02):
-            with studio.database.reading() as session:
-                queued = [job.id for job in queries.jobs(session, queries.Filter([State.QUEUED]), limit=10)]
-            for job_id in queued:
-                run([job_id], studio)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-
-
-def submitted(atelier: Atelier, photo: Path, *options: str) -> str:
-    result = atelier("submit", photo, photo, "--no-wait", *options)
-    assert result.exit_code == 0, result.output
-    return result.stdout.strip()
+from worker.jobs.runner import run
 
 
 def test_submit_shows_the_painting_and_writes_the_picture(atelier, photo, studio, tmp_path) -> None:

@@ -11,11 +11,8 @@ from collections.abc import Iterator
 import pytest
 
 from api.app import create_app
-from tests.integration.api.cli.test_jobs import atelier, url
 from tests.support.factories import add_key
 from tests.support.flask_clients import client_with
-
-__all__ = ["atelier", "url"]
 
 
 def in_a_process(database_url: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -9,12 +9,10 @@ import json
 import pytest
 
 from shared.db.jobs import sweeps
-from tests.integration.api.cli.test_jobs import Atelier, atelier, format_of, photo, studio, submitted, url
+from tests.integration.api.cli.commands import Atelier, format_of, submitted
 from tests.support.factories import add_key
 from tests.support.scripted_server import as_json, serving
 from worker.jobs.runner import run
-
-__all__ = ["atelier", "photo", "studio", "url"]
 
 
 @pytest.fixture

@@ -11,11 +11,9 @@ from sqlalchemy import delete
 from api.client import Client
 from shared.db.models import Image
 from shared.imaging import codec
-from tests.integration.api.cli.test_jobs import atelier, painting, studio, url
+from tests.integration.api.cli.commands import painting
 from tests.support.factories import picture
 from worker.jobs.runner import run
-
-__all__ = ["atelier", "studio", "url"]
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from api.app import create_app
 from shared.db.jobs import transitions
 from shared.errors import OutOfMemory
 from shared.states import BatchState
-from tests.integration.api.dashboard.test_session import OURS, sign_in, token_of
-from tests.integration.api.routes.test_batches import LINES, paint
+from tests.integration.api.batch_requests import LINES, paint
+from tests.integration.api.dashboard.signing_in import OURS, sign_in, token_of
 from tests.support.factories import add_batch, add_items, add_key
 
 PAGES = "/dashboard/batches"

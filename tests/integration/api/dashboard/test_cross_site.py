@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import func, select
 
 from shared.db.models import AuditEntry, Job
-from tests.integration.api.dashboard.test_session import OURS, sign_in
+from tests.integration.api.dashboard.signing_in import OURS, sign_in
 
 _UNSAFE = {"POST", "PUT", "PATCH", "DELETE"}
 #: What a browser says of a form on another site, of a script there, and of one that hides where it is.

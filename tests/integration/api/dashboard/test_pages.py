@@ -15,7 +15,7 @@ from shared.db.models import JobEvent
 from shared.errors import OutOfMemory, StorageUnavailable
 from shared.painting.params import LAST_RESORT_WARNING
 from shared.states import BatchState, Wish
-from tests.integration.api.dashboard.test_session import OURS, sign_in, token_of
+from tests.integration.api.dashboard.signing_in import OURS, sign_in, token_of
 from tests.support.factories import add_batch, add_job, add_key
 
 

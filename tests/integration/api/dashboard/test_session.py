@@ -9,9 +9,9 @@ from api.app import create_app
 from shared import clock
 from shared.db.access import keys
 from shared.db.models.admin import SignIn
+from tests.integration.api.dashboard.signing_in import OURS, sign_in, token_of
 from tests.support.factories import add_key
 
-OURS = {"Origin": "http://localhost"}
 #: One that everybody who is signed in may see.
 PAGE = "/dashboard/jobs"
 
@@ -19,14 +19,6 @@ PAGE = "/dashboard/jobs"
 @pytest.fixture
 def browser(app):
     return app.test_client()
-
-
-def sign_in(browser, key: str, back: str = ""):
-    return browser.post("/login", data={"key": key, "next": back}, headers=OURS)
-
-
-def token_of(page) -> str:
-    return page.text.split('name="csrf" value="')[1].split('"')[0]
 
 
 def test_a_key_opens_the_dashboard_and_signing_out_closes_it(browser, key) -> None:

@@ -12,7 +12,7 @@ from shared.db import workers
 from shared.ids import image_id as id_of
 from shared.imaging import codec
 from shared.painting.params import PRESETS, resolve
-from tests.integration.api.dashboard.test_session import OURS, sign_in, token_of
+from tests.integration.api.dashboard.signing_in import OURS, sign_in, token_of
 from tests.support.factories import add_key, picture
 from tests.support.flask_clients import client_with
 

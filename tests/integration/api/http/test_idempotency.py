@@ -9,7 +9,7 @@ import pytest
 
 from shared import ids
 from shared.db.jobs import transitions
-from tests.integration.api.routes.test_jobs import claim
+from tests.support.claims import claim
 from tests.support.concurrency import race
 from tests.support.factories import add_key
 from tests.support.flask_clients import client_with

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.api.jobs.test_checks import refusal
-from tests.integration.api.routes.test_images import stored
+from tests.integration.api.refusals import refusal
+from tests.integration.api.refused_images import stored
 
 
 def file(data: bytes) -> tuple[BytesIO, str]:

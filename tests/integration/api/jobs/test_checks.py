@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 from io import BytesIO
-from typing import Any
 
 import pytest
 
-from shared.imaging import codec
-from tests.integration.api.routes.test_images import stored
-from tests.support.factories import add_image, picture
-
-
-def encoded(width: int, height: int, seed: int = 0) -> bytes:
-    return codec.encode(picture(width, height, seed), format="png")
-
-
-def refusal(answer: Any, code: str = "invalid_params") -> dict[str, Any]:
-    """Return the one mistake of an answer that refuses."""
-    assert (answer.status_code, answer.json["code"]) == (422, code)
-    (mistake,) = answer.json["errors"]
-    return mistake
+from tests.integration.api.refusals import encoded, refusal
+from tests.integration.api.refused_images import stored
+from tests.support.factories import add_image
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from shared.db.models import Worker
 from shared.painting import costs
 from shared.painting.costs import Capacity
 from shared.painting.params import resolve
-from tests.integration.api.jobs.test_checks import refusal
-from tests.integration.api.routes.test_images import stored
+from tests.integration.api.refusals import refusal
+from tests.integration.api.refused_images import stored
 
 LARGE, SMALL = Capacity(memory_bytes=2**34), Capacity(memory_bytes=2**30)
 FAST = Capacity(memory_bytes=2**34, gflop_per_s={"float32": 500.0, "bfloat16": 500.0}, precision="float32")

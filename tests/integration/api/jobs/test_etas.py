@@ -12,7 +12,7 @@ from shared.db import workers
 from shared.db.jobs import transitions
 from shared.db.models import Job
 from shared.painting.costs import Capacity
-from tests.integration.api.routes.test_jobs import claim, step
+from tests.support.claims import claim, step
 from tests.support.factories import add_job, add_key
 from tests.support.flask_clients import client_with
 

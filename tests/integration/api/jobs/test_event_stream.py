@@ -16,7 +16,7 @@ from api.jobs import event_stream as api_events
 from api.live import subscriber
 from shared.db.models import Job
 from shared.messaging.progress import Event, RedisProgress
-from tests.integration.api.routes.test_jobs import claim
+from tests.support.claims import claim
 from tests.support.factories import add_job
 from tests.support.flask_clients import client_with
 from tests.support.waiting import wait_until

@@ -12,9 +12,9 @@ from shared.errors import Diverged
 from shared.messaging.progress import RedisProgress
 from shared.painting.keys import group_key
 from shared.painting.params import StyleParams
-from tests.integration.api.jobs.test_checks import encoded, refusal
-from tests.integration.api.routes.test_images import stored
-from tests.integration.api.routes.test_jobs import claim
+from tests.integration.api.refusals import encoded, refusal
+from tests.integration.api.refused_images import stored
+from tests.support.claims import claim
 from tests.support.factories import add_job, add_key
 from tests.support.fakes import FakePainter
 from tests.support.flask_clients import client_with

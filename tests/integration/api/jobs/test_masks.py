@@ -11,8 +11,8 @@ import pytest
 from shared.db.jobs import queries
 from shared.imaging import codec
 from shared.storage.store import image_key
-from tests.integration.api.jobs.test_checks import encoded, refusal
-from tests.integration.api.routes.test_images import BAD, stored
+from tests.integration.api.refusals import encoded, refusal
+from tests.integration.api.refused_images import BAD, stored
 
 
 def mask(width: int = 24, height: int = 16, *, light: float = 1.0, alpha: float | None = None) -> bytes:

@@ -18,7 +18,7 @@ from api.local import redis_server
 from shared.db.jobs import transitions
 from shared.messaging import progress
 from shared.messaging.progress import RedisProgress
-from tests.integration.api.routes.test_jobs import step
+from tests.support.claims import step
 from tests.support.factories import add_job
 from tests.support.flask_clients import client_with
 from tests.support.waiting import wait_until

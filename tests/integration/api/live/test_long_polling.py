@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from shared.db.jobs import transitions
-from tests.integration.api.routes.test_jobs import claim
+from tests.support.claims import claim
 
 
 def test_what_the_client_has_is_not_sent_again(client, job_id) -> None:

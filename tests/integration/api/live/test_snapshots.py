@@ -21,7 +21,7 @@ from shared import clock
 from shared.db.jobs import queries, transitions
 from shared.messaging.progress import RedisProgress
 from shared.painting.forecasts import Forecast
-from tests.integration.api.routes.test_jobs import claim, step
+from tests.support.claims import claim, step
 from tests.support.factories import add_key
 from tests.support.flask_clients import client_with
 from tests.support.waiting import wait_until

@@ -8,8 +8,7 @@ from sqlalchemy import update
 from shared.db.jobs import transitions
 from shared.db.models import Job
 from shared.states import BatchState
-from tests.integration.api.routes.test_operators import add_worker
-from tests.support.factories import add_batch, add_items, add_key
+from tests.support.factories import add_batch, add_items, add_key, add_worker
 from tests.support.flask_clients import client_with
 
 

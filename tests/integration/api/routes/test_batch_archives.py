@@ -13,7 +13,7 @@ from shared.imaging import codec
 from shared.messaging.progress import RedisProgress
 from shared.storage.store import open_store
 from tests.hostile.archives import tarred, zipped
-from tests.integration.api.routes.test_batches import batch, show, steer  # noqa: F401 - a fixture
+from tests.integration.api.batch_requests import show, steer
 from tests.support.factories import picture
 from tests.support.fakes import FakePainter
 from tests.support.flask_clients import client_with
@@ -27,12 +27,12 @@ def png(seed: int) -> bytes:
     return codec.encode(picture(seed=seed), format="png")
 
 
-def send(client, batch, data: bytes, media_type: str = ZIP):  # noqa: F811
+def send(client, batch, data: bytes, media_type: str = ZIP):
     return client.post(f"/v1/batches/{batch['id']}/items", data=data, content_type=media_type)
 
 
 @pytest.mark.parametrize(("make", "media_type"), [(zipped, ZIP), (tarred, "application/x-tar")])
-def test_good_pictures_are_items_and_bad_ones_are_told(client, batch, make, media_type) -> None:  # noqa: F811
+def test_good_pictures_are_items_and_bad_ones_are_told(client, batch, make, media_type) -> None:
     files = {f"sub/{seed}.png": png(seed) for seed in range(3)}
     answer = send(client, batch, make(files | {"../x.png": png(4), "bad.png": b"none", ".DS_Store": b""}), media_type)
     told = answer.json
@@ -46,14 +46,14 @@ def test_good_pictures_are_items_and_bad_ones_are_told(client, batch, make, medi
     assert sorted(keys) == sorted(files)
 
 
-def test_what_came_before_the_break_stays_and_is_told(client, batch) -> None:  # noqa: F811
+def test_what_came_before_the_break_stays_and_is_told(client, batch) -> None:
     whole = tarred({f"{seed}.png": png(seed) for seed in range(3)})
     answer = send(client, batch, whole[: len(whole) // 3], "application/x-tar")
     assert (answer.status_code, answer.json["code"]) == (422, "corrupt_archive")
     assert answer.json["added"] == show(client, batch)["counts"]["total"] > 0
 
 
-def test_an_archive_beyond_the_bound_is_refused(settings, key, client, batch) -> None:  # noqa: F811
+def test_an_archive_beyond_the_bound_is_refused(settings, key, client, batch) -> None:
     narrow = client_with_bound(settings, key, 4_000)
     answer = send(narrow, batch, zipped({f"{seed}.png": png(seed) for seed in range(60)}))
     assert (answer.status_code, answer.json["code"]) == (413, "archive_too_large")
@@ -64,7 +64,7 @@ def client_with_bound(settings, key, most: int):
     return client_with(create_app(settings.model_copy(update={"max_batch_bytes": most})), key)
 
 
-def test_the_results_come_as_one_zip_with_a_manifest(client, batch, studio) -> None:  # noqa: F811
+def test_the_results_come_as_one_zip_with_a_manifest(client, batch, studio) -> None:
     send(client, batch, zipped({"a.png": png(1), "a.jpg": png(2), "sub/b.png": png(3)}))
     steer(client, batch, "start")
     made = {job["key"]: job["id"] for job in client.get(f"/v1/batches/{batch['id']}/items").json["jobs"]}
@@ -125,7 +125,7 @@ def importing(settings, key, folder):
     return client_with(create_app(settings.model_copy(update={"import_roots": str(folder)})), key)
 
 
-def test_a_folder_that_is_allowed_is_imported_and_links_out_of_it_are_not(importing, batch, folder) -> None:  # noqa: F811
+def test_a_folder_that_is_allowed_is_imported_and_links_out_of_it_are_not(importing, batch, folder) -> None:
     path = f"/v1/batches/{batch['id']}/items"
     told = importing.post(path, json={"source": folder.as_uri()}).json
     assert (told["added"], told["skipped"]) == (2, 1)
@@ -138,18 +138,18 @@ def test_a_folder_that_is_allowed_is_imported_and_links_out_of_it_are_not(import
 @pytest.mark.parametrize("source", ["file:///", "file:///etc", "PARENT", "PARENT/allowed/../", "http://x/",
                                     "storage:images/", "storage:../", "storage:imports/../jobs/", "/etc",
                                     ""])  # fmt: skip
-def test_any_other_place_is_refused(importing, batch, folder, source) -> None:  # noqa: F811
+def test_any_other_place_is_refused(importing, batch, folder, source) -> None:
     source = source.replace("PARENT", folder.parent.as_uri())
     answer = importing.post(f"/v1/batches/{batch['id']}/items", json={"source": source})
     assert (answer.status_code, answer.json["code"]) == (422, "forbidden_source")
 
 
-def test_no_folder_is_allowed_by_default(client, batch, folder) -> None:  # noqa: F811
+def test_no_folder_is_allowed_by_default(client, batch, folder) -> None:
     answer = client.post(f"/v1/batches/{batch['id']}/items", json={"source": folder.as_uri()})
     assert answer.json["code"] == "forbidden_source"
 
 
-def test_pictures_in_our_storage_are_imported(client, batch, settings) -> None:  # noqa: F811
+def test_pictures_in_our_storage_are_imported(client, batch, settings) -> None:
     store = open_store(settings.storage_url)
     store.put("imports/harbours/a.png", png(1))
     store.put("imports/other/b.png", png(2))

@@ -10,53 +10,12 @@ from PIL import Image
 
 from api.app import create_app
 from shared.db import workers
-from shared.db.batches import counts, lifecycle
 from shared.db.jobs import transitions
 from shared.errors import Diverged
 from shared.imaging import codec
+from tests.integration.api.batch_requests import LINES, add, lines, paint, show, steer
 from tests.support.factories import add_key, picture
 from tests.support.flask_clients import client_with
-
-LINES = "application/x-ndjson"
-
-
-@pytest.fixture
-def batch(client, image_id) -> dict:
-    """An open batch."""
-    return client.post("/v1/batches", json={"style": image_id, "preset": "fast", "params": {"size": 64}}).json
-
-
-def lines(*items: object) -> bytes:
-    return b"".join(json.dumps(item).encode() + b"\n" for item in items)
-
-
-def add(client, batch, *items: object) -> dict:
-    answer = client.post(f"/v1/batches/{batch['id']}/items", data=lines(*items), content_type=LINES)
-    assert answer.status_code == 200, answer.json
-    return answer.json
-
-
-def show(client, batch) -> dict:
-    return client.get(f"/v1/batches/{batch['id']}").json
-
-
-def steer(client, batch, way: str) -> tuple[int, dict]:
-    answer = client.post(f"/v1/batches/{batch['id']}/{way}")
-    return answer.status_code, answer.json
-
-
-def paint(database, job_id: str, *, error: Exception | None = None) -> None:
-    with database.writing() as session:
-        claim = transitions.claim(session, job_id, worker="w", weights={}, lease_s=20)
-        if error:
-            transitions.fail(session, claim, error)
-        else:
-            transitions.succeed(
-                session, claim, result={"width": 1, "height": 1, "bytes": 1, "format": "png", "partial": False}
-            )
-    with database.writing() as session:
-        counts.fold(session)
-        lifecycle.settle(session)
 
 
 def test_an_item_behind_as_many_as_may_run_at_once_waits_for_that(client, database, batch, image_id) -> None:

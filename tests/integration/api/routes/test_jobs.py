@@ -14,7 +14,8 @@ from shared.db.jobs import queries, sweeps, transitions
 from shared.errors import StorageUnavailable
 from shared.messaging.progress import RedisProgress
 from shared.states import Wish
-from tests.integration.api.routes.test_images import BAD, stored
+from tests.integration.api.refused_images import BAD, stored
+from tests.support.claims import claim, step
 
 FIELDS = {
     "id", "owner", "state", "preset", "params", "weights", "content", "styles", "init_image", "priority", "label",
@@ -22,18 +23,6 @@ FIELDS = {
     "retention_s", "webhook", "worker", "progress",
     "queue", "eta", "error", "result", "created_at", "started_at", "ended_at", "expires_at", "links",
 }  # fmt: skip
-
-
-def step(number: int, total: int = 10) -> dict:
-    losses = {"total": 3.0, "content": 1.0, "style": 2.0, "tv": 0.0}
-    return {"step": number, "total": total, "scale": 1, "scales": 1, "losses": losses, "step_ms": 5.0, "eta_s": 7.2}
-
-
-def claim(database, job_id: str) -> transitions.Claim:
-    with database.writing() as session:
-        held = transitions.claim(session, job_id, worker="w1", weights={"name": "patch", "sha256": "0"}, lease_s=20)
-    assert held is not None
-    return held
 
 
 def test_a_submitted_job_is_accepted_with_every_default_filled_in(client, image_id) -> None:

@@ -14,17 +14,8 @@ from shared.db.jobs import transitions
 from shared.db.models import Job, Worker
 from shared.messaging.broker import PAINT_QUEUE
 from shared.states import Wish
-from tests.support.factories import add_job
+from tests.support.factories import WEIGHTS, add_job, add_worker
 from tests.support.waiting import wait_until
-
-WEIGHTS = {"name": "patch", "sha256": "0"}
-ABOUT = {"weights": WEIGHTS, "device": {"kind": "CPU"}}
-
-
-def add_worker(database: Database, name: str, wish: Wish = Wish.WORK, about: dict | None = ABOUT) -> None:
-    with database.writing() as session:
-        workers.beat(session, name, about)
-        workers.instruct(session, name, wish)
 
 
 def claim(database: Database, worker: str) -> str:

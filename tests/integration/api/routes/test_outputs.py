@@ -14,8 +14,8 @@ from api.app import create_app
 from api.client.sse import parse
 from shared.imaging import codec
 from shared.messaging.progress import RedisProgress
-from tests.integration.api.routes.test_jobs import claim, step
-from tests.integration.worker.jobs.test_runner import FakePainter
+from tests.support.claims import claim, step
+from tests.support.fakes import FakePainter
 from tests.support.flask_clients import client_with
 from tests.support.waiting import wait_until
 from worker.jobs.runner import Studio, run

@@ -22,7 +22,7 @@ from shared.imaging import codec
 from shared.messaging.progress import RedisProgress
 from shared.states import Role, State
 from shared.storage.store import LocalImageStore, image_key, job_prefix
-from tests.integration.api.routes.test_jobs import claim
+from tests.support.claims import claim
 from tests.support.concurrency import meet
 from tests.support.factories import add_image, new_job, picture
 from tests.support.fakes import FakePainter

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tests.unit.worker.engine.conftest import smooth_picture
 from tests.unit.worker.engine.small_runs import SMALL, Fixed, changed, every_loss, run, run_group
+from tests.unit.worker.engine.synthetic import smooth_picture
 from worker.engine.device.planner import Plan
 from worker.engine.stylize import stylize
 from worker.engine.types import Picture, Style, Subject

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tests.unit.worker.engine.conftest import smooth_picture
 from tests.unit.worker.engine.small_runs import SMALL, changed, every_loss, run
+from tests.unit.worker.engine.synthetic import smooth_picture
 from worker.engine.pictures.colors import grey
 from worker.engine.types import Picture, Style, Subject
 from worker.engine.vgg.network import Network

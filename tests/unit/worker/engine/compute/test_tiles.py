@@ -6,8 +6,8 @@ import tensorflow as tf
 
 from shared.errors import OutOfMemory
 from shared.painting.params import StyleParams, resolve
-from tests.unit.worker.engine.conftest import smooth_picture
 from tests.unit.worker.engine.small_runs import SMALL, Fixed, changed, every_loss, run, run_group
+from tests.unit.worker.engine.synthetic import smooth_picture
 from worker.engine.compute.targets import StyleSource, targets
 from worker.engine.compute.tiled import Tiled
 from worker.engine.compute.tiles import tiles

@@ -89,7 +89,7 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 from worker.engine.device import device
 device.prepare(2 * 10**9)
 import tensorflow as tf
-from tests.unit.worker.engine.conftest import random_kernels, smooth_picture
+from tests.unit.worker.engine.synthetic import random_kernels, smooth_picture
 from tests.unit.worker.engine.small_runs import Fixed, changed, run
 from worker.engine.batch import Batch
 from worker.engine.vgg.network import Network

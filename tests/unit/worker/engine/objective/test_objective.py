@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from shared.painting.params import StyleParams
-from tests.unit.worker.engine.conftest import smooth_picture
+from tests.unit.worker.engine.synthetic import smooth_picture
 from worker.engine.compute.targets import StyleSource, targets
 from worker.engine.compute.whole_image import whole
 from worker.engine.objective.objective import Objective, Recipe, Targets, Weights

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from shared.errors import InvalidMask
 from shared.painting.vgg19 import LAYERS, block
-from tests.unit.worker.engine.conftest import smooth_picture
+from tests.unit.worker.engine.synthetic import smooth_picture
 from worker.engine.pictures.masks import check, fitted_mask, layer_masks, reach
 from worker.engine.vgg.features import forward
 from worker.engine.vgg.network import Network

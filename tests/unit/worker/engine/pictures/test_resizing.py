@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from tests.unit.worker.engine.conftest import smooth_picture
+from tests.unit.worker.engine.synthetic import smooth_picture
 from worker.engine.pictures.resizing import resized
 
 

@@ -4,8 +4,8 @@ import pytest
 import tensorflow as tf
 
 from shared.painting.vgg19 import LAYERS
-from tests.unit.worker.engine.conftest import smooth_picture
 from tests.unit.worker.engine.keras_reference import keras_vgg19
+from tests.unit.worker.engine.synthetic import smooth_picture
 from worker.engine.vgg.features import forward, preprocess
 from worker.engine.vgg.network import Network
 

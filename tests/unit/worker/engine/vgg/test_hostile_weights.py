@@ -16,7 +16,7 @@ import pytest
 
 from shared.errors import WeightsUnavailable
 from shared.painting.vgg19 import kernel_shapes
-from tests.unit.worker.engine.vgg.test_weights import write_legacy
+from tests.unit.worker.engine.vgg.legacy_file import write_legacy
 from worker.engine.vgg import weight_files
 from worker.engine.vgg.network import Network
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from shared.painting.params import LAST_RESORT_WEIGHTS
 from shared.painting.vgg19 import LAYERS
-from tests.unit.worker.engine.conftest import smooth_picture
+from tests.unit.worker.engine.synthetic import smooth_picture
 from worker.engine.vgg import patch_weights, training_images
 from worker.engine.vgg.features import forward
 from worker.engine.vgg.network import Network

@@ -5,7 +5,6 @@ import re
 import shutil
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 
@@ -13,24 +12,13 @@ from shared.errors import WeightsUnavailable
 from shared.painting.vgg19 import LAYERS
 from shared.storage import atomic_files
 from tests.support.scripted_server import closed_url
-from tests.unit.worker.engine.conftest import random_kernels
 from tests.unit.worker.engine.keras_reference import keras_vgg19
+from tests.unit.worker.engine.synthetic import random_kernels
+from tests.unit.worker.engine.vgg.legacy_file import write_legacy
 from worker.engine.vgg import patch_weights, weight_files, weights
 from worker.engine.vgg.download import Digest
 from worker.engine.vgg.network import Kernel, Network
 from worker.engine.vgg.weights import PUBLISHED, Published, Shelf
-
-
-def write_legacy(path: Path, kernels: dict[str, Kernel]) -> Path:
-    """Write the layout of the published file: a group per layer, names in attributes, pooling layers empty."""
-    with h5py.File(path, "w") as file:
-        file.attrs["layer_names"] = [name.encode() for name in ("input_1", *kernels, "block5_pool")]
-        file.create_group("input_1").attrs["weight_names"] = []
-        for layer, kernel in kernels.items():
-            group = file.create_group(layer)
-            group.attrs["weight_names"] = [f"{layer}_W_1:0".encode(), f"{layer}_b_1:0".encode()]
-            group[f"{layer}_W_1:0"], group[f"{layer}_b_1:0"] = kernel
-    return path
 
 
 @pytest.fixture(scope="session")
