@@ -17,14 +17,17 @@ import migrations
 from shared.db.base import Database, connect
 from shared.messaging import progress
 from shared.settings import Settings
-from tests.support import trained_weights
+from tests.support import machine, trained_weights
 from tests.support.postgres import PostgresServer
 from tests.support.redis import running_redis
 
 
-def pytest_configure() -> None:
-    """Let the processes that tests start hear Ctrl-C, to which a shell's background jobs are deaf."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Prepare the machine, and let the processes that tests start hear Ctrl-C, to which a shell's jobs are deaf."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    machine.keep_files_in_memory()
+    if getattr(config.option, "numprocesses", None):
+        machine.share_processors()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -20,6 +20,7 @@ import psutil
 import psycopg
 from psycopg import sql
 
+from tests.support.machine import memory_folder
 from tests.support.waiting import wait_until
 
 #: As whom PostgreSQL runs, which refuses root, in the words of `subprocess`.
@@ -39,7 +40,7 @@ class PostgresServer:
 
     def __init__(self, *, durable: bool = False) -> None:
         """Make the folder and an empty cluster; with `durable` commits wait for the disk, as in production."""
-        self.folder = Path(tempfile.mkdtemp(prefix="atelier-pg-", dir=None if durable else _memory()))
+        self.folder = Path(tempfile.mkdtemp(prefix="atelier-pg-", dir=None if durable else memory_folder()))
         self._bin = _binaries(self.folder)
         self._settings = _SETTINGS if durable else _SETTINGS | _NOT_DURABLE
         self._process: subprocess.Popen[bytes] | None = None
@@ -131,15 +132,6 @@ def _has_become(status: str, process: psutil.Process) -> bool:
     with suppress(psutil.NoSuchProcess):
         return process.status() in (status, psutil.STATUS_ZOMBIE)
     return True
-
-
-def _memory() -> str | None:
-    """Name a file system in memory if there is plenty: a fresh database takes 15 ms there, on a disk up to 250."""
-    with suppress(FileNotFoundError):
-        found = os.statvfs("/dev/shm")
-        if found.f_bavail * found.f_frsize >= 2 * 2**30 and not found.f_flag & os.ST_NOEXEC:
-            return "/dev/shm"
-    return None
 
 
 def _binaries(folder: Path) -> Path:
