@@ -1,24 +1,24 @@
 """Deals the tests out to the processes of `pytest -n`: a file at a time, the longest first.
 
-A folder in `TOGETHER` goes to one process as a whole, so that its servers start once and its proofs never run beside
-one another.
+What takes the machine for itself, as browsers and killed processes do, goes to one process as a whole: its servers
+start once, and its proofs never run beside one another.
 """
 
 from __future__ import annotations
 
 from xdist.scheduler import LoadScopeScheduling
 
-TOGETHER = ("tests/browser", "tests/chaos")
-#: What takes longest, in the order in which it begins: what is dealt out last should be short.
-FIRST = ("tests/chaos", "tests/browser", "tests/conformance", "tests/unit/worker/engine", "tests/integration")
+#: What takes the machine for itself.
+_ALONE = ("tests/browser/", "tests/chaos/")
+#: What begins first, since it takes longest: what is dealt out last should be short.
+_FIRST = ("alone", "tests/conformance/", "tests/unit/worker/engine/", "tests/integration/", "tests/contract/")
 
 
 class LongestFirst(LoadScopeScheduling):
-    """Deals out files, and folders that belong together."""
+    """Deals out files, and what takes the machine for itself as if it were one."""
 
     def _split_scope(self, nodeid: str) -> str:
-        path = nodeid.partition("::")[0]
-        return next((folder for folder in TOGETHER if path.startswith(f"{folder}/")), path)
+        return "alone" if nodeid.startswith(_ALONE) else nodeid.partition("::")[0]
 
     def _assign_work_unit(self, node: object) -> None:
         self.workqueue.move_to_end(min(self.workqueue, key=_rank), last=False)
@@ -26,4 +26,4 @@ class LongestFirst(LoadScopeScheduling):
 
 
 def _rank(scope: str) -> int:
-    return next((rank for rank, path in enumerate(FIRST) if scope.startswith(path)), len(FIRST))
+    return next((rank for rank, path in enumerate(_FIRST) if scope.startswith(path)), len(_FIRST))
