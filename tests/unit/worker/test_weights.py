@@ -15,6 +15,8 @@ from worker.engine.vgg import weights
 from worker.engine.vgg.download import Digest
 from worker.engine.vgg.weights import PUBLISHED
 
+pytestmark = pytest.mark.process
+
 BODY = b"kernels" * 100_000
 KERAS, WHEEL = (known.file for known in PUBLISHED.values())
 

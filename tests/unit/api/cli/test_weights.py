@@ -14,6 +14,8 @@ from api.cli import main
 from shared.painting.params import WEIGHTS_NAMES
 from tests.support.scripted_server import closed_url
 
+pytestmark = pytest.mark.process
+
 
 def call(*arguments: str) -> Result:
     return CliRunner().invoke(main, ["weights", *arguments])

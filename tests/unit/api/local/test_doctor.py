@@ -17,6 +17,8 @@ from shared.errors import Misconfigured
 from shared.settings import Settings
 from tests.support.scripted_server import as_json, closed_url, serving
 
+pytestmark = pytest.mark.process
+
 PROBED = {"device": {"kind": "cpu", "name": "Abacus"}, "cached": {"patch": "/w/patch-1.npz"}}
 
 
