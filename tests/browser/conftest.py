@@ -45,7 +45,7 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="module")  # not longer: its worker would paint beside other tests
+@pytest.fixture(scope="package")  # not longer: its worker would hold its memory beside other tests
 def stack(tmp_path_factory: pytest.TempPathFactory, trained_dir: Path) -> Iterator[Stack]:
     """The whole system on this machine, with the real engine and trained weights."""
     home = tmp_path_factory.mktemp("browsed")
@@ -56,7 +56,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, trained_dir: Path) -> Iterat
         yield running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def client(stack: Stack) -> Iterator[Client]:
     """An operator's client."""
     with Client(stack.url, stack.key) as opened:
