@@ -11,7 +11,7 @@ SHOTS = Path(__file__).resolve().parents[2] / "build" / "screenshots"
 
 
 #: Longest wait for anything on a page, in milliseconds.
-PATIENCE_MS = 30_000
+PATIENCE_MS = 60_000
 
 
 class Watched:
