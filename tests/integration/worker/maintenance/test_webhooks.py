@@ -16,10 +16,17 @@ from shared.db.models import Delivery
 from shared.errors import DatabaseUnavailable
 from shared.states import DeliveryState
 from shared.webhooks import signing
+from tests.integration.worker.maintenance.webhook_receivers import (
+    ALLOWED,
+    answering,
+    closing,
+    dripping,
+    hanging,
+    receiving,
+)
 from tests.support.concurrency import meet
 from tests.support.factories import add_job
 from tests.support.waiting import wait_until
-from tests.support.webhook_receivers import ALLOWED, answering, closing, dripping, hanging, receiving
 from worker.maintenance.webhooks import Deliverer
 
 

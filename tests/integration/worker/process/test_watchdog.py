@@ -9,7 +9,7 @@ from shared.db import workers
 from shared.db.jobs import transitions
 from shared.db.models import Job
 from shared.states import Wish
-from tests.support.watchdog_rig import refuse
+from tests.integration.worker.process.watchdog_rig import refuse
 
 
 def test_a_worker_is_known_while_it_looks(rig, database) -> None:

@@ -6,8 +6,8 @@ from sqlalchemy import update
 
 from shared.db.jobs import queries, transitions
 from shared.db.models import Job
+from tests.integration.worker.process.watchdog_rig import refuse
 from tests.support.factories import add_job
-from tests.support.watchdog_rig import refuse
 
 
 def test_a_group_of_which_one_makes_steps_is_left_alone(rig, settings) -> None:

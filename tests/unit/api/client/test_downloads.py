@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from api.client import ApiProblem, Unreachable
-from tests.support.scripted_client import Naps, talking
 from tests.support.scripted_server import Answer, as_json
+from tests.unit.api.client.scripted_client import Naps, talking
 
 HALF = Answer(body=b"pict", headers={"ETag": '"1"'}, cut=True)
 REST = Answer(206, b"ure", {"ETag": '"1"'})

@@ -6,8 +6,8 @@ import pytest
 
 from api.client import ApiProblem, Overdue, Unreachable
 from shared.states import TERMINAL, State
-from tests.support.scripted_client import Naps, talking
 from tests.support.scripted_server import as_json, events
+from tests.unit.api.client.scripted_client import Naps, talking
 
 JOB = {"id": "j", "state": "queued"}
 DONE = {**JOB, "state": "succeeded"}

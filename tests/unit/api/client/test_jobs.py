@@ -11,8 +11,8 @@ import pytest
 
 from api.client import ApiProblem, Client, ClientError, Unreachable
 from shared.states import State, Wish
-from tests.support.scripted_client import talking
 from tests.support.scripted_server import Answer, as_json, closed_url
+from tests.unit.api.client.scripted_client import talking
 
 JOB = {"id": "j", "state": "queued", "new_in_a_later_version": 1}
 IMAGE = {"id": "sha256:ab", "width": 2, "height": 1}

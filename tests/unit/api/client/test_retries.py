@@ -8,8 +8,8 @@ import pytest
 
 from api.client import ApiProblem, Client, Unreachable
 from api.client.transport import Patience
-from tests.support.scripted_client import Naps, talking
 from tests.support.scripted_server import Answer, as_json, closed_url
+from tests.unit.api.client.scripted_client import Naps, talking
 
 JOB = as_json({"id": "j", "state": "queued"}, 202)
 MADE = as_json({"id": "m", "state": "queued", "name": "ann", "owner": "ann", "role": "client"}, 202)
