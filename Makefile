@@ -40,7 +40,7 @@ lint: $(READY)
 
 ## Kill and freeze real processes at length and judge what is left: about an hour; make chaos ARGS="-k storm" runs some
 chaos: $(READY)
-	CHAOS=long $(BIN)/python -m pytest tests/chaos -s --timeout=3600 $(ARGS)
+	CHAOS=long $(BIN)/python -m pytest tests/chaos -s --timeout=7200 $(ARGS)
 
 ## Try the whole API against its description, and thousands of damaged bodies, at length
 proofs: $(READY)

@@ -27,7 +27,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.browser)
-            item.add_marker(pytest.mark.timeout(600))  # each wait has a bound of its own
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +52,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, trained_dir: Path) -> Iterat
     own = {"weights": trained_weights.NAME, "weights_dir": trained_dir, "preview_interval_s": 0.2}
     with Stack(Settings.load(home=home / "home", port=0, **own)) as running:
         with Client(running.url, running.key) as client:
-            wait_until(lambda: any(worker.device for worker in client.workers()), "it can paint", timeout_s=90)
+            wait_until(lambda: any(worker.device for worker in client.workers()), "it can paint", timeout_s=240)
         yield running
 
 

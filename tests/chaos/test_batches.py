@@ -27,7 +27,6 @@ BAD_EVERY = 100
 
 
 @pytest.mark.parametrize("database", scaled(["sqlite"], ["sqlite", "postgres"]))
-@pytest.mark.timeout(scaled(600, 7200))
 def test_the_counts_of_a_batch_add_up_whoever_is_killed(database) -> None:
     with Rig(database=database, null_step_s=0.0, lease_s=3.0) as rig, rig.client() as client:
         good = client.upload(PNG).id

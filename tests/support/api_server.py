@@ -60,13 +60,13 @@ def serving(
             yield served
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(120)
 
 
 def _answers(served: Served) -> Callable[[], bool]:
     def answers() -> bool:
         with suppress(httpx.TransportError):
-            return httpx.get(f"{served.url}/healthz", timeout=5).status_code == 200
+            return httpx.get(f"{served.url}/healthz", timeout=20).status_code == 200
         return False
 
     return answers

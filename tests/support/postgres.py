@@ -57,7 +57,7 @@ class PostgresServer:
         with (self.folder / "postgres.log").open("ab") as log:
             how = {"cwd": self.folder, "start_new_session": True, **_USER}
             self._process = subprocess.Popen(command, stdout=log, stderr=log, **how)
-        wait_until(self._answers, "PostgreSQL answers", timeout_s=30)
+        wait_until(self._answers, "PostgreSQL answers", timeout_s=120)
 
     def stop(self) -> None:
         """Stop as an operator does, "fast": open transactions are broken off. Nothing happens if it is down."""

@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wait_until(probe: Callable[[], T], what: str, *, timeout_s: float = 20.0, every_s: float = 0.02) -> T:
+def wait_until(probe: Callable[[], T], what: str, *, timeout_s: float = 60.0, every_s: float = 0.02) -> T:
     """Call `probe` until it returns something true and return that; fail loudly at the deadline."""
     deadline = time.monotonic() + timeout_s
     while True:

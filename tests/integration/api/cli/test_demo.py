@@ -57,7 +57,7 @@ def processes_of(folder: Path) -> list[int]:
 
 def test_it_paints_writes_two_pictures_says_the_figures_and_leaves_nothing_running(folder, photo) -> None:
     demo = start(folder, photo, photo, "--size", 64)
-    _, said = demo.communicate(timeout=120)
+    _, said = demo.communicate(timeout=300)
     assert demo.returncode == 0, said
     for name in ("result.png", "sheet.png"):
         with Image.open(folder / "out" / name) as written:
@@ -71,9 +71,9 @@ def test_it_paints_writes_two_pictures_says_the_figures_and_leaves_nothing_runni
 @pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interrupted_it_ends_every_process_it_started(folder, photo, number, exit_code) -> None:
     demo = start(folder, photo, photo, step_s=1.0)
-    wait_until(lambda: len(processes_of(folder)) >= 5, "the whole stack runs", timeout_s=60)
+    wait_until(lambda: len(processes_of(folder)) >= 5, "the whole stack runs", timeout_s=120)
     demo.send_signal(number)
-    demo.communicate(timeout=60)
+    demo.communicate(timeout=120)
     assert demo.returncode == exit_code
     assert processes_of(folder) == []
     assert list(folder.glob("atelier-demo-*")) == []
@@ -83,5 +83,5 @@ def test_a_picture_that_cannot_be_read_is_told_before_anything_starts(folder, ph
     notes = folder / "notes.png"
     notes.write_text("no picture")
     demo = start(folder, photo, notes)
-    _, said = demo.communicate(timeout=60)
+    _, said = demo.communicate(timeout=120)
     assert (demo.returncode, said) == (1, f"Error: {notes}: This is not a JPEG, PNG, WebP or TIFF image.\n")

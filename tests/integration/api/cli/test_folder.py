@@ -55,7 +55,7 @@ def start(stack: Stack, folder: Path, *more: str) -> subprocess.Popen[str]:
 
 def run(stack: Stack, folder: Path, *more: str) -> tuple[int, str, str]:
     process = start(stack, folder, *more)
-    out, err = process.communicate(timeout=90)
+    out, err = process.communicate(timeout=240)
     return process.returncode, out, err
 
 
@@ -106,11 +106,11 @@ def test_whatever_ends_it_the_same_command_goes_on(stack, folder, number, code) 
         client.pause_queue()  # so that the command is still waiting when it is ended
         process = start(stack, folder, *slow)
         state = folder.parent / "out" / ".atelier-batch.json"
-        wait_until(state.exists, "the batch is open", timeout_s=30)
+        wait_until(state.exists, "the batch is open", timeout_s=60)
         batch = json.loads(state.read_text())["batch"]
-        wait_until(lambda: client.batch(batch).counts.total >= 1, "items are added", timeout_s=30)
+        wait_until(lambda: client.batch(batch).counts.total >= 1, "items are added", timeout_s=60)
         process.send_signal(number)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=120)
         assert process.returncode == code
         assert number != signal.SIGINT or "goes on without you" in err
         client.resume_queue()

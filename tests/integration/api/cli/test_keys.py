@@ -19,7 +19,7 @@ def in_a_process(database_url: str, *arguments: str) -> subprocess.CompletedProc
     """Run the command as a shell does, its log and all."""
     command = [sys.executable, "-c", "from api.cli import main; main()", *arguments]
     environment = {**os.environ, "ATELIER_DATABASE_URL": database_url}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
 
 def test_a_key_goes_to_stdout_alone_and_what_is_said_of_it_does_not(app, atelier) -> None:

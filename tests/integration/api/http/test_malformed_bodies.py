@@ -23,7 +23,7 @@ SEED = 1815
 #: How much the process may have grown between the first quarter and the end, in bytes.
 _GROWTH_BYTES = 96 * 2**20
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800 if COUNT > 600 else 180)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800 if COUNT > 600 else 600)]
 
 
 def resident_bytes() -> int:

@@ -75,7 +75,7 @@ def test_a_picture_goes_through_the_whole_system(client, tmp_path) -> None:
 
 def test_a_running_job_is_canceled_and_keeps_its_picture(client) -> None:
     job = client.submit(PNG, [PNG], preset="classic", params={"steps": 5000})
-    wait_until(lambda: client.job(job.id).progress, "the job makes its first step", timeout_s=60)
+    wait_until(lambda: client.job(job.id).progress, "the job makes its first step", timeout_s=120)
     client.cancel(job.id)
     ended = wait_until(lambda: (now := client.job(job.id)).ended and now, "the job ends")
     assert ended.state == "canceled"
@@ -145,10 +145,10 @@ def test_up_ends_everything_on_ctrl_c_and_hands_the_running_job_back(tmp_path) -
     up = subprocess.Popen(command, env=env, cwd=tmp_path / "work", text=True, **pipes)
     try:
         address = tmp_path / "address"
-        wait_until(lambda: address.exists() or up.poll() is not None, "the stack has an address", timeout_s=60)
+        wait_until(lambda: address.exists() or up.poll() is not None, "the stack has an address", timeout_s=120)
         with Client(address.read_text().strip(), operator_key(tmp_path)) as client:
             job = client.submit(PNG, [PNG], preset="classic", params={"steps": 10_000})
-            wait_until(lambda: client.job(job.id).progress, "the job makes its first step", timeout_s=60)
+            wait_until(lambda: client.job(job.id).progress, "the job makes its first step", timeout_s=120)
         up.send_signal(signal.SIGINT)
         assert up.wait(30) == 0
     finally:

@@ -127,10 +127,10 @@ def test_a_real_worker_older_than_its_database_is_told_of(tmp_path, redis_url, r
     with log.open("wb") as output:
         worker = subprocess.Popen([sys.executable, "-m", "worker", "paint"], env=env, stdout=output, stderr=output)
     try:
-        wait_until(lambda: b"worker_not_announced" in log.read_bytes(), "the painter misses it", timeout_s=60)
+        wait_until(lambda: b"worker_not_announced" in log.read_bytes(), "the painter misses it", timeout_s=100)
         migrations.upgrade(url)
         database = connect(url)
-        told = wait_until(lambda: about(database), "the row says what paints", timeout_s=30)
+        told = wait_until(lambda: about(database), "the row says what paints")
         assert (told["weights"]["name"], told["capacity"]["memory_bytes"]) == ("null", 2**40)
     finally:
         worker.terminate()
