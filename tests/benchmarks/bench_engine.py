@@ -22,7 +22,7 @@ from tests.benchmarks.engine_runs import (
     single_scale,
 )
 from tests.benchmarks.registry import bench
-from tests.trained import network
+from tests.support.trained_weights import network
 
 _ROUNDS = 15
 
@@ -127,7 +127,7 @@ def patch_weights_from_nothing() -> float:
 
 
 def _our_step() -> Callable[[], object]:
-    from tests.unit.engine.conftest import random_kernels, smooth_picture
+    from tests.unit.worker.engine.synthetic import random_kernels, smooth_picture
     from worker.engine.stylize import stylize
     from worker.engine.types import Style, Subject
     from worker.engine.vgg.network import Network
@@ -145,8 +145,8 @@ def _our_step() -> Callable[[], object]:
 def _plain_step() -> Callable[[], object]:
     import tensorflow as tf
 
-    from tests.unit.engine.conftest import random_kernels, smooth_picture
-    from tests.unit.engine.plain_loop import PlainLoop
+    from tests.unit.worker.engine.keras_reference import PlainLoop
+    from tests.unit.worker.engine.synthetic import random_kernels, smooth_picture
     from worker.engine.vgg.network import Network
 
     loop = PlainLoop(

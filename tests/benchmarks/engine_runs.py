@@ -15,7 +15,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from shared.painting.params import StyleParams, resolve
-from tests.trained import network
+from tests.support.trained_weights import network
 from worker.engine.device.planner import Plan, Planner
 from worker.engine.types import Chunk, Picture, Style, Subject
 

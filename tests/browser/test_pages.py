@@ -6,7 +6,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Request, expect
 
-from tests.browser.conftest import Watched
+from tests.browser.watched import Watched
 
 #: How heavy a page may be at its first load, without pictures, in bytes.
 _MOST_BYTES = 200_000

@@ -14,7 +14,7 @@ from shared.messaging.broker import PAINT_QUEUE, Broker, create_celery
 from tests.chaos.rig import Rig
 from tests.chaos.scale import scaled
 from tests.chaos.verdict import judge, settle
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.chaos
 
