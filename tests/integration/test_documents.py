@@ -1,0 +1,126 @@
+"""What the README has its reader run, run; and what the pages say of the server, asked of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from api.local.stack import Stack
+from shared.imaging import codec
+from shared.settings import Settings
+from tests.documents import ROOT
+from tests.factories import picture
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md"))
+ADDRESS = "http://127.0.0.1:8765"
+
+
+def blocks(language: str) -> list[str]:
+    """Return the code blocks of the README in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def commands() -> list[str]:
+    """Return the README's commands, each of one or more lines, without what is said about it."""
+    joined = "".join(blocks("sh")).replace("\\\n", " ")
+    return [re.sub(r"\s+#.*", "", line) for line in joined.splitlines()]
+
+
+#: What sets the whole up; `tests/integration/test_demo.py` and `test_stack.py` run what `make` starts.
+SETTING_UP = ("git clone", "cd ", "make ")
+TARGETS = [
+    *(command for command in commands() if command.startswith("make ")),
+    *re.findall(r"^\$ (make .+)$", README, re.MULTILINE),
+    *re.findall(r"`(make [^`]+)`", README),
+]
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    """Where a reader is: beside `.venv`, with pictures; the home folder too, short, for a socket lies in it."""
+    path = Path(tempfile.mkdtemp(prefix="ad-"))
+    (path / ".venv").symlink_to(sys.prefix)
+    (path / "photos").mkdir()
+    for number, name in enumerate(("photo.jpg", "painting.jpg", "photos/a.jpg", "photos/b.jpg")):
+        (path / name).write_bytes(codec.encode(picture(96, 64, seed=number), format="jpeg"))
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture(scope="module")
+def stack(folder) -> Iterator[Stack]:
+    with Stack(Settings.load(home=folder / ".atelier", port=0, engine="null", null_step_s=0.0)) as running:
+        yield running
+
+
+def run(command: list[str], folder: Path, *path: Path) -> str:
+    """Run a command as a reader would, with packages of `path` installed; return what it writes to stdout."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("ATELIER_")}
+    env = {**own, "HOME": str(folder), "PYTHONPATH": os.pathsep.join(map(str, [*path, ROOT]))}
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def format_of(path: Path) -> str | None:
+    with Image.open(path) as opened:
+        opened.load()
+        return opened.format
+
+
+@pytest.mark.parametrize("command", TARGETS)
+def test_make_knows_what_the_readme_has_it_do(command: str) -> None:
+    done = subprocess.run(["make", "-n", *command.split()[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"atelier (demo|up)", done.stdout)
+
+
+@pytest.mark.slow
+def test_every_command_of_the_readme_does_what_it_says(stack, folder) -> None:
+    script = [command for command in commands() if not command.startswith(SETTING_UP)]
+    lines = [command.replace(ADDRESS, stack.url) for command in script]
+    said = run(["bash", "-euc", "\n".join(lines)], folder)
+    assert format_of(folder / "painted.png") == "PNG"
+    assert {path.name for path in (folder / "painted").glob("*.png")} == {"a.png", "b.png"}
+    assert format_of(folder / "sheet.webp") == "WEBP"
+    submitted = json.loads(said[said.index("{") :])  # curl's is the last
+    assert submitted["state"] == "queued"
+    assert {"self", "events", "preview"} <= set(submitted["links"])
+
+
+@pytest.mark.slow
+def test_the_python_example_of_the_readme_paints(stack, folder) -> None:
+    installed = folder / "site"
+    installed.mkdir()
+    (installed / "atelier_client").symlink_to(ROOT / "api/client")
+    (example,) = blocks("python")
+    run([sys.executable, "-c", example.replace(ADDRESS, stack.url)], folder, installed)
+    assert format_of(folder / "painted.jpg") == "JPEG"
+
+
+def test_every_address_that_a_page_names_exists(app) -> None:
+    routes = app.url_map.bind("localhost")
+    named = re.findall(
+        r"(?<![\w.])/(?:v1/|docs|healthz|readyz|metrics|openapi)[^\s\"'`?#)]*", PAGES.replace("$base", "")
+    )
+    assert len(named) > 20
+    for path in named:
+        plain = re.sub(r"\$\w+|\{id\}|UUID", "00000000-0000-0000-0000-000000000000", path)
+        assert any(routes.test(plain.rstrip("/"), method) for method in ("GET", "POST", "PUT")), path
+
+
+def test_every_metric_is_documented_and_no_other(client) -> None:
+    served = set(re.findall(r"^# TYPE (\w+)", client.get("/metrics").text, re.MULTILINE))
+    page = (ROOT / "docs/operating.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"`(atelier_\w+)`", page)) == served
