@@ -1,6 +1,6 @@
 """What the pages in `docs/` say of settings, presets and parameters, made of their declarations.
 
-`python -m tests.documents` writes those rows anew; `tests/unit/test_docs.py` asks that this changes nothing.
+`python -m tests.repository.documents` writes those rows anew; `test_readme.py` asks that this changes nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from shared.painting.params import PRESETS, StyleParams, resolve
 from shared.settings import Settings
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 _SCHEMA = StyleParams.model_json_schema()["properties"]
 _FIRST = "classic"
 

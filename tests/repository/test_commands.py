@@ -1,4 +1,4 @@
-"""What the README has its reader run, run; and what the pages say of the server, asked of it."""
+"""The commands and the example of the README do what it says, against the whole running system."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ from PIL import Image
 
 from api.local.stack import Stack
 from shared.settings import Settings
-from tests.documents import ROOT
+from tests.repository.documents import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md"))
 ADDRESS = "http://127.0.0.1:8765"
 
 
@@ -35,7 +34,7 @@ def commands() -> list[str]:
     return [re.sub(r"\s+#.*", "", line) for line in joined.splitlines()]
 
 
-#: What sets the whole up; `tests/integration/test_demo.py` and `test_stack.py` run what `make` starts.
+#: What sets everything up; the tests of `atelier demo` and of the stack run what `make` starts.
 SETTING_UP = ("git clone", "cd ", "make ")
 TARGETS = [
     *(command for command in commands() if command.startswith("make ")),
@@ -106,20 +105,3 @@ def test_the_python_example_of_the_readme_paints(stack, folder) -> None:
     (example,) = blocks("python")
     run([sys.executable, "-c", example.replace(ADDRESS, stack.url)], folder, installed)
     assert format_of(folder / "painted.jpg") == "JPEG"
-
-
-def test_every_address_that_a_page_names_exists(app) -> None:
-    routes = app.url_map.bind("localhost")
-    named = re.findall(
-        r"(?<![\w.])/(?:v1/|docs|healthz|readyz|metrics|openapi)[^\s\"'`?#)]*", PAGES.replace("$base", "")
-    )
-    assert len(named) > 20
-    for path in named:
-        plain = re.sub(r"\$\w+|\{id\}|UUID", "00000000-0000-0000-0000-000000000000", path)
-        assert any(routes.test(plain.rstrip("/"), method) for method in ("GET", "POST", "PUT")), path
-
-
-def test_every_metric_is_documented_and_no_other(client) -> None:
-    served = set(re.findall(r"^# TYPE (\w+)", client.get("/metrics").text, re.MULTILINE))
-    page = (ROOT / "docs/operating.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"`(atelier_\w+)`", page)) == served

@@ -16,8 +16,8 @@ from api.client import Client
 from shared.painting.params import PRESETS, StyleParams
 from shared.settings import Settings
 from shared.states import Role, State
-from tests import documents
-from tests.documents import ROOT
+from tests.repository import documents
+from tests.repository.documents import ROOT
 
 PAGES = {
     path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
@@ -68,7 +68,7 @@ def test_every_link_leads_to_a_file_and_a_heading_that_exist(page: str) -> None:
 def test_settings_presets_and_parameters_are_documented_as_they_are_declared() -> None:
     for page, expected in documents.rows().items():
         text = page.read_text(encoding="utf-8")
-        assert documents.rewritten(text, expected) == text, "python -m tests.documents writes it anew"
+        assert documents.rewritten(text, expected) == text, "python -m tests.repository.documents writes it anew"
 
 
 def test_every_setting_is_documented_and_no_other() -> None:
