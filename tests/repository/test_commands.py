@@ -1,4 +1,4 @@
-"""The commands and the example of the README do what it says, against the whole running system."""
+"""The commands and examples of the README and of the pages about HTTP, against the whole running system."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,9 +24,9 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 ADDRESS = "http://127.0.0.1:8765"
 
 
-def blocks(language: str) -> list[str]:
-    """Return the code blocks of the README in a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+def blocks(language: str, text: str = README) -> list[str]:
+    """Return the code blocks of a page in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
 def commands() -> list[str]:
@@ -68,6 +69,11 @@ def run(command: list[str], folder: Path, *path: Path) -> str:
     return done.stdout
 
 
+def take_pictures(folder: Path) -> None:
+    for name, source in (("photo.jpg", "tubingen.jpg"), ("painting.jpg", "starry_night.jpg")):
+        shutil.copyfile(ROOT / "docs/pictures" / source, folder / name)
+
+
 def format_of(path: Path) -> str | None:
     with Image.open(path) as opened:
         opened.load()
@@ -97,11 +103,24 @@ def test_every_command_of_the_readme_does_what_it_says(stack, folder) -> None:
 
 @pytest.mark.slow
 def test_the_python_example_of_the_readme_paints(stack, folder) -> None:
-    for name, source in (("photo.jpg", "tubingen.jpg"), ("painting.jpg", "starry_night.jpg")):
-        shutil.copyfile(ROOT / "docs/pictures" / source, folder / name)
+    take_pictures(folder)
     installed = folder / "site"
     installed.mkdir()
     (installed / "atelier_client").symlink_to(ROOT / "api/client")
     (example,) = blocks("python")
     run([sys.executable, "-c", example.replace(ADDRESS, stack.url)], folder, installed)
     assert format_of(folder / "painted.jpg") == "JPEG"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (shutil.which("curl") and shutil.which("jq")), reason="there is no curl or no jq")
+def test_the_calls_of_the_pages_about_http_go_through(stack, folder) -> None:
+    take_pictures(folder)
+    with zipfile.ZipFile(folder / "photos.zip", "w") as archive:
+        archive.write(folder / "photo.jpg", "harbour.jpg")
+    single, batched = ((ROOT / "docs" / page).read_text(encoding="utf-8") for page in ("http-api.md", "batches.md"))
+    calls = blocks("sh", single)[0] + blocks("sh", batched)[-1]
+    run(["bash", "-euc", calls.replace(ADDRESS, stack.url)], folder)
+    assert format_of(folder / "painted.jpg") == format_of(folder / "preview.jpg") == "JPEG"
+    with zipfile.ZipFile(folder / "painted.zip") as archive:
+        assert sorted(archive.namelist()) == ["harbour.png", "manifest.jsonl"]
