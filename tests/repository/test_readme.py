@@ -16,6 +16,7 @@ from api.client import Client
 from shared.painting.params import PRESETS, StyleParams
 from shared.settings import Settings
 from shared.states import Role, State
+from shared.webhooks.signing import EVENTS
 from tests.repository import documents
 from tests.repository.documents import ROOT
 
@@ -91,6 +92,10 @@ def test_every_preset_and_every_parameter_is_documented_and_no_other() -> None:
 def test_the_states_and_the_roles_are_documented() -> None:
     assert f"`{' '.join(State)}`" in PAGES["docs/how-it-works.md"]
     assert {f"`{role}`" for role in Role} == set(first_cells("docs/operating.md", "Keys and roles"))
+
+
+def test_every_event_of_webhooks_is_documented_and_no_other() -> None:
+    assert names(" ".join(first_cells("docs/http-api.md", "Webhooks"))) == set(EVENTS)
 
 
 def test_every_target_of_make_exists_and_those_for_contributors_are_documented() -> None:
