@@ -24,7 +24,7 @@ def weights_dir() -> Path:
 @cache
 def wheel() -> Path:
     """Give their file; raise as `weights_dir`."""
-    return weights.obtain(weights.PUBLISHED[NAME], weights.Shelf(Settings.load().weights_dir))
+    return weights.obtain(weights.PUBLISHED[NAME], weights.WeightsLocation(Settings.load().weights_dir))
 
 
 @cache
