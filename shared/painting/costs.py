@@ -29,8 +29,8 @@ _ITEM_BYTES = {"float32": 4, "bfloat16": 2}
 _TEMPORARY_BYTES_PER_PX = 1700
 #: What is held whatever the size: compiled functions, Gram matrices, kernels.
 _FIXED_BYTES = 100 * 2**20
-#: Float32 RGB images held at the painted size: content, iterate, gradient, last finite image, result, and Adam's
-#: state before and after an update. Tiles are updated in place, which saves the last three.
+#: Float32 RGB images held at the painted size: content, iterate, gradient, last finite image, result, and Adam's two
+#: moments before and after an update. Tiles are updated in place, which saves three.
 _ADAM_IMAGES = 9
 _ADAM_IMAGES_TILED = 6
 #: L-BFGS holds these beside two for each update of its history; in tiles the history is held twice during an update.
