@@ -116,7 +116,7 @@ def _paint(content_file: Path, styles: list[Style], output: Path, params: StyleP
             size = "{} × {}".format(*last.size)
             progress.update(bar, completed=last.last, total=last.total, description=size, loss=loss)
             if params.timelapse and not last.final:
-                timelapse.see(last)
+                timelapse.collect(last)
     if last is None:
         raise AtelierError("The engine made no steps.")
     _write(output, last, timelapse, content.alpha)
@@ -180,7 +180,7 @@ def _write(output: Path, last: Chunk, timelapse: Timelapse, alpha: Mask | None) 
     """Write the image, and the timelapse beside it if one was asked for."""
     image = last.image()
     output.write_bytes(codec.encode(image, alpha, format=_FORMATS[output.suffix.lower()]))
-    animation = timelapse.finished(image, last)
+    animation = timelapse.encode(image, last)
     if animation:
         output.with_suffix(".timelapse.webp").write_bytes(animation)
 

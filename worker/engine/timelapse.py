@@ -42,13 +42,13 @@ class Timelapse:
         self._frame_count = frame_count
         self.frames = list(frames)
 
-    def see(self, chunk: Chunk) -> None:
+    def collect(self, chunk: Chunk) -> None:
         """Take a frame if the run has reached the step of the next one. Not for the last chunk."""
         last = self.frames[-1].step if self.frames else 0
         if self._frame_count * chunk.last // chunk.total > self._frame_count * last // chunk.total:
             self.frames.append(_frame(chunk.last, chunk.image()))
 
-    def finished(self, result: Picture, chunk: Chunk) -> bytes | None:
+    def encode(self, result: Picture, chunk: Chunk) -> bytes | None:
         """Encode the animation that ends with `result`, the image after `chunk`; None if none was asked for."""
         if not self._frame_count:
             return None

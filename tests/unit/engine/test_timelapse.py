@@ -36,8 +36,8 @@ def filmed(asked: int, total: int, every: int = 1) -> tuple[Timelapse, bytes]:
     """Collect the frames of a run that goes from black to white in calls of `every` steps."""
     timelapse = Timelapse(asked)
     for last in range(every, total, every):
-        timelapse.see(chunk(last, total, shade(last / total)))
-    return timelapse, timelapse.finished(shade(1), chunk(total, total, shade(1)))
+        timelapse.collect(chunk(last, total, shade(last / total)))
+    return timelapse, timelapse.encode(shade(1), chunk(total, total, shade(1)))
 
 
 def levels(film: bytes) -> list[float]:
@@ -68,19 +68,19 @@ def test_no_timelapse_is_made_unless_asked_for() -> None:
 
 def test_frames_of_smaller_scales_are_enlarged() -> None:
     timelapse = Timelapse(2)
-    timelapse.see(chunk(5, 10, shade(0.5, 12, 8)))
-    film = timelapse.finished(shade(1), chunk(10, 10, shade(1)))
+    timelapse.collect(chunk(5, 10, shade(0.5, 12, 8)))
+    film = timelapse.encode(shade(1), chunk(10, 10, shade(1)))
     with Image.open(BytesIO(film)) as opened:
         assert (opened.size, opened.n_frames) == ((24, 16), 2)
 
 
 def test_a_run_that_ends_early_ends_with_its_result() -> None:
     timelapse = Timelapse(4)
-    timelapse.see(chunk(5, 20, shade(0.2)))
-    assert levels(timelapse.finished(shade(0.9), chunk(7, 20, shade(0.9)))) == pytest.approx([0.2, 0.9], abs=0.03)
+    timelapse.collect(chunk(5, 20, shade(0.2)))
+    assert levels(timelapse.encode(shade(0.9), chunk(7, 20, shade(0.9)))) == pytest.approx([0.2, 0.9], abs=0.03)
 
 
 def test_the_frames_of_a_large_image_are_shrunk() -> None:
-    film = Timelapse(1).finished(picture(960, 640), chunk(1, 1, picture()))
+    film = Timelapse(1).encode(picture(960, 640), chunk(1, 1, picture()))
     with Image.open(BytesIO(film)) as opened:
         assert opened.size == (480, 320)

@@ -137,11 +137,8 @@ class Planner:
 
 def _differ(profile: Capacity, saved: Capacity) -> bool:
     """Return whether a profile differs from the saved one by more than `_MIN_CORRECTION`."""
-    for name in ("bytes_factor", "gflop_per_s"):
-        new, old = getattr(profile, name), getattr(saved, name)
-        if any(abs(value - old.get(key, 0.0)) > _MIN_CORRECTION * value for key, value in new.items()):
-            return True
-    return False
+    pairs = (profile.bytes_factor, saved.bytes_factor), (profile.gflop_per_s, saved.gflop_per_s)
+    return any(abs(new[key] - old.get(key, 0.0)) > _MIN_CORRECTION * new[key] for new, old in pairs for key in new)
 
 
 def _load(profile_file: Path | None) -> dict[str, Any]:
