@@ -37,9 +37,9 @@ def painting(height: int, width: int) -> Picture:
 
 
 def _sized(picture: Picture, height: int, width: int) -> Picture:
-    from worker.engine.pictures.resizing import resized
+    from worker.engine.pictures.resizing import resize
 
-    found: Picture = resized(picture, (height, width), antialias=True)[0].numpy()
+    found: Picture = resize(picture, (height, width), antialias=True)[0].numpy()
     return found
 
 

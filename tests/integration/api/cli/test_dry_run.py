@@ -24,4 +24,4 @@ def test_a_dry_run_refuses_what_a_job_would_be_refused_for(atelier, photo, datab
         workers.beat(session, "w1", {"capacity": Capacity(memory_bytes=2**28).model_dump(mode="json")})
     result = atelier("submit", photo, photo, "--size", 16000, "--dry-run")
     assert result.exit_code == 1
-    assert "px is the most" in result.stderr
+    assert "the largest size that fits is" in result.stderr

@@ -18,7 +18,7 @@ _KINDS = {"CMYK": "TIFF", "I;16": "TIFF", "I": "TIFF", "F": "TIFF"}
 
 
 def paints(data: bytes, max_px: int = MAX_PX) -> bool:
-    return codec.mask_paints(data, max_px=max_px)
+    return not codec.is_blank_mask(data, max_px=max_px)
 
 
 def black(mode: str) -> Image.Image:

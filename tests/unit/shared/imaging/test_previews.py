@@ -23,7 +23,7 @@ def upload(mode: str, size: tuple[int, int] = (400, 200), *, kind: str = "png", 
 
 
 def shown(data: bytes, longest: int = 100) -> Image.Image:
-    return Image.open(io.BytesIO(codec.small(data, max_px=MAX_PX, max_side=longest)))
+    return Image.open(io.BytesIO(codec.thumbnail_jpeg(data, max_px=MAX_PX, max_side=longest)))
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,6 @@ def test_what_is_small_already_keeps_its_size() -> None:
 
 def test_it_is_refused_as_an_upload_is() -> None:
     with pytest.raises(CorruptImage):
-        codec.small(upload("RGB")[:60], max_px=MAX_PX, max_side=10)
+        codec.thumbnail_jpeg(upload("RGB")[:60], max_px=MAX_PX, max_side=10)
     with pytest.raises(ImageTooLarge):
-        codec.small(upload("RGB"), max_px=100, max_side=10)
+        codec.thumbnail_jpeg(upload("RGB"), max_px=100, max_side=10)

@@ -1,7 +1,7 @@
 import pytest
 
 from shared.errors import InvalidParams, TooLarge
-from shared.painting.costs import LEAST_TILE_PX, Capacity, estimate, peak_bytes, remembering, step_gflop, tile_for
+from shared.painting.costs import MIN_TILE_PX, Capacity, choose_tile, estimate, fit_history, peak_bytes, step_gflop
 from shared.painting.params import StyleParams, resolve
 
 LARGE = Capacity(memory_bytes=64 * 2**30)
@@ -45,22 +45,22 @@ def test_a_picture_that_does_not_fit_whole_is_tiled_within_the_memory() -> None:
 
     assert estimate(params, (3000, 3000), STYLES, LARGE).tile_size == 0
     tiled = estimate(params, (3000, 3000), STYLES, SMALL)
-    assert LEAST_TILE_PX <= tiled.tile_size < 3000
+    assert MIN_TILE_PX <= tiled.tile_size < 3000
     assert tiled.tile_size % 16 == 0
     assert tiled.peak_bytes <= SMALL.memory_bytes
 
 
 def test_tiles_are_the_largest_that_fit() -> None:
     params, size = resolve("balanced", {"optimizer": "adam", "precision": "float32"}), (3000, 3000)
-    side = tile_for(params, size, SMALL)
+    side = choose_tile(params, size, SMALL)
 
     assert peak_bytes(params, size, SMALL, tile=side) <= SMALL.memory_bytes
     assert peak_bytes(params, size, SMALL, tile=int(side * 1.6)) > SMALL.memory_bytes
 
 
 def test_the_tiles_that_the_params_ask_for_are_taken() -> None:
-    assert tile_for(StyleParams(tile_size=256), (1000, 1000), LARGE) == 256
-    assert tile_for(StyleParams(tile_size=256), (200, 256), LARGE) == 0
+    assert choose_tile(StyleParams(tile_size=256), (1000, 1000), LARGE) == 256
+    assert choose_tile(StyleParams(tile_size=256), (200, 256), LARGE) == 0
 
 
 def test_what_no_tile_makes_fit_is_refused_with_the_largest_size_that_would() -> None:
@@ -106,6 +106,6 @@ def test_a_picture_too_narrow_is_no_matter_of_memory() -> None:
 def test_a_history_is_shortened_where_the_memory_does_not_hold_it() -> None:
     params, size = resolve("quality"), (3000, 3000)
 
-    assert remembering(params, (500, 500), SMALL).lbfgs_history == params.lbfgs_history
-    shorter = remembering(params, size, SMALL).lbfgs_history
+    assert fit_history(params, (500, 500), SMALL).lbfgs_history == params.lbfgs_history
+    shorter = fit_history(params, size, SMALL).lbfgs_history
     assert 2 <= shorter < params.lbfgs_history

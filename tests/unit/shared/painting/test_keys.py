@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from shared.painting.keys import group_key, most_in_group
+from shared.painting.keys import group_key, group_limit
 from shared.painting.params import StyleParams, resolve
-from shared.painting.sizes import fitted, long_sides, scale_sizes
+from shared.painting.sizes import fit_long_side, long_sides, scale_sizes
 
 STYLES = ({"image": "sha256:a", "weight": 1.0},)
 SIZE = (600, 800)
@@ -51,8 +51,8 @@ def test_whatever_differs_makes_another_group(other) -> None:
 
 def test_contents_that_differ_by_a_pixel_on_the_way_are_in_different_groups() -> None:
     one, other = (600, 990), (609, 990)
-    assert fitted(one, 99) == fitted(other, 99)
-    assert fitted(one, 67) != fitted(other, 67)
+    assert fit_long_side(one, 99) == fit_long_side(other, 99)
+    assert fit_long_side(one, 67) != fit_long_side(other, 67)
     assert key(one, size=99, start_size=0) == key(other, size=99, start_size=0) is not None
     scales = {"size": 99, "start_size": 50, "scale_factor": 1.1}
     assert key(one, **scales) != key(other, **scales)
@@ -84,10 +84,10 @@ def test_whose_colours_are_kept_is_no_reason_to_go_alone(colors) -> None:
     ("size", "content", "most"), [(64, SIZE, 16), (256, SIZE, 10), (512, SIZE, 2), (64, (3000, 4000), 5)]
 )
 def test_a_key_says_how_many_fit_together(size, content, most) -> None:
-    assert most_in_group(key(content, size=size)) == most
+    assert group_limit(key(content, size=size)) == most
 
 
 def test_the_sizes_are_those_that_the_content_passes_through() -> None:
     sizes = scale_sizes(params(), SIZE)
-    assert sizes == [fitted(SIZE, side) for side in long_sides(params(), SIZE)]
+    assert sizes == [fit_long_side(SIZE, side) for side in long_sides(params(), SIZE)]
     assert sizes[-1] == (192, 256)

@@ -3,8 +3,8 @@ import itertools
 import pytest
 
 from shared.errors import InvalidParams
-from shared.painting.params import LEAST_PX, StyleParams
-from shared.painting.sizes import fitted, long_sides, style_side, work
+from shared.painting.params import MIN_SIDE_PX, StyleParams
+from shared.painting.sizes import fit_long_side, long_sides, style_long_side, work
 
 SQUARE = (100, 100)
 
@@ -40,7 +40,7 @@ def test_a_narrow_picture_starts_at_a_scale_that_the_network_can_see() -> None:
     sides = long_sides(StyleParams(size=1000, start_size=64, scale_factor=2), SQUARE, [shape])
 
     assert sides[0] == 240
-    assert all(min(fitted(shape, side)) >= LEAST_PX for side in sides)
+    assert all(min(fit_long_side(shape, side)) >= MIN_SIDE_PX for side in sides)
 
 
 def test_a_picture_too_narrow_for_the_size_is_refused_with_the_least_size() -> None:
@@ -62,7 +62,7 @@ def test_a_style_made_small_is_never_narrower_than_the_network_sees(scale: float
 
     first = long_sides(params, SQUARE, [style])[0]
 
-    assert min(fitted(style, style_side(first, scale))) >= LEAST_PX
+    assert min(fit_long_side(style, style_long_side(first, scale))) >= MIN_SIDE_PX
 
 
 def test_a_picture_that_is_no_picture_is_refused_and_a_panorama_painted() -> None:
@@ -70,7 +70,7 @@ def test_a_picture_that_is_no_picture_is_refused_and_a_panorama_painted() -> Non
         with pytest.raises(InvalidParams):
             long_sides(StyleParams(size=512), shape)
     assert long_sides(StyleParams(size=64), (1, 1)) == [64]
-    assert min(fitted((40, 400), long_sides(StyleParams(size=512), (40, 400))[0])) >= LEAST_PX
+    assert min(fit_long_side((40, 400), long_sides(StyleParams(size=512), (40, 400))[0])) >= MIN_SIDE_PX
 
 
 def test_work_is_the_pixels_of_each_scale_times_its_steps() -> None:

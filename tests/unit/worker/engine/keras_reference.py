@@ -1,6 +1,6 @@
-"""The published recipe as a plain loop over Keras' own parts: what `classic` is held against.
+"""The published recipe as a plain loop over Keras' own parts: the reference for `classic`.
 
-Written from the formulas alone, and sharing no code with the engine.
+Written from the formulas alone, sharing no code with the engine.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ STYLE_WEIGHT = 1e-2
 
 
 def keras_vgg19(network: Network) -> keras.Model:
-    """Keras' model with the weights of `network`."""
+    """Return Keras' model with the weights of `network`."""
     model = keras.applications.VGG19(include_top=False, weights=None)
     for layer, kernel in network.kernels.items():
         model.get_layer(layer).set_weights(list(kernel))
@@ -38,7 +38,7 @@ def gram_matrix(features: tf.Tensor) -> tf.Tensor:
 
 
 class PlainLoop:
-    """One picture in the making; `step` returns (total, content, style) from before its update."""
+    """One image; `step` returns the losses (total, content, style) from before its update."""
 
     def __init__(self, content: Picture, style: Picture, network: Network, long_side: int) -> None:
         vgg = keras_vgg19(network)

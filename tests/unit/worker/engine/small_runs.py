@@ -1,4 +1,4 @@
-"""Runs of the engine as lists of chunks, with small params that take a moment."""
+"""Runs of the engine as lists of chunks, with params that take a moment."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ SMALL = resolve(
 
 
 def changed(**changes: Any) -> StyleParams:
-    """`SMALL` with some changes."""
+    """Return `SMALL` with some changes."""
     return SMALL.model_copy(update=changes)
 
 
 class Fixed(Planner):
-    """A planner that always has the same plan."""
+    """A planner that always returns the same plan."""
 
     def __init__(self, plan: Plan) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class Fixed(Planner):
 def run(
     content: Picture | Subject, style: Picture | Sequence[Style], params: StyleParams, network: Network, **options: Any
 ) -> list[Chunk]:
-    """Paint one picture; return its chunks."""
+    """Paint one image; return its chunks."""
     subject = content if isinstance(content, Subject) else Subject(content)
     styles = style if isinstance(style, Sequence) else [Style(style)]
     return [chunks[0] for chunks in stylize([subject], styles, params, network, **options)]
@@ -47,7 +47,7 @@ def run(
 def run_group(
     contents: Sequence[Picture], style: Picture, params: StyleParams, network: Network, **options: Any
 ) -> list[list[Chunk]]:
-    """Paint several pictures together; return the chunks of each."""
+    """Paint several images together; return the chunks of each."""
     subjects = [Subject(content) for content in contents]
     found: list[list[Chunk]] = [[] for _ in contents]
     for chunks in stylize(subjects, [Style(style)], params, network, **options):
@@ -57,5 +57,5 @@ def run_group(
 
 
 def every_loss(chunks: list[Chunk]) -> list[Losses]:
-    """Put the losses of all chunks in one list."""
+    """Return the losses of all chunks in one list."""
     return list(itertools.chain.from_iterable(chunk.losses for chunk in chunks))

@@ -8,13 +8,13 @@ from shared.painting.vgg19 import kernel_shapes
 from worker.engine.types import Picture
 from worker.engine.vgg.network import Kernel
 
-#: Gain of a layer. At 1 the recipe is chaotic: ten Adam steps amplify float32's rounding to 1 %, even between two
-#: runs of Keras, compiled or not. At 0.65 the deep layers are as faint as the trained ones and both agree to 2e-5.
+#: Gain of a layer. At 1 the optimisation is chaotic: ten Adam steps amplify float32 rounding to 1 %, even between
+#: compiled and uncompiled Keras. At 0.65 deep activations are as small as the trained ones and both agree to 2e-5.
 _GAIN = 0.65
 
 
 def random_kernels(seed: int = 0) -> dict[str, Kernel]:
-    """Kernels as He et al. scale them, times a gain."""
+    """Return He-initialised kernels, times a gain."""
     rng = np.random.default_rng(seed)
     return {
         layer: Kernel(
@@ -26,7 +26,7 @@ def random_kernels(seed: int = 0) -> dict[str, Kernel]:
 
 
 def smooth_picture(height: int, width: int, seed: int) -> Picture:
-    """A picture with gradients and edges, different for each seed."""
+    """Return an image with gradients and edges."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:height, 0:width] / max(height, width)
     waves = [np.sin(rng.uniform(3, 20) * x + rng.uniform(3, 20) * y + rng.uniform(0, 6)) for _ in range(3)]

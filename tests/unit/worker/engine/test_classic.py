@@ -1,11 +1,11 @@
-"""The preset `classic` against the published recipe, written down again with Keras' own parts."""
+"""The preset `classic` equals the published recipe, written as a plain loop over Keras' own parts."""
 
 import numpy as np
 import pytest
 
 from shared.errors import WeightsUnavailable
 from shared.painting.params import resolve
-from shared.painting.sizes import fitted
+from shared.painting.sizes import fit_long_side
 from tests.support import trained_weights
 from tests.unit.worker.engine.keras_reference import PlainLoop, load
 from worker.engine.stylize import stylize
@@ -24,7 +24,7 @@ def test_classic_is_the_published_recipe_number_for_number(network: Network, con
 
 
 def assert_as_published(network: Network, content: Picture, style: Picture) -> None:
-    """Paint by both, and compare each step's losses and the picture."""
+    """Compare the losses of each step and the result."""
     loop = PlainLoop(content, style, network, long_side=96)
     expected = np.array([loop.step() for _ in range(STEPS)])
 
@@ -39,7 +39,7 @@ def assert_as_published(network: Network, content: Picture, style: Picture) -> N
     assert np.abs(picture - load(content, 96)[0]).mean() > 0.01, "nothing was painted"
 
 
-def test_classic_is_refused_with_weights_that_give_its_numbers_no_meaning(content: Picture, style: Picture) -> None:
+def test_classic_is_refused_with_untrained_weights(content: Picture, style: Picture) -> None:
     patch = Network("patch", "", {})
 
     with pytest.raises(WeightsUnavailable, match="mean nothing"):
@@ -47,5 +47,5 @@ def test_classic_is_refused_with_weights_that_give_its_numbers_no_meaning(conten
 
 
 @pytest.mark.parametrize(("shape", "long_side"), [((400, 760, 3), 512), ((1023, 517, 3), 300), ((333, 333, 3), 512)])
-def test_the_size_painted_is_the_one_published(shape: tuple[int, int, int], long_side: int) -> None:
-    assert fitted(shape, long_side) == tuple(int(side * long_side / max(shape)) for side in shape[:2])
+def test_the_painted_size_is_that_of_the_published_recipe(shape: tuple[int, int, int], long_side: int) -> None:
+    assert fit_long_side(shape, long_side) == tuple(int(side * long_side / max(shape)) for side in shape[:2])

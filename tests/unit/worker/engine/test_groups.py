@@ -1,4 +1,4 @@
-"""Several pictures painted together: each becomes what it becomes alone."""
+"""Images painted together give the results that they give alone."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ CONTENTS = [smooth_picture(60, 80, seed) for seed in (11, 12, 13)]
 @pytest.mark.parametrize(
     "changes", [{}, {"colors": "luminance"}, {"colors": "match"}, {"averaging": 0.5}, {"optimizer": "lbfgs"}], ids=str
 )
-def test_pictures_painted_together_are_those_painted_one_by_one(
+def test_images_painted_together_equal_those_painted_one_by_one(
     style: Picture, network: Network, batch: int, changes: dict[str, object]
 ) -> None:
     params = changed(**changes)
@@ -31,7 +31,7 @@ def test_pictures_painted_together_are_those_painted_one_by_one(
         assert chunks[-1].final
 
 
-def test_a_picture_no_longer_wanted_is_left_out_and_the_others_go_on(style: Picture, network: Network) -> None:
+def test_an_image_no_longer_wanted_is_dropped_and_the_others_continue(style: Picture, network: Network) -> None:
     subjects = [Subject(content) for content in CONTENTS]
     asked: list[int] = []
 
@@ -46,13 +46,13 @@ def test_a_picture_no_longer_wanted_is_left_out_and_the_others_go_on(style: Pict
     assert np.abs(chunks[-1][2].image() - run(CONTENTS[2], style, SMALL, network)[-1].image()).max() < 1 / 255
 
 
-def test_nobody_wanted_ends_the_run(style: Picture, network: Network) -> None:
+def test_a_run_without_wanted_images_ends(style: Picture, network: Network) -> None:
     subjects = [Subject(content) for content in CONTENTS]
 
     assert list(stylize(subjects, [Style(style)], SMALL, network, wanted=lambda _: False)) == []
 
 
-def test_one_that_diverges_ends_alone_with_its_last_good_picture(style: Picture, network: Network) -> None:
+def test_an_image_that_diverges_ends_and_the_others_continue(style: Picture, network: Network) -> None:
     contents = [CONTENTS[0], np.full_like(CONTENTS[1], np.nan), CONTENTS[2]]
 
     first, bad, last = run_group(contents, style, SMALL, network)
@@ -65,9 +65,7 @@ def test_one_that_diverges_ends_alone_with_its_last_good_picture(style: Picture,
     assert first[-1].error is last[-1].error is None
 
 
-def test_a_loss_that_stops_being_finite_keeps_the_last_good_picture(
-    content: Picture, style: Picture, network: Network
-) -> None:
+def test_a_run_that_diverges_returns_the_last_finite_image(content: Picture, style: Picture, network: Network) -> None:
     # float32 overflows where the content's features are far above the style's
     params = changed(content_weight=1e12, loss_scaling="none", learning_rate=1.0, steps=5)
     huge = Network.of("huge", {n: k._replace(weights=k.weights * np.float32(3e8)) for n, k in network.kernels.items()})
@@ -80,14 +78,16 @@ def test_a_loss_that_stops_being_finite_keeps_the_last_good_picture(
     assert np.isfinite(chunks[-1].image()).all()
 
 
-def test_a_second_job_of_a_style_does_not_evaluate_it_again(
+def test_the_gram_matrices_of_a_style_are_cached_for_the_next_job(
     content: Picture, style: Picture, network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from worker.engine.compute.whole_image import Whole
+    from worker.engine.compute.whole_image import WholeImageEvaluator
 
     evaluated: list[int] = []
-    grams = Whole.grams
-    monkeypatch.setattr(Whole, "grams", lambda self, pictures: (evaluated.append(1), grams(self, pictures))[1])
+    grams = WholeImageEvaluator.grams
+    monkeypatch.setattr(
+        WholeImageEvaluator, "grams", lambda self, pictures: (evaluated.append(1), grams(self, pictures))[1]
+    )
     named = [Style(style, key="the style")]
 
     first = run(content, named, SMALL, network)

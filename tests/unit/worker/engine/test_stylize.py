@@ -1,4 +1,4 @@
-"""One picture, whole: its steps, its scales, its end."""
+"""A run of one image: its steps, scales and end."""
 
 import itertools
 
@@ -7,14 +7,14 @@ import pytest
 
 from shared.errors import InvalidParams
 from tests.unit.worker.engine.small_runs import SMALL, changed, every_loss, run
-from worker.engine.compute.whole_image import whole
-from worker.engine.objective.objective import Recipe
+from worker.engine.compute.whole_image import whole_image_evaluator
+from worker.engine.objective.total_loss import ObjectiveSpec
 from worker.engine.stylize import stylize
 from worker.engine.types import Losses, Picture, Style, Subject
 from worker.engine.vgg.network import Network
 
 
-def test_every_step_of_every_scale_is_numbered_and_reported(content: Picture, style: Picture, network: Network) -> None:
+def test_every_step_of_every_scale_is_reported(content: Picture, style: Picture, network: Network) -> None:
     chunks = run(content, style, SMALL, network)
 
     numbers = [number for chunk in chunks for number in range(chunk.first, chunk.last + 1)]
@@ -26,7 +26,7 @@ def test_every_step_of_every_scale_is_numbered_and_reported(content: Picture, st
     assert [chunk.final for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
 
 
-def test_steps_in_one_call_are_the_steps_of_single_calls(content: Picture, style: Picture, network: Network) -> None:
+def test_several_steps_per_call_equal_single_ones(content: Picture, style: Picture, network: Network) -> None:
     single = run(content, style, SMALL, network, steps_per_call=1)
     joined = run(content, style, SMALL, network, steps_per_call=4)
 
@@ -35,7 +35,7 @@ def test_steps_in_one_call_are_the_steps_of_single_calls(content: Picture, style
     np.testing.assert_array_equal(single[-1].image(), joined[-1].image())
 
 
-def test_the_picture_of_each_chunk_is_whole_and_within_range(
+def test_the_image_of_each_chunk_has_the_size_of_its_scale_and_is_in_range(
     content: Picture, style: Picture, network: Network
 ) -> None:
     subject = Subject(content)
@@ -47,7 +47,9 @@ def test_the_picture_of_each_chunk_is_whole_and_within_range(
         assert picture.max() <= 1
 
 
-def test_painting_lowers_the_loss_and_the_total_is_the_sum(content: Picture, style: Picture, network: Network) -> None:
+def test_painting_lowers_the_loss_and_the_total_is_the_sum_of_its_parts(
+    content: Picture, style: Picture, network: Network
+) -> None:
     losses = every_loss(run(content, style, changed(start_size=0, steps=30), network))
 
     assert losses[-1].total < 0.5 * losses[0].total
@@ -64,23 +66,23 @@ def test_several_styles_are_blended_by_their_weights(content: Picture, style: Pi
     assert first_loss(Style(style, 1.0), Style(content, 1.0)).style < alone.style
 
 
-def test_styles_without_weight_are_refused(content: Picture, style: Picture, network: Network) -> None:
+def test_styles_without_a_weight_above_0_are_refused(content: Picture, style: Picture, network: Network) -> None:
     with pytest.raises(InvalidParams):
         run(content, [Style(style, 0.0)], SMALL, network)
 
 
-def test_no_picture_size_and_no_number_of_steps_compiles_again(style: Picture, network: Network) -> None:
+def test_neither_another_size_nor_another_number_of_steps_compiles_again(style: Picture, network: Network) -> None:
     for height, width, steps in ((40, 50, 2), (50, 40, 3), (64, 33, 7)):
         content = np.zeros((height, width, 3), np.float32)
         params = changed(size=max(height, width), steps=steps, tv_weight=float(steps))
         run(content, style, params, network, steps_per_call=steps)
 
-    assert whole(network, Recipe.of(SMALL, precision="float32")).traces == 1
+    assert whole_image_evaluator(network, ObjectiveSpec.from_params(SMALL, precision="float32")).traces == 1
 
 
 @pytest.mark.parametrize("at", range(4))
 @pytest.mark.parametrize("changes", [{}, {"averaging": 0.8}, {"optimizer": "lbfgs"}, {"tile_size": 32}], ids=str)
-def test_going_on_from_a_snapshot_is_bit_equal_to_an_undisturbed_run(
+def test_a_resumed_run_is_bit_equal_to_an_uninterrupted_one(
     content: Picture, style: Picture, network: Network, at: int, changes: dict[str, object]
 ) -> None:
     params = changed(**changes)

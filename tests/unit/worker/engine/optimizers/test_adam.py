@@ -9,7 +9,7 @@ from worker.engine.optimizers.state import learning_rates
 
 
 @pytest.mark.parametrize("params", [resolve("classic"), resolve("balanced")])
-def test_updates_are_those_of_keras_adam_then_clipped(params: StyleParams) -> None:
+def test_updates_equal_keras_adam_with_clipping(params: StyleParams) -> None:
     rng = np.random.default_rng(0)
     start = tf.constant(rng.uniform(size=(1, 4, 5, 3)), tf.float32)
     adam = Adam()
@@ -20,22 +20,22 @@ def test_updates_are_those_of_keras_adam_then_clipped(params: StyleParams) -> No
         gradient = tf.constant(rng.normal(size=start.shape), tf.float32)
         keras_adam.apply_gradients([(gradient, expected)])
         expected.assign(tf.clip_by_value(expected, 0.0, 1.0))
-        state = adam.update(adam.settings(params), state, None, gradient, step, params.learning_rate)
+        state = adam.update(adam.hparams(params), state, None, gradient, step, params.learning_rate)
 
-    np.testing.assert_allclose(state.picture, expected, atol=1e-6)
+    np.testing.assert_allclose(state.image, expected, atol=1e-6)
 
 
-def test_the_learning_rate_stays_unless_told_to_fall() -> None:
+def test_the_learning_rate_is_constant_by_default() -> None:
     assert set(learning_rates(StyleParams(learning_rate=0.03, steps=7)).tolist()) == {np.float32(0.03)}
 
 
-def test_the_learning_rate_falls_geometrically_to_the_final_one() -> None:
+def test_the_learning_rate_decays_geometrically_to_the_final_one() -> None:
     rates = learning_rates(StyleParams(learning_rate=0.08, final_learning_rate=0.01, steps=4))
 
     np.testing.assert_allclose(rates, [0.08, 0.04, 0.02, 0.01], rtol=1e-6)
 
 
-def test_moments_are_carried_to_a_larger_picture_as_its_smaller_gradients_would_have_made_them() -> None:
+def test_moments_are_rescaled_to_those_that_a_larger_image_would_have_had() -> None:
     adam, params = Adam(), resolve("balanced")
     small, large = tf.fill([1, 4, 5, 3], 0.5), tf.fill([1, 8, 10, 3], 0.5)
     states = {}
@@ -43,10 +43,10 @@ def test_moments_are_carried_to_a_larger_picture_as_its_smaller_gradients_would_
         state = adam.start(picture, params)
         for step in range(1, 4):
             pulled = tf.fill(picture.shape, gradient)
-            state = adam.update(adam.settings(params), state, None, pulled, step, 0.01)
+            state = adam.update(adam.hparams(params), state, None, pulled, step, 0.01)
         states[picture.shape[1]] = state
 
-    carried = adam.carried(states[4], large, params)
+    carried = adam.rescaled(states[4], large, params)
 
     np.testing.assert_allclose(carried.mean, states[8].mean, rtol=1e-5)
     np.testing.assert_allclose(carried.square, states[8].square, rtol=1e-5)

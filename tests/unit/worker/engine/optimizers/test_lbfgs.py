@@ -6,14 +6,14 @@ import pytest
 import tensorflow as tf
 
 from shared.painting.params import StyleParams
-from worker.engine.optimizers.lbfgs import FIRST_CHANGE, MOST_CHANGE, Lbfgs, LbfgsState
+from worker.engine.optimizers.lbfgs import FIRST_STEP, MAX_STEP, Lbfgs, LbfgsState
 
 SHAPE = (1, 4, 5, 3)
 PARAMS = StyleParams(optimizer="lbfgs", lbfgs_history=6)
-#: Gives the loss and the gradient of a picture.
+#: Returns the loss and the gradient of an image.
 Loss = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
-#: As the engine compiles it: once, whatever the size and the history.
+#: Compiled as in the engine: once, whatever the size and the history.
 UPDATE = tf.function(
     Lbfgs().update,
     input_signature=[
@@ -29,7 +29,7 @@ UPDATE = tf.function(
 
 
 class Quadratic:
-    """½ Σ curvature · (x - least)², with the axes turned by an orthogonal matrix."""
+    """½ Σ curvature · (x - minimum)², with the axes rotated by an orthogonal matrix."""
 
     def __init__(self, shape: tuple[int, ...] = SHAPE, *, low: float = 0.3, high: float = 0.7) -> None:
         rng = np.random.default_rng(0)
@@ -37,12 +37,12 @@ class Quadratic:
         turn, _ = np.linalg.qr(rng.normal(size=(count, count)))
         curvature = np.geomspace(1.0, 300.0, count)
         self.matrix = tf.constant(turn @ np.diag(curvature) @ turn.T, tf.float32)
-        self.least = tf.constant(rng.uniform(low, high, shape), tf.float32)
+        self.minimum = tf.constant(rng.uniform(low, high, shape), tf.float32)
 
     def __call__(self, picture: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        off = tf.reshape(picture - self.least, [-1, 1])
-        pull = self.matrix @ off
-        return 0.5 * tf.reduce_sum(off * pull), tf.reshape(pull, picture.shape)
+        off = tf.reshape(picture - self.minimum, [-1, 1])
+        product = self.matrix @ off
+        return 0.5 * tf.reduce_sum(off * product), tf.reshape(product, picture.shape)
 
 
 def start(shape: tuple[int, ...] = SHAPE, params: StyleParams = PARAMS) -> LbfgsState:
@@ -53,7 +53,7 @@ def start(shape: tuple[int, ...] = SHAPE, params: StyleParams = PARAMS) -> Lbfgs
 def run(loss: Loss, state: LbfgsState, count: int, first: int = 1) -> tuple[LbfgsState, list[float]]:
     log = []
     for number in range(first, first + count):
-        value, gradient = loss(state.picture)
+        value, gradient = loss(state.image)
         log.append(float(value))
         state = UPDATE((), state, value[tf.newaxis], gradient, tf.constant(number), tf.constant(0.02))
     return state, log
@@ -65,17 +65,17 @@ def steepest_descent(loss: Loss, picture: tf.Tensor, rate: float, count: int) ->
     return float(loss(picture)[0])
 
 
-def two_loops(gradient: np.ndarray, pairs: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+def two_loop_recursion(gradient: np.ndarray, pairs: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     """Nocedal and Wright 2006, algorithm 7.4, in double precision."""
-    rest, shares = gradient.astype(np.float64), []
+    rest, alphas = gradient.astype(np.float64), []
     for step, change in reversed(pairs):
-        shares.append(step @ rest / (step @ change))
-        rest = rest - shares[-1] * change
+        alphas.append(step @ rest / (step @ change))
+        rest = rest - alphas[-1] * change
     step, change = pairs[-1]
-    way = rest * (step @ change) / (change @ change)
-    for (step, change), share in zip(pairs, reversed(shares), strict=True):
-        way = way + step * (share - change @ way / (step @ change))
-    return way
+    direction = rest * (step @ change) / (change @ change)
+    for (step, change), alpha in zip(pairs, reversed(alphas), strict=True):
+        direction = direction + step * (alpha - change @ direction / (step @ change))
+    return direction
 
 
 def test_it_needs_far_fewer_updates_than_steepest_descent() -> None:
@@ -85,32 +85,32 @@ def test_it_needs_far_fewer_updates_than_steepest_descent() -> None:
 
     assert log[-1] < 1e-4 * log[0]
     # 1 / 300 is the largest rate that does not overshoot
-    assert steepest_descent(loss, state.picture, 1 / 300, 600) > 10 * log[-1]
+    assert steepest_descent(loss, state.image, 1 / 300, 600) > 10 * log[-1]
 
 
-def test_its_steps_are_those_of_the_two_loops() -> None:
+def test_its_steps_are_those_of_the_two_loop_recursion() -> None:
     loss, state = Quadratic(), start(params=StyleParams(lbfgs_history=3))
     pictures, gradients = [], []
     for number in range(8):
-        gradient = loss(state.picture)[1].numpy()
-        pictures.append(state.picture.numpy().ravel())
+        gradient = loss(state.image)[1].numpy()
+        pictures.append(state.image.numpy().ravel())
         gradients.append(gradient.ravel())
         state, _ = run(loss, state, 1)
-        way = -FIRST_CHANGE * gradients[0] / np.abs(gradients[0]).max()
+        direction = -FIRST_STEP * gradients[0] / np.abs(gradients[0]).max()
         if number:
             pairs = list(zip(np.diff(pictures, axis=0), np.diff(gradients, axis=0), strict=True))
-            way = -two_loops(gradients[-1], pairs[-3:])
-        way *= min(1, float(state.reach[0]) / np.abs(way).max())
-        assert state.loss[0] == loss(pictures[-1].reshape(SHAPE))[0], "no trial of this run fails"
-        np.testing.assert_allclose(state.picture.numpy().ravel(), np.clip(pictures[-1] + way, 0, 1), atol=2e-5)
+            direction = -two_loop_recursion(gradients[-1], pairs[-3:])
+        direction *= min(1, float(state.trust_radius[0]) / np.abs(direction).max())
+        assert state.loss[0] == loss(pictures[-1].reshape(SHAPE))[0], "no trial of this run is rejected"
+        np.testing.assert_allclose(state.image.numpy().ravel(), np.clip(pictures[-1] + direction, 0, 1), atol=2e-5)
 
 
-def test_it_finds_the_least_loss_where_that_lies_on_the_bounds() -> None:
+def test_it_finds_a_minimum_on_the_bounds() -> None:
     loss = Quadratic(low=-0.3, high=1.3)
 
     state, _ = run(loss, start(), 150)
 
-    picture, gradient = state.good.numpy(), state.gradient.numpy()
+    picture, gradient = state.accepted.numpy(), state.gradient.numpy()
     inside = (picture > 0) & (picture < 1)
     assert 10 < inside.sum() < inside.size - 10
     assert np.abs(gradient[inside]).max() < 1e-2
@@ -118,7 +118,7 @@ def test_it_finds_the_least_loss_where_that_lies_on_the_bounds() -> None:
     assert (gradient[picture == 1] < 0).all()
 
 
-def test_chunks_of_any_length_make_the_same_picture_bit_for_bit() -> None:
+def test_chunks_of_any_length_give_the_same_image_bit_for_bit() -> None:
     loss = Quadratic()
     whole, _ = run(loss, start(), 20)
 
@@ -138,39 +138,39 @@ def test_it_runs_inside_a_compiled_loop() -> None:
     @tf.function(input_signature=[Lbfgs.state_spec], autograph=False)
     def looped(state: LbfgsState) -> LbfgsState:
         def step(i: tf.Tensor, state: LbfgsState) -> tuple[tf.Tensor, LbfgsState]:
-            value, gradient = loss(tf.ensure_shape(state.picture, SHAPE))
+            value, gradient = loss(tf.ensure_shape(state.image, SHAPE))
             return i + 1, Lbfgs().update((), state, value[tf.newaxis], gradient, i, 0.0)
 
         return tf.while_loop(lambda i, _: i < 10, step, (0, state))[1]
 
-    np.testing.assert_allclose(looped(start()).picture, expected.picture, atol=1e-4)
+    np.testing.assert_allclose(looped(start()).image, expected.image, atol=1e-4)
 
 
 @pytest.mark.parametrize("history", [1, 4])
-def test_the_history_never_outgrows_its_bound(history: int) -> None:
+def test_the_history_stays_within_its_bound(history: int) -> None:
     state, log = run(Quadratic(), start(params=StyleParams(lbfgs_history=history)), 12)
 
-    assert state.steps.shape == state.changes.shape == (1, history, 60)
-    assert np.count_nonzero(state.weights) == history
+    assert state.steps.shape == state.gradient_changes.shape == (1, history, 60)
+    assert np.count_nonzero(state.rho) == history
     assert log[-1] < 0.1 * log[0]
 
 
-def test_a_rise_of_the_loss_is_gone_back_from_and_recovered() -> None:
+def test_a_trial_that_raises_the_loss_is_rejected() -> None:
     loss = Quadratic()
     state, log = run(loss, start(), 10)
-    # a wild trial: far from where the last good picture was
-    wild = state._replace(picture=1.0 - state.picture)
-    assert loss(wild.picture)[0] > log[-1]
+    # a trial far from the accepted image
+    wild = state._replace(image=1.0 - state.image)
+    assert loss(wild.image)[0] > log[-1]
 
     after, _ = run(loss, wild, 1)
-    np.testing.assert_array_equal(after.good, state.good)
-    assert float(after.reach[0]) < float(tf.reduce_max(tf.abs(wild.picture - state.good)))
+    np.testing.assert_array_equal(after.accepted, state.accepted)
+    assert float(after.trust_radius[0]) < float(tf.reduce_max(tf.abs(wild.image - state.accepted)))
     _, later = run(loss, after, 40)
 
     assert later[-1] < 0.01 * log[-1]
 
 
-def test_a_valley_that_bends_is_followed_down() -> None:
+def test_it_descends_a_curved_valley() -> None:
     def rosenbrock(picture: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
             tape.watch(picture)
@@ -180,12 +180,12 @@ def test_a_valley_that_bends_is_followed_down() -> None:
 
     state, log = run(rosenbrock, start(), 120)
 
-    assert any(after > before for before, after in itertools.pairwise(log)), "no trial failed on the way"
+    assert any(after > before for before, after in itertools.pairwise(log)), "no trial was rejected on the way"
     assert float(state.loss[0]) < 1e-3 * log[0]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_a_loss_that_is_not_finite_leaves_the_good_picture_and_the_history_as_they_were(bad: float) -> None:
+def test_a_loss_that_is_not_finite_changes_neither_the_accepted_image_nor_the_history(bad: float) -> None:
     state, _ = run(Quadratic(), start(), 4)
 
     def broken(picture: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -193,37 +193,37 @@ def test_a_loss_that_is_not_finite_leaves_the_good_picture_and_the_history_as_th
 
     after, _ = run(broken, state, 1)
 
-    np.testing.assert_array_equal(after.good, state.good)
+    np.testing.assert_array_equal(after.accepted, state.accepted)
     assert all(np.isfinite(part).all() for part in after)
 
 
-def test_no_update_moves_a_pixel_further_than_it_may() -> None:
+def test_no_update_moves_a_pixel_beyond_the_largest_step() -> None:
     state, loss = start(), Quadratic(low=-5, high=5)
     for number in range(5):
         after, _ = run(loss, state, 1)
-        assert np.abs(after.picture - after.good).max() <= (MOST_CHANGE if number else FIRST_CHANGE) + 1e-6
+        assert np.abs(after.image - after.accepted).max() <= (MAX_STEP if number else FIRST_STEP) + 1e-6
         state = after
 
 
-def test_a_picture_that_cannot_be_better_stays() -> None:
+def test_an_image_at_the_minimum_stays() -> None:
     state, _ = run(lambda picture: (tf.constant(0.0), tf.zeros_like(picture)), start(), 3)
 
-    np.testing.assert_array_equal(state.picture, start().picture)
+    np.testing.assert_array_equal(state.image, start().image)
 
 
-def test_another_size_begins_anew_with_the_scale_of_the_larger_picture() -> None:
+def test_another_size_starts_again_with_gamma_rescaled() -> None:
     state, _ = run(Quadratic(), start(), 5)
     larger = tf.fill([1, 8, 10, 3], 0.5)
 
-    carried = Lbfgs().carried(state, larger, PARAMS)
+    carried = Lbfgs().rescaled(state, larger, PARAMS)
 
     fresh = Lbfgs().start(larger, PARAMS)
-    assert float(carried.scale[0]) == pytest.approx(4 * float(state.scale[0]))
-    for part, expected in zip(carried._replace(scale=fresh.scale), fresh, strict=True):
+    assert float(carried.gamma[0]) == pytest.approx(4 * float(state.gamma[0]))
+    for part, expected in zip(carried._replace(gamma=fresh.gamma), fresh, strict=True):
         np.testing.assert_array_equal(part, expected)
 
 
-def test_pictures_of_a_batch_do_not_see_each_other() -> None:
+def test_images_of_a_batch_do_not_affect_each_other() -> None:
     losses = Quadratic(), Quadratic(low=-0.3, high=1.3)
     alone = [run(loss, start(), 30)[0] for loss in losses]
 
@@ -231,11 +231,11 @@ def test_pictures_of_a_batch_do_not_see_each_other() -> None:
         found = [loss(picture[n : n + 1]) for n, loss in enumerate(losses)]
         return tf.stack([value for value, _ in found]), tf.concat([gradient for _, gradient in found], axis=0)
 
-    state = Lbfgs().start(tf.concat([start().picture] * 2, axis=0), PARAMS)
+    state = Lbfgs().start(tf.concat([start().image] * 2, axis=0), PARAMS)
     for _ in range(30):
-        value, gradient = both(state.picture)
+        value, gradient = both(state.image)
         state = UPDATE((), state, value, gradient, tf.constant(1), tf.constant(0.02))
 
     for number, expected in enumerate(alone):
-        np.testing.assert_allclose(state.good[number], expected.good[0], atol=1e-3)
-        assert state.taken[number] == expected.taken[0]
+        np.testing.assert_allclose(state.accepted[number], expected.accepted[0], atol=1e-3)
+        assert state.pair_count[number] == expected.pair_count[0]

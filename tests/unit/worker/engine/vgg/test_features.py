@@ -12,7 +12,7 @@ from worker.engine.vgg.network import Network
 PICTURES = smooth_picture(50, 39, seed=3)[np.newaxis]
 
 
-def test_every_layer_equals_that_of_keras(network: Network) -> None:
+def test_every_layer_equals_keras(network: Network) -> None:
     model = keras_vgg19(network)
     outputs = keras.Model(model.inputs, [model.get_layer(name).output for name in LAYERS])
     expected = outputs(keras.applications.vgg19.preprocess_input(tf.constant(PICTURES) * 255.0))
@@ -24,7 +24,7 @@ def test_every_layer_equals_that_of_keras(network: Network) -> None:
         np.testing.assert_allclose(actual[layer] / scale, activations / scale, atol=1e-5, err_msg=layer)
 
 
-def test_preprocessing_is_that_of_keras() -> None:
+def test_preprocessing_equals_keras() -> None:
     expected = keras.applications.vgg19.preprocess_input(tf.constant(PICTURES) * 255.0)
 
     np.testing.assert_array_equal(preprocess(PICTURES), expected)
@@ -50,7 +50,7 @@ def test_average_pooling_averages(network: Network) -> None:
 
 
 @pytest.mark.parametrize("pooling", ["max", "average"])
-def test_mirrored_borders_leave_a_flat_picture_flat(network: Network, pooling: str) -> None:
+def test_mirrored_borders_keep_a_flat_image_flat(network: Network, pooling: str) -> None:
     flat = np.full((1, 33, 47, 3), 0.3, np.float32)
 
     features = forward(network, LAYERS, pooling=pooling, padding="mirror")(flat)

@@ -1,4 +1,4 @@
-"""Files of weights that are damaged or made to harm: each is refused with a sentence, in bounded memory."""
+"""Damaged and hostile files of weights are refused with an error, in bounded memory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SHAPE = kernel_shapes()["block1_conv1"]
 
 
 def _instead(make: Callable[[h5py.File, Path], Any]) -> Callable[[Path], None]:
-    """Put something else where the first kernel was."""
+    """Replace the first kernel by something else."""
 
     def spoil(path: Path) -> None:
         with h5py.File(path, "a") as file:
@@ -37,7 +37,7 @@ def _instead(make: Callable[[h5py.File, Path], Any]) -> Callable[[Path], None]:
 
 
 def _elsewhere(file: h5py.File, path: Path) -> None:
-    """Let the first kernel's values be those of another file, which a reader would give away."""
+    """Store the first kernel in another file, whose contents a reader would reveal."""
     secret = path.with_name("secret")
     secret.write_bytes(b"\0" * (4 * int(np.prod(SHAPE))))
     file.create_dataset(FIRST, SHAPE, "f4", external=[(str(secret), 0, h5py.h5f.UNLIMITED)])
@@ -106,7 +106,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, network: Network) -> Path:
 
 @pytest.mark.filterwarnings("ignore:overflow encountered in cast")
 @pytest.mark.parametrize("kind", HDF5)
-def test_a_hostile_hdf5_file_is_refused_with_a_sentence(kind: str, whole: Path, tmp_path: Path) -> None:
+def test_a_hostile_hdf5_file_is_refused(kind: str, whole: Path, tmp_path: Path) -> None:
     path = tmp_path / "hostile.h5"
     path.write_bytes(whole.read_bytes())
     HDF5[kind](path)
@@ -149,7 +149,7 @@ ARCHIVES: dict[str, Callable[[Path], bytes]] = {
 
 
 @pytest.mark.parametrize("kind", ARCHIVES)
-def test_a_hostile_cache_is_refused_and_nothing_in_it_is_run(kind: str, network: Network, tmp_path: Path) -> None:
+def test_a_hostile_cache_is_refused_and_runs_nothing(kind: str, network: Network, tmp_path: Path) -> None:
     path, marked = tmp_path / "patch-1.npz", tmp_path / "marked"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("block1_conv1/weights.npy", ARCHIVES[kind](marked))
@@ -160,7 +160,7 @@ def test_a_hostile_cache_is_refused_and_nothing_in_it_is_run(kind: str, network:
     assert not marked.exists()
 
 
-def test_a_cache_whose_numbers_were_changed_is_refused(network: Network, tmp_path: Path) -> None:
+def test_a_cache_with_changed_numbers_is_refused(network: Network, tmp_path: Path) -> None:
     weight_files.write_npz(tmp_path / "good.npz", network)
     assert weight_files.read_npz(tmp_path / "good.npz", "patch").sha256 == network.sha256
     with zipfile.ZipFile(tmp_path / "good.npz") as good, zipfile.ZipFile(tmp_path / "bad.npz", "w") as bad:

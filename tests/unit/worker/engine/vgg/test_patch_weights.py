@@ -1,4 +1,4 @@
-"""The patch weights, the last resort: that they carry a picture's signal; their benchmark builds them twice."""
+"""The patch weights carry an image's signal through all layers. Their benchmark builds them twice."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def learned() -> Network:
 
 
 @pytest.mark.slow
-def test_the_signal_lives_through_every_layer_for_images_never_seen(learned: Network) -> None:
+def test_activations_stay_in_range_in_every_layer_for_unseen_images(learned: Network) -> None:
     assert learned.name == LAST_RESORT_WEIGHTS
     unseen = np.stack([training_images.dead_leaves(np.random.default_rng(5), 96), smooth_picture(96, 96, seed=9)])
 
@@ -30,7 +30,7 @@ def test_the_signal_lives_through_every_layer_for_images_never_seen(learned: Net
 
 
 @pytest.mark.slow
-def test_first_layer_kernels_differ_from_each_other(learned: Network) -> None:
+def test_the_kernels_of_the_first_layer_differ(learned: Network) -> None:
     kernels = learned.kernels["block1_conv1"].weights.reshape(27, 64)
     kernels = kernels / np.linalg.norm(kernels, axis=0)
 

