@@ -7,17 +7,16 @@ import click
 from api.cli.display.tables import print_backlog, print_workers
 from api.cli.follow import json_option, print_json
 from api.cli.options import connect, url_option
-from api.client import Client
-from shared.states import Wish
+from api.client import Client, DesiredState
 
-#: What may be said to a worker, and what it means.
-_WISHES = {"drain": Wish.DRAIN, "pause": Wish.PAUSE, "resume": Wish.WORK}
+#: The instructions for a worker, and the state that each asks for.
+_DESIRED: dict[str, DesiredState] = {"drain": "drain", "pause": "pause", "resume": "work"}
 #: What may be said to the queue.
 _STEERING = {"pause": Client.pause_queue, "resume": Client.resume_queue}
 
 
 @click.command()
-@click.argument("instruction", type=click.Choice(list(_WISHES)), required=False, metavar="[drain|pause|resume]")
+@click.argument("instruction", type=click.Choice(list(_DESIRED)), required=False, metavar="[drain|pause|resume]")
 @click.argument("name", required=False, metavar="[NAME]")
 @json_option
 @url_option
@@ -31,7 +30,7 @@ def workers(instruction: str | None, name: str | None, url: str | None, as_json:
         raise click.UsageError(f"Say which worker to {instruction}: `atelier workers` lists their names.")
     with connect(url) as client:
         if instruction and name:
-            client.instruct_worker(name, _WISHES[instruction])
+            client.set_worker_state(name, _DESIRED[instruction])
         found = client.workers()
     if as_json:
         print_json([worker.raw() for worker in found])

@@ -11,7 +11,8 @@ from api.cli.display.layout import Column, age, coloured, print_sheet, print_tab
 from api.cli.follow import json_option, print_json, say
 from api.cli.options import connect, url_option
 from api.client import Batch
-from api.client.files import check_place
+from api.client.batches import BatchAction, BatchPart
+from api.client.files import check_path
 from shared.painting.cli_options import read_value
 from shared.painting.params import PRESETS
 
@@ -60,13 +61,13 @@ def show(batch_id: str, url: str | None, *, as_json: bool) -> None:
         _tell(client.batch(batch_id), as_json=as_json)
 
 
-def _steering(way: str, help_: str) -> click.Command:
+def _steering(way: BatchAction, help_: str) -> click.Command:
     @_batch_id
     @json_option
     @url_option
     def steer(batch_id: str, url: str | None, *, as_json: bool) -> None:
         with connect(url) as client:
-            _tell(client.steer_batch(batch_id, way), as_json=as_json)
+            _tell(client.control_batch(batch_id, way), as_json=as_json)
 
     return click.command(way, help=help_)(steer)
 
@@ -156,7 +157,7 @@ def matrix(
 
     The keys on the sheet name its pictures: `atelier batches promote ID KEY` paints one for good.
     """
-    check_place(out)
+    check_path(out)
     with connect(url) as client:
         tried = {name: _values(text) for name, _, text in (each.partition("=") for each in vary)}
         asked = {"contents": [client.upload(path).id for path in contents], "params": tried}
@@ -164,7 +165,7 @@ def matrix(
         made = client.open_batch(**request, params={"size": size}, **({"preset": preset} if preset else {}))
         for _ in client.batch_results(made.id, follow=True):
             pass
-        client.save_batch(made.id, "sheet.webp", out)
+        client.download_batch(made.id, "sheet.webp", out)
     say(f"Wrote {out}. `atelier batches promote {made.id} KEY` paints one for good.")
 
 
@@ -172,10 +173,10 @@ def _values(text: str) -> list[Any]:
     return [read_value(value) for value in text.split(",")]
 
 
-def _save(batch_id: str, part: str, out: Path, url: str | None) -> None:
-    check_place(out)
+def _save(batch_id: str, part: BatchPart, out: Path, url: str | None) -> None:
+    check_path(out)
     with connect(url) as client:
-        client.save_batch(batch_id, part, out)
+        client.download_batch(batch_id, part, out)
     say(f"Wrote {out}.")
 
 

@@ -79,7 +79,9 @@ def start(action: str, reason: str | None, url: str | None, *, dry_run: bool, as
     if not any(wanted.values()):
         raise click.UsageError("Say which jobs, such as --state queued or --code out_of_memory.")
     with connect(url) as client:
-        found = client.count_jobs(action, **wanted) if dry_run else client.operate(action, reason or "", **wanted)
+        found = (
+            client.count_jobs(action, **wanted) if dry_run else client.start_operation(action, reason or "", **wanted)
+        )
     if as_json:
         print_json(found.raw())
         return

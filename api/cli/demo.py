@@ -25,7 +25,7 @@ from api.cli import samples
 from api.cli.display.job_bar import JobBar, duration_text
 from api.cli.errors import ensure_succeeded
 from api.client import Client
-from api.client.files import check_writable, write_whole
+from api.client.files import check_picture_path, write_whole
 from api.client.models import Event, Job
 from api.local.stack import Stack
 from api.sheets.contact_sheet import contact_sheet
@@ -45,7 +45,7 @@ _BEGIN_WITHIN_S = 300.0
 def run(content: Path | None, style: Path | None, out: Path, *, size: int, settings: Settings) -> None:
     """Paint `content` like `style`, or two drawn samples, into `result.png` and `sheet.png` of the folder `out`."""
     for name in ("result.png", "sheet.png"):
-        check_writable(out / name)
+        check_picture_path(out / name)
     _ensure_can_paint(settings)
     photo, painting = _given(content, samples.scene, settings), _given(style, samples.painting, settings)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # an exit that still cleans up

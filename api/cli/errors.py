@@ -19,7 +19,6 @@ from typing import Any, ClassVar
 
 import click
 
-from api.client.files import UnwritableOutput
 from api.client.models import ApiProblem, ClientError, Job, Unreachable
 from shared.errors import AtelierError
 from shared.states import State
@@ -76,7 +75,7 @@ class Guarded(click.Group):
             raise ServerUnreachable(f"{error} Start one with `atelier up`, or name another with --url.") from error
         except ApiProblem as problem:
             raise _refused(problem) from problem
-        except (ClientError, UnwritableOutput, AtelierError) as error:
+        except (ClientError, AtelierError) as error:
             raise Failure(str(error)) from error
         except BrokenPipeError:
             raise  # click's own: the reader of our output has gone

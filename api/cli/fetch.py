@@ -16,7 +16,7 @@ from rich.console import Console
 from api.cli.display.job_bar import step_text
 from api.cli.follow import json_option, print_json, say
 from api.cli.options import connect, url_option
-from api.client.files import check_place, check_writable, write_whole
+from api.client.files import check_path, check_picture_path, write_whole
 from api.client.models import Event
 
 _job_id = click.argument("job_id", metavar="ID")
@@ -31,7 +31,7 @@ _file = click.option(
 @url_option
 def result(job_id: str, out: Path, url: str | None) -> None:
     """Write the picture of a job that has ended; the file's ending is its format."""
-    check_writable(out)
+    check_picture_path(out)
     with connect(url) as client:
         client.download(job_id, out)
     say(f"Wrote {out}.")
@@ -44,7 +44,7 @@ def result(job_id: str, out: Path, url: str | None) -> None:
 def timelapse(job_id: str, out: Path, url: str | None) -> None:
     """Write the painting as it formed, an animated WebP, of a job that was submitted with --timelapse."""
     _check_ending(out, ".webp")
-    check_place(out)
+    check_path(out)
     with connect(url) as client:
         client.download_timelapse(job_id, out)
     say(f"Wrote {out}.")
@@ -58,7 +58,7 @@ def preview(job_id: str, out: Path | None, url: str | None) -> None:
     """Show the newest frame of a job on the terminal, or write it to FILE, or, a JPEG, to what reads it."""
     if out:
         _check_ending(out, ".jpg", ".jpeg")
-        check_place(out)
+        check_path(out)
     with connect(url) as client:
         frame = client.preview(job_id)
     if out:

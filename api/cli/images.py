@@ -9,7 +9,7 @@ import click
 from api.cli.display.layout import print_sheet
 from api.cli.follow import json_option, print_json, say
 from api.cli.options import connect, url_option
-from api.client.files import check_place
+from api.client.files import check_path
 
 _image_id = click.argument("image_id", metavar="ID")
 
@@ -56,7 +56,7 @@ def show(image_id: str, url: str | None, *, as_json: bool) -> None:
 @url_option
 def fetch(image_id: str, out: Path, url: str | None) -> None:
     """Write a picture to FILE, byte for byte as it was uploaded."""
-    check_place(out)
+    check_path(out)
     with connect(url) as client:
-        client.fetch_image(image_id, out)
+        client.download_image(image_id, out)
     say(f"Wrote {out}.")

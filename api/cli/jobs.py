@@ -11,7 +11,7 @@ from api.cli.display.tables import print_job, print_jobs
 from api.cli.errors import Failure
 from api.cli.follow import finish, json_option, out_option, preview_option, print_json, say, tell
 from api.cli.options import Moment, connect, url_option
-from api.client.files import check_writable
+from api.client.files import check_picture_path
 from api.client.models import ApiProblem
 from shared.states import State
 
@@ -25,7 +25,7 @@ from shared.states import State
 def watch(job_id: str, out: Path | None, url: str | None, *, as_json: bool, preview: bool) -> None:
     """Follow a job until it ends, and write its picture if -o is given."""
     if out:
-        check_writable(out)
+        check_picture_path(out)
     with connect(url) as client:
         job = finish(client, client.job(job_id), out, preview=preview)
     tell(job, None, as_json=as_json)
@@ -96,7 +96,7 @@ def retry(job_id: str, out: Path | None, url: str | None, *, as_json: bool, prev
     Prints the new job's id, or with -o follows it and writes its picture.
     """
     if out:
-        check_writable(out)
+        check_picture_path(out)
     with connect(url) as client:
         job = client.retry(job_id)
         if out:

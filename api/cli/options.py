@@ -32,7 +32,7 @@ def connect(url: str | None) -> Client:
     found = url or own
     # the key of this machine's stack is for that stack alone
     key = os.environ.get("ATELIER_KEY") or (home.operator_key(settings.home) if found == own else None)
-    return Client(found, key, first_patience_s=0)  # who typed a wrong address wants to know
+    return Client(found, key, first_retry_for_s=0)  # who typed a wrong address wants to know
 
 
 def url_option(command: Command) -> Command:

@@ -11,7 +11,7 @@ from api.cli.errors import PicturesGone
 from api.cli.follow import check_waiting, finish, json_option, no_wait_option, out_option, say, tell
 from api.cli.options import connect, url_option
 from api.client import Client
-from api.client.files import check_writable
+from api.client.files import check_picture_path
 from api.client.manifest import Manifest
 from api.client.models import ApiProblem, Job
 
@@ -30,7 +30,7 @@ def rerun(manifest: BinaryIO, out: Path | None, url: str | None, *, no_wait: boo
     check_waiting(out, no_wait=no_wait)
     before = Manifest.read(manifest.read())
     if out:
-        check_writable(out)
+        check_picture_path(out)
     with connect(url) as client:
         job = _submitted(client, before)
         if not no_wait:
@@ -44,7 +44,7 @@ def _submitted(client: Client, before: Manifest) -> Job:
     if gone:
         names = "".join(f"\n  {image}" for image in gone)
         raise PicturesGone(f"The server no longer has {len(gone)} of the {len(before.images)} pictures:{names}")
-    return client.submit(before.content, [(style.image, style.weight) for style in before.styles], **before.wishes)
+    return client.submit(before.content, [(style.image, style.weight) for style in before.styles], **before.options)
 
 
 def _is_there(client: Client, image_id: str) -> bool:
@@ -62,5 +62,5 @@ def _compare(before: Manifest, now: Manifest) -> None:
         say(f"The picture is the same, byte for byte: sha256 {now.result.sha256}.")
         return
     say(f"The picture is another: sha256 {before.result.sha256} before, {now.result.sha256} now.")
-    for difference in before.unlike(now):
+    for difference in before.differences(now):
         say(f"  {difference}")

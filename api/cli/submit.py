@@ -20,7 +20,7 @@ from api.cli.follow import (
 )
 from api.cli.options import Moment, connect, url_option
 from api.client import Client
-from api.client.files import check_writable
+from api.client.files import check_picture_path
 from api.client.models import DryRun, Job
 from shared.painting.cli_options import chosen_params, params_options
 from shared.painting.params import DEFAULT_PRESET, PRESETS, WEIGHTS_NAMES
@@ -109,7 +109,7 @@ def submit(
             _tell_estimate(client.dry_run(content, styles, **wishes), as_json=as_json)
         return
     if out:
-        check_writable(out)
+        check_picture_path(out)
     with connect(url) as client:
         job = _submitted(client, (content, styles), wishes, options)
         if out:

@@ -92,4 +92,4 @@ def test_a_file_that_is_no_manifest_is_said(atelier, tmp_path) -> None:
     (tmp_path / "notes.json").write_text("{}")
     result = atelier("rerun", tmp_path / "notes.json")
     assert result.exit_code == 1
-    assert result.stderr.startswith("Error: This is no manifest of a result: preset: ")
+    assert result.stderr.startswith("Error: This is not a manifest: preset: ")

@@ -9,8 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from api.client import ApiProblem, Client, ClientError, Unreachable
-from shared.states import State, Wish
+from api.client import ApiProblem, Client, ClientError, DesiredState, Unreachable
+from shared.states import State
 from tests.scripted_server import Answer, as_json, closed_url
 from tests.talking import talking
 
@@ -73,10 +73,10 @@ def test_a_dry_run_tells_what_a_job_would_take() -> None:
     assert (found.estimate.seconds, found.estimate.scales[0].width) == (3.5, 48)
 
 
-@pytest.mark.parametrize(("wish", "verb"), [(Wish.WORK, "resume"), (Wish.PAUSE, "pause"), ("drain", "drain")])
-def test_it_instructs_workers_whatever_their_names(wish: Wish, verb: str) -> None:
+@pytest.mark.parametrize(("desired", "verb"), [("work", "resume"), ("pause", "pause"), ("drain", "drain")])
+def test_it_instructs_workers_whatever_their_names(desired: DesiredState, verb: str) -> None:
     with talking(as_json({"name": "host 1", "state": "idle"})) as (server, client):
-        assert client.instruct_worker("host 1", wish).state == "idle"
+        assert client.set_worker_state("host 1", desired).state == "idle"
     assert server.asked[0].path == f"/v1/workers/host%201/{verb}"
 
 
@@ -133,7 +133,7 @@ def test_a_refusal_in_no_form_of_ours_is_still_a_problem() -> None:
 
 
 def test_nobody_there_is_unreachable() -> None:
-    with Client(closed_url(), patience_s=0) as client:
+    with Client(closed_url(), retry_for_s=0) as client:
         with pytest.raises(Unreachable, match="No answer from http://127"):
             client.job("j")
         with pytest.raises(Unreachable):

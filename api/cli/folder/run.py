@@ -81,7 +81,7 @@ class BatchRun:
                         self._add(client, pool, {key: pictures[key] for key in chunk})
             finally:  # a batch without items would never end, and one that is open neither
                 if not client.batch(self._batch_id).counts.total:
-                    client.steer_batch(self._batch_id, "cancel")
+                    client.control_batch(self._batch_id, "cancel")
 
     def _add(self, client: Client, pool: Executor, pictures: Mapping[str, Path]) -> None:
         found = pool.map(lambda key: self._uploaded(key, pictures[key]), pictures)
@@ -92,7 +92,7 @@ class BatchRun:
         if not self._started and added.added + added.existing:
             self._started = True
             if client.batch(self._batch_id).state == "open":
-                client.steer_batch(self._batch_id, "start")
+                client.control_batch(self._batch_id, "start")
 
     def _uploaded(self, key: str, path: Path) -> str | None:
         """Have the server keep a picture, unless it does already; None if it is none."""
