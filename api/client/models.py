@@ -82,7 +82,7 @@ class Job(Resource):
     owner: str | None = None
     preset: str | None = None
     params: dict[str, Any] = {}
-    weights: Any = None
+    weights: dict[str, Any] | None = None
     label: str | None = None
     retry_of: str | None = None
     webhook: str | None = None

@@ -63,7 +63,7 @@ def test_another_picture_is_told_with_what_was_different(atelier, studio, manife
     with painting(studio):
         result = atelier("rerun", manifest)
     assert result.exit_code == 0, result.output
-    assert f"another: sha256 {before['result']['sha256']} before, " in result.stderr
+    assert f"differs: sha256 {before['result']['sha256']} before, " in result.stderr
     assert f"atelier: 0.0.1, then {before['atelier']}" in result.stderr
 
 

@@ -1,8 +1,8 @@
-"""Shows a job being painted: a live bar on a terminal, a line now and then elsewhere.
+"""Shows a job's progress: a live bar in a terminal, an occasional line elsewhere.
 
 Everything goes to stderr, so that stdout holds only what a program may want to read.
 
-Invariant: the bar is one line, however narrow the terminal; what there is no room for is left out, the least first.
+Invariant: the bar is one line, however narrow the terminal; the least important figures are left out first.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Column
 
-from api.cli.display.preview_pane import Pane
+from api.cli.display.layout import duration_text
+from api.cli.display.preview_pane import PreviewPane
 from api.client.models import Event, Job
-from shared.states import State
 
-#: Least time between two lines where there is no terminal, in seconds.
+#: Minimum time between two lines without a terminal, in seconds.
 _LINE_EVERY_S = 5.0
 
+#: The server's `waiting_for`, in words.
 _WAITING_FOR = {
     "turn": "waiting for its turn",
     "no_worker": "waiting for a worker",
@@ -42,9 +43,9 @@ class JobBar:
         console: Console | None = None,
         clock: Callable[[], float] = time.monotonic,
         *,
-        pane: Pane | None = None,
+        pane: PreviewPane | None = None,
     ) -> None:
-        """Prepare to show `job`, with the picture in `pane` if there is one; nothing is drawn before the `with`."""
+        """Prepare to show `job`, with its picture in `pane` if given; entering the context starts drawing."""
         self._console = console or Console(stderr=True)
         self._clock = clock
         self._live = self._console.is_terminal
@@ -81,7 +82,7 @@ class JobBar:
         return max(5, min(30, self._console.width // 5))
 
     def show(self, event: Event) -> None:
-        """Draw what an event says; unknown ones say nothing here."""
+        """Draw an event; unknown ones are ignored."""
         if event.name in ("preview", "end") and self._pane:
             self._pane.announce()
         if event.name == "step":
@@ -98,31 +99,31 @@ class JobBar:
             )
             return
         now = self._clock()
-        news = step["step"] == step["total"] or step.get("scale") != self._scale
-        if news or now - self._line_at >= _LINE_EVERY_S:
+        notable = step["step"] == step["total"] or step.get("scale") != self._scale
+        if notable or now - self._line_at >= _LINE_EVERY_S:
             self._line_at, self._scale = now, step.get("scale")
             self._console.print(f"painting {figures}", highlight=False, soft_wrap=True)
 
     def _state(self, state: str) -> None:
-        if state == State.QUEUED:
+        if state == "queued":
             return
-        text = "painting" if state == State.RUNNING else state
+        text = "painting" if state == "running" else state
         if self._live:
             self._bar.update(self._row, description=text)
-        elif state != State.RUNNING:
+        elif state != "running":
             self._console.print(text, highlight=False)
 
 
 def waiting_text(job: Job) -> str:
     """Say why a job is not being painted yet."""
-    if job.state != State.QUEUED:
-        return "painting" if job.state == State.RUNNING else str(job.state)
+    if job.state != "queued":
+        return "painting" if job.state == "running" else job.state
     text = _WAITING_FOR.get(job.queue.waiting_for or "", "waiting") if job.queue else "waiting"
     return f"{text}, number {job.queue.position} in line" if job.queue and job.queue.position else text
 
 
 def step_text(step: dict[str, Any], *, most: int | None = None) -> str:
-    """Write the figures of a step in one short line; of `most` characters, if that leaves room for any."""
+    """Write the figures of a step in one line of at most `most` characters, but always the step itself."""
     losses = step.get("losses") or {}
     parts = {
         "step": f"{step['step']}/{step['total']}",
@@ -137,14 +138,3 @@ def step_text(step: dict[str, Any], *, most: int | None = None) -> str:
             break
         parts.pop(name, None)
     return text
-
-
-def duration_text(seconds: float) -> str:
-    """Write a duration the way people say it: `12 s`, `3 min 05 s`, `2 h 10 min`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest_s = divmod(whole, 60)
-    if minutes < 60:
-        return f"{minutes} min {rest_s:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"

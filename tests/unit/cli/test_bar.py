@@ -5,7 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
-from api.cli.display.job_bar import JobBar, duration_text, step_text, waiting_text
+from api.cli.display.job_bar import JobBar, step_text, waiting_text
+from api.cli.display.layout import duration_text
 from api.client.models import Event, Job
 
 
