@@ -95,7 +95,7 @@ class Child:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
-    def last_words(self, lines: int = 5) -> str:
+    def log_tail(self, lines: int = 5) -> str:
         """Return the end of the log."""
         with self.log.open(encoding="utf-8", errors="replace") as text:
             return "".join(deque(text, maxlen=lines)).strip()

@@ -129,7 +129,7 @@ class Stack:
         deadline = time.monotonic() + _START_S
         while not ready():
             if not child.alive or time.monotonic() > deadline:
-                raise Misconfigured(f"The {name} process did not start. The end of {child.log}:\n{child.last_words()}")
+                raise Misconfigured(f"The {name} process did not start. The end of {child.log}:\n{child.log_tail()}")
             time.sleep(0.05)
 
     def _answers(self) -> bool:

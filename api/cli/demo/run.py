@@ -110,7 +110,7 @@ def _follow(stack: Stack, client: Client, job: Job) -> Job:
     with JobBar(job) as bar:
         while not (job := client.job(job.id)).ended:
             for child in stack.check():
-                raise Misconfigured(f"The process {child.name} died. The end of its log:\n{child.last_words()}")
+                raise Misconfigured(f"The process {child.name} died. The end of its log:\n{child.log_tail()}")
             if job.progress:
                 bar.show(Event("", "step", job.progress.raw()))
             elif time.monotonic() > deadline:

@@ -30,21 +30,21 @@ def doctor(url: str | None, *, as_json: bool) -> None:
 
     settings = Settings.load()
     checks = examine(settings, url or local_address(settings))
-    made = list(checks) if as_json else _print_each(checks)
+    results = list(checks) if as_json else _print_each(checks)
     if as_json:
-        click.echo(json.dumps([dataclasses.asdict(check) for check in made], indent=2))
-    failed = [check.name for check in made if check.ok is False]
+        click.echo(json.dumps([dataclasses.asdict(check) for check in results], indent=2))
+    failed = [check.name for check in results if check.ok is False]
     if failed:
-        raise Failure(f"{len(failed)} of {len(made)} checks failed: {', '.join(failed)}.")
+        raise Failure(f"{len(failed)} of {len(results)} checks failed: {', '.join(failed)}.")
 
 
 def _print_each(checks: Iterable[Check]) -> list[Check]:
     """Print each check as soon as it is made, since some take seconds; return them all."""
-    console, made = Console(), []
+    console, results = Console(), []
     for check in checks:
         mark, colour = _MARKS[check.ok]
         console.print(Text.assemble((mark, colour), f" {check.name:<10}  ", check.found), soft_wrap=True)
         if not check.ok and check.mend:
             console.print(Text(f"{'':14}{check.mend}", style="dim"), soft_wrap=True)
-        made.append(check)
-    return made
+        results.append(check)
+    return results
