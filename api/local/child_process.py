@@ -62,7 +62,7 @@ class Child:
         """Whether the process is running."""
         return self._process is not None and self._process.poll() is None
 
-    def revive(self) -> bool:
+    def restart_if_dead(self) -> bool:
         """Restart a dead child after a pause that doubles with each death; return True when a death is noticed."""
         now = time.monotonic()
         if self.alive or now < self._restart_at:

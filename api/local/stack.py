@@ -70,7 +70,7 @@ class Stack:
 
     def check(self) -> list[Child]:
         """Restart dead children; return those whose death was just noticed."""
-        dead = [child for child in self._children if child.revive()]
+        dead = [child for child in self._children if child.restart_if_dead()]
         for child in dead:
             log.error("process_died", process=child.name, exit_code=child.exit_code, log=str(child.log))
         return dead
