@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -41,7 +42,9 @@ def print_backlog(backlog: Backlog) -> None:
     oldest_s = backlog.oldest_waiting_s
     print_facts(
         {
-            "queued": backlog.queued if backlog.sent is None else f"{backlog.queued}, {backlog.sent} of them sent",
+            "queued": backlog.queued
+            if backlog.sent is None
+            else f"{backlog.queued}, {backlog.sent} of them sent to workers",
             "running": backlog.running,
             "workers": backlog.workers,
             "oldest": None if oldest_s is None else f"waiting for {duration_text(oldest_s)}",
@@ -92,7 +95,8 @@ def print_job(job: Job) -> None:
             "started": job.started_at,
             "ended": job.ended_at,
             "kept until": job.expires_at,
-            **{name: str(value) for name, value in job.params.items()},
+            # as `--param` reads them
+            **{name: value if isinstance(value, str) else json.dumps(value) for name, value in job.params.items()},
         }
     )
 

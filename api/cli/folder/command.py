@@ -80,7 +80,7 @@ def batch(
     elif no_wait:
         click.echo(batch_id)
     else:
-        say(f"Wrote {counted(len(missing) - len(failed), 'picture')} to {out}.")
+        say(f"Wrote {counted(len(missing) - len(failed), 'picture')} to {out}/.")
     if failed:
         if not as_json:
             print_table((("PICTURE", 0), ("CODE", 16), ("REASON", 0)), sorted(failed), nothing="")
