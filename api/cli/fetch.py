@@ -16,7 +16,7 @@ from api.cli.display.job_bar import step_text
 from api.cli.display.output import print_json, say
 from api.cli.options import connect, json_option, url_option
 from api.client.files import check_path, check_picture_path, write_whole
-from api.client.models import Event
+from api.client.models import Event, Progress
 
 _job_id = click.argument("job_id", metavar="ID")
 _file = click.option(
@@ -114,7 +114,7 @@ def _event_text(event: Event) -> str:
 
 def _event_detail(event: Event) -> str:
     if event.name == "step":
-        return step_text(event.data)
+        return step_text(Progress.model_validate(event.data))
     if "state" in event.data:
         return str(event.data["state"])
     return ", ".join(f"{name} {value}" for name, value in event.data.items() if value is not None)

@@ -112,12 +112,12 @@ def _follow(stack: Stack, client: Client, job: Job) -> Job:
             for child in stack.check():
                 raise Misconfigured(f"The process {child.name} died. The end of its log:\n{child.log_tail()}")
             if job.progress:
-                bar.show(Event("", "step", job.progress.raw()))
+                bar.show_step(job.progress)
             elif time.monotonic() > deadline:
                 raise Misconfigured(f"No worker began within {_START_WITHIN_S:.0f} s: run `atelier doctor`.")
             time.sleep(_POLL_EVERY_S)
         if job.progress:
-            bar.show(Event("", "step", job.progress.raw()))
+            bar.show_step(job.progress)
         bar.show(Event("", "end", {"state": job.state}))
     return job
 

@@ -11,15 +11,16 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.progress import BarColumn, SpinnerColumn, TextColumn
+from rich.progress import Progress as ProgressBar
 from rich.table import Column
 
 from api.cli.display.layout import duration_text
 from api.cli.display.preview_pane import PreviewPane
-from api.client.models import Event, Job
+from api.client.models import Event, Job, Progress
 
 #: Minimum time between two lines without a terminal, in seconds.
 _LINE_EVERY_S = 5.0
@@ -51,7 +52,7 @@ class JobBar:
         self._live = self._console.is_terminal
         self._pane = pane
         self._open = ExitStack()
-        self._bar = Progress(
+        self._bar = ProgressBar(
             SpinnerColumn(finished_text="✓"),
             TextColumn("{task.description}", table_column=Column(no_wrap=True)),
             BarColumn(bar_width=self._bar_width, complete_style="cyan", finished_style="green"),
@@ -62,7 +63,7 @@ class JobBar:
         self._beginning = waiting_text(job)
         self._row = self._bar.add_task(self._beginning, total=None, figures="")
         self._line_at = float("-inf")
-        self._scale: object = None
+        self._scale: int | None = None
 
     def __enter__(self) -> Self:
         self._open.enter_context(self._bar)
@@ -86,22 +87,21 @@ class JobBar:
         if event.name in ("preview", "end") and self._pane:
             self._pane.announce()
         if event.name == "step":
-            self._step(event.data)
+            self.show_step(Progress.model_validate(event.data))
         elif event.name in ("state", "end") and "state" in event.data:
             self._state(str(event.data["state"]))
 
-    def _step(self, step: dict[str, Any]) -> None:
+    def show_step(self, step: Progress) -> None:
+        """Draw how far the job is."""
         figures = step_text(step)
         if self._live:
             figures = step_text(step, most=self._console.width - self._bar_width - len("⠋ painting  ") - 1)
-            self._bar.update(
-                self._row, description="painting", completed=step["step"], total=step["total"], figures=figures
-            )
+            self._bar.update(self._row, description="painting", completed=step.step, total=step.total, figures=figures)
             return
         now = self._clock()
-        notable = step["step"] == step["total"] or step.get("scale") != self._scale
+        notable = step.step == step.total or step.scale != self._scale
         if notable or now - self._line_at >= _LINE_EVERY_S:
-            self._line_at, self._scale = now, step.get("scale")
+            self._line_at, self._scale = now, step.scale
             self._console.print(f"painting {figures}", highlight=False, soft_wrap=True)
 
     def _state(self, state: str) -> None:
@@ -122,15 +122,14 @@ def waiting_text(job: Job) -> str:
     return f"{text}, number {job.queue.position} in line" if job.queue and job.queue.position else text
 
 
-def step_text(step: dict[str, Any], *, most: int | None = None) -> str:
+def step_text(step: Progress, *, most: int | None = None) -> str:
     """Write the figures of a step in one line of at most `most` characters, but always the step itself."""
-    losses = step.get("losses") or {}
     parts = {
-        "step": f"{step['step']}/{step['total']}",
-        "scale": f"scale {step['scale']} of {step['scales']}" if (step.get("scales") or 1) > 1 else "",
-        "loss": f"loss {losses['total']:.4g}" if "total" in losses else "",
-        "pace": f"{step['step_ms']:.0f} ms a step" if step.get("step_ms") is not None else "",
-        "left": f"{duration_text(step['eta_s'])} left" if (step.get("eta_s") or 0) >= 0.5 else "",
+        "step": f"{step.step}/{step.total}",
+        "scale": f"scale {step.scale} of {step.scales}" if (step.scales or 1) > 1 else "",
+        "loss": f"loss {step.losses['total']:.4g}" if "total" in step.losses else "",
+        "pace": f"{step.step_ms:.0f} ms a step" if step.step_ms is not None else "",
+        "left": f"{duration_text(step.eta_s)} left" if step.eta_s and step.eta_s >= 0.5 else "",
     }
     for name in ("pace", "loss", "scale", "left", ""):
         text = " · ".join(filter(None, parts.values()))

@@ -77,7 +77,7 @@ def print_job(job: Job) -> None:
             "job": job.id,
             "state": coloured(job.state),
             "error": job.error and f"{job.error.message} ({job.error.code})",
-            "progress": job.progress and step_text(job.progress.raw()),
+            "progress": job.progress and step_text(job.progress),
             "result": job.result and _result_text(job.result),
             "queue": job.queue and waiting_text(job),
             "ends": _eta_text(job.eta) if job.eta and not job.ended else None,
