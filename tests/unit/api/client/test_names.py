@@ -10,7 +10,7 @@ from api.client import names
 from shared.painting.params import PRESETS, WEIGHTS_NAMES
 from shared.states import TERMINAL, Wish
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[4]
 
 
 def project(path: str) -> dict[str, Any]:

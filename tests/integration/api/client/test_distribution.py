@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 
 from tests.integration.serving import serving
 
-SOURCE = Path(__file__).parents[2] / "api/client"
+SOURCE = Path(__file__).parents[4] / "api/client"
 UV = Path(sys.executable).with_name("uv")
 
 USE = """
