@@ -11,5 +11,5 @@ from typing import Literal
 TERMINAL_STATES = frozenset({"succeeded", "failed", "canceled", "expired"})
 #: What an operator wants of a worker: take jobs, take no more after this one, or hand this one back as well.
 DesiredState = Literal["work", "pause", "drain"]
-PRESETS = frozenset({"classic", "fast", "balanced", "quality"})
-WEIGHTS = frozenset({"auto", "imagenet", "imagenet-8bit", "patch"})
+PRESETS = ("classic", "fast", "balanced", "quality")
+WEIGHTS = ("auto", "imagenet", "imagenet-8bit", "patch")

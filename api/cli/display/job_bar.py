@@ -30,7 +30,7 @@ _WAITING_FOR = {
     "turn": "waiting for its turn",
     "no_worker": "waiting for a worker",
     "no_worker_with_memory": "waiting for a worker with more memory",
-    "quota": "waiting for its owner's turn",
+    "quota": "waiting for other pictures of its batch",
     "paused": "the queue is paused",
 }
 

@@ -26,8 +26,8 @@ def test_the_client_knows_what_a_worker_may_be_told() -> None:
 
 
 def test_the_client_knows_the_presets_and_the_weights() -> None:
-    assert set(PRESETS) == names.PRESETS
-    assert set(WEIGHTS_NAMES) == names.WEIGHTS
+    assert set(names.PRESETS) == set(PRESETS)
+    assert set(names.WEIGHTS) == set(WEIGHTS_NAMES)
 
 
 def test_the_distribution_has_the_servers_version_and_needs_no_newer_library() -> None:
