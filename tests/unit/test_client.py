@@ -232,3 +232,12 @@ def test_a_server_that_is_not_ready_says_what_is_away() -> None:
     with talking(as_json(body, 503)) as (_server, client):
         readiness = client.readiness()
     assert (readiness.state, readiness.parts["database"]["ok"]) == ("unavailable", False)
+
+
+@pytest.mark.parametrize("page", [{}, {"jobs": 1}, {"jobs": [{"state": "queued"}]}])
+def test_a_listing_of_another_program_is_recognised(page: dict[str, object]) -> None:
+    with (
+        talking(as_json(page)) as (_server, client),
+        pytest.raises(ClientError, match="is not an Atelier server"),
+    ):
+        list(client.jobs())
