@@ -65,7 +65,7 @@ lock: $(READY)
 	$(COMPILE) requirements/api.txt --group build --constraint requirements/dev.txt
 
 clean:
-	rm -rf $(VENV) demo build *.egg-info
+	rm -rf $(VENV) demo build *.egg-info api/client/build api/client/*.egg-info
 
 $(READY): pyproject.toml requirements/dev.txt requirements/uv.txt
 	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON): say make PYTHON=/path/to/python3.12" >&2; exit 1; }

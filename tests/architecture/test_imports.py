@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).parents[2]
 HEAVY = ("tensorflow", "keras", "h5py", "worker")
 
 
@@ -28,3 +30,14 @@ def test_the_runner_loads_no_tensorflow_and_no_celery() -> None:
     code = "import sys, worker.jobs.runner; print([n for n in ('tensorflow', 'keras', 'celery') if n in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=300)
     assert run.stdout.strip() == "[]", run.stderr
+
+
+def test_the_client_imports_its_two_libraries_and_itself_alone() -> None:
+    foreign = set()
+    for path in (ROOT / "api/client").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                foreign |= {name.name.partition(".")[0] for name in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level != 1:
+                foreign.add("." * node.level + (node.module or "").partition(".")[0])
+    assert foreign - sys.stdlib_module_names == {"httpx", "pydantic"}

@@ -99,7 +99,7 @@ def _paint() -> None:
 def _batch(client: Client, style_id: str, ids: list[str]) -> None:
     batch = client.open_batch(styles=[{"image": style_id}], preset="fast", params=_PARAMS, reuse=False)
     client.add_items(batch.id, ({"key": str(number), "content": image} for number, image in enumerate(ids)))
-    client.steer_batch(batch.id, "start")
+    client.control_batch(batch.id, "start")
     wait_until(lambda: client.batch(batch.id).ended_at, "the batch has ended", timeout_s=1800, every_s=0.1)
     assert client.batch(batch.id).counts.succeeded == len(ids)
 

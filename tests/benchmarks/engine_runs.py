@@ -23,7 +23,7 @@ from worker.engine.types import Chunk, Picture, Style, Subject
 @lru_cache(maxsize=8)
 def scene(height: int, width: int) -> Picture:
     """Give the demo's photograph at a size."""
-    from api.cli import samples
+    from api.cli.demo import samples
 
     return _sized(samples.scene(), height, width)
 
@@ -31,7 +31,7 @@ def scene(height: int, width: int) -> Picture:
 @lru_cache(maxsize=8)
 def painting(height: int, width: int) -> Picture:
     """Give the demo's painting at a size."""
-    from api.cli import samples
+    from api.cli.demo import samples
 
     return _sized(samples.painting(), height, width)
 

@@ -37,7 +37,7 @@ def test_the_counts_of_a_batch_add_up_whoever_is_killed(database) -> None:
         added = client.add_items(batch.id, ({"key": k, "content": c} for k, c in zip(names, contents, strict=True)))
         assert added.added == ITEMS
         rig.store.put(image_key(bad), b"damaged")
-        client.steer_batch(batch.id, "start")
+        client.control_batch(batch.id, "start")
         kill_at_random(rig, client, batch.id)
         wait_until(lambda: client.batch(batch.id).ended_at, "the batch has ended", timeout_s=scaled(300, 3600))
         counts = client.batch(batch.id).counts

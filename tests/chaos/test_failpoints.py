@@ -59,7 +59,7 @@ REPEATED = {
     "resume_queue",
     "unhold",
     "unsend",
-    "first_key",
+    "operator_key",
     "create_key",
     "open_batch",
     "steer_batch",

@@ -35,7 +35,7 @@ def keeper(database, store, redis) -> OperationKeeper:
 def test_jobs_are_counted_first_then_tried_again_and_followed(atelier, failed, keeper) -> None:
     assert atelier(*RETRY, "--dry-run").stdout == "2\n"
     begun = atelier(*RETRY, "--reason", "the disk has room")
-    assert (begun.exit_code, begun.stderr) == (0, "It is about 2 jobs.\n")
+    assert (begun.exit_code, begun.stderr) == (0, "2 jobs match.\n")
     keeper.run()
     operation_id = begun.stdout.strip()
     shown = json.loads(atelier("operations", "show", operation_id, "--json").stdout)

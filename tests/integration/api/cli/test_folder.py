@@ -80,7 +80,7 @@ def test_a_second_call_does_only_what_is_missing(stack, folder) -> None:
     (folder / "bad.jpg").unlink()
     assert run(stack, folder)[0] == 0
     batch = json.loads((folder.parent / "out" / ".atelier-batch.json").read_text())["batch"]
-    assert "All 9 pictures are there" in run(stack, folder)[2]
+    assert "All 9 pictures are already in" in run(stack, folder)[2]
     (folder.parent / "out" / "1.png").unlink()
     (folder / "new.png").write_bytes(codec.encode(picture(seed=50), format="png"))
     code, out, _ = run(stack, folder, "--json")
@@ -112,7 +112,7 @@ def test_whatever_ends_it_the_same_command_goes_on(stack, folder, number, code) 
         process.send_signal(number)
         _, err = process.communicate(timeout=120)
         assert process.returncode == code
-        assert number != signal.SIGINT or "goes on without you" in err
+        assert number != signal.SIGINT or "keeps running" in err
         client.resume_queue()
         assert run(stack, folder, *slow)[0] == 0
         counts = client.batch(batch).counts

@@ -158,7 +158,7 @@ def test_workers_are_listed_and_instructed(atelier, database) -> None:
         workers.beat(session, "host-1", {"weights": {"name": "patch", "sha256": "f00d"}, "device": {"kind": "CPU"}})
         assert transitions.claim(session, job_id, worker="host-1", weights={}, lease_s=20)
     assert atelier("workers").stdout.splitlines()[1].split()[:5] == ["host-1", "working", job_id, "patch", "f00d"]
-    assert "working, to drain" in atelier("workers", "drain", "host-1").stdout
+    assert "working, will drain" in atelier("workers", "drain", "host-1").stdout
     assert json.loads(atelier("workers", "--json").stdout)[0]["wish"] == "drain"
     assert json.loads(atelier("workers", "resume", "host-1", "--json").stdout)[0]["wish"] == "work"
 

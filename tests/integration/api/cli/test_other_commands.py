@@ -123,7 +123,7 @@ def test_webhooks_are_looked_after(atelier) -> None:
     before = atelier("webhooks", "secret").stdout
     rotated = atelier("webhooks", "rotate")
     assert rotated.stdout != before
-    assert "signs along until" in rotated.stderr
+    assert "also signed with the previous secret" in rotated.stderr
     assert atelier("webhooks", "deliveries").stderr == "No deliveries.\n"
     assert "public addresses" in atelier("webhooks", "test", "https://127.0.0.1/").stderr
     assert atelier("webhooks", "redeliver", "nothing").exit_code == 1

@@ -61,7 +61,7 @@ def test_another_picture_is_told_with_what_was_different(atelier, studio, manife
     with painting(studio):
         result = atelier("rerun", manifest)
     assert result.exit_code == 0, result.output
-    assert f"another: sha256 {before['result']['sha256']} before, " in result.stderr
+    assert f"differs: sha256 {before['result']['sha256']} before, " in result.stderr
     assert f"atelier: 0.0.1, then {before['atelier']}" in result.stderr
 
 
@@ -90,4 +90,4 @@ def test_a_file_that_is_no_manifest_is_said(atelier, tmp_path) -> None:
     (tmp_path / "notes.json").write_text("{}")
     result = atelier("rerun", tmp_path / "notes.json")
     assert result.exit_code == 1
-    assert result.stderr.startswith("Error: This is no manifest of a result: preset: ")
+    assert result.stderr.startswith("Error: This is not a manifest: preset: ")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from api.cli import samples
+from api.cli.demo import samples
 from shared.imaging import codec
 
 WIDTH, HEIGHT = 321, 240

@@ -54,7 +54,10 @@ def test_it_prints_where_the_weights_lie_and_says_why_they_are_no_better(process
     process.write_text(f"#!/bin/sh\nprintf '%s ' \"$@\" > {process}.asked\necho '{json.dumps(told)}'\n")
     result = call(*arguments)
     assert (result.exit_code, result.stdout) == (0, "/weights/file\n")
-    assert result.stderr.splitlines()[-2:] == ["No `imagenet`: nobody answers.", "These are the imagenet-8bit weights:"]
+    assert result.stderr.splitlines()[-2:] == [
+        "No `imagenet`: nobody answers.",
+        "The imagenet-8bit weights are here:",
+    ]
     assert Path(f"{process}.asked").read_text().split() == ["-P", "-m", "worker", "weights", *arguments]
     assert json.loads(call(*arguments, "--json").stdout) == told
 
@@ -84,7 +87,7 @@ def test_a_process_that_breaks_off_is_said(process: Path) -> None:
     result = call("fetch")
     assert (result.exit_code, result.stderr.splitlines()[-1]) == (
         1,
-        "Error: `python -m worker weights` broke off (exit code 7).",
+        "Error: `python -m worker weights` failed (exit code 7).",
     )
 
 

@@ -72,6 +72,6 @@ def test_a_server_that_starts_anew_is_waited_for(tmp_path: Path, naps: Naps) -> 
 
 def test_an_uploaded_picture_comes_back(tmp_path: Path) -> None:
     with talking(Answer(body=b"photo")) as (server, client):
-        client.fetch_image("sha256:ab", tmp_path / "photo")
+        client.download_image("sha256:ab", tmp_path / "photo")
     assert server.asked[0].path == "/v1/images/sha256%3Aab/content"
     assert (tmp_path / "photo").read_bytes() == b"photo"

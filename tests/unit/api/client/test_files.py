@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from api.client.files import UnwritableOutput, check_writable, format_of, write_whole
+from api.client.files import check_picture_path, format_of, write_whole
+from api.client.models import UnwritableOutput
 
 
 @pytest.mark.parametrize(
@@ -23,20 +24,20 @@ def test_any_other_suffix_is_refused_with_the_choice(name: str) -> None:
 
 
 def test_a_missing_folder_is_made_and_no_trace_is_left(tmp_path: Path) -> None:
-    check_writable(tmp_path / "new" / "a.png")
+    check_picture_path(tmp_path / "new" / "a.png")
     assert list((tmp_path / "new").iterdir()) == []
 
 
 def test_a_folder_cannot_be_written_as_a_picture(tmp_path: Path) -> None:
     (tmp_path / "a.png").mkdir()
     with pytest.raises(UnwritableOutput, match="is a folder"):
-        check_writable(tmp_path / "a.png")
+        check_picture_path(tmp_path / "a.png")
 
 
 def test_a_file_in_the_way_of_the_folder_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UnwritableOutput, match="cannot be written"):
-        check_writable(tmp_path / "file" / "a.png")
+        check_picture_path(tmp_path / "file" / "a.png")
 
 
 def test_a_picture_replaces_an_older_one_with_ordinary_permissions(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from api.client import ApiProblem, Overdue, Unreachable
+from api.client import ApiProblem, Unreachable, WaitTimeout
 from shared.states import TERMINAL, State
 from tests.support.scripted_server import as_json, events
 from tests.unit.api.client.scripted_client import Naps, talking
@@ -101,7 +101,7 @@ def test_a_wait_that_takes_too_long_says_so(naps: Naps) -> None:
     running = as_json({**JOB, "state": "running"})
     with (
         talking(*[running] * 9, sleep=naps, clock=naps.clock) as (server, client),
-        pytest.raises(Overdue, match=r"still running after 2 s"),
+        pytest.raises(WaitTimeout, match=r"still running after 2 s"),
     ):
         client.wait("j", 2)
     assert sum(naps) == 2

@@ -9,8 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from api.client import ApiProblem, Client, ClientError, Unreachable
-from shared.states import DesiredState, State
+from api.client import ApiProblem, Client, ClientError, DesiredState, Unreachable
+from shared.states import State
 from tests.support.scripted_server import Answer, as_json, closed_url
 from tests.unit.api.client.scripted_client import talking
 
@@ -73,12 +73,10 @@ def test_a_dry_run_tells_what_a_job_would_take() -> None:
     assert (found.estimate.seconds, found.estimate.scales[0].width) == (3.5, 48)
 
 
-@pytest.mark.parametrize(
-    ("wish", "verb"), [(DesiredState.WORK, "resume"), (DesiredState.PAUSE, "pause"), ("drain", "drain")]
-)
-def test_it_instructs_workers_whatever_their_names(wish: DesiredState, verb: str) -> None:
+@pytest.mark.parametrize(("desired", "verb"), [("work", "resume"), ("pause", "pause"), ("drain", "drain")])
+def test_it_instructs_workers_whatever_their_names(desired: DesiredState, verb: str) -> None:
     with talking(as_json({"name": "host 1", "state": "idle"})) as (server, client):
-        assert client.instruct_worker("host 1", wish).state == "idle"
+        assert client.set_worker_state("host 1", desired).state == "idle"
     assert server.asked[0].path == f"/v1/workers/host%201/{verb}"
 
 
@@ -135,7 +133,7 @@ def test_a_refusal_in_no_form_of_ours_is_still_a_problem() -> None:
 
 
 def test_nobody_there_is_unreachable() -> None:
-    with Client(closed_url(), patience_s=0) as client:
+    with Client(closed_url(), retry_for_s=0) as client:
         with pytest.raises(Unreachable, match="No answer from http://127"):
             client.job("j")
         with pytest.raises(Unreachable):
@@ -234,3 +232,12 @@ def test_a_server_that_is_not_ready_says_what_is_away() -> None:
     with talking(as_json(body, 503)) as (_server, client):
         readiness = client.readiness()
     assert (readiness.state, readiness.parts["database"]["ok"]) == ("unavailable", False)
+
+
+@pytest.mark.parametrize("page", [{}, {"jobs": 1}, {"jobs": [{"state": "queued"}]}])
+def test_a_listing_of_another_program_is_recognised(page: dict[str, object]) -> None:
+    with (
+        talking(as_json(page)) as (_server, client),
+        pytest.raises(ClientError, match="is not an Atelier server"),
+    ):
+        list(client.jobs())

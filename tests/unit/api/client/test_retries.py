@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from api.client import ApiProblem, Client, Unreachable
-from api.client.transport import Patience
+from api.client.retries import RetryBudget
 from tests.support.scripted_server import Answer, as_json, closed_url
 from tests.unit.api.client.scripted_client import Naps, talking
 
@@ -46,13 +46,13 @@ def test_its_patience_ends(naps: Naps) -> None:
 
 def test_pauses_grow_and_are_never_quite_the_same() -> None:
     naps = Naps()
-    patience = Patience(60.0, sleep=naps, clock=naps.clock)
-    while patience.pause():
+    budget = RetryBudget(60.0, sleep=naps, clock=naps.clock)
+    while budget.wait():
         pass
     assert all(0.125 * 2**n <= pause <= min(0.25 * 2**n, 15) for n, pause in enumerate(naps[:6]))
     assert len(set(naps)) == len(naps)
-    patience.renew()
-    assert patience.pause()
+    budget.reset()
+    assert budget.wait()
 
 
 @pytest.mark.parametrize("trouble", [LOST, BAD_GATEWAY, Answer(503), Answer(504), Answer(429)])
@@ -123,10 +123,10 @@ def test_a_server_that_is_away_is_asked_again(naps: Naps) -> None:
 
 
 def test_an_address_that_never_answered_may_be_given_up_at_once(naps: Naps) -> None:
-    with Client(closed_url(), first_patience_s=0, sleep=naps) as client, pytest.raises(Unreachable):
+    with Client(closed_url(), first_retry_for_s=0, sleep=naps) as client, pytest.raises(Unreachable):
         client.job("j")
     assert naps == []
-    with talking(JOB, LOST, JOB, first_patience_s=0, sleep=naps) as (_server, client):
+    with talking(JOB, LOST, JOB, first_retry_for_s=0, sleep=naps) as (_server, client):
         client.job("j")
         client.job("j")
     assert len(naps) == 1

@@ -58,7 +58,7 @@ def test_whatever_fails_says_its_mend(home, monkeypatch, tmp_path) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setattr("api.local.stack.redis_server.binary", no_binary)
     monkeypatch.setattr(doctor, "_probe", broken)
-    monkeypatch.setattr(doctor, "_LEAST_ROOM_BYTES", 2**80)
+    monkeypatch.setattr(doctor, "_LEAST_FREE_BYTES", 2**80)
     ill = home.model_copy(update={"database_url": "postgresql://nobody@127.0.0.1:1/none"})
     failed = {name: check for name, check in checks(ill).items() if check.ok is False}
     assert set(failed) == {"Redis", "database", "disk", "device"}
@@ -87,7 +87,7 @@ def test_a_sqlite_that_must_do_without_a_write_ahead_log_is_worth_knowing(home, 
     ],
 )
 def test_a_server_says_its_name_and_version(line, version) -> None:
-    assert doctor._said_version(line) == version
+    assert doctor._version(line) == version
 
 
 def test_a_redis_elsewhere_is_asked(home, redis_url, tmp_path) -> None:
@@ -126,7 +126,7 @@ def test_weights_are_here_or_come_later_or_never(home, probe, wanted, cached, ok
 def test_auto_says_why_it_may_paint_with_no_better_weights(home, probe) -> None:
     probe["cached"] = {"imagenet-8bit": "x"}
     assert (
-        "`imagenet` only if its publisher or the mirror has it"
+        "`imagenet` only if its publisher or the mirror answers"
         in checks(home.model_copy(update={"weights": "auto"}))["weights"].found
     )
 

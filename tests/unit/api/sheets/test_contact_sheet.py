@@ -92,7 +92,7 @@ def test_an_axis_has_two_to_eight_marks_inside_it(low, high) -> None:
     (1000.0, "1,000"), (1e7, "1e7"), (0.05, "0.05"), (3e-7, "3e-7"), (10.0, "10"), (100.0, "100"), (1e12, "1e12"),
 ])  # fmt: skip
 def test_numbers_are_written_as_a_person_would(value, text) -> None:
-    assert loss_chart._written(value) == text
+    assert loss_chart._number_text(value) == text
 
 
 @pytest.mark.parametrize(("at_least", "expected"), [(1, 1), (1.1, 2), (3, 5), (6, 10), (60, 100), (62.5, 100)])

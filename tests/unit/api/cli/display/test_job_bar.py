@@ -5,8 +5,9 @@ import io
 import pytest
 from rich.console import Console
 
-from api.cli.display.job_bar import JobBar, duration_text, step_text, waiting_text
-from api.client.models import Event, Job
+from api.cli.display.job_bar import JobBar, step_text, waiting_text
+from api.cli.display.layout import duration_text
+from api.client.models import Event, Job, Progress
 
 
 def step(number: int, scale: int = 1, **more: object) -> Event:
@@ -16,12 +17,12 @@ def step(number: int, scale: int = 1, **more: object) -> Event:
 
 
 def test_a_step_is_told_in_one_line() -> None:
-    assert step_text(step(7).data) == "7/100 · scale 1 of 2 · loss 1235 · 12 ms a step · 1 min 05 s left"
+    assert step_text(Progress(**step(7).data)) == "7/100 · scale 1 of 2 · loss 1235 · 12 ms a step · 1 min 05 s left"
 
 
 def test_what_is_not_known_is_left_out() -> None:
-    assert step_text({"step": 1, "total": 2}) == "1/2"
-    assert step_text({"step": 2, "total": 2, "scale": 1, "scales": 1, "eta_s": 0.0}) == "2/2"
+    assert step_text(Progress(step=1, total=2)) == "1/2"
+    assert step_text(Progress(step=2, total=2, scale=1, scales=1, eta_s=0.0)) == "2/2"
 
 
 @pytest.mark.parametrize(
@@ -92,7 +93,7 @@ def test_the_bar_is_one_line_however_narrow_the_terminal(width: int) -> None:
 
 
 def test_what_there_is_no_room_for_is_left_out_the_least_first() -> None:
-    data = step(7).data
+    data = Progress(**step(7).data)
     assert step_text(data, most=50) == "7/100 · scale 1 of 2 · loss 1235 · 1 min 05 s left"
     assert step_text(data, most=40) == "7/100 · scale 1 of 2 · 1 min 05 s left"
     assert step_text(data, most=25) == "7/100 · 1 min 05 s left"

@@ -11,8 +11,8 @@ from PIL import Image
 from rich.console import Console
 
 from api.cli.display.job_bar import JobBar
-from api.cli.display.preview_pane import Pane
-from api.cli.display.terminal_images import Box, Draw, box_for, way_to_draw
+from api.cli.display.preview_pane import PreviewPane
+from api.cli.display.terminal_images import Box, Draw, box_for, choose_renderer
 from api.client.models import Event, Job, Unreachable
 
 JOB = Job.model_validate({"id": "j", "state": "running"})
@@ -34,7 +34,7 @@ def written(console: Console) -> str:
 
 
 def draw_of(console: Console, **environment: str) -> Draw:
-    found = way_to_draw(console, environment)
+    found = choose_renderer(console, environment)
     assert found is not None
     return found
 
@@ -54,7 +54,7 @@ def draw_of(console: Console, **environment: str) -> Draw:
 )
 def test_a_terminal_gets_pictures_in_the_way_that_it_knows(environment: dict[str, str], sign: str) -> None:
     console = terminal()
-    Pane(console, draw_of(console, **environment), picture).show(picture())
+    PreviewPane(console, draw_of(console, **environment), picture).show(picture())
     assert sign in written(console)
 
 
@@ -68,7 +68,7 @@ def test_a_terminal_gets_pictures_in_the_way_that_it_knows(environment: dict[str
     ],
 )
 def test_where_no_picture_can_be_shown_there_is_no_word_of_it(console: Console) -> None:
-    assert way_to_draw(console, {}) is None
+    assert choose_renderer(console, {}) is None
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_a_picture_keeps_its_shape_within_the_terminal(
 
 def test_a_second_picture_is_drawn_over_the_first_and_takes_no_further_line() -> None:
     console = terminal()
-    pane = Pane(console, draw_of(console), picture)
+    pane = PreviewPane(console, draw_of(console), picture)
     for colour in ((200, 10, 10), (10, 200, 10)):
         pane.show(picture(colour=colour))
     text = written(console)
@@ -119,7 +119,7 @@ def test_kitty_gets_a_png_in_chunks_that_it_can_take() -> None:
     noise = Image.effect_noise((200, 100), 90).convert("RGB")
     out = io.BytesIO()
     noise.save(out, "JPEG")
-    Pane(console, draw_of(console, TERM="xterm-kitty"), picture).show(out.getvalue())
+    PreviewPane(console, draw_of(console, TERM="xterm-kitty"), picture).show(out.getvalue())
     chunks = re.findall(r"\x1b_G([^;]*);([^\x1b]*)\x1b\\", written(console))
     assert len(chunks) > 2
     assert {"f=100", "C=1", "q=2", "c=64", "r=16"} <= set(chunks[0][0].split(","))
@@ -131,7 +131,7 @@ def test_kitty_gets_a_png_in_chunks_that_it_can_take() -> None:
 
 def test_the_last_picture_is_shown_when_the_job_has_ended() -> None:
     console = terminal()
-    with JobBar(JOB, console, pane=Pane(console, draw_of(console), picture)) as bar:
+    with JobBar(JOB, console, pane=PreviewPane(console, draw_of(console), picture)) as bar:
         bar.show(Event("", "end", {"state": "succeeded"}))
     assert "▀" in written(console)
     assert written(console).endswith("\n\x1b[?25h")
@@ -139,7 +139,7 @@ def test_the_last_picture_is_shown_when_the_job_has_ended() -> None:
 
 def test_nothing_is_drawn_after_it_was_left_in_a_hurry() -> None:
     console = terminal()
-    pane = Pane(console, draw_of(console), picture)
+    pane = PreviewPane(console, draw_of(console), picture)
     with pytest.raises(KeyboardInterrupt), pane:
         raise KeyboardInterrupt
     pane.show(picture())
@@ -154,6 +154,6 @@ def test_a_frame_that_cannot_be_had_or_read_is_passed_over(trouble: Exception | 
         return b"no picture"
 
     console = terminal()
-    with Pane(console, draw_of(console), fetch) as pane:
+    with PreviewPane(console, draw_of(console), fetch) as pane:
         pane.announce()
     assert written(console) == ""

@@ -1,4 +1,4 @@
-"""`atelier completion`: what makes a shell complete the command's words."""
+"""`atelier completion`: tab completion for the shell."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SHELLS = ("bash", "zsh", "fish")
 def completion(ctx: click.Context, shell: str) -> None:
     """Print the script that completes `atelier` in SHELL.
 
-    For bash, in ~/.bashrc: eval "$(atelier completion bash)"
+    For bash, add to ~/.bashrc: eval "$(atelier completion bash)"
     """
     kind = get_completion_class(shell)
     assert kind is not None

@@ -1,7 +1,6 @@
-"""What `atelier demo` and `make demo` do: start everything, paint one picture, write it, stop everything.
+"""What `atelier demo` does: start everything, paint one picture, write it, stop everything.
 
-The stack is a real one in a home of its own, which is removed at the end; only the cache of weights is the
-user's, so that they are made once.
+The stack is a real one in a temporary home; only the cache of weights is the user's, so that they are fetched once.
 
 Invariant: no process outlives `run`, however it ends.
 """
@@ -21,11 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from api.cli import samples
-from api.cli.display.job_bar import JobBar, duration_text
+from api.cli.demo import samples
+from api.cli.display.job_bar import JobBar
+from api.cli.display.layout import duration_text
 from api.cli.errors import ensure_succeeded
 from api.client import Client
-from api.client.files import check_writable, write_whole
+from api.client.files import check_picture_path, write_whole
 from api.client.models import Event, Job
 from api.local.stack import Stack
 from api.sheets.contact_sheet import contact_sheet
@@ -34,20 +34,21 @@ from shared.imaging import codec
 from shared.painting.params import LAST_RESORT_WARNING, LAST_RESORT_WEIGHTS
 from shared.settings import Settings
 
-#: The largest size that parameters allow, squared.
+#: The largest size that the parameters allow, squared.
 _LARGEST_RESULT_PX = 4096**2
-#: How often the job and the processes are looked at, in seconds.
-_LOOK_EVERY_S = 0.25
-#: Longest wait for the worker to begin: it loads TensorFlow and may have to make or fetch weights, in seconds.
-_BEGIN_WITHIN_S = 300.0
+#: Pause between two looks at the job and the processes, in seconds.
+_POLL_EVERY_S = 0.25
+#: Longest wait for the worker to start painting: it loads TensorFlow and may fetch weights first; in seconds.
+_START_WITHIN_S = 300.0
 
 
 def run(content: Path | None, style: Path | None, out: Path, *, size: int, settings: Settings) -> None:
-    """Paint `content` like `style`, or two drawn samples, into `result.png` and `sheet.png` of the folder `out`."""
+    """Paint `content` in the style of `style`, by default drawn samples, into `result.png` and `sheet.png` in `out`."""
     for name in ("result.png", "sheet.png"):
-        check_writable(out / name)
-    _ensure_can_paint(settings)
-    photo, painting = _given(content, samples.scene, settings), _given(style, samples.painting, settings)
+        check_picture_path(out / name)
+    if settings.engine == "vgg19" and importlib.util.find_spec("tensorflow") is None:
+        raise Misconfigured("TensorFlow is not installed: install the `cpu` or the `gpu` extra of Atelier.")
+    photo, painting = _load(content, samples.scene, settings), _load(style, samples.painting, settings)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # an exit that still cleans up
     say = Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print
     say("Starting Redis, API, maintenance and a worker …")
@@ -55,44 +56,39 @@ def run(content: Path | None, style: Path | None, out: Path, *, size: int, setti
         say("The first run also fetches the VGG19 weights, 19 to 80 MB, which takes up to a minute.")
     with (
         tempfile.TemporaryDirectory(prefix="atelier-demo-") as home,
-        Stack(_own_settings(settings, Path(home)), workers=1) as stack,
+        Stack(_isolated(settings, Path(home)), workers=1) as stack,
         Client(stack.url, stack.key) as client,
     ):
         started_at = time.monotonic()
         job = client.submit(photo.data, [painting.data], params={"size": size}, label="demo")
-        job = _painted(stack, client, job)
+        job = _follow(stack, client, job)
         ensure_succeeded(job)
         result, losses = client.result(job.id), client.losses(job.id)
         _write(out, photo, painting, result, losses, job)
-        _tell(say, job, losses["total"], out, time.monotonic() - started_at)
+        _report(say, job, losses["total"], out, time.monotonic() - started_at)
 
 
-def _ensure_can_paint(settings: Settings) -> None:
-    if settings.engine == "vgg19" and importlib.util.find_spec("tensorflow") is None:
-        raise Misconfigured("TensorFlow is not installed: install the `cpu` or the `gpu` extra of Atelier.")
-
-
-class _Given(NamedTuple):
-    """A picture to submit: as encoded bytes, and as numbers for the sheet."""
+class _Picture(NamedTuple):
+    """A picture as encoded bytes to submit, and as pixels for the sheet."""
 
     data: bytes
     rgb: NDArray[np.float32]
 
 
-def _given(path: Path | None, draw: Callable[[], NDArray[np.float32]], settings: Settings) -> _Given:
-    """Read a file, or draw a sample; a file that is no picture is found before anything starts."""
+def _load(path: Path | None, draw: Callable[[], NDArray[np.float32]], settings: Settings) -> _Picture:
+    """Read a file, or draw a sample; an unreadable file is reported before anything starts."""
     if path is None:
         drawn = draw()
-        return _Given(codec.encode(drawn, format="png"), drawn)
+        return _Picture(codec.encode(drawn, format="png"), drawn)
     data = path.read_bytes()
     try:
-        return _Given(data, codec.decode(data, max_px=settings.max_upload_px).rgb)
+        return _Picture(data, codec.decode(data, max_px=settings.max_upload_px).rgb)
     except AtelierError as error:
         raise type(error)(f"{path}: {error.detail}", **error.fields) from error
 
 
-def _own_settings(settings: Settings, home: Path) -> Settings:
-    """Set a stack apart from every other: own home, free port; weights and engine as the user has them."""
+def _isolated(settings: Settings, home: Path) -> Settings:
+    """Separate a stack from every other by its home and port; engine and weights stay the user's."""
     return settings.model_copy(
         update={
             "home": home,
@@ -105,29 +101,31 @@ def _own_settings(settings: Settings, home: Path) -> Settings:
     )
 
 
-def _painted(stack: Stack, client: Client, job: Job) -> Job:
-    """Show the job until it has ended; raise `Misconfigured` if the stack falls down meanwhile.
+def _follow(stack: Stack, client: Client, job: Job) -> Job:
+    """Show the job until it has ended; raise `Misconfigured` if the stack fails meanwhile.
 
-    It asks again and again instead of following events, since between two events a process may die.
+    Polls instead of following events, because a process may die between two events.
     """
-    deadline = time.monotonic() + _BEGIN_WITHIN_S
+    deadline = time.monotonic() + _START_WITHIN_S
     with JobBar(job) as bar:
         while not (job := client.job(job.id)).ended:
             for child in stack.check():
-                raise Misconfigured(f"The process {child.name} died. The end of its log:\n{child.last_words()}")
+                raise Misconfigured(f"The process {child.name} died. The end of its log:\n{child.log_tail()}")
             if job.progress:
-                bar.show(Event("", "step", job.progress.raw()))
+                bar.show_step(job.progress)
             elif time.monotonic() > deadline:
-                raise Misconfigured(f"No worker began within {_BEGIN_WITHIN_S:.0f} s: run `atelier doctor`.")
-            time.sleep(_LOOK_EVERY_S)
+                raise Misconfigured(f"No worker began within {_START_WITHIN_S:.0f} s: run `atelier doctor`.")
+            time.sleep(_POLL_EVERY_S)
         if job.progress:
-            bar.show(Event("", "step", job.progress.raw()))
+            bar.show_step(job.progress)
         bar.show(Event("", "end", {"state": job.state}))
     return job
 
 
-def _write(out: Path, content: _Given, style: _Given, result: bytes, losses: dict[str, list[float]], job: Job) -> None:
-    """Write the picture as it came, and the sheet."""
+def _write(
+    out: Path, content: _Picture, style: _Picture, result: bytes, losses: dict[str, list[float]], job: Job
+) -> None:
+    """Write the result and the sheet."""
     painted = codec.decode(result, max_px=_LARGEST_RESULT_PX).rgb
     curves = {name: losses[name] for name in ("total", "content", "style", "tv")}
     height, width = painted.shape[:2]
@@ -141,7 +139,7 @@ def _weights_name(job: Job) -> str:
     return str((job.weights or {}).get("name", "unknown"))
 
 
-def _tell(say: Callable[..., None], job: Job, losses: list[float], out: Path, took_s: float) -> None:
+def _report(say: Callable[..., None], job: Job, losses: list[float], out: Path, took_s: float) -> None:
     weights = job.weights or {}
     sha256 = str(weights.get("sha256", ""))
     fingerprint = f" ({sha256[:12]})" if sha256 else ""
@@ -153,4 +151,4 @@ def _tell(say: Callable[..., None], job: Job, losses: list[float], out: Path, to
         say(f"         {weights['reason']}")
     say(f"took     {duration_text(took_s)} from the submission to the picture")
     say(f"picture  {out / 'result.png'}")
-    say(f"sheet    {out / 'sheet.png'}: content, style, result, loss")
+    say(f"sheet    {out / 'sheet.png'}: content, style, result, losses")

@@ -1,6 +1,6 @@
-"""What grows in the scene, and the clear sheets that it is drawn on.
+"""The scene's trees, and the transparent layers that they are drawn on.
 
-A sheet is several times larger than the picture; shrinking it makes every edge soft.
+A layer is several times larger than the picture; shrinking it softens every edge.
 """
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw
 
-from api.cli.samples.noise import Floats, mix
+from api.cli.demo.samples.noise import Floats, mix
 
-#: How many times larger than the picture a sheet is.
+#: How many times larger than the picture a layer is.
 _FINE = 3
 
 
 def conifer(draw: ImageDraw.ImageDraw, random: np.random.Generator, x: float, base: float, tall: float) -> None:
-    """Draw one spruce, measured in pixels of the layer: whorls of drooping branches hung with twigs."""
+    """Draw one spruce, in pixels of the layer: whorls of drooping branches with hanging twigs."""
     draw.polygon([(x - tall / 130, base), (x + tall / 130, base), (x, base - tall)], (30, 25, 22, 255))
     whorls = int(np.clip(tall / 2.4, 14, 95))
     twigs = int(np.clip(tall / 60, 3, 13))
@@ -47,14 +47,14 @@ def _branch(
 
 
 def layer(picture: Floats) -> tuple[Image.Image, ImageDraw.ImageDraw, int]:
-    """Make a clear sheet to draw on, its pen, and the picture's height in the sheet's pixels."""
+    """Create a transparent layer; return it, its pen, and its height in pixels."""
     height, width = picture.shape[:2]
     sheet = Image.new("RGBA", (width * _FINE, height * _FINE))
     return sheet, ImageDraw.Draw(sheet), height * _FINE
 
 
-def laid(picture: Floats, sheet: Image.Image) -> Floats:
-    """Shrink a sheet to the picture's size and lay it on top."""
+def composite(picture: Floats, sheet: Image.Image) -> Floats:
+    """Shrink a layer to the picture's size and blend it over the picture."""
     height, width = picture.shape[:2]
     planes = np.asarray(sheet.resize((width, height), Image.Resampling.BOX), float) / 255
     return mix(picture, planes[..., :3], planes[..., 3])

@@ -1,8 +1,8 @@
 """Fields under a whirling evening sky, in thick oil: the demo's painting.
 
-A plain picture of colours and a field of directions come first; then thousands of strokes follow the field,
-broad ones below, fine ones on top, each a bundle of bristle tracks with the colour found where it starts.
-The tracks also leave a height, which is lit from the upper left, as impasto is.
+A flat picture of colours and a field of directions come first. Then thousands of strokes follow the field, broad ones
+below fine ones, each a bundle of bristle tracks in the colour found at its start. The tracks also build up a relief,
+which is lit from the upper left like impasto.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from api.cli.samples.noise import Floats, fractal, gradient, mix, ramp
+from api.cli.demo.samples.noise import Floats, fractal, gradient, mix, ramp
 
 _SEED = 5
 #: How a stroke narrows towards its ends, at each point of its path.
 _TAPER = np.array([0.25, 0.72, 0.95, 1, 1, 1, 0.95, 0.72, 0.25])[:, None]
-_FINE = 2  # strokes are drawn this many times larger, then shrunk, so that their edges are soft
+_FINE = 2  # supersampling, which softens the edges of strokes
 _SUN = (0.86, 0.27)
-#: The whirls of the sky: x, y, radius in shares of the height, and the sense of turning.
+#: The whirls of the sky: x, y and radius as fractions of the height, and the direction of rotation.
 _WHIRLS = [
     (0.86, 0.27, 0.24, 1),
     (0.36, 0.22, 0.17, -1),
@@ -39,7 +39,7 @@ _GLOW = [
 
 
 class _Motif(NamedTuple):
-    """What is to be painted: the colour of each place, and the direction of the brush there."""
+    """The subject: the colour and the brush direction at each pixel."""
 
     colour: Floats
     angle: Floats
@@ -92,7 +92,7 @@ def _sky(random: np.random.Generator, x: Floats, y: Floats) -> tuple[Floats, Flo
 
 
 def _grounds(random: np.random.Generator, x: Floats, y: Floats) -> list[tuple[Floats, Floats, Floats]]:
-    """List the hills and fields from far to near: colours, direction, and where they are."""
+    """Return the hills and fields from far to near: colours, direction, and mask."""
     wobble = fractal(random, x.shape, exponent=1.6)
     grounds = []
     for crest, wave, slope, colours in [
@@ -150,7 +150,7 @@ def _lay_strokes(
 
 
 def _paths(angle: Floats, start: Floats, length: Floats) -> Floats:
-    """Follow the field from each start, a half each way; shape `[strokes, points, 2]`."""
+    """Follow the field from each start in both directions; shape `[strokes, points, 2]`."""
     height, width = angle.shape
     halves = []
     for sense in (-1, 1):
@@ -167,7 +167,7 @@ def _paths(angle: Floats, start: Floats, length: Floats) -> Floats:
 def _lit(
     random: np.random.Generator, canvas: Image.Image, relief: Image.Image, size: tuple[int, int]
 ) -> NDArray[np.float32]:
-    """Light the paint's relief, with the weave of the cloth below it, from the upper left."""
+    """Light the relief of the paint and of the canvas weave from the upper left."""
     colour = np.asarray(canvas.resize(size, Image.Resampling.BOX), float) / 255
     thick = np.asarray(relief.resize(size, Image.Resampling.BOX), float) / 255
     y, x = np.mgrid[0 : size[1], 0 : size[0]]

@@ -1,8 +1,8 @@
 """A lake in the mountains, late on a summer day: the demo's photograph.
 
-Painted from far to near, as light comes through air: sky and sun, clouds, ridges that fade into haze, a far
-shore with trees and a cabin, the water that mirrors them all, and a near bank. Lengths are shares of the
-picture's height, so it looks the same at any size.
+Painted from far to near: sky and sun, clouds, ridges that fade into haze, a far shore with trees and a cabin, the
+water that mirrors them, and a near bank. Lengths are fractions of the picture's height, so that it looks the same at
+any size.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from api.cli.samples.growth import conifer, laid, layer
-from api.cli.samples.noise import Floats, fractal, gradient, mix, ramp, ridge_line
+from api.cli.demo.samples.growth import composite, conifer, layer
+from api.cli.demo.samples.noise import Floats, fractal, gradient, mix, ramp, ridge_line
 
-#: Where the water begins, and where the sun stands (from the left, from the top), as shares of the picture.
+#: The waterline, and the position of the sun (from the left, from the top), as fractions of the picture.
 _SHORE = 0.60
 _SUN = (0.66, 0.33)
 _SKY = [
     (0.0, (0.16, 0.34, 0.62)), (0.45, (0.47, 0.63, 0.80)), (0.75, (0.86, 0.80, 0.74)), (1.0, (1.0, 0.80, 0.56)),
 ]  # fmt: skip
 _HAZE = (0.90, 0.76, 0.66)
-_SEED = 64  # of those tried, the one whose peaks, clouds and sun stand best
+_SEED = 64  # the best composition among those tried
 
 
 def scene(width: int = 960, height: int = 640) -> NDArray[np.float32]:
@@ -48,7 +48,7 @@ def _sky(random: np.random.Generator, height: int, width: int) -> Floats:
     picture += np.exp(-sun / 0.16)[..., None] * np.array([0.42, 0.26, 0.08])
     billows = fractal(random, (height, width), exponent=1.65, stretch=3)
     cover = billows - 3.2 * np.abs(y - 0.17) + 0.35
-    # A cloud is bright where there is less of it towards the sun.
+    # A cloud is bright where it is thinner towards the sun.
     shift = round(0.025 * height), -round(0.03 * height)
     lean = billows - np.roll(billows, shift, axis=(0, 1))
     light = 0.60 + 0.55 * lean - 0.16 * cover + 0.35 * np.exp(-sun / 0.35)
@@ -58,7 +58,7 @@ def _sky(random: np.random.Generator, height: int, width: int) -> Floats:
 
 
 def _ridges(random: np.random.Generator, picture: Floats) -> Floats:
-    """Lay mountains from far to near; each is darker, greener and less hazy than the one behind."""
+    """Draw mountains from far to near; each is darker, greener and less hazy than the one behind."""
     height, width = picture.shape[:2]
     x, y = _grid(height, width)
     for near, top, rough in [(0.12, 0.36, 0.052), (0.34, 0.43, 0.045), (0.58, 0.49, 0.032), (0.82, 0.545, 0.018)]:
@@ -86,11 +86,11 @@ def _far_shore(random: np.random.Generator, picture: Floats) -> Floats:
         grove = 0.5 + 0.5 * np.sin(x / right * 9 + 1.2) * np.sin(x / right * 23)
         tall = unit * (0.018 + 0.05 * grove * random.uniform(0.5, 1.2))
         conifer(draw, random, x, unit * (_SHORE + 0.002), tall)
-    picture = laid(picture, sheet)
+    picture = composite(picture, sheet)
     x, y = _grid(*picture.shape[:2])
     meadow = ramp(_SHORE - 0.010, _SHORE - 0.004, y + 0.003 * np.sin(x * 37) + 0.002 * np.sin(x * 91))
     grass = gradient([(0.0, (0.20, 0.22, 0.10)), (1.0, (0.52, 0.44, 0.20))], random.uniform(0, 1, x.shape))
-    return laid(mix(picture, grass, meadow), _cabin(picture))
+    return composite(mix(picture, grass, meadow), _cabin(picture))
 
 
 def _cabin(picture: Floats) -> Image.Image:
@@ -111,7 +111,7 @@ def _cabin(picture: Floats) -> Image.Image:
 
 
 def _water(random: np.random.Generator, picture: Floats) -> Floats:
-    """Mirror what stands above the shore in ripples that widen towards the eye."""
+    """Mirror what is above the shore in ripples that widen towards the viewer."""
     height, width = picture.shape[:2]
     x, y = _grid(height, width)
     depth = np.clip((y - _SHORE) / (1 - _SHORE), 0, 1)
@@ -154,11 +154,11 @@ def _near_bank(random: np.random.Generator, picture: Floats) -> Floats:
         root = (x * right, y * unit)
         tip = (root[0] + random.normal(0.15, 0.3) * blade * unit, root[1] - blade * unit)
         draw.line([root, tip], colour, 2 + int(2 * start))
-    return laid(picture, sheet)
+    return composite(picture, sheet)
 
 
 def _developed(random: np.random.Generator, picture: Floats) -> NDArray[np.float32]:
-    """Give it what a camera does: contrast, a darker rim, grain."""
+    """Add the traces of a camera: contrast, vignetting, grain."""
     height, width = picture.shape[:2]
     x, y = _grid(height, width)
     rim = 1 - 0.28 * np.hypot((x - width / height / 2) / (width / height), y - 0.5) ** 2 * 2

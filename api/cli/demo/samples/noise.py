@@ -1,6 +1,6 @@
-"""Noise and ramps: what clouds, slopes, ripples and brush strokes are drawn with.
+"""Noise and ramps, from which clouds, slopes, ripples and brush strokes are drawn.
 
-Every function is pure; chance comes in as a generator, so that one seed always draws one picture.
+Every function is pure; randomness comes from a generator argument, so that a seed always draws the same picture.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ Floats = NDArray[np.floating[Any]]
 
 
 def fractal(random: np.random.Generator, shape: tuple[int, int], *, exponent: float, stretch: float = 1.0) -> Floats:
-    """Draw noise whose amplitude falls with frequency as f^-exponent, with mean 0 and deviation 1.
+    """Return noise whose amplitude falls with frequency as f^-exponent, with mean 0 and standard deviation 1.
 
-    `stretch` draws it that many times wider than high.
+    `stretch` makes its features that many times wider than high.
     """
     height, width = shape
     frequency = np.hypot(np.fft.fftfreq(height)[:, None] / stretch, np.fft.rfftfreq(width)[None, :])
@@ -27,7 +27,7 @@ def fractal(random: np.random.Generator, shape: tuple[int, int], *, exponent: fl
 
 
 def ridge_line(random: np.random.Generator, width: int, *, exponent: float) -> Floats:
-    """Draw a line of peaks, one height per column, with mean 0 and deviation 1; it does not wrap round."""
+    """Return a skyline, one height per column, with mean 0 and standard deviation 1; it does not wrap around."""
     return fractal(random, (1, 2 * width), exponent=exponent)[0, :width]
 
 
@@ -37,14 +37,14 @@ def ramp(low: float, high: float, at: ArrayLike) -> Floats:
     return np.asarray(t * t * (3 - 2 * t))
 
 
-def mix(below: ArrayLike, above: ArrayLike, share: ArrayLike) -> Floats:
-    """Lay the colours `above` over `below`, by a share of 0 to 1 for each pixel."""
-    share = np.asarray(share, float)[..., None]
-    return np.asarray(np.asarray(below) * (1 - share) + np.asarray(above) * share)
+def mix(below: ArrayLike, above: ArrayLike, opacity: ArrayLike) -> Floats:
+    """Blend the colours `above` over `below` with an opacity of 0 to 1 per pixel."""
+    alpha = np.asarray(opacity, float)[..., None]
+    return np.asarray(np.asarray(below) * (1 - alpha) + np.asarray(above) * alpha)
 
 
 def gradient(stops: list[tuple[float, tuple[float, float, float]]], at: ArrayLike) -> Floats:
-    """Read a colour from a row of (position, colour) stops."""
+    """Interpolate colours between (position, colour) stops."""
     at = np.asarray(at, float)
     positions = [position for position, _ in stops]
     return np.stack([np.interp(at, positions, [colour[c] for _, colour in stops]) for c in range(3)], axis=-1)
