@@ -22,7 +22,10 @@ from tests.repository.documents import ROOT
 
 PAGES = {
     path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
-    for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    for path in [
+        *(ROOT / folder / "README.md" for folder in ("", "api/client", "tests")),
+        *sorted((ROOT / "docs").rglob("*.md")),
+    ]
 }
 README = PAGES["README.md"]
 EVERYTHING = "\n".join(PAGES.values())
@@ -51,7 +54,7 @@ def test_the_readme_is_read_in_one_sitting() -> None:
 
 def test_the_readme_leads_to_every_page() -> None:
     linked = re.findall(r"\]\((docs/[^)#]+\.md)", README)
-    assert {page for page in PAGES if page != "README.md"} == set(linked)
+    assert {page for page in PAGES if page.startswith("docs/")} == set(linked)
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -142,17 +145,21 @@ def test_every_method_of_the_client_is_documented_and_no_other() -> None:
 
 
 def test_the_exceptions_of_the_client_are_documented() -> None:
-    for exception in names(" ".join(first_cells("docs/using.md", "Exceptions"))):
-        assert issubclass(getattr(api.client, exception), api.client.ClientError)
+    documented = names(" ".join(first_cells("api/client/README.md", "atelier-client")))
+    public = {name: getattr(api.client, name) for name in api.client.__all__}
+    exceptions = {name for name, kind in public.items() if isinstance(kind, type) and issubclass(kind, Exception)}
+    assert documented == exceptions - {"ClientError"}
 
 
 def test_the_map_has_every_folder_of_the_code_and_no_other() -> None:
-    found = {"tests/", *(f"tests/{path.name}/" for path in (ROOT / "tests").iterdir() if holds_code(path))}
+    found = set()
     for package in ("api", "worker", "shared", "migrations"):
         folders = [ROOT / package, *(path for path in (ROOT / package).rglob("*") if holds_code(path))]
         found |= {f"{path.relative_to(ROOT).as_posix()}/" for path in folders}
     documented = re.findall(r"^\| `(\w+/[^`]*)` \|", PAGES["docs/contributing.md"], re.MULTILINE)
     assert sorted(documented) == sorted(found)
+    of_tests = names(" ".join(first_cells("tests/README.md", "Tests")))
+    assert of_tests == {f"{path.name}/" for path in (ROOT / "tests").iterdir() if holds_code(path)}
 
 
 def holds_code(folder: Path) -> bool:
