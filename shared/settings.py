@@ -1,6 +1,6 @@
 """Settings from `ATELIER_*`, read once at start, frozen, with every problem listed at once.
 
-Each setting's default, bounds and help are declared here and nowhere else; the README's table is tested
+Each setting's default, bounds and help are declared here and nowhere else; `docs/settings.md` is tested
 against this class. Everything that depends on the home folder follows it unless set by itself.
 """
 

@@ -32,7 +32,7 @@ from shared.db.jobs import queries
 from shared.db.models import Batch
 from shared.errors import AtelierError, BatchFull, DuplicateKey, InvalidParams, UnknownImage, UnsafePath
 from shared.painting import sizes as sizes_of_scales
-from shared.painting.keys import group_key, way_key, work_key
+from shared.painting.keys import group_key, recipe_key, result_key
 from shared.painting.params import resolve
 from shared.painting.sizes import Size
 
@@ -121,7 +121,7 @@ class Intake:
         common = self._common[same]
         if isinstance(common, AtelierError):
             raise common
-        key = work_key(common.way, item.content)
+        key = result_key(common.way, item.content)
         rest = (common.params, common.styles, common.group_key, key, common.predicted_s, common.work)
         return NewItem(item.key, item.content, *rest)
 
@@ -142,7 +142,7 @@ class Intake:
         return _Common(
             painted,
             chosen,
-            way_key(painted, chosen, None, batch.weights_wanted),
+            recipe_key(painted, chosen, None, batch.weights_wanted),
             group_key(params, chosen, sizes.content, batch.weights_wanted, None),
             estimate.seconds if estimate else None,
             sizes_of_scales.work(params, sizes.content, sizes.styles),

@@ -83,5 +83,5 @@ def check_mask_paints(services: Services, pointer: str, image_id: str, file: Fil
         data = file.data if file else services.store.get(image_key(image_id))
     except NotFound:
         raise UnknownImage(f"The bytes of image {image_id} are gone; upload it again.", images=[image_id]) from None
-    if not codec.mask_paints(data, max_px=services.settings.max_upload_px):
+    if codec.is_blank_mask(data, max_px=services.settings.max_upload_px):
         raise mistake(pointer, "The mask is black everywhere, so its style would be painted nowhere.", InvalidMask)

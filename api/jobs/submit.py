@@ -30,7 +30,7 @@ from shared.db.models import Job
 from shared.errors import IdTaken, NotFound
 from shared.painting import sizes as sizes_of_scales
 from shared.painting.costs import Estimate
-from shared.painting.keys import group_key, way_key, work_key
+from shared.painting.keys import group_key, recipe_key, result_key
 from shared.painting.params import StyleParams, resolve
 from shared.states import State
 
@@ -202,7 +202,7 @@ def _job(services: Services, submission: Submission, sizes: Sizes) -> Job:
         styles=styles,
         init_id=submission.init_id,
         group_key=group_key(params, styles, sizes.content, weights, submission.init_id),
-        work_key=work_key(way_key(painted, styles, submission.init_id, weights), request.content),
+        work_key=result_key(recipe_key(painted, styles, submission.init_id, weights), request.content),
         reuse=request.reuse,
         priority=request.priority,
         retention_s=request.retention_s or most_retention_s(services, submission.caller),

@@ -16,7 +16,7 @@ from shared.db import workers
 from shared.db.base import Database
 from shared.db.jobs import forecasts, queries
 from shared.db.jobs.queries import Shown
-from shared.painting.forecasts import Experience, Forecast, Sample
+from shared.painting.forecasts import DurationModel, Forecast, Sample
 
 #: Jobs learned from, and how long that holds, in seconds.
 _SAMPLES, _FRESH_S = 500, 5.0
@@ -39,7 +39,7 @@ class Forecaster:
         self._clock = clock
         self._lock = threading.Lock()
         self._learned_at = float("-inf")
-        self._experience = Experience(())
+        self._experience = DurationModel(())
 
     def outlook(self, session: Session, job: Shown) -> Outlook:
         """Say when a job that waits, or is about to, starts and ends."""
@@ -66,15 +66,15 @@ class Forecaster:
         with self._database.reading() as session:
             return forecasts.samples(session, _SAMPLES)
 
-    def _learned(self, samples: Callable[[], list[Sample]]) -> Experience:
+    def _learned(self, samples: Callable[[], list[Sample]]) -> DurationModel:
         with self._lock:
             if self._clock() - self._learned_at < _FRESH_S:
                 return self._experience
             self._learned_at = self._clock()
-        self._experience = Experience(samples())
+        self._experience = DurationModel(samples())
         return self._experience
 
 
-def _takes(experience: Experience, job: Shown, predicted_s: float | None) -> Forecast | None:
+def _takes(experience: DurationModel, job: Shown, predicted_s: float | None) -> Forecast | None:
     """Say how long painting a job takes, or one like it, that was predicted to take that long."""
     return experience.forecast(job.preset, int(job.params.get("size", 0)), predicted_s)

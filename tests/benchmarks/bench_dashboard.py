@@ -39,8 +39,8 @@ from shared.settings import Settings
 from shared.states import State
 from tests.benchmarks.bench_api import http_to, million
 from tests.benchmarks.registry import bench
-from tests.factories import picture
-from tests.waiting import wait_until
+from tests.support.factories import picture
+from tests.support.waiting import wait_until
 
 _ROUNDS, _WORKERS = 30, 50
 #: Longer than a look at the whole serves everybody, in seconds: each one measured is a new one.

@@ -25,9 +25,9 @@ from shared.messaging.progress import RedisProgress
 from shared.painting.forecasts import quantile
 from shared.settings import Settings
 from tests.benchmarks.registry import bench
-from tests.factories import add_image, add_job, add_key
-from tests.integration.serving import Served, serving
-from tests.running_redis import running_redis
+from tests.support.api_server import Served, serving
+from tests.support.factories import add_image, add_job, add_key
+from tests.support.redis import running_redis
 
 _JOBS, _FOLLOWERS, _PROCESSES = 20, 500, 2
 #: How long steps are told and heard, in seconds; and each of the rounds in which views are asked for.

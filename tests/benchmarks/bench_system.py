@@ -23,11 +23,11 @@ from shared.messaging.progress import RedisProgress
 from shared.painting.params import resolve
 from shared.settings import Settings
 from shared.storage.store import image_key, open_store
-from tests import trained
 from tests.benchmarks.registry import bench
-from tests.factories import add_image, add_job, picture
-from tests.running_redis import running_redis
-from tests.waiting import wait_until
+from tests.support import trained_weights
+from tests.support.factories import add_image, add_job, picture
+from tests.support.redis import running_redis
+from tests.support.waiting import wait_until
 from worker.jobs.heartbeat import Heartbeat
 from worker.jobs.reporter import Reporter
 
@@ -73,7 +73,7 @@ def cost_of_reporting() -> float:
     from worker.engine.stylize import stylize
     from worker.engine.types import Style, Subject
 
-    network = trained.network()
+    network = trained_weights.network()
     params = resolve("classic", {"size": 256, "steps": 60})
     painted = stylize([Subject(picture(256, 192))], [Style(picture(256, 192, seed=1))], params, network)
     with tempfile.TemporaryDirectory(prefix="atelier-bench-") as home, running_redis(Path(home)) as redis_url:
@@ -94,8 +94,8 @@ def _worker() -> Iterator[tuple[Settings, float]]:
         given = {
             "home": home,
             "redis_url": redis_url,
-            "weights": trained.NAME,
-            "weights_dir": str(trained.weights_dir()),
+            "weights": trained_weights.NAME,
+            "weights_dir": str(trained_weights.weights_dir()),
         }
         env = os.environ | {f"ATELIER_{name.upper()}": value for name, value in given.items()}
         settings, log = Settings.load(**given), Path(home) / "worker.log"

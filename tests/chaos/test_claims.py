@@ -12,7 +12,7 @@ import pytest
 from shared.db.base import connect
 from shared.db.jobs import transitions
 from tests.chaos.scale import scaled
-from tests.factories import add_image, new_job
+from tests.support.factories import add_image, new_job
 
 pytestmark = pytest.mark.chaos
 

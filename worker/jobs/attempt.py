@@ -201,7 +201,7 @@ class Attempt:
             picture,
             partial=state != State.SUCCEEDED,
             alpha=loaded.alpha,
-            timelapse=loaded.timelapse.finished(picture, chunk),
+            timelapse=loaded.timelapse.encode(picture, chunk),
             facts=chunk.facts,
             group=loaded.group,
         )
@@ -211,7 +211,7 @@ class Attempt:
 
     def _go_on(self, chunk: Chunk, *, leaving: bool) -> None:
         """Save a checkpoint if one is due; if the worker is leaving, save one and hand the job back."""
-        self.loaded.timelapse.see(chunk)
+        self.loaded.timelapse.collect(chunk)
         if leaving or self.loaded.checkpointer.due:
             self._save_checkpoint(chunk)
         if leaving:

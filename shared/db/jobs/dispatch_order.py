@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session, aliased
 
 from shared.db import sql_clock, workers
 from shared.db.models import Batch, Job
-from shared.painting.keys import most_in_group
+from shared.painting.keys import group_limit
 from shared.states import BatchState, State
 
 #: How far behind a job its companions are looked for: jobs submitted together lie together.
@@ -198,7 +198,7 @@ def _companions(session: Session, head: _Head, free: int | None, redispatch_afte
     """Find the due jobs that are painted together with `head`, oldest first; none of them was begun before."""
     if head.group_key is None:
         return []
-    most = most_in_group(head.group_key) if free is None else min(free, most_in_group(head.group_key))
+    most = group_limit(head.group_key) if free is None else min(free, group_limit(head.group_key))
     near = (
         select(Job.id, Job.sort_id, Job.attempt, Job.group_key)
         .where(Job.queue_key == head.queue_key, Job.priority == head.own_priority, _due(Job, redispatch_after_s))
