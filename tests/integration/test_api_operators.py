@@ -10,7 +10,7 @@ from sqlalchemy import update
 from shared import clock
 from shared.db import workers
 from shared.db.base import Database
-from shared.db.jobs import transitions
+from shared.db.jobs import claims
 from shared.db.models import Job, Worker
 from shared.messaging.broker import PAINT_QUEUE
 from shared.states import DesiredState
@@ -25,14 +25,14 @@ def add_worker(
     database: Database, name: str, wish: DesiredState = DesiredState.WORK, about: dict | None = ABOUT
 ) -> None:
     with database.writing() as session:
-        workers.beat(session, name, about)
+        workers.record_heartbeat(session, name, about)
         workers.set_desired_state(session, name, wish)
 
 
 def claim(database: Database, worker: str) -> str:
     job_id = add_job(database)
     with database.writing() as session:
-        assert transitions.claim(session, job_id, worker=worker, weights=WEIGHTS, lease_s=20)
+        assert claims.claim_job(session, job_id, worker=worker, weights=WEIGHTS, lease_s=20)
     return job_id
 
 
