@@ -11,13 +11,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, Connection, DateTime, Dialect, Engine, MetaData, create_engine, make_url, text
+from sqlalchemy import JSON, Connection, DateTime, Dialect, Engine, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.schema import CheckConstraint, MetaData
 from sqlalchemy.types import TypeDecorator
 
 from shared import failpoints
@@ -65,6 +67,16 @@ class Table(DeclarativeBase):
 
     metadata = MetaData(naming_convention=_NAMES)
     type_annotation_map: ClassVar = {dict[str, Any]: JSON(none_as_null=True), datetime: UtcDateTime}
+
+
+def one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
+    """Return the check constraint that a column has a value of an enum."""
+    return CheckConstraint(f"{column} IN ({', '.join(repr(str(value)) for value in values)})", name=column)
+
+
+def partial(condition: str) -> dict[str, Any]:
+    """Return the options that limit an index to the rows that match a condition."""
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 
 
 class Database:

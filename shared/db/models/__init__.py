@@ -12,20 +12,18 @@ from typing import Any
 from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shared.db.base import Table
+from shared.db.base import Table, one_of, partial
 from shared.db.models.access import ApiKey, Delivery, IdempotencyKey, Usage, WebhookSecret
 from shared.db.models.admin import AuditEntry, BrowserSession, MinuteStats, Operation
 from shared.db.models.batches import Batch, BatchMove, BatchResult
 from shared.states import DesiredState, State
 
-_STATES = ", ".join(f"'{state}'" for state in State)
-_WISHES = ", ".join(f"'{wish}'" for wish in DesiredState)
-_QUEUED = text("state = 'queued'")
-_SENT = text("dispatched_at IS NOT NULL")
-_RUNNING = text("state = 'running'")
-_KEPT = text("files_gone_at IS NULL")
-_LABELED = text("label IS NOT NULL")
-_FAILED = text("error_code IS NOT NULL")
+_QUEUED = partial("state = 'queued'")
+_SENT = partial("dispatched_at IS NOT NULL")
+_RUNNING = partial("state = 'running'")
+_KEPT = partial("files_gone_at IS NULL")
+_LABELED = partial("label IS NOT NULL")
+_FAILED = partial("error_code IS NOT NULL")
 
 __all__ = [
     "ApiKey",
@@ -86,7 +84,7 @@ class Job(Table):
 
     __tablename__ = "jobs"
     __table_args__ = (
-        CheckConstraint(f"state IN ({_STATES})", name="state"),
+        one_of("state", State),
         CheckConstraint("attempt >= 0", name="attempt"),
         CheckConstraint("(state = 'failed') = (error_code IS NOT NULL)", name="error"),
         CheckConstraint("state <> 'succeeded' OR result IS NOT NULL", name="result"),
@@ -95,37 +93,22 @@ class Job(Table):
         # For dispatch: each queue's jobs in dispatch order, and those sent. Not a partial index on queued jobs, since
         # SQLite would prefer any other index that begins with the state.
         Index("ix_jobs_turn", "state", "lane", text("priority DESC"), "place"),
-        Index("ix_jobs_sent", "dispatched_at", sqlite_where=_SENT, postgresql_where=_SENT),
+        Index("ix_jobs_sent", "dispatched_at", **_SENT),
         # For sweeps.
-        Index("ix_jobs_lease", "lease_expires_at", sqlite_where=_RUNNING, postgresql_where=_RUNNING),
-        Index("ix_jobs_start_by", "start_by", sqlite_where=_QUEUED, postgresql_where=_QUEUED),
-        Index("ix_jobs_expires_at", "expires_at", sqlite_where=_KEPT, postgresql_where=_KEPT),
+        Index("ix_jobs_lease", "lease_expires_at", **_RUNNING),
+        Index("ix_jobs_start_by", "start_by", **_QUEUED),
+        Index("ix_jobs_expires_at", "expires_at", **_KEPT),
         Index("ix_jobs_ended_at", "ended_at"),
         # For listings, which read a page of each state.
         Index("ix_jobs_state_place", "state", "place"),
         Index("ix_jobs_owner_state_place", "owner", "state", "place"),
-        Index("ix_jobs_label_state_place", "label", "state", "place", sqlite_where=_LABELED, postgresql_where=_LABELED),
-        Index(
-            "ix_jobs_owner_label_state_place",
-            "owner",
-            "label",
-            "state",
-            "place",
-            sqlite_where=_LABELED,
-            postgresql_where=_LABELED,
-        ),
+        Index("ix_jobs_label_state_place", "label", "state", "place", **_LABELED),
+        Index("ix_jobs_owner_label_state_place", "owner", "label", "state", "place", **_LABELED),
         Index("ix_jobs_batch_id_state_place", "batch_id", "state", "place"),
-        Index("ix_jobs_error_code_place", "error_code", "place", sqlite_where=_FAILED, postgresql_where=_FAILED),
-        Index(
-            "ix_jobs_owner_error_code_place",
-            "owner",
-            "error_code",
-            "place",
-            sqlite_where=_FAILED,
-            postgresql_where=_FAILED,
-        ),
+        Index("ix_jobs_error_code_place", "error_code", "place", **_FAILED),
+        Index("ix_jobs_owner_error_code_place", "owner", "error_code", "place", **_FAILED),
         # For groups of recent failures.
-        Index("ix_jobs_failed_at", "ended_at", sqlite_where=_FAILED, postgresql_where=_FAILED),
+        Index("ix_jobs_failed_at", "ended_at", **_FAILED),
         Index("uq_jobs_batch_id_item_key", "batch_id", "item_key", unique=True),
         # For reusing identical results.
         Index("ix_jobs_work_key", "work_key", "place"),
@@ -226,7 +209,7 @@ class Worker(Table):
     """A worker process, as it last described itself, and the state the operator wants it in."""
 
     __tablename__ = "workers"
-    __table_args__ = (CheckConstraint(f"wish IN ({_WISHES})", name="wish"),)
+    __table_args__ = (one_of("wish", DesiredState),)
 
     name: Mapped[str] = mapped_column(String(200), primary_key=True)
     wish: Mapped[str] = mapped_column(String(8), default=DesiredState.WORK)

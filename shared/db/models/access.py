@@ -5,22 +5,20 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, Text, text
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shared.db.base import Table
+from shared.db.base import Table, one_of, partial
 from shared.states import DeliveryState, Role
 
-_ROLES = ", ".join(f"'{role}'" for role in Role)
-_DELIVERY_STATES = ", ".join(f"'{state}'" for state in DeliveryState)
-_PENDING = text("state = 'pending'")
+_PENDING = partial("state = 'pending'")
 
 
 class ApiKey(Table):
     """An API key, with only the hash of its secret; null limits do not apply."""
 
     __tablename__ = "api_keys"
-    __table_args__ = (CheckConstraint(f"role IN ({_ROLES})", name="role"),)
+    __table_args__ = (one_of("role", Role),)
 
     #: The public part of the key.
     id: Mapped[str] = mapped_column(String(16), primary_key=True)
@@ -81,9 +79,9 @@ class Delivery(Table):
 
     __tablename__ = "deliveries"
     __table_args__ = (
-        CheckConstraint(f"state IN ({_DELIVERY_STATES})", name="state"),
+        one_of("state", DeliveryState),
         CheckConstraint("(state = 'pending') = (next_at IS NOT NULL)", name="next"),
-        Index("ix_deliveries_next_at", "next_at", sqlite_where=_PENDING, postgresql_where=_PENDING),
+        Index("ix_deliveries_next_at", "next_at", **_PENDING),
         Index("ix_deliveries_owner_id", "owner", "id"),
         Index("ix_deliveries_created_at", "created_at"),
     )

@@ -5,14 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, text
+from sqlalchemy import JSON, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shared.db.base import Table
+from shared.db.base import Table, one_of, partial
 from shared.states import OperationState
 
-_OPERATION_STATES = ", ".join(f"'{state}'" for state in OperationState)
-_RUNNING = text("state = 'running'")
+_RUNNING = partial("state = 'running'")
 
 
 class BrowserSession(Table):
@@ -32,8 +31,8 @@ class Operation(Table):
 
     __tablename__ = "operations"
     __table_args__ = (
-        CheckConstraint(f"state IN ({_OPERATION_STATES})", name="state"),
-        Index("ix_operations_running", "id", sqlite_where=_RUNNING, postgresql_where=_RUNNING),
+        one_of("state", OperationState),
+        Index("ix_operations_running", "id", **_RUNNING),
     )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)

@@ -8,10 +8,8 @@ from typing import Any
 from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shared.db.base import Table
+from shared.db.base import Table, one_of
 from shared.states import BatchState
-
-_BATCH_STATES = ", ".join(f"'{state}'" for state in BatchState)
 
 
 class Batch(Table):
@@ -19,7 +17,7 @@ class Batch(Table):
 
     __tablename__ = "batches"
     __table_args__ = (
-        CheckConstraint(f"state IN ({_BATCH_STATES})", name="state"),
+        one_of("state", BatchState),
         CheckConstraint("max_parallel IS NULL OR max_parallel > 0", name="max_parallel"),
         Index("ix_batches_owner_id", "owner", "id"),
         Index("ix_batches_state_id", "state", "id"),
