@@ -99,7 +99,7 @@ def can_remove_bytes(session: Session, image_id: str) -> bool:
 
 
 def forget(session: Session, *, history_s: float) -> list[str]:
-    """Delete images that are gone since `history_s` and since before the oldest job, so that no job refers to them."""
+    """Delete images gone for `history_s` and since before the oldest job, so no job refers to them; return which."""
     gone = [Image.gone_at <= sql_clock.now_plus(-history_s)]
     oldest = session.scalar(select(Job.created_at).order_by(Job.sort_id).limit(1))
     if oldest is not None:

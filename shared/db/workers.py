@@ -26,7 +26,7 @@ def record_heartbeat(session: Session, name: str, about: dict[str, Any] | None =
     values: dict[str, Any] = {"seen_at": sql_clock.now()}
     if about is not None:
         values["about"] = about
-    statement = update(Worker).where(Worker.name == name).values(**values).returning(Worker.wish)
+    statement = update(Worker).where(Worker.name == name).values(**values).returning(Worker.desired_state)
     desired = session.scalar(statement.execution_options(synchronize_session=False))
     if desired is None:
         _insert(session, name, about)
@@ -37,7 +37,7 @@ def _insert(session: Session, name: str, about: dict[str, Any] | None) -> None:
     times = {"started_at": sql_clock.now(), "seen_at": sql_clock.now()}
     try:
         with session.begin_nested():
-            session.execute(insert(Worker).values(name=name, wish=DesiredState.WORK, about=about, **times))
+            session.execute(insert(Worker).values(name=name, desired_state=DesiredState.WORK, about=about, **times))
     except IntegrityError:  # the worker's parent and child may insert it at the same time
         return
 
@@ -59,7 +59,7 @@ def remove(session: Session, name: str) -> None:
 
 def set_desired_state(session: Session, name: str, desired: DesiredState) -> None:
     """Set what a worker should do; raise `NotFound`."""
-    statement = update(Worker).where(Worker.name == name).values(wish=desired).returning(Worker.name)
+    statement = update(Worker).where(Worker.name == name).values(desired_state=desired).returning(Worker.name)
     if session.scalar(statement) is None:
         raise NotFound(f"There is no worker {name}.")
 
@@ -76,7 +76,7 @@ def list_workers(session: Session) -> list[Worker]:
 
 def count_accepting(session: Session) -> int:
     """Count the workers that are alive and take jobs."""
-    query = select(func.count()).select_from(Worker).where(_is_alive(), Worker.wish == DesiredState.WORK)
+    query = select(func.count()).select_from(Worker).where(_is_alive(), Worker.desired_state == DesiredState.WORK)
     return session.scalar(query) or 0
 
 

@@ -83,7 +83,7 @@ def test_a_worker_is_instructed_by_name(client, database, verb, state, wish) -> 
         answer = client.post(f"/v1/workers/host%201/{verb}")
         assert (answer.status_code, answer.json["state"], answer.json["wish"]) == (200, state, wish)
     with database.reading() as session:
-        assert [(worker.name, worker.wish) for worker in workers.list_workers(session)] == [("host 1", wish)]
+        assert [(worker.name, worker.desired_state) for worker in workers.list_workers(session)] == [("host 1", wish)]
 
 
 @pytest.mark.parametrize("verb", ["drain", "pause", "resume"])

@@ -117,7 +117,7 @@ def test_workers_and_the_queue_are_steered(browser, database, job_id) -> None:
         answer = browser.post(f"/dashboard/workers/studio/{way}", data={"csrf": csrf}, headers=OURS)
         assert answer.location == "/dashboard"
         with database.reading() as session:
-            assert workers.list_workers(session)[0].wish == wish
+            assert workers.list_workers(session)[0].desired_state == wish
     browser.post("/dashboard/queue/pause", data={"csrf": csrf}, headers=OURS)
     assert "Resume the queue" in browser.get("/dashboard").text
     assert browser.post("/dashboard/queue/burn", data={"csrf": csrf}, headers=OURS).status_code == 404

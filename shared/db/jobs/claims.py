@@ -67,7 +67,7 @@ def claim_jobs(
     in_time = or_(Job.start_by.is_(None), Job.start_by > sql_clock.now(), Job.attempt > 0)
     paused = or_(
         exists().where(Queue.paused_at.is_not(None)),
-        exists().where(Worker.name == worker, Worker.wish != DesiredState.WORK),
+        exists().where(Worker.name == worker, Worker.desired_state != DesiredState.WORK),
         exists().where(Batch.id == Job.batch_id, Batch.state != BatchState.RUNNING).correlate(Job),
     )
     queued = Job.state.in_(sources_of(State.RUNNING))
@@ -107,7 +107,7 @@ def renew(
     """
     values: dict[str, Any] = {"lease_expires_at": sql_clock.now_plus(lease_s)}
     values |= {name: value for name, value in (("ran_s", ran_s), ("progress", progress)) if value is not None}
-    desired = select(Worker.wish).where(Worker.name == claim.worker).scalar_subquery()
+    desired = select(Worker.desired_state).where(Worker.name == claim.worker).scalar_subquery()
     statement = update(Job).where(*held_by(claim)).values(**values).returning(Job.cancel_requested_at, desired)
     row = session.execute(statement.execution_options(synchronize_session=False)).one_or_none()
     if row is None:

@@ -1,7 +1,7 @@
 """The tables; those of access, administration and batches are in modules of their own.
 
 Check constraints enforce what no writer may break. Times are timezone-aware UTC. Some attributes have a column of an
-older name: `sort_id` is `place`, `queue_key` is `lane`, `annotations` is `metadata`.
+older name, such as `place` for `sort_id` and `lane` for `queue_key`.
 """
 
 from __future__ import annotations
@@ -212,7 +212,7 @@ class Worker(Table):
     __table_args__ = (one_of("wish", DesiredState),)
 
     name: Mapped[str] = mapped_column(String(200), primary_key=True)
-    wish: Mapped[str] = mapped_column(String(8), default=DesiredState.WORK)
+    desired_state: Mapped[str] = mapped_column("wish", String(8), default=DesiredState.WORK)
     #: Weights, device and capacity; null until its engine has started.
     about: Mapped[dict[str, Any] | None]
     started_at: Mapped[datetime]
