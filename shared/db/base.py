@@ -74,7 +74,7 @@ def one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
     return CheckConstraint(f"{column} IN ({', '.join(repr(str(value)) for value in values)})", name=column)
 
 
-def partial(condition: str) -> dict[str, Any]:
+def partial_index(condition: str) -> dict[str, Any]:
     """Return the options that limit an index to the rows that match a condition."""
     return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 

@@ -12,18 +12,18 @@ from typing import Any
 from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shared.db.base import Table, one_of, partial
+from shared.db.base import Table, one_of, partial_index
 from shared.db.models.access import ApiKey, Delivery, IdempotencyKey, Usage, WebhookSecret
 from shared.db.models.admin import AuditEntry, BrowserSession, MinuteStats, Operation
 from shared.db.models.batches import Batch, BatchMove, BatchResult
 from shared.states import DesiredState, State
 
-_QUEUED = partial("state = 'queued'")
-_SENT = partial("dispatched_at IS NOT NULL")
-_RUNNING = partial("state = 'running'")
-_KEPT = partial("files_gone_at IS NULL")
-_LABELED = partial("label IS NOT NULL")
-_FAILED = partial("error_code IS NOT NULL")
+_QUEUED = partial_index("state = 'queued'")
+_SENT = partial_index("dispatched_at IS NOT NULL")
+_RUNNING = partial_index("state = 'running'")
+_KEPT = partial_index("files_gone_at IS NULL")
+_LABELED = partial_index("label IS NOT NULL")
+_FAILED = partial_index("error_code IS NOT NULL")
 
 __all__ = [
     "ApiKey",

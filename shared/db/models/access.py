@@ -8,10 +8,10 @@ from typing import Any
 from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shared.db.base import Table, one_of, partial
+from shared.db.base import Table, one_of, partial_index
 from shared.states import DeliveryState, Role
 
-_PENDING = partial("state = 'pending'")
+_PENDING = partial_index("state = 'pending'")
 
 
 class ApiKey(Table):

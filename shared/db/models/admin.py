@@ -8,10 +8,10 @@ from typing import Any
 from sqlalchemy import JSON, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shared.db.base import Table, one_of, partial
+from shared.db.base import Table, one_of, partial_index
 from shared.states import OperationState
 
-_RUNNING = partial("state = 'running'")
+_RUNNING = partial_index("state = 'running'")
 
 
 class BrowserSession(Table):
