@@ -57,7 +57,7 @@ def test_no_two_views_that_differ_have_one_tag(row, name) -> None:
     if first.view() != second.view():
         assert first.tag != second.tag
     else:
-        assert name in ("place", "predicted_s", "weights_wanted")
+        assert name in ("sort_id", "predicted_s", "weights_wanted")
 
 
 def test_a_place_in_line_is_news_and_a_forecast_is_none(row) -> None:
