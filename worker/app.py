@@ -142,7 +142,7 @@ def _start_watchdog(sender: Any, **_: Any) -> None:
 def _leave(**_: Any) -> None:
     try:
         with database().writing("leave") as session:
-            workers.leave(session, name())
+            workers.remove(session, name())
     except DatabaseUnavailable:
         log.warning("worker_not_removed", worker=name())  # retention deletes the row in an hour
 

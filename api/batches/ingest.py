@@ -162,16 +162,16 @@ class Intake:
         try:
             with self._services.database.writing("add_items") as session:
                 batch = lifecycle.lock_batch(session, self._batch.id, owner=self._caller.sees)
-                found = batch_items.sort_out(session, batch, [item for _, item in good])
+                found = batch_items.classify(session, batch, [item for _, item in good])
                 new, beyond = self._within_bound(session, batch, found.new)
                 self._charge(session, new)
-                images.use(session, {item.content_id for item in new} | _images_of_styles(new))
+                images.record_use(session, {item.content_id for item in new} | _images_of_styles(new))
                 batch_items.add(session, batch, new)
         except UnknownImage as error:
             return self._forgot(good, error)
         self.tally.added += len(new)
         self.tally.existing += len(found.existing)
-        for item in found.taken:
+        for item in found.conflicting:
             self.tally.reject(line_of[id(item)], item.key, DuplicateKey(f"Another item has the key {item.key}."))
         for item in beyond:
             most = self._services.settings.max_batch_items
@@ -213,7 +213,7 @@ def _chunks(offers: Iterable[Offer]) -> Iterator[list[Offer]]:
     try:
         for offer in offers:
             chunk.append(offer)
-            if len(chunk) == batch_items.AT_ONCE:
+            if len(chunk) == batch_items.CHUNK_SIZE:
                 yield chunk
                 chunk = []
     except AtelierError:

@@ -68,7 +68,7 @@ def _running(services: Services, job: Shown, step: bytes | None) -> Sight:
 
 def _newest_step(services: Services, job_id: str) -> bytes | None:
     try:
-        return services.progress.newest_step(job_id)
+        return services.progress.get_latest_step(job_id)
     except RedisError:
         return None  # the database's last progress, a second old, is shown instead
 

@@ -25,7 +25,7 @@ from shared import clock, ids, logs
 from shared.db import images
 from shared.db.access import quotas
 from shared.db.admin import audit
-from shared.db.jobs import queries, successors, transitions
+from shared.db.jobs import queries, retries, transitions
 from shared.db.models import Job
 from shared.errors import IdTaken, NotFound
 from shared.painting import sizes as sizes_of_scales
@@ -84,8 +84,8 @@ def again(services: Services, caller: Caller, job_id: str, *, note: Note = _note
     Raises `NotFound`, `IllegalTransition` if it has not ended, and `UnknownImage` if a picture of it is gone.
     """
     with services.database.reading() as session:
-        job = successors.successor(queries.get_job(session, job_id, owner=caller.sees))
-        work = successors.work_of(job, queries.get_images(session, successors.pictures_of(job)))
+        job = retries.copy_for_retry(queries.get_job(session, job_id, owner=caller.sees))
+        work = retries.compute_work(job, queries.get_images(session, retries.image_ids(job)))
 
     def note_both(session: Session, made: Job) -> None:
         audit.record(session, caller, "job.retry", job_id, details={"job_id": made.id})
@@ -120,7 +120,7 @@ def examine(services: Services, submission: Submission) -> tuple[Submission, Siz
 
 def _queued(services: Services, caller: Caller, job: Job, work: int, note: Note) -> Job:
     with services.database.writing("submit") as session:
-        images.use(session, successors.pictures_of(job))
+        images.record_use(session, retries.image_ids(job))
         quotas.charge(session, caller.quota, work=work)
         _promise(services, session, job)
         transitions.create(session, job)

@@ -65,8 +65,8 @@ def examine(settings: Settings, url: str) -> Iterator[Check]:
 
 
 def _python() -> Check:
-    machine = machines.here()
-    objection = machines.objection(machine)
+    machine = machines.current_machine()
+    objection = machines.unsupported_reason(machine)
     return Check("Python", not objection, f"{platform.python_version()}, {machine.name}", objection)
 
 
@@ -164,10 +164,10 @@ def _database(settings: Settings) -> Check:
 def _sqlite(path: str) -> Check:
     library = sqlite.driver()
     found = f"SQLite {library.sqlite_version}, {path}"
-    if sqlite.keeps_wal(library.sqlite_version_info):
+    if sqlite.can_use_wal(library.sqlite_version_info):
         return Check("database", True, found)
     slower = f"{found}, with a rollback journal: slower, since this version's write-ahead log can corrupt a database"
-    return Check("database", None, slower, sqlite.MEND)
+    return Check("database", None, slower, sqlite.FIX)
 
 
 def _home(home: Path) -> Check:

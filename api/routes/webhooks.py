@@ -22,7 +22,7 @@ from shared import errors
 from shared.clock import rfc3339
 from shared.db import deliveries
 from shared.db.admin import audit
-from shared.db.deliveries import Secrets
+from shared.db.deliveries import SigningSecrets
 from shared.db.models import Delivery
 from shared.states import DeliveryState
 
@@ -120,7 +120,7 @@ def _state() -> DeliveryState | None:
         raise errors.InvalidParams(f"state is one of {', '.join(DeliveryState)}.", errors=[mistake]) from None
 
 
-def _secret(found: Secrets) -> Response:
+def _secret(found: SigningSecrets) -> Response:
     times = {"created_at": str(rfc3339(found.created_at)), "previous_until": rfc3339(found.previous_until)}
     response = json_answer(SecretView(secret=found.secret, **times))
     response.headers["Cache-Control"] = "no-store"

@@ -44,7 +44,7 @@ def upload(services: Services, file: File, caller: Caller) -> tuple[Image, bool]
     if not services.store.exists(key):
         services.store.put(key, data)
     with services.database.writing("upload") as session:
-        kept, is_new = images.keep(session, image, caller.owner)
+        kept, is_new = images.record_upload(session, image, caller.owner)
         if not services.store.exists(key):  # removed meanwhile, as nobody can do any more before the commit
             services.store.put(key, data)
     return kept, is_new

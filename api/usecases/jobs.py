@@ -32,7 +32,7 @@ def cancel(services: Services, job_id: str, caller: Caller) -> State:
     log.info("cancel_requested", job_id=job_id, state=state)
     if state == State.RUNNING:
         try:
-            services.progress.wish_cancel(job_id)
+            services.progress.signal_cancel(job_id)
         except RedisError as error:
             log.warning("cancel_not_hurried", job_id=job_id, reason=str(error))  # the row holds the wish
     return state

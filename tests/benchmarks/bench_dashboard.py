@@ -120,7 +120,7 @@ def _add_workers(database: Database) -> None:
     with database.writing() as session:
         for number in range(_WORKERS):
             about = {"device": {"kind": "gpu", "name": "a GPU"}, "capacity": {"memory_bytes": 8 * 10**9}}
-            workers.beat(
+            workers.record_heartbeat(
                 session, f"studio-{number}", {**about, "warm_styles": [], "memory": {"held": 10**9, "peak": 2 * 10**9}}
             )
         for number, job in enumerate(session.query(Job).filter(Job.state == State.QUEUED).limit(_WORKERS)):

@@ -15,7 +15,7 @@ from pathlib import Path
 import migrations
 from shared import ids
 from shared.db.base import Database, connect
-from shared.db.jobs import queries, transitions
+from shared.db.jobs import claims, queries
 from shared.imaging import codec
 from shared.messaging import progress
 from shared.messaging.broker import Broker
@@ -58,9 +58,9 @@ def warm_worker_from_claim_to_first_step() -> float:
         database = connect(settings.database_url)
         first, second = _submit(settings, database, 1), _submit(settings, database, 2)
         wait_until(lambda: _has_reached(told, first, scale=2), "the first scale is done", timeout_s=300)
-        told.wish_cancel(first)
+        told.signal_cancel(first)
         wait_until(lambda: _has_reached(told, second, scale=1), "the second job begins", timeout_s=60)
-        told.wish_cancel(second)
+        told.signal_cancel(second)
         with database.reading() as session:
             claimed_at = queries.get_job(session, second).started_at
         assert claimed_at is not None
@@ -146,7 +146,7 @@ def _reporting(home: Path, redis_url: str) -> Iterator[Reporter]:
     job_id = add_job(database)
     claimed_at = time.monotonic()
     with database.writing() as session:
-        claim = transitions.claim(session, job_id, worker="bench", weights={}, lease_s=settings.lease_s)
+        claim = claims.claim_job(session, job_id, worker="bench", weights={}, lease_s=settings.lease_s)
     assert claim is not None
     told = RedisProgress(progress.connect(redis_url))
     lease = {"lease_s": settings.lease_s, "claimed_at": claimed_at, "leaving": lambda: False}

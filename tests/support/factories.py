@@ -125,5 +125,5 @@ def add_worker(
 ) -> None:
     """Add a worker that was just heard of."""
     with database.writing() as session:
-        workers.beat(session, name, about)
+        workers.record_heartbeat(session, name, about)
         workers.set_desired_state(session, name, wish)

@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from shared.errors import Diverged, NotFound
-from shared.messaging.dispatch import Waiting
+from shared.messaging.dispatch import QueueDepth
 from shared.painting.costs import Capacity
 from shared.painting.params import StyleParams
 from shared.storage.store import checked_key
@@ -147,8 +147,8 @@ class Outbox:
         """Every job sent."""
         return [job_id for message in self.messages for job_id in message]
 
-    def waiting(self) -> Waiting:
-        return Waiting(len(self.unread), len(self.batched))
+    def get_depth(self) -> QueueDepth:
+        return QueueDepth(len(self.unread), len(self.batched))
 
     def send_paint(self, job_ids: Sequence[str], *, batched: bool = False) -> bool:
         if not self.away:

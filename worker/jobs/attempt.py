@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 
 from shared import logs
-from shared.db.jobs import transitions
+from shared.db.jobs import claims
 from shared.db.jobs.claims import Claim, Finished
 from shared.db.models import Job
 from shared.errors import AtelierError, DatabaseUnavailable, TimedOut, WeightsUnavailable
@@ -225,7 +225,7 @@ class Attempt:
             return
         try:
             with self._context.database.writing("checkpoint") as session:
-                transitions.keep_checkpoint(session, self.claim, saved)
+                claims.save_checkpoint(session, self.claim, saved)
         except DatabaseUnavailable as error:
             log.warning("checkpoint_not_kept", code=error.code)
 
@@ -234,7 +234,7 @@ class Attempt:
         assert self.outcome is not None
         heartbeat = self.heartbeat
         with self._context.database.writing("finish") as session:
-            transitions.renew(
+            claims.renew(
                 session, self.claim, lease_s=_FINISH_EVERY_S, ran_s=heartbeat.ran_s, progress=heartbeat.progress
             )
             return outcome.write(session, self.claim, self.outcome)

@@ -18,8 +18,8 @@ from typing import Self
 
 from shared import logs
 from shared.db.base import Database
-from shared.db.jobs import transitions
-from shared.db.jobs.transitions import Claim, LostRace, StopRequests
+from shared.db.jobs import claims
+from shared.db.jobs.claims import Claim, LostRace, StopRequests
 from shared.errors import DatabaseUnavailable
 from shared.painting.steps import Step
 
@@ -101,7 +101,7 @@ class Heartbeat:
             asked_at = time.monotonic()
             try:
                 with self._database.writing("renew") as session:
-                    self._requests = transitions.renew(
+                    self._requests = claims.renew(
                         session, self._claim, lease_s=self._lease_s, ran_s=self.ran_s, progress=self.progress
                     )
             except LostRace:

@@ -18,7 +18,7 @@ from structlog.contextvars import bound_contextvars
 
 from shared import logs
 from shared.db.base import Database
-from shared.db.jobs import dispatch_order, queries, transitions
+from shared.db.jobs import claims, dispatch_order, queries
 from shared.db.jobs.claims import LostRace
 from shared.db.models import Job
 from shared.errors import AtelierError, DatabaseUnavailable
@@ -82,18 +82,18 @@ def _claim(job_ids: list[str], context: WorkerContext) -> list[Attempt]:
     weights, lease_s = context.painter.weights, context.settings.lease_s
     try:
         with context.database.writing("claim") as session:
-            claims = transitions.claim_all(session, job_ids, worker=context.name, weights=weights, lease_s=lease_s)
-            missed = set(job_ids) - {claim.job_id for claim in claims}
+            claimed = claims.claim_jobs(session, job_ids, worker=context.name, weights=weights, lease_s=lease_s)
+            missed = set(job_ids) - {claim.job_id for claim in claimed}
             dispatch_order.mark_dispatched(session, sorted(missed), None)
-            jobs = queries.get_jobs(session, [claim.job_id for claim in claims])
+            jobs = queries.get_jobs(session, [claim.job_id for claim in claimed])
     except DatabaseUnavailable as error:
         log.warning("jobs_not_claimed", job_ids=job_ids, code=error.code)
         return []
     for job_id in missed:
         log.info("job_not_claimed", job_id=job_id)
-    for claim in claims:
+    for claim in claimed:
         log.info("job_claimed", job_id=claim.job_id, attempt=claim.attempt)
-    return [Attempt(claim, jobs[claim.job_id], context, claimed_at=claimed_at) for claim in claims]
+    return [Attempt(claim, jobs[claim.job_id], context, claimed_at=claimed_at) for claim in claimed]
 
 
 def _paint(attempts: list[Attempt], context: WorkerContext) -> None:
@@ -153,7 +153,7 @@ def _finish_together(attempts: Sequence[Attempt], context: WorkerContext) -> Non
         return
     try:
         with context.database.writing("finish") as session:
-            done = transitions.succeed_all(session, list(successes.values()))
+            done = claims.succeed_all(session, list(successes.values()))
     except Exception:  # so that one attempt's end holds up no other's
         log.warning("group_not_finished", exc_info=True)
         return

@@ -31,13 +31,13 @@ class BatchMaintenance:
             self._fold()
         self._fold()
         with self._database.writing("settle") as session:
-            settled = lifecycle.settle(session)
+            settled = lifecycle.end_completed(session)
         for batch_id, state in settled:
             log.info("batch_ended", batch_id=batch_id, state=state)
 
     def _cancel_some(self) -> int:
         with self._database.writing("cancel_items") as session:
-            count, running = items.cancel_some(session)
+            count, running = items.cancel_chunk(session)
         hurry_cancels(self._progress, running)
         return count
 
@@ -52,6 +52,6 @@ def hurry_cancels(progress: RedisProgress, job_ids: Iterable[str]) -> None:
     """Tell running jobs through Redis that their cancel is requested; without it, workers learn it from the rows."""
     try:
         for job_id in job_ids:
-            progress.wish_cancel(job_id)
+            progress.signal_cancel(job_id)
     except RedisError as error:
         log.warning("cancel_not_hurried", reason=str(error))

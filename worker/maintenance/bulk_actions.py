@@ -49,9 +49,9 @@ class BulkActionMaintenance:
             chunk = bulk_actions.run_chunk(session, operation_id)
         if chunk is None:
             return False
-        hurry_cancels(self._progress, chunk.outcome.stopping)
-        delete_job_files(self._store, chunk.outcome.removed)
+        hurry_cancels(self._progress, chunk.result.stopping)
+        delete_job_files(self._store, chunk.result.removed)
         operation = chunk.operation
         if operation.state == OperationState.DONE:
             log.info("operation_done", operation_id=operation.id, done=operation.done, refused=operation.refused)
-        return chunk.moved
+        return chunk.advanced

@@ -95,7 +95,7 @@ def delete_image_bytes(database: Database, store: ImageStore, image_id: str) -> 
     The transaction waits for storage, because what the row says must hold until the bytes are gone.
     """
     with database.writing("remove_bytes") as session:
-        may_go = images.may_lose_bytes(session, image_id)
+        may_go = images.can_remove_bytes(session, image_id)
         if may_go:
             store.delete(image_key(image_id))
     return may_go

@@ -24,7 +24,7 @@ import httpcore
 from shared import clock, logs
 from shared.db import deliveries, webhook_payloads
 from shared.db.base import Database
-from shared.db.deliveries import SCHEDULE_S, Claimed
+from shared.db.deliveries import RETRY_DELAYS_S, ClaimedDelivery
 from shared.errors import DatabaseUnavailable, ForbiddenUrl
 from shared.webhooks import signing as webhooks
 from shared.webhooks import ssrf_guard
@@ -88,7 +88,7 @@ class WebhookSender:
         """Start no more calls; another process repeats those that this process does not live to finish."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _deliver(self, held: Claimed) -> None:
+    def _deliver(self, held: ClaimedDelivery) -> None:
         try:
             started = time.monotonic()
             result = self._try_call(held)
@@ -105,7 +105,7 @@ class WebhookSender:
             with self._lock:
                 self._under_way[deliveries.host_of(held.url)] -= 1
 
-    def _try_call(self, held: Claimed) -> CallResult:
+    def _try_call(self, held: ClaimedDelivery) -> CallResult:
         try:
             return self._call(held)
         except DatabaseUnavailable:
@@ -114,7 +114,7 @@ class WebhookSender:
             log.exception("webhook_failed", delivery_id=held.id)
             return CallResult(None, f"internal: {type(error).__name__}", retryable=True)
 
-    def _call(self, held: Claimed) -> CallResult:
+    def _call(self, held: ClaimedDelivery) -> CallResult:
         with self._database.writing("webhook_secret") as session:
             signing = deliveries.get_secrets(session, held.owner)
             data = webhook_payloads.payload_of(session, held)
@@ -153,6 +153,6 @@ def _log_unexpected(call: Future[None]) -> None:
 
 def _wait_s(attempt: int) -> float | None:
     """Return the wait after `attempt` failed attempts, or None at the end of the schedule."""
-    if attempt > len(SCHEDULE_S):
+    if attempt > len(RETRY_DELAYS_S):
         return None
-    return SCHEDULE_S[attempt - 1] * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - nothing to guess here
+    return RETRY_DELAYS_S[attempt - 1] * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - nothing to guess here

@@ -57,7 +57,7 @@ class WorkerRegistration:
         """Write the row now, creating it if needed, then keep it current from a thread until the process ends."""
         try:
             with self._database.writing("beat") as session:
-                workers.beat(session, self._name, self._current())
+                workers.record_heartbeat(session, self._name, self._current())
         except DatabaseUnavailable as error:
             log.warning("worker_not_registered", worker=self._name, code=error.code)
         threading.Thread(target=self._repeat, name="registration", daemon=True).start()
@@ -70,7 +70,7 @@ class WorkerRegistration:
                 known = workers.get_description(session, self._name)
             if known != about:
                 with self._database.writing("about") as session:
-                    workers.describe(session, self._name, about)
+                    workers.set_description(session, self._name, about)
         except DatabaseUnavailable:  # the watchdog logs the outage
             return
 

@@ -24,10 +24,10 @@ from shared import logs
 from shared.db import workers
 from shared.db.base import Database
 from shared.db.jobs import queries, transitions
-from shared.db.jobs.transitions import Claim, LostRace
+from shared.db.jobs.claims import Claim, LostRace
 from shared.db.models import Job
 from shared.errors import BrokerUnavailable, DatabaseUnavailable, TimedOut
-from shared.messaging.dispatch import Messages
+from shared.messaging.dispatch import MessageQueue
 from shared.settings import Settings
 from shared.states import DesiredState
 from worker.process.job_observations import JobObservations
@@ -81,7 +81,7 @@ class Watchdog:
         name: str,
         settings: Settings,
         database: Database,
-        messages: Messages,
+        messages: MessageQueue,
         consumer: Consumer,
         pool: Pool,
         *,
@@ -138,7 +138,7 @@ class Watchdog:
         """Check once; raise `DatabaseUnavailable` or `BrokerUnavailable`."""
         self._jobs.observe_child(next(iter(self._pool.children()), None))
         with self._database.writing("beat") as session:
-            desired = workers.beat(session, self._name)
+            desired = workers.record_heartbeat(session, self._name)
             running = queries.list_running_on(session, self._name)
         self._apply(desired)
         self._jobs.observe_jobs(running, self._clock())
@@ -217,7 +217,7 @@ class Watchdog:
         A child that is still opening its painter, which may train its weights first, gets `stall_s` instead.
         """
         now = self._clock()
-        if not any(self._messages.waiting()):
+        if not any(self._messages.get_depth()):
             self._busy_at = now
         elif now - self._busy_at > (self._settings.starve_s if self._is_ready() else self._settings.stall_s):
             log.error("worker_starved", seconds=round(now - self._busy_at, 1))

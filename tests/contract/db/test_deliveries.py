@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from shared.db import deliveries, sql_clock, webhook_payloads
-from shared.db.jobs import sweeps, transitions
+from shared.db.jobs import claims, sweeps, transitions
 from shared.db.models import Delivery, Job
 from shared.errors import Diverged, NotFound
 from shared.states import DeliveryState
@@ -22,12 +22,12 @@ def kept(database) -> list[Delivery]:
         return list(session.scalars(select(Delivery).order_by(Delivery.id)))
 
 
-def claim_due(database, limit: int = 10, **wanted) -> list[deliveries.Claimed]:
+def claim_due(database, limit: int = 10, **wanted) -> list[deliveries.ClaimedDelivery]:
     with database.writing() as session:
         return deliveries.claim_due(session, limit, **{"per_host": 10, **wanted})
 
 
-def note(database, held: deliveries.Claimed, **how) -> None:
+def note(database, held: deliveries.ClaimedDelivery, **how) -> None:
     with database.writing() as session:
         deliveries.record_attempt(session, held, {"at": "now", "status": 200, "error": None, "ms": 1}, **how)
 
@@ -42,7 +42,7 @@ def test_the_end_of_a_job_is_kept_to_be_told(database, end) -> None:
             session.execute(update(Job).values(start_by=sql_clock.now_plus(-5)))
             sweeps.expire(session)
         else:
-            held = transitions.claim(session, job_id, worker="w", weights={}, lease_s=20)
+            held = claims.claim_job(session, job_id, worker="w", weights={}, lease_s=20)
             if end == "succeeded":
                 transitions.succeed(
                     session, held, result={"width": 1, "height": 1, "bytes": 1, "format": "png", "partial": False}
@@ -62,7 +62,7 @@ def test_nothing_is_told_of_a_job_without_a_webhook_or_that_goes_on(database) ->
     add = [add_job(database), add_job(database, webhook=URL)]
     with database.writing() as session:
         transitions.request_cancel(session, add[0])
-        held = transitions.claim(session, add[1], worker="w", weights={}, lease_s=20)
+        held = claims.claim_job(session, add[1], worker="w", weights={}, lease_s=20)
         transitions.give_back(session, held, reason="drain")
     assert kept(database) == []
 
@@ -152,7 +152,7 @@ def test_a_failure_is_tried_again_and_at_last_given_up(database) -> None:
 
 
 def test_the_schedule_lasts_three_days() -> None:
-    assert 2.8 <= sum(deliveries.SCHEDULE_S) / 86_400 <= 3.2
+    assert 2.8 <= sum(deliveries.RETRY_DELAYS_S) / 86_400 <= 3.2
 
 
 def test_an_owners_secret_is_made_once_and_rotated(database) -> None:
@@ -172,7 +172,7 @@ def test_an_owners_secret_is_made_once_and_rotated(database) -> None:
 
 
 def test_of_two_rotations_at_once_one_follows_the_other(database) -> None:
-    made: list[deliveries.Secrets] = []
+    made: list[deliveries.SigningSecrets] = []
 
     def rotate() -> None:
         with database.writing() as session:

@@ -11,7 +11,7 @@ from sqlalchemy import func, select, update
 from shared import clock
 from shared.db import images
 from shared.db.base import Database
-from shared.db.jobs import queries, transitions
+from shared.db.jobs import claims, queries, transitions
 from shared.db.models import Image, ImageOwner, Job
 from shared.errors import UnknownImage
 from shared.states import State
@@ -40,7 +40,7 @@ def submit(database: Database, image_id: str, **values) -> Job:
     """Queue a job as the API does, in one transaction with the use of its images."""
     job = new_job(image_id, **values)
     with database.writing() as session:
-        images.use(session, [image_id])
+        images.record_use(session, [image_id])
         transitions.create(session, job)
     return job
 
@@ -73,7 +73,7 @@ def test_no_image_goes_that_a_job_waiting_for_weeks_may_need(database, running) 
     submit(database, needed)
     if running:
         with database.writing() as session:
-            assert transitions.claim(session, waiting, worker="w", weights={}, lease_s=20)
+            assert claims.claim_job(session, waiting, worker="w", weights={}, lease_s=20)
     with database.writing() as session:  # twenty days pass
         session.execute(update(Job).where(Job.id == waiting).values(created_at=ago(20 * DAY_S)))
         session.execute(update(Image).values(last_used_at=ago(20 * DAY_S + 1800)))
@@ -109,7 +109,7 @@ def test_nothing_can_be_made_with_an_image_that_is_gone_until_it_is_uploaded_aga
         submit(database, image_id)
     with database.writing() as session:
         again = Image(id=image_id, width=1, height=1, format="png", size_bytes=5, created_at=clock.now())
-        row, is_new = images.keep(session, again, "local")
+        row, is_new = images.record_upload(session, again, "local")
     assert (row.gone_at, row.width, is_new) == (None, 24, True)
     assert submit(database, image_id).state == State.QUEUED
     assert expire(database) == []
@@ -120,7 +120,7 @@ def test_an_upload_is_new_to_each_owner_once(database) -> None:
         values = {"width": 1, "height": 1, "format": "png", "size_bytes": 5}
         image = Image(id=f"sha256:{'0' * 64}", created_at=clock.now(), last_used_at=clock.now(), **values)
         with database.writing() as session:
-            return images.keep(session, image, owner)[1]
+            return images.record_upload(session, image, owner)[1]
 
     assert [keep(owner) for owner in ("ann", "bob", "ann")] == [True, True, False]
     found: list[bool] = []
@@ -132,9 +132,9 @@ def test_bytes_may_go_only_while_no_row_keeps_them(database) -> None:
     here, gone = add_used(database, 0), add_used(database, 20 * DAY_S, b"gone")
     expire(database)
     with database.writing() as session:
-        assert not images.may_lose_bytes(session, here)
-        assert images.may_lose_bytes(session, gone)
-        assert images.may_lose_bytes(session, f"sha256:{'0' * 64}")
+        assert not images.can_remove_bytes(session, here)
+        assert images.can_remove_bytes(session, gone)
+        assert images.can_remove_bytes(session, f"sha256:{'0' * 64}")
 
 
 def test_rows_of_images_gone_since_before_the_oldest_job_are_forgotten(database) -> None:

@@ -98,7 +98,7 @@ def test_a_worker_that_looks_meanwhile_stops_no_version(database, settings) -> N
     def look() -> None:
         while not done.is_set():
             with suppress(DatabaseUnavailable), database.writing() as session:  # without its table, it is not there
-                workers.beat(session, "w1")
+                workers.record_heartbeat(session, "w1")
 
     worker = threading.Thread(target=look)
     worker.start()

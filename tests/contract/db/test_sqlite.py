@@ -27,7 +27,7 @@ sys.modules["pysqlite3"] = None  # as where there is no wheel of it
 from sqlalchemy import text
 from shared.db import sqlite
 from shared.db.base import connect
-sqlite._MENDED = ((99, 0, 0),)
+sqlite._FIXED_VERSIONS = ((99, 0, 0),)
 database = connect(sys.argv[1])
 for _ in range(100):
     with database.reading() as session:
@@ -43,10 +43,10 @@ for _ in range(100):
 def old_library(monkeypatch) -> Iterator[ModuleType]:
     """Python's own SQLite, taken for one that has the WAL-reset bug, whatever its version is."""
     monkeypatch.setitem(sys.modules, "pysqlite3", None)
-    monkeypatch.setattr(sqlite, "_MENDED", ((99, 0, 0),))
-    sqlite._tell_of_rollback.cache_clear()
+    monkeypatch.setattr(sqlite, "_FIXED_VERSIONS", ((99, 0, 0),))
+    sqlite._warn_about_rollback_journal.cache_clear()
     yield sqlite3
-    sqlite._tell_of_rollback.cache_clear()
+    sqlite._warn_about_rollback_journal.cache_clear()
 
 
 def journal_of(database: Database) -> str:
@@ -56,7 +56,7 @@ def journal_of(database: Database) -> str:
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_each_connection_has_the_pragmas(database) -> None:
-    journal = "wal" if sqlite.keeps_wal(sqlite.driver().sqlite_version_info) else "truncate"
+    journal = "wal" if sqlite.can_use_wal(sqlite.driver().sqlite_version_info) else "truncate"
     wanted = {"journal_mode": journal, "busy_timeout": 30_000, "synchronous": 2, "foreign_keys": 1}
     with database.reading() as session:
         assert {name: session.scalar(text(f"PRAGMA {name}")) for name in wanted} == wanted
@@ -84,7 +84,7 @@ def test_a_sqlite_that_lacks_what_is_asked_of_it_is_refused_with_the_mend(monkey
     ],
 )
 def test_only_a_mended_library_is_trusted_with_a_write_ahead_log(version, trusted) -> None:
-    assert sqlite.keeps_wal(version) is trusted
+    assert sqlite.can_use_wal(version) is trusted
 
 
 def test_an_old_library_keeps_a_rollback_journal_and_says_so_once(old_library, tmp_path, monkeypatch) -> None:
@@ -95,7 +95,7 @@ def test_an_old_library_keeps_a_rollback_journal_and_says_so_once(old_library, t
     [told] = said.calls
     assert (told.method_name, told.args) == ("warning", ("wal_avoided",))
     assert f"SQLite {sqlite3.sqlite_version}" in told.kwargs["reason"]
-    assert "pysqlite3" in told.kwargs["mend"]
+    assert "pysqlite3" in told.kwargs["fix"]
     for database in opened:
         database.engine.dispose()
 
@@ -120,7 +120,7 @@ def test_an_old_library_takes_a_database_out_of_wal_and_loses_nothing(old_librar
 
 
 def test_an_old_library_leaves_alone_a_log_that_another_writes_to(old_library, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(sqlite, "_PATIENCE_S", 0.3)
+    monkeypatch.setattr(sqlite, "_LOCK_TIMEOUT_S", 0.3)
     path = tmp_path / "atelier.db"
     with closing(sqlite3.connect(path)) as other:
         other.execute("PRAGMA journal_mode=WAL")

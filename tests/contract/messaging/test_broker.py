@@ -14,9 +14,9 @@ from shared.messaging.broker import PAINT_QUEUE, Broker, celery_url, create_cele
 
 def test_a_message_carries_job_ids_and_nothing_else(settings, redis) -> None:
     broker = Broker(settings)
-    assert broker.waiting() == (0, 0)
+    assert broker.get_depth() == (0, 0)
     assert broker.send_paint(["a", "b"]) is True
-    assert broker.waiting() == (1, 0)
+    assert broker.get_depth() == (1, 0)
     message = json.loads(redis.lpop(PAINT_QUEUE))
     arguments, keywords, _ = json.loads(b64decode(message["body"]))
     assert (arguments, keywords) == ([["a", "b"]], {})
@@ -26,7 +26,7 @@ def test_messages_of_batches_let_all_others_pass(settings, redis) -> None:
     broker = Broker(settings)
     for job_id, batched in (("item", True), ("job", False)):
         assert broker.send_paint([job_id], batched=batched)
-    assert broker.waiting() == (1, 1)
+    assert broker.get_depth() == (1, 1)
     read: list[list[str]] = []
     app = create_celery(settings)
 
@@ -38,13 +38,13 @@ def test_messages_of_batches_let_all_others_pass(settings, redis) -> None:
         for _ in range(2):
             connection.drain_events(timeout=10)
     assert read == [["job"], ["item"]]
-    assert broker.waiting() == (0, 0)
+    assert broker.get_depth() == (0, 0)
 
 
 def test_a_broker_that_is_away_is_told_soon(settings) -> None:
     started = time.monotonic()
     with pytest.raises(BrokerUnavailable):
-        Broker(settings).waiting()
+        Broker(settings).get_depth()
     assert Broker(settings).send_paint(["a"]) is False
     assert time.monotonic() - started < 15
 

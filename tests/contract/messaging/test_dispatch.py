@@ -9,7 +9,7 @@ from sqlalchemy import func, select, update
 
 from shared.db import sql_clock, workers
 from shared.db.base import Database
-from shared.db.jobs import transitions
+from shared.db.jobs import claims, transitions
 from shared.db.models import Job
 from shared.errors import BrokerUnavailable
 from shared.messaging.dispatch import Dispatcher
@@ -32,7 +32,7 @@ def dispatch(database, settings, outbox):
 
 def claim(database: Database, job_id: str) -> None:
     with database.writing() as session:
-        assert transitions.claim(session, job_id, worker="w", weights={}, lease_s=20)
+        assert claims.claim_job(session, job_id, worker="w", weights={}, lease_s=20)
 
 
 def age_messages(database: Database, settings: Settings) -> None:
@@ -52,7 +52,7 @@ def test_the_window_grows_with_the_workers_that_take_jobs(database, dispatch, ou
         add_job(database)
     with database.writing() as session:
         for name in ("w1", "w2", "paused"):
-            workers.beat(session, name)
+            workers.record_heartbeat(session, name)
         workers.set_desired_state(session, "paused", workers.DesiredState.PAUSE)
     assert dispatch() == 4
 
@@ -91,7 +91,7 @@ def test_owners_take_turns_whatever_the_length_of_their_queues(database, dispatc
 
 def finish(database: Database, job_id: str) -> None:
     with database.writing() as session:
-        transitions.succeed(session, transitions.Claim(job_id, 1, "w"), result={})
+        transitions.succeed(session, claims.Claim(job_id, 1, "w"), result={})
 
 
 def test_a_lost_message_is_sent_again_after_a_while(database, settings, dispatch, outbox) -> None:
@@ -165,7 +165,7 @@ def test_dispatchers_at_work_together_send_no_job_twice(database, dispatch, outb
     made = [add_job(database) for _ in range(40)]
     with database.writing() as session:
         for number in range(20):
-            workers.beat(session, f"w{number}")
+            workers.record_heartbeat(session, f"w{number}")
     race(dispatch, threads=8)
     assert sorted(outbox.sent) == made
 
@@ -186,7 +186,7 @@ def test_a_nudge_in_vain_does_no_harm(database, settings, outbox, monkeypatch) -
     add_job(database)
     dispatcher = Dispatcher(database, outbox, settings)
     with monkeypatch.context() as away:
-        away.setattr(outbox, "waiting", refuse)
+        away.setattr(outbox, "get_depth", refuse)
         dispatcher.nudge()
         wait_until(lambda: refused, "the nudge was in vain")
     dispatcher.nudge()

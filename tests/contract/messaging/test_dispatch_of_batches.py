@@ -8,7 +8,7 @@ import pytest
 
 from shared.db.base import Database
 from shared.db.batches import lifecycle
-from shared.db.jobs import transitions
+from shared.db.jobs import claims, transitions
 from shared.db.models import Job
 from shared.messaging.dispatch import Dispatcher
 from shared.states import BatchState
@@ -33,7 +33,7 @@ def steer(database: Database, batch_id: str, to: BatchState) -> None:
 
 def claim(database: Database, job_ids: list[str]) -> None:
     with database.writing() as session:
-        assert len(transitions.claim_all(session, job_ids, worker="w", weights={}, lease_s=20)) == len(job_ids)
+        assert len(claims.claim_jobs(session, job_ids, worker="w", weights={}, lease_s=20)) == len(job_ids)
 
 
 def running(database: Database, **values) -> str:
@@ -102,7 +102,7 @@ def test_no_more_items_fly_than_the_batch_allows(database, dispatch, outbox) -> 
     dispatch()
     assert len(outbox.sent) == 3, "two run and one waits in the broker"
     with database.writing() as session:
-        transitions.succeed(session, transitions.Claim(items[0], 1, "w"), result={})
+        transitions.succeed(session, claims.Claim(items[0], 1, "w"), result={})
     dispatch()
     assert outbox.sent == items[:4]
 

@@ -96,7 +96,7 @@ def test_a_group_counts_in_full_towards_its_owners_turn(database, dispatch, outb
     few = [add_job(database, owner="few") for _ in range(3)]
     with database.writing() as session:
         for name in ("w1", "w2"):
-            workers.beat(session, name)
+            workers.record_heartbeat(session, name)
     dispatch()
     by_many = [message for message in outbox.messages if message[0] not in few]
     assert by_many == [first]
@@ -129,7 +129,7 @@ def test_dispatchers_at_work_together_send_no_job_of_a_group_twice(database, dis
     made = add_group(database, 40)
     with database.writing() as session:
         for number in range(20):
-            workers.beat(session, f"w{number}")
+            workers.record_heartbeat(session, f"w{number}")
     race(dispatch, threads=8)
     assert sorted(outbox.sent) == made
     assert max(len(message) for message in outbox.messages) == 3

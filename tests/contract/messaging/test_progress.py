@@ -35,7 +35,7 @@ def test_every_step_is_kept_in_order_with_rising_ids(channel) -> None:
     events = list(channel.events("j"))
     assert [event.name for event in events] == ["state", "step", "step", "step", "preview", "end"]
     assert [data["step"] for data in channel.all_steps("j")] == [1, 2, 3]
-    assert channel.newest_step("j") is None
+    assert channel.get_latest_step("j") is None
     assert events[-1].data == {"state": "succeeded"}
     keys = [tuple(int(part) for part in event.id.split("-")) for event in events]
     assert keys == sorted(set(keys))
@@ -75,7 +75,7 @@ def test_an_attempt_that_goes_on_keeps_the_steps_before_it_and_drops_those_it_ma
 
 def test_a_wish_to_cancel_comes_back_with_the_steps(channel) -> None:
     assert channel.steps("j", [step(1)], None) is False
-    channel.wish_cancel("j")
+    channel.signal_cancel("j")
     assert channel.steps("j", [step(2)], None) is True
     channel.ended(["j"], "canceled")
     assert channel.steps("j", [step(3)], None) is False
@@ -83,7 +83,7 @@ def test_a_wish_to_cancel_comes_back_with_the_steps(channel) -> None:
 
 def test_every_key_has_a_time_to_live(channel, redis) -> None:
     channel.started("j", 1)
-    channel.wish_cancel("j")
+    channel.signal_cancel("j")
     channel.steps("j", [step(1)], b"jpeg")
     channel.ended(["k"], "succeeded")
     found = redis.keys()
@@ -96,7 +96,7 @@ def test_the_history_is_bounded(channel, redis, monkeypatch) -> None:
     for chunk in range(50):
         channel.steps("j", [step(chunk * 10 + n + 1) for n in range(10)], None)
     assert redis.xlen("atelier:job:j:progress") < 250
-    assert json.loads(channel.newest_step("j") or b"") == step(500)
+    assert json.loads(channel.get_latest_step("j") or b"") == step(500)
 
 
 def test_a_worker_goes_on_while_redis_is_away_and_says_so_once(tmp_path, capsys) -> None:
@@ -110,7 +110,7 @@ def test_a_worker_goes_on_while_redis_is_away_and_says_so_once(tmp_path, capsys)
 def test_a_reader_is_told_that_redis_is_away(tmp_path) -> None:
     channel = RedisProgress(progress.connect(f"unix://{tmp_path}/nobody.sock"))
     with pytest.raises(RedisError):
-        channel.newest_step("j")
+        channel.get_latest_step("j")
 
 
 def test_the_ends_of_many_stories_are_read_at_once(channel) -> None:
@@ -118,8 +118,8 @@ def test_the_ends_of_many_stories_are_read_at_once(channel) -> None:
         channel.started(job_id, 1)
     channel.steps("painted", [step(number) for number in range(1, 4)], b"old")
     channel.steps("painted", [step(4)], None)
-    painted, begun, unknown = channel.newest(["painted", "begun", "unknown"])
+    painted, begun, unknown = channel.list_recent(["painted", "begun", "unknown"])
     assert (painted.step, painted.preview) == (step(4), 3)
     assert painted.losses == [step(number)["losses"]["total"] for number in range(1, 5)]
-    assert begun == unknown == progress.Newest(None, [], None)
-    assert channel.newest([]) == []
+    assert begun == unknown == progress.RecentProgress(None, [], None)
+    assert channel.list_recent([]) == []

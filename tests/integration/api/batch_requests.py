@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from shared.db.batches import counts, lifecycle
-from shared.db.jobs import transitions
+from shared.db.jobs import claims, transitions
 
 LINES = "application/x-ndjson"
 
@@ -31,7 +31,7 @@ def steer(client, batch, way: str) -> tuple[int, dict]:
 
 def paint(database, job_id: str, *, error: Exception | None = None) -> None:
     with database.writing() as session:
-        claim = transitions.claim(session, job_id, worker="w", weights={}, lease_s=20)
+        claim = claims.claim_job(session, job_id, worker="w", weights={}, lease_s=20)
         if error:
             transitions.fail(session, claim, error)
         else:
@@ -40,4 +40,4 @@ def paint(database, job_id: str, *, error: Exception | None = None) -> None:
             )
     with database.writing() as session:
         counts.fold(session)
-        lifecycle.settle(session)
+        lifecycle.end_completed(session)

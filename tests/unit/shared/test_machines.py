@@ -24,7 +24,7 @@ def dotted(version: tuple[int, ...]) -> str:
 
 @pytest.mark.parametrize("machine", [Machine(python, *at, OLDEST[at[0]]) for python in PYTHONS for at in MACHINES])
 def test_nothing_is_said_against_what_is_promised(machine) -> None:
-    assert machines.objection(machine) == ""
+    assert machines.unsupported_reason(machine) == ""
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_nothing_is_said_against_what_is_promised(machine) -> None:
     ],
 )
 def test_anything_else_is_refused_in_one_sentence(machine, said) -> None:
-    against = machines.objection(machine)
+    against = machines.unsupported_reason(machine)
     assert re.search(said, against)
     assert re.fullmatch(r"[^\n]+\.", against)
 
@@ -56,8 +56,8 @@ def test_make_asks_before_it_installs_anything() -> None:
 def test_doctor_says_the_same(monkeypatch) -> None:
     assert doctor._python().ok is True
     strange = Machine((3, 14), "Linux", "x86_64", (2, 36))
-    monkeypatch.setattr(machines, "here", lambda: strange)
-    assert (doctor._python().ok, doctor._python().mend) == (False, machines.objection(strange))
+    monkeypatch.setattr(machines, "current_machine", lambda: strange)
+    assert (doctor._python().ok, doctor._python().mend) == (False, machines.unsupported_reason(strange))
 
 
 def test_the_package_asks_for_the_same_pythons() -> None:
@@ -78,6 +78,6 @@ def test_the_readme_names_each_pair_and_what_is_left_out() -> None:
     documented = dict(re.findall(r"^\| ((?:Linux|macOS) [^|]+) \| ([0-9., ]+) \|", readme, re.MULTILINE))
     assert documented == dict.fromkeys(MACHINES.values(), ", ".join(map(dotted, PYTHONS)))
     assert f"Python {dotted(PYTHONS[0])} to {dotted(PYTHONS[-1])}" in readme
-    assert machines._WAITING in readme
+    assert machines._NEXT in readme
     assert f"glibc {dotted(machines.LEAST_GLIBC)}" in readme
     assert f"macOS {machines.LEAST_MACOS[0]}" in readme

@@ -38,7 +38,7 @@ def test_every_setting_says_what_it_does() -> None:
 
 @pytest.mark.parametrize("address", ["ftp://files.example/x", "files.example/x", "https://ann:secret@files.example/x"])
 def test_a_mirror_of_weights_is_a_plain_web_address_or_a_folder(address) -> None:
-    with pytest.raises(Misconfigured, match=r"ATELIER_WEIGHTS_MIRROR: .*without name and password") as refused:
+    with pytest.raises(Misconfigured, match=r"ATELIER_WEIGHTS_MIRROR: .*without user name and password") as refused:
         Settings.load(weights_mirror=address)
     assert "secret" not in str(refused.value)
     assert Settings.load(weights_mirror="file:///srv/weights").weights_mirror == "file:///srv/weights"

@@ -12,7 +12,7 @@ from shared import clock, ids
 from shared.db.admin import bulk_actions
 from shared.db.admin.bulk_steps import Action
 from shared.db.base import Database
-from shared.db.jobs import queries, transitions
+from shared.db.jobs import claims, queries, transitions
 from shared.db.jobs.queries import Filter
 from shared.db.models import Job, Operation
 from shared.errors import Diverged, IllegalTransition, NotFound
@@ -31,14 +31,14 @@ def begin(database: Database, action: Action, wanted: Filter, *, owner: str | No
     return made.id
 
 
-def advance(database: Database, operation_id: str) -> bulk_actions.Chunk | None:
+def advance(database: Database, operation_id: str) -> bulk_actions.ChunkResult | None:
     with database.writing() as session:
         return bulk_actions.run_chunk(session, operation_id)
 
 
 def carry_out(database: Database, operation_id: str) -> Operation:
     """Advance until the end; return what the operation is then."""
-    while (portion := advance(database, operation_id)) is not None and portion.moved:
+    while (portion := advance(database, operation_id)) is not None and portion.advanced:
         pass
     return shown(database, operation_id)
 
@@ -59,9 +59,9 @@ def successors(database: Database) -> list[str]:
         return sorted(name for name in session.scalars(select(Job.retry_of)) if name)
 
 
-def run(database: Database, job_id: str) -> transitions.Claim:
+def run(database: Database, job_id: str) -> claims.Claim:
     with database.writing() as session:
-        held = transitions.claim(session, job_id, worker="w", weights={}, lease_s=20)
+        held = claims.claim_job(session, job_id, worker="w", weights={}, lease_s=20)
     assert held is not None
     return held
 
@@ -76,7 +76,7 @@ def failed(database: Database, **values: Any) -> str:
 
 @pytest.fixture
 def small_portions(monkeypatch) -> None:
-    monkeypatch.setattr(bulk_actions, "AT_ONCE", 2)
+    monkeypatch.setattr(bulk_actions, "CHUNK_SIZE", 2)
 
 
 def test_what_matches_is_canceled_and_nothing_else(database, small_portions) -> None:
@@ -97,7 +97,7 @@ def test_running_jobs_are_wished_canceled_and_named_so_that_they_are_told(databa
     run(database, job_id)
     portion = advance(database, begin(database, Action.CANCEL, Filter(owner="ann")))
     assert portion is not None
-    assert portion.outcome.stopping == [job_id]
+    assert portion.result.stopping == [job_id]
     assert job(database, job_id).cancel_requested_at is not None
 
 
@@ -115,7 +115,7 @@ def test_deleted_jobs_are_named_so_that_their_files_can_go(database) -> None:
     ended = [failed(database) for _ in range(3)]
     portion = advance(database, begin(database, Action.DELETE, Filter(code="diverged")))
     assert portion is not None
-    assert portion.outcome.removed == ended
+    assert portion.result.removed == ended
     with database.reading() as session:
         assert queries.list_jobs(session, limit=10) == []
 
@@ -209,7 +209,7 @@ def test_a_job_that_somebody_else_has_is_not_passed_over(database) -> None:
     begun = begin(database, Action.CANCEL, Filter(label="sea"))
     with database.writing() as session:
         session.execute(select(Job.id).where(Job.id == held).with_for_update())
-        moved = [portion.moved for portion in (advance(database, begun), advance(database, begun)) if portion]
+        moved = [portion.advanced for portion in (advance(database, begun), advance(database, begun)) if portion]
         assert moved == [True, False]
         assert [job(database, job_id).state for job_id in (first, held, last)] == ["canceled", "queued", "queued"]
     assert carry_out(database, begun).done == 3

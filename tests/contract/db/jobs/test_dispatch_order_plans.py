@@ -1,4 +1,4 @@
-"""Choosing whose turn it is reads the heads of the lanes, however much waits behind them."""
+"""Dispatch reads only the first jobs of each queue, however many wait behind them."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from shared.db.jobs import dispatch_order
-from shared.db.jobs.dispatch_order import Room
+from shared.db.jobs.dispatch_order import Capacity
 from shared.states import BatchState
 from tests.support.factories import add_batch, add_items
 from tests.support.many_jobs import multiply
 from tests.support.query_plans import made_by, plans, reads_all
 
-ITEMS, LANES, ROOM = 100_000, 200, Room(2, 2)
+ITEMS, LANES, CAPACITY = 100_000, 200, Capacity(2, 2)
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def crowded(database):
 
 
 def choose(session) -> None:
-    assert [len(message.job_ids) for message in dispatch_order.choose(session, ROOM, 60.0)] == [8, 8]
+    assert [len(message.job_ids) for message in dispatch_order.choose(session, CAPACITY, 60.0)] == [8, 8]
 
 
 def test_no_dispatch_reads_the_backlog(crowded) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import update
 
 from shared import clock
 from shared.db.base import Database
-from shared.db.jobs import failures, queries, transitions
+from shared.db.jobs import claims, failures, queries, transitions
 from shared.db.models import Job
 from shared.errors import AtelierError, Diverged, OutOfMemory
 from shared.states import State
@@ -23,7 +23,7 @@ def fail(database: Database, error: AtelierError, *, worker: str = "w1", ago_s: 
     progress = values.pop("progress", None)
     job_id = add_job(database, **values)
     with database.writing() as session:
-        held = transitions.claim(session, job_id, worker=worker, weights={}, lease_s=20)
+        held = claims.claim_job(session, job_id, worker=worker, weights={}, lease_s=20)
         assert held is not None
         transitions.fail(session, held, error)
         ended_at = clock.now() - timedelta(seconds=ago_s)
@@ -31,9 +31,9 @@ def fail(database: Database, error: AtelierError, *, worker: str = "w1", ago_s: 
     return job_id
 
 
-def grouped(database: Database, **bounds: int) -> list[failures.Group]:
+def grouped(database: Database, **bounds: int) -> list[failures.FailureGroup]:
     with database.reading() as session:
-        return failures.groups(session, **bounds)
+        return failures.list_groups(session, **bounds)
 
 
 def test_nothing_has_failed_where_nothing_was_painted(database) -> None:

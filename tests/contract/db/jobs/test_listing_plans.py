@@ -66,7 +66,7 @@ def test_no_portion_of_an_operation_has_all_jobs_read(crowded, action) -> None:
         with crowded.reading() as session:
             found = bulk_actions.get_operation(session, begun)
         wanted = bulk_actions.filter_from_json(found)
-        if any(reads_all(plan) for plan in plans(crowded, lambda s: bulk_actions.next_jobs(s, found, wanted))):  # noqa: B023 - asked at once
+        if any(reads_all(plan) for plan in plans(crowded, lambda s: bulk_actions.next_job_ids(s, found, wanted))):  # noqa: B023 - asked at once
             offenders.append(wanted)
     assert offenders == []
 
@@ -78,7 +78,7 @@ def test_no_portion_of_an_operation_has_all_jobs_read(crowded, action) -> None:
         queries.busy_s,
         queries.running_by_worker,
         lambda session: queries.count_ended_since(session, 0.0),
-        failures.groups,
+        failures.list_groups,
         lambda session: queries.list_running_on(session, "w1"),
         lambda session: forecasts.samples(session, 500),
         lambda session: forecasts.recent_times(session, 500),

@@ -9,8 +9,8 @@ from sqlalchemy import func, select, update
 from shared import clock
 from shared.db import sql_clock, workers
 from shared.db.base import Database
-from shared.db.jobs import queries, sweeps, transitions
-from shared.db.jobs.transitions import Claim
+from shared.db.jobs import claims, queries, sweeps, transitions
+from shared.db.jobs.claims import Claim
 from shared.db.models import ApiKey, Job, JobEvent, Usage, Worker
 from shared.states import State
 from tests.support.concurrency import race
@@ -22,7 +22,7 @@ PAST = datetime(2020, 1, 1, tzinfo=UTC)
 def run_job(database: Database, lease_s: float = 20.0, **values) -> Claim:
     job_id = add_job(database, **values)
     with database.writing() as session:
-        claim = transitions.claim(session, job_id, worker="w1", weights={}, lease_s=lease_s)
+        claim = claims.claim_job(session, job_id, worker="w1", weights={}, lease_s=lease_s)
     assert claim is not None
     return claim
 
@@ -160,7 +160,7 @@ def test_what_was_counted_long_ago_is_forgotten(database) -> None:
 def test_a_worker_that_arrives_twice_at_once_is_one(database) -> None:
     def arrive() -> None:
         with database.writing() as session:
-            workers.beat(session, "w1")
+            workers.record_heartbeat(session, "w1")
 
     race(arrive, threads=8)
     with database.reading() as session:
@@ -169,9 +169,9 @@ def test_a_worker_that_arrives_twice_at_once_is_one(database) -> None:
 
 def test_workers_unheard_of_are_forgotten(database) -> None:
     with database.writing() as session:
-        workers.beat(session, "gone")
+        workers.record_heartbeat(session, "gone")
         session.execute(update(Worker).values(seen_at=sql_clock.now_plus(-7200)))
-        workers.beat(session, "here")
+        workers.record_heartbeat(session, "here")
         assert [worker.name for worker in workers.list_alive(session)] == ["here"]
         sweeps.forget_workers(session, unseen_s=3600)
         assert list(session.scalars(select(Worker.name))) == ["here"]

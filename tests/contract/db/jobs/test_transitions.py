@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 from shared import clock
 from shared.db import sql_clock, workers
 from shared.db.base import Database
-from shared.db.jobs import queries, transitions
-from shared.db.jobs.transitions import Claim, LostRace, StopRequests
+from shared.db.jobs import claims, queries, transitions
+from shared.db.jobs.claims import Claim, LostRace, StopRequests
 from shared.db.models import Job, JobEvent
 from shared.errors import Diverged, IllegalTransition, NotFound, StorageFull
 from shared.states import DesiredState, State
@@ -23,7 +23,7 @@ RESULT = {"key": "jobs/x/1/result.png"}
 
 
 def take(session: Session, job_id: str, worker: str = "w1", lease_s: float = 20.0) -> Claim | None:
-    return transitions.claim(session, job_id, worker=worker, weights=WEIGHTS, lease_s=lease_s)
+    return claims.claim_job(session, job_id, worker=worker, weights=WEIGHTS, lease_s=lease_s)
 
 
 def claimed(database: Database, **values) -> Claim:
@@ -64,8 +64,8 @@ WORKER_WRITES = {
     "give_back": lambda session, claim: transitions.give_back(session, claim, reason="drain"),
     "retry_later": lambda session, claim: transitions.retry_later(session, claim, StorageFull(), after_s=1),
     "lose": transitions.lose,
-    "renew": lambda session, claim: transitions.renew(session, claim, lease_s=20, progress={"step": 2}),
-    "keep_checkpoint": lambda session, claim: transitions.keep_checkpoint(session, claim, {"key": "k", "step": 1}),
+    "renew": lambda session, claim: claims.renew(session, claim, lease_s=20, progress={"step": 2}),
+    "keep_checkpoint": lambda session, claim: claims.save_checkpoint(session, claim, {"key": "k", "step": 1}),
 }
 ENDS = {
     "succeed": "succeeded",
@@ -163,7 +163,7 @@ def test_canceling_a_running_job_is_a_wish_that_the_worker_hears(database) -> No
         with database.writing() as session:
             assert transitions.request_cancel(session, claim.job_id) == State.RUNNING
     with database.writing() as session:
-        assert transitions.renew(session, claim, lease_s=20).cancel is True
+        assert claims.renew(session, claim, lease_s=20).cancel is True
     assert events(database, claim.job_id).count("cancel_requested") == 1
 
 
@@ -210,7 +210,7 @@ def test_a_lease_that_has_ended_may_be_renewed_until_another_takes_the_job(datab
     claim = claimed(database)
     with database.writing() as session:
         session.execute(update(Job).values(lease_expires_at=sql_clock.now_plus(-5)))
-        transitions.renew(session, claim, lease_s=20)
+        claims.renew(session, claim, lease_s=20)
     with pytest.raises(LostRace), database.writing() as session:
         transitions.lose(session, claim, expired_only=True)
 
@@ -228,7 +228,7 @@ def test_a_job_that_takes_its_worker_down_three_times_fails(database) -> None:
 def test_a_further_checkpoint_forgives_lost_attempts(database) -> None:
     claim = claimed(database, lost_attempts=2)
     with database.writing() as session:
-        transitions.keep_checkpoint(session, claim, {"key": "k", "step": 9})
+        claims.save_checkpoint(session, claim, {"key": "k", "step": 9})
         assert transitions.lose(session, claim) == State.QUEUED
     assert load(database, claim.job_id).checkpoint == {"key": "k", "step": 9}
 
@@ -264,7 +264,7 @@ def test_no_job_is_begun_while_the_queue_is_paused(database) -> None:
 def test_a_worker_told_to_wait_gets_no_job_and_others_do(database, wish) -> None:
     job_id = add_job(database)
     with database.writing() as session:
-        workers.beat(session, "w1")
+        workers.record_heartbeat(session, "w1")
         workers.set_desired_state(session, "w1", wish)
         assert take(session, job_id, "w1") is None
         assert take(session, job_id, "w2") is not None
@@ -273,10 +273,10 @@ def test_a_worker_told_to_wait_gets_no_job_and_others_do(database, wish) -> None
 def test_a_renewal_tells_of_a_drain(database) -> None:
     claim = claimed(database)
     with database.writing() as session:
-        workers.beat(session, "w1")
-        assert transitions.renew(session, claim, lease_s=20) == StopRequests(cancel=False, drain=False)
+        workers.record_heartbeat(session, "w1")
+        assert claims.renew(session, claim, lease_s=20) == StopRequests(cancel=False, drain=False)
         workers.set_desired_state(session, "w1", DesiredState.DRAIN)
-        assert transitions.renew(session, claim, lease_s=20) == StopRequests(cancel=False, drain=True)
+        assert claims.renew(session, claim, lease_s=20) == StopRequests(cancel=False, drain=True)
 
 
 def test_a_claim_takes_its_message_off_the_books(database) -> None:

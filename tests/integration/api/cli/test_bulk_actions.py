@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from shared.db.jobs import transitions
+from shared.db.jobs import claims, transitions
 from shared.errors import Diverged
 from shared.messaging.progress import RedisProgress
 from tests.support.factories import add_batch, add_items, add_job
@@ -21,7 +21,7 @@ def failed(database) -> list[str]:
     made = [add_job(database, label="sea") for _ in range(2)]
     with database.writing() as session:
         for job_id in made:
-            held = transitions.claim(session, job_id, worker="w1", weights={}, lease_s=20)
+            held = claims.claim_job(session, job_id, worker="w1", weights={}, lease_s=20)
             assert held is not None
             transitions.fail(session, held, Diverged("no numbers"))
     return made

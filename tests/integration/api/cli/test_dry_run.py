@@ -10,7 +10,7 @@ from shared.painting.costs import Capacity
 
 def test_a_dry_run_tells_what_it_would_take_and_queues_nothing(atelier, photo, database) -> None:
     with database.writing() as session:
-        workers.beat(session, "w1", {"capacity": Capacity(memory_bytes=2**34).model_dump(mode="json")})
+        workers.record_heartbeat(session, "w1", {"capacity": Capacity(memory_bytes=2**34).model_dump(mode="json")})
     asked = ("submit", photo, photo, "--mask", photo, "--init-image", photo, "--size", 48, "--start-size", 24)
     told = atelier(*asked, "--dry-run").stdout
     assert [line.split()[0] for line in told.splitlines()] == ["time", "memory", "scales"]
@@ -21,7 +21,7 @@ def test_a_dry_run_tells_what_it_would_take_and_queues_nothing(atelier, photo, d
 
 def test_a_dry_run_refuses_what_a_job_would_be_refused_for(atelier, photo, database) -> None:
     with database.writing() as session:
-        workers.beat(session, "w1", {"capacity": Capacity(memory_bytes=2**28).model_dump(mode="json")})
+        workers.record_heartbeat(session, "w1", {"capacity": Capacity(memory_bytes=2**28).model_dump(mode="json")})
     result = atelier("submit", photo, photo, "--size", 16000, "--dry-run")
     assert result.exit_code == 1
     assert "the largest size that fits is" in result.stderr

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from api.cli import main
 from api.client import Client
 from shared.db import workers
-from shared.db.jobs import transitions
+from shared.db.jobs import claims
 from shared.errors import Diverged
 from tests.integration.api.cli.commands import format_of, painting, submitted
 from tests.support.factories import add_job
@@ -77,7 +77,8 @@ def test_a_failed_job_says_why_and_exits_3(atelier, photo, context, tmp_path, mo
     with painting(context):
         result = atelier("submit", photo, photo, "-o", tmp_path / "a.png")
     assert result.exit_code == 3
-    assert result.stderr.splitlines()[-1].endswith("has failed: The optimisation left the finite numbers (diverged).")
+    why = "The optimisation diverged: a value is infinite or not a number (diverged)."
+    assert result.stderr.splitlines()[-1].endswith(f"has failed: {why}")
     assert not (tmp_path / "a.png").exists()
 
 
@@ -106,7 +107,10 @@ def test_a_bad_picture_is_named(atelier, photo, tmp_path) -> None:
     notes = tmp_path / "notes.jpg"
     notes.write_text("no picture")
     result = atelier("submit", photo, notes, "-o", tmp_path / "a.png")
-    assert (result.exit_code, result.stderr) == (1, f"Error: {notes}: This is not a JPEG, PNG, WebP or TIFF image.\n")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        f"Error: {notes}: The file is not a JPEG, PNG, WebP or TIFF image.\n",
+    )
 
 
 def test_an_output_that_cannot_be_written_is_found_before_anything_is_submitted(atelier, photo, tmp_path) -> None:
@@ -155,8 +159,10 @@ def test_workers_are_listed_and_instructed(atelier, database) -> None:
     assert atelier("workers").stderr == "No workers.\n"
     job_id = add_job(database)
     with database.writing() as session:
-        workers.beat(session, "host-1", {"weights": {"name": "patch", "sha256": "f00d"}, "device": {"kind": "CPU"}})
-        assert transitions.claim(session, job_id, worker="host-1", weights={}, lease_s=20)
+        workers.record_heartbeat(
+            session, "host-1", {"weights": {"name": "patch", "sha256": "f00d"}, "device": {"kind": "CPU"}}
+        )
+        assert claims.claim_job(session, job_id, worker="host-1", weights={}, lease_s=20)
     assert atelier("workers").stdout.splitlines()[1].split()[:5] == ["host-1", "working", job_id, "patch", "f00d"]
     assert "working, will drain" in atelier("workers", "drain", "host-1").stdout
     assert json.loads(atelier("workers", "--json").stdout)[0]["wish"] == "drain"

@@ -9,7 +9,7 @@ import pytest
 from markupsafe import escape
 
 from api.app import create_app
-from shared.db.jobs import transitions
+from shared.db.jobs import claims
 from shared.errors import OutOfMemory
 from shared.states import BatchState
 from tests.integration.api.batch_requests import LINES, paint
@@ -49,8 +49,8 @@ def batch_id(database) -> str:
     paint(database, done)
     paint(database, failed, error=OutOfMemory())
     with database.writing() as session:
-        claim = transitions.claim(session, running, worker="w", weights={}, lease_s=60)
-        transitions.renew(session, claim, lease_s=60, progress=STEP)
+        claim = claims.claim_job(session, running, worker="w", weights={}, lease_s=60)
+        claims.renew(session, claim, lease_s=60, progress=STEP)
     return made
 
 

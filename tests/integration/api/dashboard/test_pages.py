@@ -10,7 +10,7 @@ from api.app import create_app
 from shared import clock
 from shared.db import workers
 from shared.db.admin import minute_stats
-from shared.db.jobs import transitions
+from shared.db.jobs import claims, transitions
 from shared.db.models import JobEvent
 from shared.errors import OutOfMemory, StorageUnavailable
 from shared.painting.params import LAST_RESORT_WARNING
@@ -41,7 +41,9 @@ def test_the_first_visitor_is_led_to_the_form(browser) -> None:
 def test_a_queue_that_stands_looks_so(browser, database, job_id) -> None:
     assert "no worker is there that takes them" in browser.get("/dashboard").text
     with database.writing() as session:
-        workers.beat(session, "studio", {"device": {"kind": "gpu", "name": "H"}, "capacity": {"memory_bytes": 10**10}})
+        workers.record_heartbeat(
+            session, "studio", {"device": {"kind": "gpu", "name": "H"}, "capacity": {"memory_bytes": 10**10}}
+        )
     fresh(browser)
     assert "no worker is there" not in browser.get("/dashboard/now").text
     with database.writing() as session:
@@ -57,9 +59,9 @@ def test_a_queue_that_stands_looks_so(browser, database, job_id) -> None:
 
 def test_without_redis_the_page_is_made_of_the_database_and_says_so(browser, database, job_id) -> None:
     with database.writing() as session:
-        claim = transitions.claim(session, job_id, worker="studio", weights={}, lease_s=60)
+        claim = claims.claim_job(session, job_id, worker="studio", weights={}, lease_s=60)
         step = {"step": 3, "total": 8, "step_ms": 12.0, "eta_s": 60.0, "losses": {"total": 1.0}}
-        transitions.renew(session, claim, lease_s=60, progress=step)
+        claims.renew(session, claim, lease_s=60, progress=step)
     page = browser.get("/dashboard").text
     assert "Redis does not answer" in page
     assert "step <strong>3</strong> of 8" in page
@@ -79,8 +81,8 @@ def test_pictures_of_the_last_resort_are_named_so_wherever_they_are_shown(browse
     batch_id = add_batch(database, state=BatchState.RUNNING)
     job_id = add_job(database, batch_id=batch_id, item_key="a.jpg")
     with database.writing() as session:
-        workers.beat(session, "studio", {"weights": weights, "capacity": {"memory_bytes": 10**10}})
-        transitions.claim(session, job_id, worker="studio", weights=weights, lease_s=60)
+        workers.record_heartbeat(session, "studio", {"weights": weights, "capacity": {"memory_bytes": 10**10}})
+        claims.claim_job(session, job_id, worker="studio", weights=weights, lease_s=60)
     now, job, batch = (
         unescape(browser.get(f"/dashboard{path}").text) for path in ("", f"/jobs/{job_id}", f"/batches/{batch_id}")
     )
@@ -101,9 +103,7 @@ def test_failures_of_the_last_hour_are_told_by_code_each_with_its_curve(browser,
     for error in (OutOfMemory(), OutOfMemory(), StorageUnavailable()):
         failed = add_job(database)
         with database.writing() as session:
-            transitions.fail(
-                session, transitions.claim(session, failed, worker="studio", weights={}, lease_s=60), error
-            )
+            transitions.fail(session, claims.claim_job(session, failed, worker="studio", weights={}, lease_s=60), error)
     page = browser.get("/dashboard").text
     assert page.index("<code>out_of_memory</code></a> 2") < page.index("<code>storage_unavailable</code></a> 1")
     assert 'aria-label="out_of_memory in each minute of the last hour"' in page
@@ -111,13 +111,13 @@ def test_failures_of_the_last_hour_are_told_by_code_each_with_its_curve(browser,
 
 def test_workers_and_the_queue_are_steered(browser, database, job_id) -> None:
     with database.writing() as session:
-        workers.beat(session, "studio")
+        workers.record_heartbeat(session, "studio")
     csrf = token_of(browser.get("/dashboard"))
     for way, wish in (("drain", DesiredState.DRAIN), ("resume", DesiredState.WORK), ("pause", DesiredState.PAUSE)):
         answer = browser.post(f"/dashboard/workers/studio/{way}", data={"csrf": csrf}, headers=OURS)
         assert answer.location == "/dashboard"
         with database.reading() as session:
-            assert workers.list_workers(session)[0].wish == wish
+            assert workers.list_workers(session)[0].desired_state == wish
     browser.post("/dashboard/queue/pause", data={"csrf": csrf}, headers=OURS)
     assert "Resume the queue" in browser.get("/dashboard").text
     assert browser.post("/dashboard/queue/burn", data={"csrf": csrf}, headers=OURS).status_code == 404
@@ -141,7 +141,7 @@ def test_jobs_are_searched(browser, database, search, found) -> None:
     add_job(database, label="a")
     failed = add_job(database, label="b")
     with database.writing() as session:
-        held = transitions.claim(session, failed, worker="studio", weights={}, lease_s=60)
+        held = claims.claim_job(session, failed, worker="studio", weights={}, lease_s=60)
         transitions.fail(session, held, OutOfMemory())
     add_job(database, label="c", owner="ann")
     page = browser.get("/dashboard/jobs", query_string={"q": search}).text

@@ -37,7 +37,9 @@ def browser(app, key):
 def worker(database) -> None:
     """One that has told what it can do, so that jobs can be predicted."""
     with database.writing() as session:
-        workers.beat(session, "studio", {"device": {"kind": "gpu", "name": "H"}, "capacity": {"memory_bytes": 10**10}})
+        workers.record_heartbeat(
+            session, "studio", {"device": {"kind": "gpu", "name": "H"}, "capacity": {"memory_bytes": 10**10}}
+        )
 
 
 def painting() -> bytes:

@@ -24,7 +24,7 @@ def arrive(database, name: str, capacity: Any) -> None:
     """Let a worker say what it can do."""
     told = capacity.model_dump(mode="json") if isinstance(capacity, Capacity) else capacity
     with database.writing() as session:
-        workers.beat(session, name, {"weights": {"name": "patch"}, "capacity": told})
+        workers.record_heartbeat(session, name, {"weights": {"name": "patch"}, "capacity": told})
 
 
 def ask(client, image_id: str, *, dry: bool = True, **params: Any) -> Any:
@@ -65,7 +65,7 @@ def test_without_a_worker_that_has_told_its_capacity_nothing_is_predicted(client
     arrive(database, "w1", None)
     arrive(database, "w2", {"memory": "plenty"})
     with database.writing() as session:
-        workers.beat(session, "w3")
+        workers.record_heartbeat(session, "w3")
     assert ask(client, image_id).json["estimate"] is None
     assert ask(client, image_id, dry=False, size=16_383).status_code == 202
 

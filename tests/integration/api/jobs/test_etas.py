@@ -9,7 +9,7 @@ from sqlalchemy import update
 
 from shared import clock
 from shared.db import workers
-from shared.db.jobs import transitions
+from shared.db.jobs import claims, transitions
 from shared.db.models import Job
 from shared.painting.costs import Capacity
 from tests.support.claims import claim, step
@@ -21,7 +21,7 @@ from tests.support.flask_clients import client_with
 def worker(database) -> None:
     """A worker that has told what it can do."""
     with database.writing() as session:
-        workers.beat(session, "w1", {"capacity": Capacity(memory_bytes=2**34).model_dump()})
+        workers.record_heartbeat(session, "w1", {"capacity": Capacity(memory_bytes=2**34).model_dump()})
 
 
 def test_without_a_worker_nobody_promises_anything(client, job_id) -> None:
@@ -46,7 +46,7 @@ def test_a_waiting_job_says_when_it_is_expected_to_start_and_to_end(client, work
 def test_a_running_job_goes_by_its_engine_and_an_ended_one_promises_nothing(client, database, job_id) -> None:
     held = claim(database, job_id)
     with database.writing() as session:
-        transitions.renew(session, held, lease_s=60, progress={**step(3), "eta_s": 42.0})
+        claims.renew(session, held, lease_s=60, progress={**step(3), "eta_s": 42.0})
     running = client.get(f"/v1/jobs/{job_id}")
     assert (running.json["eta"]["p50_s"], running.json["eta"]["p90_s"]) == (42.0, 63.0)
     assert running.headers["Retry-After"] == "30"
@@ -66,7 +66,7 @@ def test_a_forecast_alone_is_no_news(client, worker, image_id) -> None:
 def test_a_job_that_no_workers_memory_holds_says_so(client, database, worker, image_id) -> None:
     job_id = client.post("/v1/jobs", json={"content": image_id, "style": image_id, "params": {"size": 2048}}).json["id"]
     with database.writing() as session:
-        workers.beat(session, "w1", {"capacity": Capacity(memory_bytes=2**20).model_dump()})
+        workers.record_heartbeat(session, "w1", {"capacity": Capacity(memory_bytes=2**20).model_dump()})
     assert client.get(f"/v1/jobs/{job_id}").json["queue"]["waiting_for"] == "no_worker_with_memory"
     client.post("/v1/queue/pause")
     assert client.get(f"/v1/jobs/{job_id}").json["queue"]["waiting_for"] == "paused"

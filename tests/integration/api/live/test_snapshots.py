@@ -18,7 +18,7 @@ from api.live.snapshot import Sight
 from api.live.ttl_cache import Recent
 from api.schemas.jobs import QueueView
 from shared import clock
-from shared.db.jobs import queries, transitions
+from shared.db.jobs import claims, queries, transitions
 from shared.messaging.progress import RedisProgress
 from shared.painting.forecasts import Forecast
 from tests.support.claims import claim, step
@@ -57,7 +57,7 @@ def test_no_two_views_that_differ_have_one_tag(row, name) -> None:
     if first.view() != second.view():
         assert first.tag != second.tag
     else:
-        assert name in ("place", "predicted_s", "weights_wanted")
+        assert name in ("sort_id", "predicted_s", "weights_wanted")
 
 
 def test_a_place_in_line_is_news_and_a_forecast_is_none(row) -> None:
@@ -73,7 +73,7 @@ def test_a_place_in_line_is_news_and_a_forecast_is_none(row) -> None:
 def test_a_poll_of_a_job_that_runs_or_has_ended_asks_the_database_once(app, client, database, job_id) -> None:
     held = claim(database, job_id)
     with database.writing() as session:
-        transitions.renew(session, held, lease_s=60, progress=step(3))
+        claims.renew(session, held, lease_s=60, progress=step(3))
     client.get(f"/v1/jobs/{job_id}")  # learns who calls, and from other jobs
     with _statements(app.extensions["atelier"].database.engine) as made:
         running = client.get(f"/v1/jobs/{job_id}")

@@ -10,7 +10,7 @@ from PIL import Image
 
 from api.app import create_app
 from shared.db import workers
-from shared.db.jobs import transitions
+from shared.db.jobs import claims
 from shared.errors import Diverged
 from shared.imaging import codec
 from tests.integration.api.batch_requests import LINES, add, lines, paint, show, steer
@@ -23,7 +23,7 @@ def test_an_item_behind_as_many_as_may_run_at_once_waits_for_that(client, databa
     add(client, batch, *({"key": key, "content": image_id} for key in ("first", "second")))
     steer(client, batch, "start")
     with database.writing() as session:
-        workers.beat(session, "w1")
+        workers.record_heartbeat(session, "w1")
     first, second = (item["id"] for item in client.get(f"/v1/batches/{batch['id']}/items").json["jobs"])
 
     def waiting_for() -> str:
@@ -31,7 +31,7 @@ def test_an_item_behind_as_many_as_may_run_at_once_waits_for_that(client, databa
 
     assert waiting_for() == "turn"
     with database.writing() as session:
-        transitions.claim(session, first, worker="w1", weights={}, lease_s=20)
+        claims.claim_job(session, first, worker="w1", weights={}, lease_s=20)
     assert waiting_for() == "quota"
     client.patch(f"/v1/batches/{batch['id']}", json={"max_parallel": 2})
     assert waiting_for() == "turn"

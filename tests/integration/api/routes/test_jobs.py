@@ -10,7 +10,7 @@ import pytest
 
 from shared import clock
 from shared.db import workers
-from shared.db.jobs import queries, sweeps, transitions
+from shared.db.jobs import claims, queries, sweeps, transitions
 from shared.errors import StorageUnavailable
 from shared.messaging.progress import RedisProgress
 from shared.states import DesiredState
@@ -64,7 +64,7 @@ def test_a_waiting_job_says_what_it_waits_for(client, database, job_id) -> None:
 
     assert waiting_for() == "no_worker"
     with database.writing() as session:
-        workers.beat(session, "w1")
+        workers.record_heartbeat(session, "w1")
     assert waiting_for() == "turn"
     with database.writing() as session:
         workers.set_desired_state(session, "w1", DesiredState.PAUSE)
@@ -215,7 +215,7 @@ def test_a_running_job_shows_its_live_progress(client, database, redis, job_id) 
 def test_a_running_job_shows_the_databases_progress_while_redis_is_away(client, database, job_id) -> None:
     held = claim(database, job_id)
     with database.writing() as session:
-        transitions.renew(session, held, lease_s=20, progress=step(3))
+        claims.renew(session, held, lease_s=20, progress=step(3))
     assert client.get(f"/v1/jobs/{job_id}").json["progress"]["step"] == 3
 
 

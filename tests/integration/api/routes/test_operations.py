@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shared.db.admin import audit
-from shared.db.jobs import queries, transitions
+from shared.db.jobs import claims, queries, transitions
 from shared.errors import OutOfMemory
 from shared.messaging.progress import RedisProgress
 from shared.storage.store import attempt_key
@@ -31,9 +31,9 @@ def asked(action: str = "cancel", **values: Any) -> dict[str, Any]:
     return {"action": action, "filter": {"label": "sea"}, "reason": "tidy up", **values}
 
 
-def claim(database, job_id: str) -> transitions.Claim:
+def claim(database, job_id: str) -> claims.Claim:
     with database.writing() as session:
-        held = transitions.claim(session, job_id, worker="w1", weights={}, lease_s=20)
+        held = claims.claim_job(session, job_id, worker="w1", weights={}, lease_s=20)
     assert held is not None
     return held
 

@@ -10,7 +10,7 @@ from sqlalchemy import update
 from shared import clock
 from shared.db import workers
 from shared.db.base import Database
-from shared.db.jobs import transitions
+from shared.db.jobs import claims
 from shared.db.models import Job, Worker
 from shared.messaging.broker import PAINT_QUEUE
 from shared.states import DesiredState
@@ -21,7 +21,7 @@ from tests.support.waiting import wait_until
 def claim(database: Database, worker: str) -> str:
     job_id = add_job(database)
     with database.writing() as session:
-        assert transitions.claim(session, job_id, worker=worker, weights=WEIGHTS, lease_s=20)
+        assert claims.claim_job(session, job_id, worker=worker, weights=WEIGHTS, lease_s=20)
     return job_id
 
 
@@ -72,7 +72,7 @@ def test_a_worker_is_instructed_by_name(client, database, verb, state, wish) -> 
         answer = client.post(f"/v1/workers/host%201/{verb}")
         assert (answer.status_code, answer.json["state"], answer.json["wish"]) == (200, state, wish)
     with database.reading() as session:
-        assert [(worker.name, worker.wish) for worker in workers.list_workers(session)] == [("host 1", wish)]
+        assert [(worker.name, worker.desired_state) for worker in workers.list_workers(session)] == [("host 1", wish)]
 
 
 @pytest.mark.parametrize("verb", ["drain", "pause", "resume"])

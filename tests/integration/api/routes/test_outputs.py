@@ -70,11 +70,11 @@ def test_following_an_ended_job_without_history_ends_at_once(client, painted, re
 
 
 def test_following_works_from_the_database_while_redis_is_away(client, database, job_id) -> None:
-    from shared.db.jobs import transitions
+    from shared.db.jobs import claims, transitions
 
     held = claim(database, job_id)
     with database.writing() as session:
-        transitions.renew(session, held, lease_s=20, progress=step(3))
+        claims.renew(session, held, lease_s=20, progress=step(3))
     response = client.get(f"/v1/jobs/{job_id}/events")
     text = (chunk.decode() for chunk in response.response)
     events = [next(text) for _ in range(3)]

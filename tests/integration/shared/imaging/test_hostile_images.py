@@ -13,8 +13,9 @@ from PIL import Image, ImageFile, TiffImagePlugin, WebPImagePlugin
 from shared.errors import AtelierError
 from shared.imaging import codec
 from shared.messaging.progress import RedisProgress
+from tests.hostile import images
 from tests.hostile.image_sandbox import judged
-from tests.hostile.images import MAX_PX, SECRET, TAKEN, images
+from tests.hostile.images import MAX_PX, SECRET, TAKEN
 from tests.support.concurrency import race
 from tests.support.sample_images import UPRIGHT, quarters, saved
 from worker.jobs.context import WorkerContext

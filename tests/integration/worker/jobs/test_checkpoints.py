@@ -86,7 +86,7 @@ def test_a_storage_too_full_for_a_checkpoint_does_not_stop_the_painting(context,
 def test_a_worker_told_to_wait_takes_no_job_and_has_it_sent_elsewhere(context, database, store, wish) -> None:
     job_id = queue(database, store, dispatched_at=clock.now())
     with database.writing() as session:
-        workers.beat(session, "w1")
+        workers.record_heartbeat(session, "w1")
         workers.set_desired_state(session, "w1", wish)
     assert run_one(job_id, context) is None
     job = load(context, job_id)
@@ -96,7 +96,7 @@ def test_a_worker_told_to_wait_takes_no_job_and_has_it_sent_elsewhere(context, d
 def test_a_worker_told_to_drain_hands_its_job_back(context, database, store, monkeypatch) -> None:
     every_chunk_asks(monkeypatch)
     with database.writing() as session:
-        workers.beat(session, "w1")
+        workers.record_heartbeat(session, "w1")
 
     def drain(number: int) -> None:
         with database.writing() as session:

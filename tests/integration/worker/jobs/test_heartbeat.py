@@ -10,8 +10,8 @@ from sqlalchemy import update
 
 from shared.db import workers
 from shared.db.base import Database
-from shared.db.jobs import queries, sweeps, transitions
-from shared.db.jobs.transitions import Claim, LostRace, StopRequests
+from shared.db.jobs import claims, queries, sweeps, transitions
+from shared.db.jobs.claims import Claim, LostRace, StopRequests
 from shared.db.models import Job
 from shared.errors import DatabaseUnavailable
 from shared.states import DesiredState, State
@@ -28,10 +28,10 @@ def _fast(monkeypatch) -> None:
 
 def hold(database: Database, lease_s: float = 20.0, **values) -> Claim:
     with database.writing() as session:
-        workers.beat(session, "w1")
+        workers.record_heartbeat(session, "w1")
     job_id = add_job(database, **values)
     with database.writing() as session:
-        claim = transitions.claim(session, job_id, worker="w1", weights={}, lease_s=lease_s)
+        claim = claims.claim_job(session, job_id, worker="w1", weights={}, lease_s=lease_s)
     assert claim is not None
     return claim
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from shared.db import workers
-from shared.db.jobs import transitions
+from shared.db.jobs import claims, transitions
 from shared.errors import DatabaseUnavailable, InvalidParams, OutOfMemory, StorageFull
 from shared.imaging import codec
 from shared.messaging.progress import RedisProgress
@@ -71,7 +71,7 @@ def test_a_wish_to_cancel_keeps_the_picture_so_far(context, database, store, red
     def cancel(number: int) -> None:
         if number == 1:
             if way == "quickly":
-                context.progress.wish_cancel(job_id)
+                context.progress.signal_cancel(job_id)
             else:
                 with database.writing() as session:
                     transitions.request_cancel(session, job_id)
@@ -139,8 +139,8 @@ def test_a_worker_that_lost_its_claim_writes_nothing_more(context, database, sto
     def lose(number: int) -> None:
         if number == 1:
             with database.writing() as session:
-                transitions.give_back(session, transitions.Claim(job_id, 1, "w1"), reason="test")
-                transitions.claim(session, job_id, worker="w2", weights={}, lease_s=20)
+                transitions.give_back(session, claims.Claim(job_id, 1, "w1"), reason="test")
+                claims.claim_job(session, job_id, worker="w2", weights={}, lease_s=20)
 
     assert run_one(job_id, replace(context, painter=FakePainter(lose))) is None
     job = load(context, job_id)
@@ -262,6 +262,6 @@ def test_a_job_that_cannot_be_claimed_from_a_database_that_is_away_is_left_alone
         raise DatabaseUnavailable
 
     with monkeypatch.context() as gone:
-        gone.setattr(transitions, "claim_all", away)
+        gone.setattr(claims, "claim_jobs", away)
         assert run_one(job_id, context) is None
     assert run_one(job_id, context) == State.SUCCEEDED

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sqlalchemy import update
 
-from shared.db.jobs import transitions
+from shared.db.jobs import claims, transitions
 from shared.db.models import Job
 from shared.errors import OutOfMemory, StorageFull
 from shared.imaging import codec
@@ -70,7 +70,7 @@ def test_the_null_engine_paints_a_group(context, group) -> None:
 
 
 def test_one_that_is_canceled_leaves_the_others_alone(context, group) -> None:
-    canceling = with_painter(context, lambda number: context.progress.wish_cancel(group[1]))
+    canceling = with_painter(context, lambda number: context.progress.signal_cancel(group[1]))
     states = run(group, canceling)
     assert states[group[1]] == State.CANCELED
     assert others_succeed(states, group, 1)
@@ -107,8 +107,8 @@ def test_one_whose_claim_is_lost_is_dropped_alone(context, group, database, monk
     def lose(number: int) -> None:
         if number == 1:
             with database.writing() as session:
-                transitions.give_back(session, transitions.Claim(group[0], 1, "w1"), reason="test")
-                transitions.claim(session, group[0], worker="w2", weights={}, lease_s=20)
+                transitions.give_back(session, claims.Claim(group[0], 1, "w1"), reason="test")
+                claims.claim_job(session, group[0], worker="w2", weights={}, lease_s=20)
 
     states = run(group, with_painter(context, lose))
     assert group[0] not in states
@@ -152,7 +152,7 @@ def test_one_whose_end_cannot_be_written_is_left_to_its_lease(context, group, mo
         raise ZeroDivisionError
 
     monkeypatch.setattr(transitions, "succeed", stumble)
-    monkeypatch.setattr(transitions, "succeed_all", stumble_together)
+    monkeypatch.setattr(claims, "succeed_all", stumble_together)
     states = run(group, context)
     assert group[1] not in states
     assert load(context, group[1]).state == "running"
@@ -170,7 +170,7 @@ def test_one_that_is_gone_before_its_claim_is_left_out(context, group, database)
 def test_an_error_of_the_painter_is_that_of_all_still_in_it(context, group) -> None:
     def exhaust(number: int) -> None:
         if number == 1:
-            context.progress.wish_cancel(group[0])
+            context.progress.signal_cancel(group[0])
         else:
             raise OutOfMemory
 

@@ -15,7 +15,7 @@ from api.usecases.images import inspect_upload, upload
 from shared import clock, ids
 from shared.db import images as image_rows
 from shared.db import sql_clock
-from shared.db.jobs import queries, transitions
+from shared.db.jobs import claims, queries, transitions
 from shared.db.models import Image, Job
 from shared.errors import StorageUnavailable, UnknownImage
 from shared.imaging import codec
@@ -192,7 +192,7 @@ def test_a_job_that_waited_for_a_year_is_painted_though_all_else_is_gone(
     checkpoint = f"jobs/{running}/1/checkpoint.npz"
     store.put(checkpoint, b"steps")
     with database.writing() as session:
-        transitions.keep_checkpoint(session, held, {"key": checkpoint, "step": 1})
+        claims.save_checkpoint(session, held, {"key": checkpoint, "step": 1})
     let_time_pass(database)
     with database.writing() as session:
         older = clock.now() - timedelta(seconds=2 * YEAR_S)
@@ -222,7 +222,7 @@ def test_an_upload_and_the_sweep_never_leave_a_kept_image_without_its_bytes(
         assert missing(database, store) == set()
         with database.writing() as session:
             try:
-                image_rows.use(session, [image_id])
+                image_rows.record_use(session, [image_id])
                 transitions.create(session, new_job(image_id))
             except UnknownImage:  # it was uploaded first and swept then
                 refused += 1

@@ -12,7 +12,7 @@ from shared import clock, ids
 from shared.db import sql_clock, workers
 from shared.db.access import browser_sessions
 from shared.db.admin import minute_stats
-from shared.db.jobs import queries, transitions
+from shared.db.jobs import claims, queries, transitions
 from shared.db.models import BrowserSession, Job
 from shared.errors import StorageFull, StorageUnavailable
 from shared.messaging.broker import PAINT_QUEUE
@@ -31,9 +31,9 @@ def loop(settings, database, store, redis) -> MaintenanceLoop:
     return MaintenanceLoop(settings, database, store)
 
 
-def claim(database, job_id: str, lease_s: float = 20.0) -> transitions.Claim:
+def claim(database, job_id: str, lease_s: float = 20.0) -> claims.Claim:
     with database.writing() as session:
-        held = transitions.claim(session, job_id, worker="w", weights={}, lease_s=lease_s)
+        held = claims.claim_job(session, job_id, worker="w", weights={}, lease_s=lease_s)
     assert held is not None
     return held
 
@@ -101,7 +101,7 @@ def test_only_files_that_no_row_names_are_orphans(database, store, settings) -> 
     for _ in range(2):
         held = claim(database, running)
         with database.writing() as session:
-            transitions.keep_checkpoint(
+            claims.save_checkpoint(
                 session, held, {"key": attempt_key(running, held.attempt, "checkpoint.npz"), "step": 1}
             )
             if held.attempt == 1:

@@ -164,7 +164,9 @@ def test_after_three_days_a_delivery_is_given_up(database, deliver) -> None:
         due(database, receiver.url)
         with database.writing() as session:
             session.execute(
-                update(Delivery).values(attempts=len(deliveries.SCHEDULE_S), log=[{}] * len(deliveries.SCHEDULE_S))
+                update(Delivery).values(
+                    attempts=len(deliveries.RETRY_DELAYS_S), log=[{}] * len(deliveries.RETRY_DELAYS_S)
+                )
             )
         assert deliver()[0].state == DeliveryState.FAILED
 

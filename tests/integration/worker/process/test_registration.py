@@ -81,7 +81,7 @@ def test_the_styles_kept_are_told_after_the_message_and_memory_at_any_time(datab
 
 def test_a_row_that_knows_is_not_written_again(said, database, monkeypatch) -> None:
     said.start()
-    monkeypatch.setattr(workers, "describe", None)
+    monkeypatch.setattr(workers, "set_description", None)
     said.update()
 
 
@@ -95,7 +95,7 @@ def test_a_worker_that_starts_while_the_database_is_away_is_told_of_later(said, 
         said.start()
         said.update()
     with database.writing() as session:
-        workers.beat(session, "w1")  # its parent is the first to see the database again
+        workers.record_heartbeat(session, "w1")  # its parent is the first to see the database again
     assert about(database) is None
     said.update()
     assert about(database)["weights"]["name"] == "patch"
@@ -104,8 +104,8 @@ def test_a_worker_that_starts_while_the_database_is_away_is_told_of_later(said, 
 def test_a_row_that_was_forgotten_is_told_again(said, database) -> None:
     said.start()
     with database.writing() as session:
-        workers.leave(session, "w1")
-        workers.beat(session, "w1")
+        workers.remove(session, "w1")
+        workers.record_heartbeat(session, "w1")
     said.update()
     assert about(database)["capacity"]["memory_bytes"] == 10**9
 
@@ -113,7 +113,7 @@ def test_a_row_that_was_forgotten_is_told_again(said, database) -> None:
 def test_a_worker_that_has_left_stays_forgotten(said, database) -> None:
     said.start()
     with database.writing() as session:
-        workers.leave(session, "w1")
+        workers.remove(session, "w1")
     said.update()
     with database.reading() as session:
         assert workers.list_workers(session) == []

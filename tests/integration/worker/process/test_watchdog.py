@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import update
 
 from shared.db import workers
-from shared.db.jobs import transitions
+from shared.db.jobs import claims, transitions
 from shared.db.models import Job
 from shared.states import DesiredState
 from tests.integration.worker.process.watchdog_rig import refuse
@@ -49,7 +49,7 @@ def test_a_child_that_froze_until_its_job_was_taken_is_killed(rig) -> None:
     job_id = rig.run_job()
     rig.painting = True
     with rig.database.writing() as session:
-        transitions.lose(session, transitions.Claim(job_id, 1, "w1"))
+        transitions.lose(session, claims.Claim(job_id, 1, "w1"))
     rig.watchdog.check()
     assert rig.spawned[0].poll() is None  # it may just be about to end
     rig.now += 6

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import update
 
-from shared.db.jobs import queries, transitions
+from shared.db.jobs import claims, queries, transitions
 from shared.db.models import Job
 from tests.integration.worker.process.watchdog_rig import refuse
 from tests.support.factories import add_job
@@ -25,7 +25,7 @@ def test_jobs_that_end_one_after_the_other_are_no_hang(rig, settings) -> None:
     for number, job_id in enumerate(group[:2], start=1):
         rig.now += settings.stall_s * 0.9
         with rig.database.writing() as session:
-            transitions.stop(session, transitions.Claim(job_id, 1, "w1"), result=None)
+            transitions.stop(session, claims.Claim(job_id, 1, "w1"), result=None)
         rig.watchdog.check()
         assert rig.states(group[number:]) == [("running", 0, None)] * (3 - number)
     assert rig.spawned[0].poll() is None
@@ -65,7 +65,7 @@ def test_all_jobs_of_a_child_that_died_go_back_also_those_it_had_just_claimed(ri
     group = rig.run_group(None, None)
     unseen = add_job(database)
     with database.writing() as session:
-        assert transitions.claim(session, unseen, worker="w1", weights={}, lease_s=20)
+        assert claims.claim_job(session, unseen, worker="w1", weights={}, lease_s=20)
     rig.let_the_child_die()
     rig.start_child()
     rig.watchdog.check()

@@ -10,10 +10,10 @@ from sqlalchemy import update
 
 from shared.db import workers
 from shared.db.base import Database
-from shared.db.jobs import queries, transitions
+from shared.db.jobs import claims, queries
 from shared.db.models import Job
 from shared.errors import DatabaseUnavailable
-from shared.messaging.dispatch import Waiting
+from shared.messaging.dispatch import QueueDepth
 from tests.support.factories import add_job
 from worker.process.watchdog import Watchdog
 
@@ -36,8 +36,8 @@ class Tap:
 class Messages:
     count = 0
 
-    def waiting(self) -> Waiting:
-        return Waiting(self.count, 0)
+    def get_depth(self) -> QueueDepth:
+        return QueueDepth(self.count, 0)
 
     def send_paint(self, job_ids, *, batched: bool = False) -> bool:
         return True
@@ -81,7 +81,7 @@ class Rig:
     def tell_ready(self) -> None:
         """Have the newest child say what it paints with, as its registration does."""
         with self.database.writing() as session:
-            workers.describe(session, "w1", {"process": self.spawned[-1].pid})
+            workers.set_description(session, "w1", {"process": self.spawned[-1].pid})
 
     def job(self, job_id: str) -> Job:
         with self.database.reading() as session:
@@ -90,7 +90,7 @@ class Rig:
     def run_job(self, **values) -> str:
         job_id = add_job(self.database, **values)
         with self.database.writing() as session:
-            assert transitions.claim(session, job_id, worker="w1", weights={}, lease_s=20)
+            assert claims.claim_job(session, job_id, worker="w1", weights={}, lease_s=20)
         self.watchdog.check()
         return job_id
 

@@ -71,7 +71,7 @@ def test_a_database_url_that_cannot_be_used_is_a_failed_check(home, url) -> None
 
 
 def test_a_sqlite_that_must_do_without_a_write_ahead_log_is_worth_knowing(home, monkeypatch) -> None:
-    monkeypatch.setattr(sqlite, "keeps_wal", lambda _version: False)
+    monkeypatch.setattr(sqlite, "can_use_wal", lambda _version: False)
     seen = checks(home)["database"]
     assert seen.ok is None
     assert "slower" in seen.found

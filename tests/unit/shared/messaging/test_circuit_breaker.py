@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.messaging.circuit_breaker import Breaker
+from shared.messaging.circuit_breaker import CircuitBreaker
 
 
 class Away(Exception):
@@ -36,11 +36,11 @@ def service() -> Service:
 
 
 @pytest.fixture
-def breaker(now) -> Breaker:
-    return Breaker((Away,), rest_s=2.0, clock=lambda: now[0])
+def breaker(now) -> CircuitBreaker:
+    return CircuitBreaker((Away,), reset_after_s=2.0, clock=lambda: now[0])
 
 
-def fail(breaker: Breaker, service: Service) -> None:
+def fail(breaker: CircuitBreaker, service: Service) -> None:
     service.error = Away("nobody there")
     with pytest.raises(Away):
         breaker.call(service)

@@ -1,6 +1,6 @@
-"""Jobs tried again: another job that is asked for just as one that has ended was.
+"""Retrying jobs that have ended: a new job with the same request, outside any batch.
 
-Invariant: what is tried again has all its pictures, and is in no batch: a batch puts successors in its items' places.
+Items retried within their batch are made by `shared.db.batches.items`.
 """
 
 from __future__ import annotations
@@ -14,30 +14,30 @@ from shared.painting import sizes
 from shared.painting.params import StyleParams
 from shared.states import TERMINAL
 
-#: What a client asks for with a job, as columns.
-_ASKED_FOR = (
+#: The attributes that a client's request determines.
+_REQUESTED = (
     "owner", "preset", "params", "weights_wanted", "content_id", "styles", "init_id", "group_key", "work_key", "reuse",
     "priority", "label", "annotations", "predicted_s", "webhook", "time_limit_s", "retention_s",
 )  # fmt: skip
 
 
-def successor(former: Job) -> Job:
-    """Make the job that tries `former` again, in no session yet; raise `IllegalTransition` if that has not ended."""
+def copy_for_retry(former: Job) -> Job:
+    """Return a new job, in no session yet, that repeats `former`; raise `IllegalTransition` if that has not ended."""
     if former.state not in TERMINAL:
-        detail = f"The job is {former.state}; only one that has ended is tried again."
+        detail = f"The job is {former.state}; only jobs that have ended can be retried."
         raise IllegalTransition(detail, state=former.state)
-    return Job(id=ids.new_id(), retry_of=former.id, **{name: getattr(former, name) for name in _ASKED_FOR})
+    return Job(id=ids.new_id(), retry_of=former.id, **{name: getattr(former, name) for name in _REQUESTED})
 
 
-def pictures_of(job: Job) -> set[str]:
-    """Return the ids of all pictures that painting a job needs."""
+def image_ids(job: Job) -> set[str]:
+    """Return the ids of all images that painting a job needs."""
     styles = {style[part] for style in job.styles for part in ("image", "mask") if style.get(part)}
     return {job.content_id, *styles, *([job.init_id] if job.init_id else [])}
 
 
-def work_of(job: Job, images: Mapping[str, Image]) -> int:
-    """Return what painting a job is, in px·steps; raise `UnknownImage` if a picture of it is not among `images`."""
-    if gone := sorted(pictures_of(job) - set(images)):
+def compute_work(job: Job, images: Mapping[str, Image]) -> int:
+    """Return the work of painting a job, in px·steps; raise `UnknownImage` unless `images` has all it needs."""
+    if gone := sorted(image_ids(job) - set(images)):
         raise UnknownImage(f"Image {gone[0]} is gone; upload it again.", images=gone)
     names = [job.content_id, *(style["image"] for style in job.styles)]
     content, *styles = [(images[name].height, images[name].width) for name in names]
