@@ -16,7 +16,6 @@ from api.schemas.bulk_actions import AuditPage
 from api.schemas.jobs import Moment
 from api.serializers.bulk_actions import entry_view
 from api.services import services
-from shared import errors
 from shared.db.admin import audit
 
 blueprint = Blueprint("audit", __name__, url_prefix="/v1/audit")
@@ -32,13 +31,7 @@ class AuditQuery(PageQuery):
 
 
 @blueprint.get("")
-@operation(
-    "List what was done, newest first",
-    access=Access.OVERSEE,
-    returns=AuditPage,
-    query=AuditQuery,
-    errors=(errors.InvalidParams,),
-)
+@operation("List what was done, newest first", access=Access.OVERSEE, returns=AuditPage, query=AuditQuery)
 def listing() -> Response:
     """List entries."""
     query = parsed_query(AuditQuery)

@@ -14,7 +14,7 @@ from api.batches import archive_reader, lifecycle, matrix_sheet, readers
 from api.batches.ingest import Intake
 from api.batches.report import added_view
 from api.http import bodies, idempotency
-from api.http.idempotency import Answer, Once
+from api.http.idempotency import Once
 from api.http.pagination import PageQuery, page
 from api.http.problems import validated
 from api.http.query import parsed_query
@@ -51,7 +51,7 @@ _MULTIPART = {
         "request": {"$ref": "#/components/schemas/BatchRequestPart"},
     },
 }
-_REFUSALS = (errors.NotFound, errors.IllegalTransition)
+_REFUSALS = (errors.IllegalTransition,)
 
 
 class BatchesQuery(PageQuery):
@@ -77,7 +77,6 @@ class BatchesQuery(PageQuery):
         errors.ForbiddenUrl,
         errors.QuotaExceeded,
         errors.TooLarge,
-        errors.IdempotencyConflict,
     ),
 )
 def open_() -> Response:
@@ -90,17 +89,12 @@ def open_() -> Response:
         _open(once, batch_request, form.styles)
     batch_id = once.created_id()
     added = _fill(batch_id, batch_request, form.archive)  # on a replay too: the first request may have died before
-    once.show(OpenedView(**_view(batch_id).model_dump(), added=added))
+    once.respond(OpenedView(**_view(batch_id).model_dump(), added=added), 201)
     return accepted_response(once)
 
 
 @blueprint.get("")
-@operation(
-    "List batches, newest first",
-    access=Access.READ,
-    returns=BatchPage,
-    query=BatchesQuery,
-)
+@operation("List batches, newest first", access=Access.READ, returns=BatchPage, query=BatchesQuery)
 def listing() -> Response:
     """List batches."""
     query = parsed_query(BatchesQuery)
@@ -112,7 +106,7 @@ def listing() -> Response:
 
 
 @blueprint.get("/<batch_id>")
-@operation("Show a batch", access=Access.READ, returns=BatchView, headers=("If-None-Match",), errors=(errors.NotFound,))
+@operation("Show a batch", access=Access.READ, returns=BatchView, headers=("If-None-Match",))
 def show(batch_id: str) -> Response:
     """Show a batch."""
     return etag_response(_view(batch_id))
@@ -124,7 +118,7 @@ def show(batch_id: str) -> Response:
     access=Access.WRITE,
     returns=BatchView,
     takes={"application/json": BatchChange},
-    errors=(errors.NotFound, errors.InvalidParams),
+    errors=(errors.InvalidParams,),
 )
 def change(batch_id: str) -> Response:
     """Change what may be changed."""
@@ -180,7 +174,7 @@ def retry_failed(batch_id: str) -> Response:
     "Show a matrix as one picture, with the cells painted so far",
     access=Access.READ,
     returns={"image/webp": BINARY},
-    errors=(errors.NotFound, errors.NoResult),
+    errors=(errors.NoResult,),
 )
 def sheet(batch_id: str) -> Response:
     """Draw the contact sheet."""
@@ -198,7 +192,7 @@ def sheet(batch_id: str) -> Response:
     status=202,
     returns=JobView,
     takes={"application/json": PromoteRequest},
-    errors=(errors.NotFound, errors.InvalidParams, errors.UnknownImage, errors.TooLarge, errors.QuotaExceeded),
+    errors=(errors.InvalidParams, errors.UnknownImage, errors.TooLarge, errors.QuotaExceeded),
 )
 def promote(batch_id: str) -> Response:
     """Queue a job like an item, of another size."""
@@ -218,8 +212,7 @@ def _open(once: Once, batch_request: BatchRequest, styles: list[bytes]) -> None:
     batch = lifecycle.new_batch(found, caller(), batch_request)
     with once.writing(found.database, "open_batch") as session:
         lifecycle.open_batch(session, caller(), batch)
-        view = batch_view(session, batch)
-        once.answer = Answer(201, view.links["self"], view.model_dump_json())
+        once.respond(batch_view(session, batch), 201)
 
 
 def _fill(batch_id: str, batch_request: BatchRequest, archive: IO[bytes] | None) -> AddedView | None:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from api.access import Access
 from api.auth import caller
 from api.http import bodies, idempotency
-from api.http.idempotency import Answer, Once
+from api.http.idempotency import Once
 from api.http.pagination import PageQuery, page
 from api.http.query import Flag, WaitQuery, parsed_query, preferred_wait_s
 from api.http.responses import accepted_response, job_response, model_response, page_response
@@ -45,12 +45,9 @@ _MULTIPART = {
 }
 _TAKES = {"application/json": JobRequest, bodies.MULTIPART: _MULTIPART}
 _REFUSALS = (
-    errors.InvalidRequest,
-    errors.UnsupportedMediaType,
     errors.UnsupportedImage,
     errors.CorruptImage,
     errors.ImageTooLarge,
-    errors.BodyTooLarge,
     errors.InvalidParams,
     errors.InvalidMask,
     errors.TooLarge,
@@ -94,7 +91,7 @@ class JobsQuery(PageQuery):
     query=SubmitQuery,
     takes=_TAKES,
     headers=("Idempotency-Key", "Prefer"),
-    errors=(*_REFUSALS, errors.IdempotencyConflict),
+    errors=_REFUSALS,
 )
 def submit() -> Response:
     """Queue a job, or say what it would take."""
@@ -143,14 +140,7 @@ def put(job_id: str) -> Response:
     status=202,
     returns=JobView,
     headers=("Idempotency-Key", "Prefer"),
-    errors=(
-        errors.NotFound,
-        errors.InvalidRequest,
-        errors.IllegalTransition,
-        errors.UnknownImage,
-        errors.QuotaExceeded,
-        errors.IdempotencyConflict,
-    ),
+    errors=(errors.IllegalTransition, errors.UnknownImage, errors.QuotaExceeded),
 )
 def retry(job_id: str) -> Response:
     """Queue a job like one that has ended."""
@@ -166,7 +156,7 @@ def retry(job_id: str) -> Response:
     access=Access.WRITE,
     status=204,
     returns={},
-    errors=(errors.NotFound, errors.IllegalTransition),
+    errors=(errors.IllegalTransition,),
 )
 def delete(job_id: str) -> Response:
     """Delete a job."""
@@ -175,13 +165,7 @@ def delete(job_id: str) -> Response:
 
 
 @blueprint.get("")
-@operation(
-    "List jobs, newest first",
-    access=Access.READ,
-    returns=JobPage,
-    query=JobsQuery,
-    errors=(errors.InvalidParams,),
-)
+@operation("List jobs, newest first", access=Access.READ, returns=JobPage, query=JobsQuery)
 def listing() -> Response:
     """List jobs."""
     query = parsed_query(JobsQuery)
@@ -199,7 +183,6 @@ def listing() -> Response:
     returns=JobView,
     query=WaitQuery,
     headers=("If-None-Match", "Prefer"),
-    errors=(errors.NotFound, errors.InvalidParams),
 )
 def show(job_id: str) -> Response:
     """Show a job, now or once its state has changed."""
@@ -215,7 +198,7 @@ def show(job_id: str) -> Response:
     access=Access.WRITE,
     status=202,
     returns=JobView,
-    errors=(errors.NotFound, errors.IllegalTransition),
+    errors=(errors.IllegalTransition,),
 )
 def cancel(job_id: str) -> Response:
     """Cancel a job."""
@@ -226,8 +209,7 @@ def cancel(job_id: str) -> Response:
 def _queue(once: Once, prepared: PreparedJob) -> None:
     """Queue a job, and store the answer along with it."""
     with once.writing(services().database, "submit") as session:
-        view = job_view(services().submitter.queue(session, prepared))
-        once.answer = Answer(202, view.links["self"], view.model_dump_json())
+        once.respond(job_view(services().submitter.queue(session, prepared)), 202)
 
 
 def _accepted(once: Once) -> Response:

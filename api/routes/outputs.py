@@ -133,7 +133,7 @@ def losses(job_id: str) -> Response:
     returns={f"image/{name}": BINARY for name in get_args(Format)},
     query=ResultQuery,
     headers=("If-None-Match", "Range"),
-    errors=(errors.NotFound, errors.NotFinished, errors.NoResult, errors.ResultExpired, errors.InvalidParams),
+    errors=(errors.NotFound, errors.NotFinished, errors.NoResult, errors.ResultExpired),
 )
 def result(job_id: str) -> Response:
     """Send the picture, whole or a range of it."""
