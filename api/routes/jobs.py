@@ -13,7 +13,7 @@ from api.auth import caller
 from api.http import bodies, idempotency
 from api.http.idempotency import Once
 from api.http.pagination import PageQuery, page
-from api.http.query import Flag, WaitQuery, parsed_query, preferred_wait_s
+from api.http.query import MAX_WAIT_S, Flag, parsed_query, preferred_wait_s
 from api.http.responses import accepted_response, job_response, model_response, page_response
 from api.jobs.current import await_change, await_end
 from api.jobs.submit import PreparedJob
@@ -62,6 +62,18 @@ class SubmitQuery(BaseModel):
     """How to submit a job."""
 
     dry_run: Flag = Field(False, description="`true` checks everything and keeps nothing.")
+
+
+class WaitQuery(BaseModel):
+    """How long to wait for a job to change."""
+
+    wait: float = Field(
+        0,
+        ge=0,
+        le=MAX_WAIT_S,
+        allow_inf_nan=False,
+        description="Seconds to wait for the next change of its state; a job that has ended is shown at once.",
+    )
 
 
 class JobsQuery(PageQuery):
@@ -186,7 +198,8 @@ def listing() -> Response:
 )
 def show(job_id: str) -> Response:
     """Show a job, now or once its state has changed."""
-    wait_s = parsed_query(WaitQuery).wait_s()
+    query = parsed_query(WaitQuery)
+    wait_s = query.wait if "wait" in query.model_fields_set else preferred_wait_s()
     if wait_s:
         await_change(services().database, services().hub, job_id, caller(), wait_s)
     return _current(job_id)
