@@ -42,7 +42,7 @@ Flag = Annotated[bool, BeforeValidator(_true_or_false)]
 
 
 def parsed_query(kind: type[Query]) -> Query:
-    """Parse this request's query; raise `InvalidParams`. Of a parameter sent twice, the first counts, save for lists."""
+    """Parse this request's query; raise `InvalidParams`. If one is sent twice, the first counts, save for lists."""
     schemas = parameter_schemas(kind)
     given = {
         name: request.args.getlist(name) if schemas[name]["schema"].get("type") == "array" else request.args[name]

@@ -57,9 +57,9 @@ _REFUSALS = (errors.IllegalTransition,)
 class BatchesQuery(PageQuery):
     """Which batches to list."""
 
-    state: BatchState | None = Field(None, description="Only those in this state.")
-    label: str | None = Field(None, description="Only those with this label.")
-    owner: str | None = Field(None, description="Only those of this owner; a client sees its own in any case.")
+    state: BatchState | None = Field(None, description="Only batches in this state.")
+    label: str | None = Field(None, description="Only batches with this label.")
+    owner: str | None = Field(None, description="Only batches of this owner; a client sees only its own.")
 
 
 @blueprint.post("")

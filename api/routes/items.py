@@ -18,7 +18,7 @@ from api.http import bodies
 from api.http.pagination import Page, PageQuery, page
 from api.http.problems import validated
 from api.http.query import Count, Flag, parsed_query
-from api.http.responses import model_response, page_response
+from api.http.responses import model_response, page_response, stream_response
 from api.openapi.operation import operation
 from api.openapi.parameters import BINARY
 from api.schemas.batches import AddedView, ItemRequest, ItemResultView, SourceRequest
@@ -48,15 +48,15 @@ _ITEMS = {
 class ItemsQuery(PageQuery):
     """Which items to list."""
 
-    state: list[State] = Field(default_factory=list, description="Only those in these states.")
-    key: str | None = Field(None, description="Only the item of this key.")
+    state: list[State] = Field(default_factory=list, description="Only items in these states.")
+    key: str | None = Field(None, description="Only the item with this key.")
 
 
 class ResultsQuery(BaseModel):
     """Which results to read."""
 
-    after: Count = Field(0, ge=0, description="The last `number` read; results after it follow.")
-    follow: Flag = Field(False, description="`true` stays until the batch has ended; empty lines keep it alive.")
+    after: Count = Field(0, ge=0, description="The last `number` read; results start after it.")
+    follow: Flag = Field(False, description="`true` streams until the batch has ended; empty lines keep it alive.")
 
 
 @blueprint.post("/items")
@@ -119,7 +119,8 @@ def results(batch_id: str) -> Response:
     found, query = services(), parsed_query(ResultsQuery)
     with found.database.reading() as session:
         lifecycle.get_batch(session, batch_id, owner=caller().sees)
-    return _streamed(results_feed.lines(found, batch_id, after=query.after, follow=query.follow), _LINES[0])
+    lines = results_feed.lines(found, batch_id, after=query.after, follow=query.follow)
+    return stream_response(found.streams, lines, _LINES[0])
 
 
 @blueprint.get("/archive.zip")
@@ -133,7 +134,9 @@ def archive(batch_id: str) -> Response:
     """Stream a zip."""
     with services().database.reading() as session:
         lifecycle.get_batch(session, batch_id, owner=caller().sees)
-    return _streamed(archive_writer.stream(services(), batch_id), archive_reader.ZIP[0], f"{batch_id}.zip")
+    response = stream_response(services().streams, archive_writer.stream(services(), batch_id), archive_reader.ZIP[0])
+    response.headers["Content-Disposition"] = f'attachment; filename="{batch_id}.zip"'
+    return response
 
 
 def _offers(skip: Callable[[], None]) -> Iterator[Offer]:
@@ -156,15 +159,3 @@ def _offers(skip: Callable[[], None]) -> Iterator[Offer]:
     raise errors.UnsupportedMediaType(
         f"Send items as application/json, {_LINES[0]}, multipart/form-data or an archive."
     )
-
-
-def _streamed(chunks: Iterator[bytes], media_type: str, name: str | None = None) -> Response:
-    """Respond with chunks written while they are sent; raise `TooManyStreams`."""
-    streams = services().streams
-    if not streams.acquire(blocking=False):
-        raise errors.TooManyStreams
-    response = Response(chunks, content_type=media_type, headers={"Cache-Control": "no-store"})
-    response.call_on_close(streams.release)
-    if name:
-        response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
-    return response

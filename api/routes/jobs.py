@@ -37,9 +37,9 @@ _MULTIPART = {
     "properties": {
         "content": BINARY,
         "style": {"type": "array", "items": BINARY},
-        "mask": {"type": "array", "items": BINARY, "description": "Each for the style of its place."},
+        "mask": {"type": "array", "items": BINARY, "description": "The n-th is for the n-th style."},
         "init_image": BINARY,
-        "image": {"type": "array", "items": BINARY, "description": "Pictures that `request` names by their ids."},
+        "image": {"type": "array", "items": BINARY, "description": "Pictures that `request` refers to by id."},
         "request": {"$ref": "#/components/schemas/JobRequestPart"},
     },
 }
@@ -61,7 +61,7 @@ _REFUSALS = (
 class SubmitQuery(BaseModel):
     """How to submit a job."""
 
-    dry_run: Flag = Field(False, description="`true` checks everything and keeps nothing.")
+    dry_run: Flag = Field(False, description="`true` checks everything and stores nothing.")
 
 
 class WaitQuery(BaseModel):
@@ -72,25 +72,25 @@ class WaitQuery(BaseModel):
         ge=0,
         le=MAX_WAIT_S,
         allow_inf_nan=False,
-        description="Seconds to wait for the next change of its state; a job that has ended is shown at once.",
+        description="Seconds to wait for its state to change; a job that has ended is shown at once.",
     )
 
 
 class JobsQuery(PageQuery):
     """Which jobs to list."""
 
-    state: list[State] = Field(default_factory=list, description="Only those in these states.")
-    label: str | None = Field(None, description="Only those with this label.")
-    owner: str | None = Field(None, description="Only those of this owner; a client sees its own in any case.")
-    code: str | None = Field(None, description="Only those that failed by the error of this code.")
-    batch: str | None = Field(None, description="Only the items of this batch.")
-    created_after: Moment | None = Field(None, description="Only those made after this RFC 3339 time.")
-    created_before: Moment | None = Field(None, description="Only those made before this RFC 3339 time.")
+    state: list[State] = Field(default_factory=list, description="Only jobs in these states.")
+    label: str | None = Field(None, description="Only jobs with this label.")
+    owner: str | None = Field(None, description="Only jobs of this owner; a client sees only its own.")
+    code: str | None = Field(None, description="Only jobs that failed with this error code.")
+    batch: str | None = Field(None, description="Only items of this batch.")
+    created_after: Moment | None = Field(None, description="Only jobs created after this RFC 3339 time.")
+    created_before: Moment | None = Field(None, description="Only jobs created before this RFC 3339 time.")
 
     def filter(self, owner: str | None) -> Filter:
-        """Return what to list, to a caller that sees this owner's jobs alone unless it is None."""
-        times = {"created_after": self.created_after, "created_before": self.created_before}
-        return Filter(self.state, owner or self.owner, self.label, **times, code=self.code, batch_id=self.batch)
+        """Return which jobs to list, for a caller that sees only this owner's unless it is None."""
+        times = self.created_after, self.created_before
+        return Filter(self.state, owner or self.owner, self.label, *times, self.code, self.batch)
 
 
 @blueprint.post("")
@@ -119,16 +119,16 @@ def submit() -> Response:
 
 @blueprint.put("/<job_id>")
 @operation(
-    "Submit a job under an id of your own choosing; the same again is the same job",
+    "Submit a job under an id that you choose; a repeated request returns the same job",
     access=Access.WRITE,
     status=202,
     returns=JobView,
-    others={200: ("The same was asked for before: the job as it is now.", JobView)},
+    others={200: ("It has been submitted before: the job as it is now.", JobView)},
     takes=_TAKES,
     errors=(*_REFUSALS, errors.IdTaken),
 )
 def put(job_id: str) -> Response:
-    """Queue a job of that id, unless it is there."""
+    """Queue a job under that id, unless it has been."""
     if not is_uuid(job_id):
         mistake = {"pointer": "job_id", "detail": "a UUID in its canonical form"}
         raise errors.InvalidParams("The id of a job must be a UUID in lower case.", errors=[mistake])
@@ -147,7 +147,7 @@ def put(job_id: str) -> Response:
 
 @blueprint.post("/<job_id>/retry")
 @operation(
-    "Submit a job that has ended again, as another job",
+    "Retry a job that has ended, as another job",
     access=Access.WRITE,
     status=202,
     returns=JobView,
@@ -207,7 +207,7 @@ def show(job_id: str) -> Response:
 
 @blueprint.post("/<job_id>/cancel")
 @operation(
-    "Cancel a queued job at once, a running one at its next steps; what was painted is kept",
+    "Cancel a queued job at once, or a running one at its next step; what it has painted is kept",
     access=Access.WRITE,
     status=202,
     returns=JobView,

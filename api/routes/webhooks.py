@@ -33,7 +33,7 @@ blueprint = Blueprint("webhooks", __name__, url_prefix="/v1/webhooks")
 class DeliveriesQuery(PageQuery):
     """Which deliveries to list."""
 
-    state: DeliveryState | None = Field(None, description="Only those in this state.")
+    state: DeliveryState | None = Field(None, description="Only deliveries in this state.")
 
 
 @blueprint.get("/secret")
