@@ -6,7 +6,6 @@ Invariant: a batch's state is one row's, so that what is asked here is in force 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from itertools import product
 from typing import Any
 
@@ -80,7 +79,7 @@ def open_batch(session: Session, caller: Caller, batch: Batch) -> None:
     """Open a batch that `new_batch` made: nothing → open. Raises `UnknownImage`."""
     _use(session, caller, _pictures(batch))
     lifecycle.create(session, batch)
-    on_commit(session, partial(log.info, "batch_opened", batch_id=batch.id, preset=batch.preset))
+    on_commit(session, log.info, "batch_opened", batch_id=batch.id, preset=batch.preset)
 
 
 def fill_matrix(services: Services, caller: Caller, batch_id: str, matrix: MatrixRequest) -> None:
