@@ -72,7 +72,7 @@ def test() -> Response:
     if once.find(database) is None:
         check_webhook(services().settings, url, at="/url")
         with once.writing(database, "test_webhook") as session:
-            once.respond(_view(webhooks.send_test(session, caller(), url)), 202)
+            once.set_answer(_view(webhooks.send_test(session, caller(), url)), 202)
     return accepted_response(once)
 
 
@@ -108,7 +108,7 @@ def redeliver(delivery_id: str) -> Response:
     once = idempotency.once(request, caller(), None)
     if once.find(services().database) is None:
         with once.writing(services().database, "redeliver") as session:
-            once.respond(_view(webhooks.redeliver(session, caller(), delivery_id)), 202)
+            once.set_answer(_view(webhooks.redeliver(session, caller(), delivery_id)), 202)
     return accepted_response(once)
 
 
