@@ -1,4 +1,4 @@
-"""The database's schema over time, by Alembic. Versions import no models and each can be undone."""
+"""Schema migrations, by Alembic. Versions import no models, and each has a downgrade."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def _run(url: str, action: str, revision: str) -> None:
 
 
 def upgrade(url: str, revision: str = "head") -> None:
-    """Bring the database at `url` up to `revision`; nothing happens if it is there already."""
+    """Upgrade the database at `url` to `revision`, unless it is there already."""
     _run(url, "upgrade", revision)
 
 
 def downgrade(url: str, revision: str) -> None:
-    """Take the database at `url` back to `revision`; `base` is empty."""
+    """Downgrade the database at `url` to `revision`; `base` is an empty database."""
     _run(url, "downgrade", revision)

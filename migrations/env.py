@@ -1,6 +1,6 @@
-"""Alembic's entry point: runs the versions on the connection that `migrations.upgrade` opened.
+"""Alembic's entry point: runs the versions on the connection of `migrations.upgrade`.
 
-Called by the `alembic` command itself, it connects to `ATELIER_DATABASE_URL`.
+When the `alembic` command runs it, it connects to `ATELIER_DATABASE_URL`.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from shared.settings import Settings
 
 
 def run(connection: Connection) -> None:
-    """Run the versions in one transaction each.
+    """Run each version in a transaction.
 
-    SQLite changes a table by rebuilding it; with foreign keys on, dropping the old `jobs` would delete all events. A
-    version reads before it writes, so that it needs the write lock from the beginning.
+    SQLite alters a table by rebuilding it; with foreign keys on, dropping the old `jobs` would delete all events. A
+    version reads before it writes, so it takes the write lock when it begins.
     """
     connection = connection.execution_options(**{WRITING: True})
-    if connection.dialect.name == "sqlite":  # past SQLAlchemy, which would begin a transaction; in one it is ignored
+    if connection.dialect.name == "sqlite":  # SQLAlchemy would begin a transaction, where it is ignored
         connection.connection.cursor().execute("PRAGMA foreign_keys=OFF")
     context.configure(
         connection=connection,
@@ -33,9 +33,9 @@ def run(connection: Connection) -> None:
         context.run_migrations()
 
 
-given = context.config.attributes.get("connection")
-if given is not None:
-    run(given)
+existing = context.config.attributes.get("connection")
+if existing is not None:
+    run(existing)
 else:
     with connect(Settings.load().database_url).engine.connect() as opened:
         run(opened)

@@ -1,5 +1,4 @@
-"""What the API and the workers agree on: states, params, tables, messages, storage.
+"""What the API and the workers share: states, errors, settings, painting, imaging, database, messaging and storage.
 
-Imports neither `api` nor `worker`. The pure rooms (`states`, `params`, `errors`, `clock`, `ids`) import
-nothing but the standard library and pydantic; `tests/architecture` keeps it so.
+Invariant: nothing here imports `api` or `worker`; `lint-imports` checks it.
 """

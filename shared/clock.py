@@ -1,4 +1,4 @@
-"""The time of day, always aware and in UTC. Durations come from `time.monotonic`, never from here."""
+"""The time of day, always timezone-aware and in UTC; durations are measured with `time.monotonic` instead."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 
 
 def now() -> datetime:
-    """Return the present moment in UTC."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
-def rfc3339(moment: datetime | None) -> str | None:
-    """Write `moment` as RFC 3339 with milliseconds and a `Z`; None stays None."""
-    if moment is None:
+def rfc3339(time: datetime | None) -> str | None:
+    """Format `time` as RFC 3339 with milliseconds and a `Z`; None stays None."""
+    if time is None:
         return None
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

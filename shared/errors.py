@@ -1,9 +1,9 @@
-"""Every error that a user or an operator may meet, each with a stable code.
+"""Every error that users and operators may see, each with a stable code.
 
-The docstring's first line is the message and `code` is the contract; both are published in the docs.
-HTTP numbers live in `api/http/problems.py` and exit codes in `api/cli.py`, never here.
+The first line of a docstring is the error's message, and `code` is the contract; both appear in the API's description.
+HTTP status codes live in `api.http.problems`, exit codes in `api.cli.errors`.
 
-Invariant: a code, once released, keeps its meaning.
+Invariant: a released code keeps its meaning.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ class AtelierError(Exception):
     """Something went wrong inside Atelier."""
 
     code: ClassVar[str] = "internal"
-    #: Whether the same request or job may succeed later without being changed.
+    #: Whether the same request or job may succeed later, unchanged.
     retryable: ClassVar[bool] = False
 
     def __init__(self, detail: str = "", **fields: Any) -> None:
-        """Keep `detail` for people and `fields` (bounds, ids, sizes) for programs; both reach the client."""
+        """Set `detail` for people and `fields` (bounds, ids, sizes) for programs; both are sent to the client."""
         self.message = (type(self).__doc__ or "").strip().splitlines()[0]
         self.detail = detail or self.message
         self.fields = fields
@@ -27,81 +27,81 @@ class AtelierError(Exception):
 
 
 class InvalidRequest(AtelierError):
-    """The request cannot be read."""
+    """The request is malformed."""
 
     code = "invalid_request"
 
 
 class UnsupportedMediaType(AtelierError):
-    """The request's media type is not one that this path takes."""
+    """The request's media type is not supported by this path."""
 
     code = "unsupported_media_type"
 
 
 class MethodNotAllowed(AtelierError):
-    """This path does not take that method."""
+    """The method is not allowed for this path."""
 
     code = "method_not_allowed"
 
 
 class Unauthorized(AtelierError):
-    """A valid API key is needed."""
+    """A valid API key is required."""
 
     code = "unauthorized"
 
 
 class Forbidden(AtelierError):
-    """This key's role does not allow that."""
+    """The key's role does not allow this."""
 
     code = "forbidden"
 
 
 class RateLimited(AtelierError):
-    """This key has made as many requests as it may in a minute."""
+    """The key has reached its limit of requests per minute."""
 
     code = "rate_limited"
     retryable = True
 
 
 class QuotaExceeded(AtelierError):
-    """This key has as much work waiting, or has asked for as much today, as it may."""
+    """The key has reached its limit of waiting jobs or of work per day."""
 
     code = "quota_exceeded"
     retryable = True
 
 
 class IdempotencyConflict(AtelierError):
-    """This idempotency key was used for another request."""
+    """The idempotency key was used for a different request."""
 
     code = "idempotency_conflict"
 
 
 class IdTaken(AtelierError):
-    """Something else has this id."""
+    """The id is already in use."""
 
     code = "id_taken"
 
 
 class AlreadyMade(AtelierError):
-    """This request was carried out before, and its answer was shown that once."""
+    """The request was already carried out, and its response is shown only once."""
 
     code = "already_made"
 
 
 class BodyTooLarge(AtelierError):
-    """The body is larger than this path takes."""
+    """The body is larger than this path accepts."""
 
     code = "body_too_large"
 
 
 class RangeNotSatisfiable(AtelierError):
-    """The bytes that were asked for are not there."""
+    """The requested range of bytes does not exist."""
 
     code = "range_not_satisfiable"
 
 
 class ForbiddenUrl(AtelierError):
-    """This address is not one that webhooks may be sent to."""
+    """Webhooks may not be sent to this address."""
 
     code = "forbidden_url"
 
@@ -114,55 +114,55 @@ class TooManyStreams(AtelierError):
 
 
 class InvalidParams(AtelierError):
-    """A parameter is unknown, out of bounds or of the wrong type."""
+    """A parameter is unknown, out of range or of the wrong type."""
 
     code = "invalid_params"
 
 
 class BatchFull(AtelierError):
-    """The batch has as many items as one may have."""
+    """The batch has reached its maximum number of items."""
 
     code = "batch_full"
 
 
 class DuplicateKey(AtelierError):
-    """Another item of the batch has this key."""
+    """Another item of the batch already has this key."""
 
     code = "duplicate_key"
 
 
 class UnsafePath(AtelierError):
-    """This is no name of a file below a folder."""
+    """The name is not a safe relative path."""
 
     code = "unsafe_path"
 
 
 class ArchiveTooLarge(AtelierError):
-    """The archive, or what is in it, is larger than one may be."""
+    """The archive or its content is too large."""
 
     code = "archive_too_large"
 
 
 class CorruptArchive(AtelierError):
-    """The archive is damaged, or none that can be read."""
+    """The archive is damaged or its format is not supported."""
 
     code = "corrupt_archive"
 
 
 class ForbiddenSource(AtelierError):
-    """Pictures may not be imported from there."""
+    """Images may not be imported from this source."""
 
     code = "forbidden_source"
 
 
 class NotFound(AtelierError):
-    """There is nothing of that id."""
+    """Nothing has this id."""
 
     code = "not_found"
 
 
 class UnknownImage(AtelierError):
-    """No image of that id has been uploaded."""
+    """No image with this id has been uploaded."""
 
     code = "unknown_image"
 
@@ -181,31 +181,31 @@ class NoResult(AtelierError):
 
 
 class ResultExpired(AtelierError):
-    """The job's files were kept as long as its retention said, and are gone."""
+    """The job's files were deleted after their retention time."""
 
     code = "result_expired"
 
 
 class IllegalTransition(AtelierError):
-    """The job's state does not allow that."""
+    """The current state does not allow this."""
 
     code = "illegal_transition"
 
 
 class InvalidMask(AtelierError):
-    """The mask is empty or of another shape than the content."""
+    """The mask is empty or its shape differs from the content image's."""
 
     code = "invalid_mask"
 
 
 class TooLarge(AtelierError):
-    """The picture is larger than any worker's memory can hold, tiled or not."""
+    """The picture does not fit any worker's memory, even when painted in tiles."""
 
     code = "too_large"
 
 
 class UnsupportedImage(AtelierError):
-    """This is not a JPEG, PNG, WebP or TIFF image."""
+    """The file is not a JPEG, PNG, WebP or TIFF image."""
 
     code = "unsupported_image"
 
@@ -217,19 +217,19 @@ class CorruptImage(AtelierError):
 
 
 class ImageTooLarge(AtelierError):
-    """The image has more bytes or pixels than allowed."""
+    """The image has more bytes or pixels than are allowed."""
 
     code = "image_too_large"
 
 
 class WeightsUnavailable(AtelierError):
-    """The VGG19 weights that were asked for cannot be had here."""
+    """The requested VGG19 weights are not available."""
 
     code = "weights_unavailable"
 
 
 class Diverged(AtelierError):
-    """The optimisation left the finite numbers."""
+    """The optimisation diverged: a value is infinite or not a number."""
 
     code = "diverged"
 
@@ -241,19 +241,19 @@ class OutOfMemory(AtelierError):
 
 
 class TimedOut(AtelierError):
-    """The job ran longer than it may."""
+    """The job exceeded its time limit."""
 
     code = "timed_out"
 
 
 class WorkerLost(AtelierError):
-    """The job's workers were lost again and again while they painted it."""
+    """Several workers in a row were lost while painting the job."""
 
     code = "worker_lost"
 
 
 class StorageFull(AtelierError):
-    """The storage has no room left."""
+    """The storage is full."""
 
     code = "storage_full"
     retryable = True
@@ -281,11 +281,11 @@ class BrokerUnavailable(AtelierError):
 
 
 class Misconfigured(AtelierError):
-    """The installation or its settings keep Atelier from starting."""
+    """The installation or its settings prevent Atelier from starting."""
 
     code = "misconfigured"
 
 
 def subclasses(root: type[AtelierError] = AtelierError) -> list[type[AtelierError]]:
-    """List every error class, the root first: the published catalogue of codes."""
+    """List every error class, the root first."""
     return [root, *(c for child in root.__subclasses__() for c in subclasses(child))]

@@ -1,8 +1,8 @@
-"""Places where a test build can be made to die: before and after every commit, publish, upload and rename.
+"""Failpoints: tests kill a process before or after a commit, a publish, an upload or a rename.
 
-`ATELIER_FAILPOINT=after_commit_claim:exit` ends the process, without a word to anybody, the first time that
-it gets there. `ATELIER_FAILPOINT_SPENT` names a file that is made as that happens, so that the process which
-replaces the dead one lives. Without the variable, `reach` does nothing.
+`ATELIER_FAILPOINT=after_commit_claim:exit` exits the process without cleanup when it first reaches that point.
+`ATELIER_FAILPOINT_SPENT` names a file that is created as it dies, so that the process which replaces it survives.
+Without the variable, `reach` does nothing.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ import os
 
 _WANTED, _, _ACTION = os.environ.get("ATELIER_FAILPOINT", "").partition(":")
 _SPENT = os.environ.get("ATELIER_FAILPOINT_SPENT", "")
-#: What a shell shows of a process ended by SIGKILL.
+#: The exit status that shells report after SIGKILL.
 _EXIT_CODE = 137
 
 
 def reach(name: str) -> None:
-    """Die here if this is the failpoint that was asked for."""
+    """Exit the process here if this is the configured failpoint."""
     if name == _WANTED and _ACTION == "exit" and _spend():
         os._exit(_EXIT_CODE)
 
 
 def _spend() -> bool:
-    """Say whether this is the first time, for whichever process."""
+    """Return whether no process has died here before."""
     if not _SPENT:
         return True
     try:

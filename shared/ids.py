@@ -1,6 +1,6 @@
-"""Ids: UUIDv7 for rows, so that they sort by the time they were made; sha256 for images.
+"""Ids: UUIDv7 for rows, which sort by creation time; sha256 for images.
 
-Invariant: an image's id is the hash of its bytes as uploaded, so equal uploads are one image.
+Invariant: an image's id is the hash of the uploaded bytes, so equal uploads are one image.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ IMAGE_ID = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 def new_id() -> str:
-    """Make a UUIDv7: 48 bits of milliseconds, then 74 random bits. Source: RFC 9562, section 5.7."""
+    """Generate a UUIDv7: 48 bits of milliseconds, then 74 random bits. Source: RFC 9562, section 5.7."""
     milliseconds = time.time_ns() // 1_000_000
     value = milliseconds << 80 | int.from_bytes(os.urandom(10))
     value = value & ~(0xF << 76) | 0x7 << 76
@@ -24,19 +24,19 @@ def new_id() -> str:
     return str(uuid.UUID(int=value))
 
 
-def first_at(moment: datetime) -> str:
-    """Return the least UUIDv7 that can be made at `moment`; all that are made later are greater."""
-    milliseconds = int(moment.timestamp() * 1000)
+def first_at(time: datetime) -> str:
+    """Return the smallest UUIDv7 of the millisecond of `time`."""
+    milliseconds = int(time.timestamp() * 1000)
     return str(uuid.UUID(int=max(0, milliseconds) << 80 | 0x7 << 76 | 0x2 << 62))
 
 
 def image_id(data: bytes) -> str:
-    """Name an image by its bytes: `sha256:` and 64 hexadecimal digits."""
+    """Return the id of an image: `sha256:` and 64 hexadecimal digits."""
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def is_uuid(text: str) -> bool:
-    """Say whether `text` is a UUID in its canonical lower-case form."""
+    """Return whether `text` is a UUID in its canonical lower-case form."""
     try:
         return str(uuid.UUID(text)) == text
     except ValueError:

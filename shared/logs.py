@@ -1,9 +1,9 @@
-"""Structured logs: fixed verbs with fields, JSON in production, readable on a terminal.
+"""Structured logs: fixed event names with fields, JSON in production, text on a terminal.
 
-Bind `job_id` and `attempt` with `structlog.contextvars` and every line below carries them. Records of
-the standard library (Celery, gunicorn, SQLAlchemy) are rendered the same way.
+Fields bound with `structlog.contextvars`, such as `job_id` and `attempt`, are added to every line of the context.
+Records of the standard library (Celery, gunicorn, SQLAlchemy) are rendered the same way.
 
-Invariant: a value whose name smells of a secret never reaches the output.
+Invariant: the value of a field whose name suggests a secret is redacted.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SECRET = re.compile("password|secret|token|authorization|cookie|api_key", re.IG
 
 
 def redact(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    """Replace the value of every field named like a secret."""
+    """Redact the value of every field whose name suggests a secret."""
     for name in event:
         if _SECRET.search(name):
             event[name] = "[redacted]"
@@ -28,7 +28,7 @@ def redact(_logger: Any, _method: str, event: EventDict) -> EventDict:
 
 
 def configure(log_format: str = "auto", level: str = "INFO") -> None:
-    """Send every log record of this process to stderr in one shape."""
+    """Send all log records of this process to stderr in one format."""
     as_text = log_format == "text" or (log_format == "auto" and sys.stderr.isatty())
     common: list[Processor] = [
         structlog.contextvars.merge_contextvars,

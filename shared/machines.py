@@ -1,8 +1,8 @@
-"""The Pythons and the machines that Atelier is promised on: all that it needs has a wheel for each pair of them.
+"""The supported Python versions and platforms: every dependency has a wheel for each combination.
 
-`make` runs this file by whatever Python it is given, before anything is installed; so it imports nothing but the
-standard library and is written for Python 3.6, which does not know the types that are quoted. To allow another Python,
-add it here and to `requires-python`; tests then ask for a wheel of everything and for the README to say so.
+`make` runs this file with whatever Python it is given, before anything is installed. So it imports only the standard
+library and runs on Python 3.6, hence the quoted annotations. To support another Python, add it here and to
+`requires-python`; tests then require a wheel of every dependency and an updated README.
 """
 
 import platform
@@ -10,21 +10,21 @@ import sys
 from typing import NamedTuple
 
 PYTHONS = ((3, 11), (3, 12), (3, 13))
-#: What the next Python waits for, told to whoever tries it.
-_WAITING = "Python 3.14 waits for TensorFlow 2.22"
-#: System and processor, as Python names them, to what people call them.
+#: Why the next Python is not supported yet.
+_NEXT = "Python 3.14 waits for TensorFlow 2.22"
+#: System and processor as `platform` reports them, and their common name.
 MACHINES = {
     ("Linux", "x86_64"): "Linux on x86-64",
     ("Linux", "aarch64"): "Linux on aarch64",
     ("Darwin", "arm64"): "macOS on Apple silicon",
 }
-#: The oldest C library and macOS that every wheel is made for.
+#: The oldest glibc and macOS that every wheel supports.
 LEAST_GLIBC = (2, 28)
 LEAST_MACOS = (12, 0)
 
 
 class Machine(NamedTuple):
-    """A Python and what it runs on; `release` is that of glibc or of macOS, and empty for any other C library."""
+    """A Python and its platform; `release` is the version of glibc or macOS, empty for other C libraries."""
 
     python: "tuple[int, ...]"
     system: str
@@ -33,11 +33,11 @@ class Machine(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Name the system and the processor as people do."""
+        """The common name of system and processor."""
         return MACHINES.get((self.system, self.processor), f"{self.system} on {self.processor}")
 
 
-def here() -> Machine:
+def current_machine() -> Machine:
     """Describe this Python and this machine."""
     library, of_library = platform.libc_ver()
     of_linux = of_library if library == "glibc" else ""
@@ -46,18 +46,20 @@ def here() -> Machine:
     return Machine(tuple(sys.version_info[:2]), platform.system(), platform.machine(), numbers)
 
 
-def objection(machine: Machine) -> str:
-    """Say in one sentence why Atelier cannot be set up there, with the mend; empty if it can."""
+def unsupported_reason(machine: Machine) -> str:
+    """Return in one sentence why Atelier cannot be installed and what to do about it; empty if it can."""
     if machine.python not in PYTHONS:
         first, last = _dotted(PYTHONS[0]), _dotted(PYTHONS[-1])
-        return f"Use Python {first} to {last}, as by make PYTHON=/path/to/python{last}; {_WAITING}."
+        return f"Use Python {first} to {last}, as by make PYTHON=/path/to/python{last}; {_NEXT}."
     if (machine.system, machine.processor) == ("Darwin", "x86_64"):
         return "TensorFlow has no wheel for Intel Macs: use Linux, or Apple silicon with a Python built for it."
     if (machine.system, machine.processor) not in MACHINES:
         *most, last = MACHINES.values()
         return f"Atelier runs on {', '.join(most)} and {last}, not on {machine.name}."
     if machine.system == "Linux" and machine.release < LEAST_GLIBC:
-        return f"Use a Linux with glibc {_dotted(LEAST_GLIBC)} or newer: TensorFlow has no wheel for others, as Alpine."
+        return (
+            f"Use a Linux with glibc {_dotted(LEAST_GLIBC)} or newer: TensorFlow has no wheel for others, like Alpine."
+        )
     if machine.system == "Darwin" and machine.release < LEAST_MACOS:
         return f"Use macOS {LEAST_MACOS[0]} or newer: TensorFlow has no wheel for older ones."
     return ""
@@ -68,4 +70,4 @@ def _dotted(version: "tuple[int, ...]") -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(objection(here()) or None)
+    sys.exit(unsupported_reason(current_machine()) or None)

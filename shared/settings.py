@@ -1,7 +1,7 @@
-"""Settings from `ATELIER_*`, read once at start, frozen, with every problem listed at once.
+"""Settings from the environment, `ATELIER_*`: read once at start and immutable.
 
-Each setting's default, bounds and help are declared here and nowhere else; the README's table is tested
-against this class. Everything that depends on the home folder follows it unless set by itself.
+Each setting's default, bounds and description are declared here; `docs/settings.md` is tested against them. Defaults
+that lie in the home folder follow it.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ def _default_home() -> Path:
 
 
 def _in_home(pattern: str) -> Any:
-    """Make a default that follows the home folder chosen."""
+    """Return a default factory that inserts the home folder."""
     return lambda values: pattern.format(home=values["home"])
 
 
-#: As long as anything is kept: beyond it databases leave their calendars, in seconds.
+#: Longest time anything is kept, in seconds; the databases' dates end not far beyond.
 _CENTURY_S = 100 * 365.25 * 86_400
 
 
 class Settings(BaseSettings):
-    """What an operator may set, each as `ATELIER_` and the name in capitals.
+    """What an operator can set, each as `ATELIER_` plus the name in upper case.
 
-    A field that may hold a password has `repr=False`: neither errors nor logs repeat its value.
+    A field that may hold a password has `repr=False`, so that error messages omit its value.
     """
 
     model_config = SettingsConfigDict(env_prefix="ATELIER_", frozen=True, extra="ignore", env_ignore_empty=True)
@@ -48,88 +48,107 @@ class Settings(BaseSettings):
     redis_url: str = Field(
         default_factory=_in_home("unix://{home}/redis.sock"),
         repr=False,
-        description="Redis: `redis://`, `rediss://` or `unix://`.",
+        description="URL of Redis: `redis://`, `rediss://` or `unix://`.",
     )
     storage_url: str = Field(
-        default_factory=_in_home("{home}/storage"), description="Where image bytes live: a folder or `file://`."
+        default_factory=_in_home("{home}/storage"), description="Storage of image files: a folder or a `file://` URL."
     )
     weights: str = Field(
         "auto", description="VGG19 weights: `auto`, `imagenet`, `imagenet-8bit`, `patch` or the path of a file."
     )
     weights_dir: Path = Field(
-        default_factory=lambda values: Path(values["home"]) / "weights", description="Cache of VGG19 weights."
+        default_factory=lambda values: Path(values["home"]) / "weights", description="Cache folder of VGG19 weights."
     )
     weights_mirror: str = Field(
         "",
         repr=False,
-        description="Address of a folder with files of weights, asked before their publishers; by default none.",
+        description="URL of a folder with weight files, tried before the publishers' own; none by default.",
     )
-    engine: Literal["vgg19", "null"] = Field("vgg19", description="What paints; `null` draws nothing, for trials.")
-    null_step_s: float = Field(0.05, ge=0, description="Time of a step of the `null` engine, in seconds.")
+    engine: Literal["vgg19", "null"] = Field(
+        "vgg19", description="The painting engine; `null` only simulates it, for testing."
+    )
+    null_step_s: float = Field(0.05, ge=0, description="Duration of a step of the `null` engine, in seconds.")
     memory_limit_bytes: int = Field(
-        0, ge=0, description="Most memory that a painting process may take; 0 is what is free."
+        0, ge=0, description="Memory limit of a painting process, in bytes; 0 uses what is free."
     )
     max_upload_bytes: int = Field(64 * 2**20, ge=1, description="Largest upload, in bytes.")
     max_upload_px: int = Field(50_000_000, ge=1, description="Largest image, in pixels.")
-    max_batch_items: int = Field(100_000, ge=1, description="Most items of a batch.")
+    max_batch_items: int = Field(100_000, ge=1, description="Maximum number of items in a batch.")
     max_batch_bytes: int = Field(
-        4 * 2**30, ge=1, description="Most bytes of one request that brings items, also once unpacked."
+        4 * 2**30, ge=1, description="Largest request that adds items to a batch, before and after unpacking, in bytes."
     )
     import_roots: str = Field(
-        "", description="Folders that batches may import pictures from, separated as in `PATH`; by default none."
+        "", description="Folders that batches may import images from, separated as in `PATH`; none by default."
     )
-    preview_px: int = Field(512, ge=16, le=2048, description="Long side of a preview, in pixels.")
-    preview_interval_s: float = Field(1.0, ge=0, description="Least time between two previews of a job, in seconds.")
-    messages_per_worker: int = Field(2, ge=1, description="Messages that may wait in the broker for each worker.")
+    preview_px: int = Field(512, ge=16, le=2048, description="Longer side of a preview, in pixels.")
+    preview_interval_s: float = Field(1.0, ge=0, description="Minimum time between two previews of a job, in seconds.")
+    messages_per_worker: int = Field(2, ge=1, description="Messages that may wait in the broker per worker.")
     redispatch_after_s: float = Field(
-        10.0, gt=0, description="When a sent but unclaimed job may be sent again, in seconds."
+        10.0, gt=0, description="Time after which a job that was sent but not claimed may be sent again, in seconds."
     )
     worker_name: str = Field(
-        "", pattern=r"^[A-Za-z0-9_.-]{0,200}$", description="Name of a painting worker; by default host and process."
+        "", pattern=r"^[A-Za-z0-9_.-]{0,200}$", description="Name of a worker; host name and process id by default."
     )
-    lease_s: float = Field(20.0, ge=2, description="How long a claim holds unless renewed, in seconds.")
-    checkpoint_s: float = Field(15.0, ge=0, description="Least time between two checkpoints of a job, in seconds.")
+    lease_s: float = Field(
+        20.0, ge=2, description="Time after which a worker loses a job unless it renews its claim, in seconds."
+    )
+    checkpoint_s: float = Field(15.0, ge=0, description="Minimum time between two checkpoints of a job, in seconds.")
     time_limit_s: float = Field(
-        21_600.0, gt=0, description="Longest time a job may run, all attempts together, in seconds."
+        21_600.0, gt=0, description="Maximum running time of a job over all attempts, in seconds."
     )
-    stall_s: float = Field(300.0, gt=0, description="When a job without a further step has hung, in seconds.")
+    stall_s: float = Field(300.0, gt=0, description="Time without a step after which a job counts as hung, in seconds.")
     starve_s: float = Field(
-        20.0, gt=0, description="When an idle worker that leaves waiting messages alone replaces itself, in seconds."
+        20.0, gt=0, description="Time after which an idle worker that ignores waiting messages restarts, in seconds."
     )
     retention_s: float = Field(
         30 * 86_400.0,
         gt=0,
         le=_CENTURY_S,
-        description="How long an ended job's files stay at most, and an image unused, in seconds.",
+        description="Maximum time that files of ended jobs and unused images are kept, in seconds.",
     )
     history_s: float = Field(
-        180 * 86_400.0, gt=0, le=_CENTURY_S, description="When ended jobs without files are forgotten, in seconds."
+        180 * 86_400.0,
+        gt=0,
+        le=_CENTURY_S,
+        description="Time after which ended jobs without files are deleted, in seconds.",
     )
-    orphan_age_s: float = Field(3600.0, ge=0, description="Age from which a file without a row is removed, in seconds.")
-    orphan_sweep_s: float = Field(600.0, gt=0, description="Time between two searches for such files, in seconds.")
-    stream_limit: int = Field(512, ge=1, description="Most event streams and long polls at once in one API process.")
-    stream_life_s: float = Field(600.0, gt=0, description="When an event stream asks to be reopened, in seconds.")
-    api_processes: int = Field(1, ge=1, le=64, description="Processes of the API on one address.")
+    orphan_age_s: float = Field(
+        3600.0, ge=0, description="Minimum age of a file without a database row before it is removed, in seconds."
+    )
+    orphan_sweep_s: float = Field(
+        600.0, gt=0, description="Time between two searches for files without a database row, in seconds."
+    )
+    stream_limit: int = Field(
+        512, ge=1, description="Maximum number of open event streams and long polls per API process."
+    )
+    stream_life_s: float = Field(
+        600.0, gt=0, description="Time after which an event stream closes and clients reconnect, in seconds."
+    )
+    api_processes: int = Field(1, ge=1, le=64, description="Number of API processes, all on one address.")
     api_threads: int = Field(
-        32, ge=1, description="Threads of one API process for all other requests; each stream has one besides."
+        32, ge=1, description="Threads per API process for requests; each event stream has one of its own."
     )
     requests_per_min: int = Field(
-        0, ge=0, description="Requests a minute for keys that have no limit of their own; 0 is no limit."
+        0, ge=0, description="Requests per minute for keys without a limit of their own; 0 means no limit."
     )
-    read_only: bool = Field(False, description="Whether the dashboard shows all and changes nothing.")
+    read_only: bool = Field(False, description="Whether the dashboard is read-only.")
     webhook_networks: str = Field(
-        "", description="Networks that webhooks may reach though they are not public, as `10.0.0.0/8,192.0.2.7/32`."
+        "", description="Non-public networks that webhooks may reach, such as `10.0.0.0/8,192.0.2.7/32`."
     )
-    log_format: Literal["auto", "json", "text"] = Field("auto", description="`auto` writes text to a terminal only.")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level logged.")
+    log_format: Literal["auto", "json", "text"] = Field(
+        "auto", description="Format of logs; `auto` writes text to a terminal and JSON elsewhere."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Minimum level of logged events."
+    )
 
     @field_validator("weights_mirror")
     @classmethod
     def _is_plain(cls, address: str) -> str:
-        # without a password, since logs and errors repeat it
+        # no password, since logs and errors show the address
         if address and (not address.startswith(("http://", "https://", "file:///")) or "@" in address):
             raise ValueError(
-                "must be an address that begins with https://, http:// or file:///, without name and password"
+                "must be an address that begins with https://, http:// or file:///, without user name and password"
             )
         return address
 
@@ -141,17 +160,15 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls, **overrides: Any) -> Self:
-        """Read the environment; raise `Misconfigured` that lists every problem."""
+        """Read the environment; raise `Misconfigured`, which lists every problem."""
         try:
             return cls(**overrides)
         except ValidationError as error:
-            raise Misconfigured(
-                "\n  ".join(["Settings that cannot be used:", *map(_problem, error.errors())])
-            ) from None
+            raise Misconfigured("\n  ".join(["Invalid settings:", *map(_problem, error.errors())])) from None
 
 
 def _problem(error: Any) -> str:
-    """Say what is wrong with a setting, and what its value is unless that may hold a password."""
+    """Describe a problem with a setting, with its value unless that may hold a password."""
     name = str(error["loc"][0])
     got = f" (got {error['input']!r})" if Settings.model_fields[name].repr else ""
     return f"ATELIER_{name.upper()}: {error['msg']}{got}"

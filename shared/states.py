@@ -1,6 +1,8 @@
-"""The states of a job, the legal moves between them, what a worker may be told, and the roles. Standard library only.
+"""The states of jobs, batches, bulk actions and deliveries, and the legal transitions of jobs and batches.
 
-Invariant: a terminal state is never left; every writer in `shared.db.jobs.transitions` asks this table first.
+Only the standard library is imported.
+
+Invariant: a terminal state of a job is never left.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """Where a job is in its life."""
+    """The state of a job."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -20,7 +22,7 @@ class State(StrEnum):
 
 
 class DesiredState(StrEnum):
-    """What an operator wants of a worker: to take jobs, to take no more, or to hand back the one it has too."""
+    """What an operator wants a worker to do: take jobs, take no more, or also return the one it has to the queue."""
 
     WORK = "work"
     PAUSE = "pause"
@@ -28,7 +30,7 @@ class DesiredState(StrEnum):
 
 
 class Role(StrEnum):
-    """What a key may do: its own jobs, see all, or steer all."""
+    """What an API key may do: manage its owner's jobs, also see all, or manage all."""
 
     CLIENT = "client"
     VIEWER = "viewer"
@@ -36,7 +38,7 @@ class Role(StrEnum):
 
 
 class BatchState(StrEnum):
-    """Where a batch is: being filled, painted, held, given up, or all of it ended."""
+    """The state of a batch; an open one is still being filled and none of its items is sent."""
 
     OPEN = "open"
     RUNNING = "running"
@@ -46,7 +48,7 @@ class BatchState(StrEnum):
 
 
 class OperationState(StrEnum):
-    """Where a bulk action is: under way, through, or stopped on its way."""
+    """The state of a bulk action; a stopped one leaves the rest of its jobs alone."""
 
     RUNNING = "running"
     DONE = "done"
@@ -54,14 +56,14 @@ class OperationState(StrEnum):
 
 
 class DeliveryState(StrEnum):
-    """Where a webhook's delivery is: still to be made, made, or given up."""
+    """The state of a webhook delivery; a failed one is not retried."""
 
     PENDING = "pending"
     DELIVERED = "delivered"
     FAILED = "failed"
 
 
-#: From each state, the states it may move to. `running → queued` is a claim handed back or lost.
+#: From each state, the states it may change to. `running → queued`: the claim was returned, lost or its job is retried.
 TRANSITIONS: dict[State, frozenset[State]] = {
     State.QUEUED: frozenset({State.RUNNING, State.CANCELED, State.EXPIRED, State.FAILED}),
     State.RUNNING: frozenset({State.SUCCEEDED, State.FAILED, State.CANCELED, State.QUEUED}),
@@ -71,7 +73,7 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     State.EXPIRED: frozenset(),
 }
 
-#: The same of batches. `finished → running` is a batch that items are added to, or whose failed ones are tried again.
+#: The same for batches. `finished → running`: items were added, or failed ones are retried.
 BATCH_TRANSITIONS: dict[BatchState, frozenset[BatchState]] = {
     BatchState.OPEN: frozenset({BatchState.RUNNING, BatchState.CANCELED}),
     BatchState.RUNNING: frozenset({BatchState.PAUSED, BatchState.CANCELED, BatchState.FINISHED}),
@@ -84,5 +86,5 @@ TERMINAL: frozenset[State] = frozenset(state for state, targets in TRANSITIONS.i
 
 
 def sources_of(target: State) -> frozenset[State]:
-    """Return the states from which a job may move to `target`."""
+    """Return the states from which a job may change to `target`."""
     return frozenset(state for state, targets in TRANSITIONS.items() if target in targets)

@@ -17,14 +17,32 @@ import migrations
 from shared.db.base import Database, connect
 from shared.messaging import progress
 from shared.settings import Settings
-from tests import trained
-from tests.postgres import PostgresServer
-from tests.running_redis import running_redis
+from tests.support import machine, trained_weights
+from tests.support.postgres import PostgresServer
+from tests.support.redis import running_redis
 
 
-def pytest_configure() -> None:
-    """Let the processes that tests start hear Ctrl-C, to which a shell's background jobs are deaf."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Prepare the machine, and let the processes that tests start hear Ctrl-C, to which a shell's jobs are deaf."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    machine.keep_files_in_memory()
+    if getattr(config.option, "numprocesses", None):
+        machine.share_processors()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Deal the tests out to several processes, under `pytest -n`."""
+    from tests.support.scheduling import LongestFirst
+
+    return LongestFirst(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a server."""
+    for item in items:
+        if {"redis_url", "postgres"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.process)
 
 
 @pytest.fixture(autouse=True)
@@ -102,7 +120,7 @@ def trained_dir() -> Path:
     from shared.errors import WeightsUnavailable
 
     try:
-        return trained.weights_dir()
+        return trained_weights.weights_dir()
     except WeightsUnavailable as error:
         if os.environ.get("CI"):
             raise

@@ -142,7 +142,7 @@ def _oversee(sender: Any, **_: Any) -> None:
 def _leave(**_: Any) -> None:
     try:
         with database().writing("leave") as session:
-            workers.leave(session, name())
+            workers.remove(session, name())
     except DatabaseUnavailable:
         log.warning("worker_not_forgotten", worker=name())  # the sweeper forgets it in an hour
 

@@ -16,7 +16,7 @@ from shared.errors import WeightsUnavailable
 from shared.painting.params import LAST_RESORT_WEIGHTS
 from shared.settings import Settings
 from worker.engine.vgg import weights
-from worker.engine.vgg.weights import PUBLISHED, Shelf
+from worker.engine.vgg.weights import PUBLISHED, WeightsLocation
 
 
 def shown(settings: Settings) -> list[dict[str, Any]]:
@@ -24,13 +24,13 @@ def shown(settings: Settings) -> list[dict[str, Any]]:
     published = [
         {
             "name": known.name,
-            "path": _text(weights.cached(known, settings.weights_dir)),
+            "path": _text(weights.find_cached(known, settings.weights_dir)),
             "size_bytes": known.size_bytes,
             "digest": str(known.digest),
         }
         for known in PUBLISHED.values()
     ]
-    patch = weights.patch_file(settings.weights_dir)
+    patch = weights.find_patch_file(settings.weights_dir)
     size_bytes = patch.stat().st_size if patch else None
     return [
         *published,
@@ -42,9 +42,9 @@ def fetched(settings: Settings, name: str = "") -> dict[str, Any]:
     """Bring the weights called `name`, by default the best that can be had, and tell where they lie."""
     if name and name not in PUBLISHED:
         raise WeightsUnavailable(f"There is nothing to fetch for {name}; there are {' and '.join(PUBLISHED)}.")
-    shelf = Shelf(settings.weights_dir, settings.weights_mirror)
+    shelf = WeightsLocation(settings.weights_dir, settings.weights_mirror)
     among = [PUBLISHED[name]] if name else list(PUBLISHED.values())
-    found, reason = weights.first_of(lambda known: (known.name, weights.obtain(known, shelf)), among)
+    found, reason = weights.first_available(lambda known: (known.name, weights.obtain(known, shelf)), among)
     if found:
         return {"name": found[0], "path": str(found[1]), "reason": reason}
     files = " or ".join(known.file for known in PUBLISHED.values())
@@ -56,7 +56,7 @@ def fetched(settings: Settings, name: str = "") -> dict[str, Any]:
 
 def imported(settings: Settings, file: str) -> dict[str, Any]:
     """Copy a file of published weights into the cache, and tell where it lies."""
-    known = weights.keep(Path(file), settings.weights_dir)
+    known = weights.import_file(Path(file), settings.weights_dir)
     return {"name": known.name, "path": str(settings.weights_dir / known.file)}
 
 

@@ -32,7 +32,7 @@ from shared.db.jobs import queries
 from shared.db.models import Batch
 from shared.errors import AtelierError, BatchFull, DuplicateKey, InvalidParams, UnknownImage, UnsafePath
 from shared.painting import sizes as sizes_of_scales
-from shared.painting.keys import group_key, way_key, work_key
+from shared.painting.keys import group_key, recipe_key, result_key
 from shared.painting.params import resolve
 from shared.painting.sizes import Size
 
@@ -121,7 +121,7 @@ class Intake:
         common = self._common[same]
         if isinstance(common, AtelierError):
             raise common
-        key = work_key(common.way, item.content)
+        key = result_key(common.way, item.content)
         rest = (common.params, common.styles, common.group_key, key, common.predicted_s, common.work)
         return NewItem(item.key, item.content, *rest)
 
@@ -143,7 +143,7 @@ class Intake:
         return _Common(
             painted,
             chosen,
-            way_key(painted, chosen, None, batch.weights_wanted),
+            recipe_key(painted, chosen, None, batch.weights_wanted),
             group_key(params, chosen, sizes.content, batch.weights_wanted, None),
             estimate.seconds if estimate else None,
             sizes_of_scales.work(params, sizes.content, sizes.styles),
@@ -163,16 +163,16 @@ class Intake:
         try:
             with self._services.database.writing("add_items") as session:
                 batch = lifecycle.lock_batch(session, self._batch.id, owner=self._caller.sees)
-                found = batch_items.sort_out(session, batch, [item for _, item in good])
+                found = batch_items.classify(session, batch, [item for _, item in good])
                 new, beyond = self._within_bound(session, batch, found.new)
                 self._charge(session, new)
-                images.use(session, {item.content_id for item in new} | _images_of_styles(new))
+                images.record_use(session, {item.content_id for item in new} | _images_of_styles(new))
                 batch_items.add(session, batch, new)
         except UnknownImage as error:
             return self._forgot(good, error)
         self.tally.added += len(new)
         self.tally.existing += len(found.existing)
-        for item in found.taken:
+        for item in found.conflicting:
             self.tally.reject(line_of[id(item)], item.key, DuplicateKey(f"Another item has the key {item.key}."))
         for item in beyond:
             most = self._services.settings.max_batch_items
@@ -214,7 +214,7 @@ def _chunks(offers: Iterable[Offer]) -> Iterator[list[Offer]]:
     try:
         for offer in offers:
             chunk.append(offer)
-            if len(chunk) == batch_items.AT_ONCE:
+            if len(chunk) == batch_items.CHUNK_SIZE:
                 yield chunk
                 chunk = []
     except AtelierError:

@@ -175,7 +175,7 @@ def _use(session: Session, caller: Caller, image_ids: set[str]) -> None:
     unseen = sorted(image_ids - set(queries.get_images(session, image_ids, owner=caller.sees)))
     if unseen:
         raise UnknownImage(f"No image {unseen[0]} has been uploaded.", images=unseen)
-    images.use(session, image_ids)
+    images.record_use(session, image_ids)
 
 
 def _check_cells(matrix: MatrixRequest) -> None:

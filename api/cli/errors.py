@@ -1,15 +1,14 @@
-"""How a command ends when it does not end well: one sentence on stderr, and an exit code.
+"""How a failing command ends: with one sentence on stderr and an exit code.
 
 | code | meaning |
 | --- | --- |
-| 1 | something else went wrong |
-| 2 | the command line cannot be used (click's own) |
+| 1 | any other failure |
+| 2 | the command line is wrong (click's own code) |
 | 3 | the job failed, was canceled or expired, or its pictures are gone |
-| 4 | no server answers, or none that has the weights |
+| 4 | the server or the source of the weights cannot be reached |
 | 130 | Ctrl-C |
 
-Invariant: exit codes are declared here and nowhere else, and a failure that may be expected never shows a
-traceback.
+Invariant: exit codes are declared here and nowhere else, and no expected failure shows a traceback.
 """
 
 from __future__ import annotations
@@ -19,14 +18,12 @@ from typing import Any, ClassVar
 
 import click
 
-from api.client.files import UnwritableOutput
 from api.client.models import ApiProblem, ClientError, Job, Unreachable
 from shared.errors import AtelierError
-from shared.states import State
 
 
 class Failure(click.ClickException):
-    """What the user asked for cannot be done; click writes the sentence after "Error:"."""
+    """The command failed; click prints the sentence after "Error:"."""
 
     exit_code: ClassVar[int] = 1
 
@@ -38,13 +35,13 @@ class JobUnsuccessful(Failure):
 
 
 class PicturesGone(Failure):
-    """A picture cannot be painted again, since some of those that it came from are gone."""
+    """A picture cannot be painted again, because some of its sources are gone."""
 
     exit_code = 3
 
 
 class KeyNeeded(Failure):
-    """The server wants a key, or one that may do more."""
+    """The server requires a key, or one with another role."""
 
 
 class ServerUnreachable(Failure):
@@ -60,26 +57,26 @@ class WeightsUnreachable(Failure):
 
 
 class Interrupted(Failure):
-    """Ctrl-C; the sentence says how to come back."""
+    """Ctrl-C; the sentence says how to continue."""
 
     exit_code = 130
 
 
-class Guarded(click.Group):
-    """The group whose commands turn every failure that may be expected into a sentence."""
+class ReportingGroup(click.Group):
+    """A group of commands that reports every expected failure as one sentence."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command named."""
+        """Run the chosen command."""
         try:
             return super().invoke(ctx)
         except Unreachable as error:
             raise ServerUnreachable(f"{error} Start one with `atelier up`, or name another with --url.") from error
         except ApiProblem as problem:
-            raise _refused(problem) from problem
-        except (ClientError, UnwritableOutput, AtelierError) as error:
+            raise _failure(problem) from problem
+        except (ClientError, AtelierError) as error:
             raise Failure(str(error)) from error
         except BrokenPipeError:
-            raise  # click's own: the reader of our output has gone
+            raise  # click handles it: the reader of our output is gone
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             raise Failure(f"{where}{error.strerror or error}.") from error
@@ -87,27 +84,27 @@ class Guarded(click.Group):
             raise Interrupted("Interrupted.") from error
 
 
-#: What the server says of a job whose picture there never was, or is no more.
+#: The codes for a job whose picture never existed or exists no more.
 _NO_PICTURE = {"no_result", "result_expired"}
 
 
-def _refused(problem: ApiProblem) -> Failure:
-    """Say what the server refused, and what helps."""
+def _failure(problem: ApiProblem) -> Failure:
+    """Say what the server refused, and how to fix it."""
     if problem.status == HTTPStatus.UNAUTHORIZED:
         return KeyNeeded(
-            "The server wants an API key, or another one: set ATELIER_KEY to yours. "
-            "Whoever runs the server makes one with `atelier keys create`."
+            "The server requires a valid API key: set ATELIER_KEY. "
+            "The server's operator creates keys with `atelier keys create`."
         )
     if problem.status == HTTPStatus.FORBIDDEN:
-        return KeyNeeded(f"{problem} Set ATELIER_KEY to one that may.")
+        return KeyNeeded(f"{problem} Set ATELIER_KEY to a key that may do this.")
     kind = JobUnsuccessful if problem.code in _NO_PICTURE else Failure
     return kind(str(problem))
 
 
 def ensure_succeeded(job: Job) -> None:
-    """Raise `Failure` with the reason unless the job succeeded."""
-    if job.state == State.SUCCEEDED:
+    """Raise `JobUnsuccessful` with the reason unless the job succeeded."""
+    if job.state == "succeeded":
         return
-    ending = "was canceled" if job.state == State.CANCELED else f"has {job.state}"
+    ending = "was canceled" if job.state == "canceled" else f"has {job.state}"
     reason = f": {job.error.message.rstrip('.')} ({job.error.code})" if job.error else ""
     raise JobUnsuccessful(f"Job {job.id} {ending}{reason}.")

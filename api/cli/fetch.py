@@ -1,4 +1,4 @@
-"""Commands that fetch what a job gives: picture, timelapse, newest frame, losses, manifest, events."""
+"""Commands that fetch what a job produces: picture, timelapse, newest frame, losses, manifest, events."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.console import Console
 
 from api.cli.display.job_bar import step_text
-from api.cli.follow import json_option, print_json, say
-from api.cli.options import connect, url_option
-from api.client.files import check_place, check_writable, write_whole
-from api.client.models import Event
+from api.cli.display.output import print_json, say
+from api.cli.options import connect, json_option, url_option
+from api.client.files import check_path, check_picture_path, write_whole
+from api.client.models import Event, Progress
 
 _job_id = click.argument("job_id", metavar="ID")
 _file = click.option(
@@ -30,8 +29,8 @@ _file = click.option(
 @_file
 @url_option
 def result(job_id: str, out: Path, url: str | None) -> None:
-    """Write the picture of a job that has ended; the file's ending is its format."""
-    check_writable(out)
+    """Write the picture of an ended job; the file's suffix decides the format."""
+    check_picture_path(out)
     with connect(url) as client:
         client.download(job_id, out)
     say(f"Wrote {out}.")
@@ -42,9 +41,9 @@ def result(job_id: str, out: Path, url: str | None) -> None:
 @_file
 @url_option
 def timelapse(job_id: str, out: Path, url: str | None) -> None:
-    """Write the painting as it formed, an animated WebP, of a job that was submitted with --timelapse."""
-    _check_ending(out, ".webp")
-    check_place(out)
+    """Write the timelapse, an animated WebP, of a job submitted with --timelapse."""
+    _check_suffix(out, ".webp")
+    check_path(out)
     with connect(url) as client:
         client.download_timelapse(job_id, out)
     say(f"Wrote {out}.")
@@ -55,10 +54,10 @@ def timelapse(job_id: str, out: Path, url: str | None) -> None:
 @click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help="Where to write it, a JPEG.")
 @url_option
 def preview(job_id: str, out: Path | None, url: str | None) -> None:
-    """Show the newest frame of a job on the terminal, or write it to FILE, or, a JPEG, to what reads it."""
+    """Show a job's newest frame in the terminal, or write it as a JPEG to FILE or into a pipe."""
     if out:
-        _check_ending(out, ".jpg", ".jpeg")
-        check_place(out)
+        _check_suffix(out, ".jpg", ".jpeg")
+        check_path(out)
     with connect(url) as client:
         frame = client.preview(job_id)
     if out:
@@ -75,7 +74,7 @@ def preview(job_id: str, out: Path | None, url: str | None) -> None:
 @json_option
 @url_option
 def losses(job_id: str, url: str | None, *, as_json: bool) -> None:
-    """Print the losses of every step as CSV, or as columns with --json."""
+    """Print the losses of every step as CSV; with --json, as columns."""
     with connect(url) as client:
         columns = client.losses(job_id)
     if as_json:
@@ -88,10 +87,10 @@ def losses(job_id: str, url: str | None, *, as_json: bool) -> None:
 
 @click.command()
 @_job_id
-@click.option("--json", is_flag=True, expose_value=False, help="Print JSON, as it does anyway.")
+@click.option("--json", is_flag=True, expose_value=False, help="Print JSON, which this command always does.")
 @url_option
 def manifest(job_id: str, url: str | None) -> None:
-    """Print what decided a picture, as JSON; `atelier rerun` paints it again from that."""
+    """Print a picture's manifest as JSON; `atelier rerun` paints the picture again from it."""
     with connect(url) as client:
         print_json(client.manifest(job_id))
 
@@ -101,7 +100,7 @@ def manifest(job_id: str, url: str | None) -> None:
 @json_option
 @url_option
 def events(job_id: str, url: str | None, *, as_json: bool) -> None:
-    """Print what happened and happens to a job until it ends, a line an event; --json prints JSON lines."""
+    """Print a job's events, past and future, until it ends: one per line, with --json as JSON."""
     with connect(url) as client:
         for event in client.events(job_id):
             click.echo(json.dumps(event._asdict()) if as_json else _event_text(event))
@@ -115,25 +114,23 @@ def _event_text(event: Event) -> str:
 
 def _event_detail(event: Event) -> str:
     if event.name == "step":
-        return step_text(event.data)
-    return str(event.data["state"]) if "state" in event.data else _pairs(event.data)
+        return step_text(Progress.model_validate(event.data))
+    if "state" in event.data:
+        return str(event.data["state"])
+    return ", ".join(f"{name} {value}" for name, value in event.data.items() if value is not None)
 
 
-def _pairs(data: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in data.items() if value is not None)
-
-
-def _check_ending(path: Path, *endings: str) -> None:
-    if path.suffix.lower() not in endings:
-        raise click.UsageError(f"{path}: this is written as {endings[0]} only.")
+def _check_suffix(path: Path, *suffixes: str) -> None:
+    if path.suffix.lower() not in suffixes:
+        raise click.UsageError(f"{path}: only {suffixes[0]} can be written.")
 
 
 def _draw(frame: bytes) -> None:
-    from api.cli.display.preview_pane import Pane
-    from api.cli.display.terminal_images import way_to_draw  # with it comes Pillow
+    from api.cli.display.preview_pane import PreviewPane
+    from api.cli.display.terminal_images import choose_renderer  # imports Pillow
 
     console = Console()
-    draw = way_to_draw(console, os.environ)
+    draw = choose_renderer(console, os.environ)
     if draw is None:
-        raise click.UsageError("This terminal shows no pictures: write it to a file with -o FILE.")
-    Pane(console, draw, lambda: frame).show(frame)
+        raise click.UsageError("This terminal cannot show pictures: write to a file with -o FILE.")
+    PreviewPane(console, draw, lambda: frame).show(frame)

@@ -1,22 +1,24 @@
-"""`atelier image`: pictures by their ids, to be used in more than one job."""
+"""`atelier image`: uploaded pictures, which several jobs may use."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
 
-from api.cli.display.layout import print_sheet
-from api.cli.follow import json_option, print_json, say
-from api.cli.options import connect, url_option
-from api.client.files import check_place
+from api.cli.display.layout import print_facts
+from api.cli.display.output import emit, print_id, say
+from api.cli.options import connect, json_option, url_option
+from api.client import Image
+from api.client.files import check_path
 
 _image_id = click.argument("image_id", metavar="ID")
 
 
 @click.group()
 def image() -> None:
-    """Upload pictures, describe and fetch them."""
+    """Upload, describe and download pictures."""
 
 
 @image.command()
@@ -24,14 +26,10 @@ def image() -> None:
 @json_option
 @url_option
 def upload(files: tuple[Path, ...], url: str | None, *, as_json: bool) -> None:
-    """Upload FILES and print their ids; the same bytes have the same id."""
+    """Upload FILES and print their ids; identical bytes have the same id."""
     with connect(url) as client:
         found = [client.upload(path) for path in files]
-    if as_json:
-        print_json([each.raw() for each in found])
-    else:
-        for each in found:
-            click.echo(each.id)
+    emit(found, _print_ids, as_json=as_json)
 
 
 @image.command()
@@ -41,13 +39,7 @@ def upload(files: tuple[Path, ...], url: str | None, *, as_json: bool) -> None:
 def show(image_id: str, url: str | None, *, as_json: bool) -> None:
     """Describe an uploaded picture."""
     with connect(url) as client:
-        found = client.image(image_id)
-    if as_json:
-        print_json(found.raw())
-        return
-    facts = {"image": found.id, "size": f"{found.width}×{found.height} px"}
-    more = {"format": found.format, "bytes": found.bytes, "uploaded": found.created_at}
-    print_sheet([*facts.items(), *((name, value) for name, value in more.items() if value is not None)])
+        emit(client.image(image_id), _print_image, as_json=as_json)
 
 
 @image.command()
@@ -56,7 +48,24 @@ def show(image_id: str, url: str | None, *, as_json: bool) -> None:
 @url_option
 def fetch(image_id: str, out: Path, url: str | None) -> None:
     """Write a picture to FILE, byte for byte as it was uploaded."""
-    check_place(out)
+    check_path(out)
     with connect(url) as client:
-        client.fetch_image(image_id, out)
+        client.download_image(image_id, out)
     say(f"Wrote {out}.")
+
+
+def _print_ids(found: Iterable[Image]) -> None:
+    for each in found:
+        print_id(each)
+
+
+def _print_image(found: Image) -> None:
+    print_facts(
+        {
+            "image": found.id,
+            "size": f"{found.width}×{found.height} px",
+            "format": found.format,
+            "bytes": found.bytes,
+            "uploaded": found.created_at,
+        }
+    )

@@ -1,7 +1,7 @@
-"""Which server a command talks to, and with which settings.
+"""Options that several commands share, above all the server that a command talks to.
 
-In this order: `--url` or `ATELIER_URL`, the address that a running `atelier up` wrote to its home folder,
-the default address. The key is `ATELIER_KEY`, or the one that `atelier up` wrote beside its address.
+The server is, in this order: `--url` or `ATELIER_URL`, the address that a running `atelier up` wrote to its home
+folder, the default address. The key is `ATELIER_KEY`, or the one that `atelier up` wrote beside its address.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -16,34 +17,47 @@ import click
 from api.client import Client
 from api.local import home
 from shared.settings import Settings
+from shared.states import State
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+out_option = click.option(
+    "-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help="Where to write the picture."
+)
+preview_option = click.option("--preview", is_flag=True, help="Show the picture as it forms, if the terminal can.")
+no_wait_option = click.option("--no-wait", is_flag=True, help="Print the id and return at once.")
+url_option = click.option(
+    "--url", envvar="ATELIER_URL", metavar="URL", help="The server; by default the one that `atelier up` started."
+)
+#: The type of an argument or option that names an existing picture.
+PICTURE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 
-def address(settings: Settings) -> str:
-    """Return the address of the stack of these settings: the one it wrote, else the default."""
-    return home.address(settings.home) or f"http://{settings.host}:{settings.port}"
+
+def limit_option(what: str) -> Callable[[Command], Command]:
+    """Give a command the option that bounds its listing."""
+    return click.option(
+        "--limit", type=click.IntRange(min=1), default=20, show_default=True, help=f"Maximum number of {what}."
+    )
 
 
 def connect(url: str | None) -> Client:
-    """Prepare a client of the server at `url`, or of the one that the settings lead to."""
+    """Prepare a client of the server at `url`, or of the default one."""
     settings = Settings.load()
-    own = address(settings)
-    found = url or own
-    # the key of this machine's stack is for that stack alone
-    key = os.environ.get("ATELIER_KEY") or (home.operator_key(settings.home) if found == own else None)
-    return Client(found, key, first_patience_s=0)  # who typed a wrong address wants to know
+    local = local_address(settings)
+    found = url or local
+    # the key of this machine's stack is sent to that stack alone
+    key = os.environ.get("ATELIER_KEY") or (home.operator_key(settings.home) if found == local else None)
+    return Client(found, key, first_retry_for_s=0)  # a mistyped address is reported at once
 
 
-def url_option(command: Command) -> Command:
-    """Give a command the option that names its server."""
-    return click.option(
-        "--url", envvar="ATELIER_URL", metavar="URL", help="The server; by default the one that `atelier up` started."
-    )(command)
+def local_address(settings: Settings) -> str:
+    """Return the address of this machine's stack: the one it wrote, else the default."""
+    return home.address(settings.home) or f"http://{settings.host}:{settings.port}"
 
 
 class Moment(click.ParamType[datetime]):
-    """A moment; one without a zone is in this machine's."""
+    """A moment; one without a zone is in this machine's zone."""
 
     name = "time"
 
@@ -55,3 +69,27 @@ class Moment(click.ParamType[datetime]):
             return datetime.fromisoformat(value).astimezone()
         except (ValueError, OverflowError):
             self.fail(f"{value!r} is not a time such as 2030-01-31T12:00 or 2030-01-31T12:00:00Z.", param, ctx)
+
+
+_FILTERS = (
+    click.option(
+        "--state",
+        "states",
+        type=click.Choice([state.value for state in State]),
+        multiple=True,
+        help="Only jobs in this state; repeatable.",
+    ),
+    click.option("--code", help="Only jobs that failed with this error code."),
+    click.option("--owner", help="Only jobs of this owner."),
+    click.option("--label", help="Only jobs with this label."),
+    click.option("--batch", help="Only items of this batch."),
+    click.option("--created-after", type=Moment(), help="Only jobs created after this time, e.g. 2030-01-31T12:00."),
+    click.option("--created-before", type=Moment(), help="Only jobs created before this time."),
+)
+
+
+def filter_options(command: Command) -> Command:
+    """Give a command the options that select jobs."""
+    for option in reversed(_FILTERS):
+        command = option(command)
+    return command

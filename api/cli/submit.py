@@ -1,4 +1,4 @@
-"""`atelier submit`: ask for a picture, or with `--dry-run` for what it would take."""
+"""`atelier submit`: submit a job, or with `--dry-run` predict what it would take."""
 
 from __future__ import annotations
 
@@ -7,26 +7,27 @@ from typing import Any
 
 import click
 
+from api.cli.display.output import emit, print_id
 from api.cli.display.tables import print_estimate
-from api.cli.follow import (
-    check_waiting,
-    finish,
+from api.cli.follow import check_waiting, finish
+from api.cli.options import (
+    PICTURE,
+    Moment,
+    connect,
     json_option,
     no_wait_option,
     out_option,
     preview_option,
-    print_json,
-    tell,
+    url_option,
 )
-from api.cli.options import Moment, connect, url_option
 from api.client import Client
-from api.client.files import check_writable
-from api.client.models import DryRun, Job
+from api.client.files import check_picture_path
+from api.client.models import Job
 from shared.painting.cli_options import chosen_params, params_options
 from shared.painting.params import DEFAULT_PRESET, PRESETS, WEIGHTS_NAMES
 
-#: Options that are wishes of the same name.
-_WISHES = (
+#: Options that `Client.submit` takes under the same names.
+_JOB_OPTIONS = (
     "masks",
     "init_image",
     "init_job",
@@ -39,48 +40,47 @@ _WISHES = (
     "webhook",
     "retention_s",
 )
-_PICTURE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 
 
 @click.command()
-@click.argument("content", type=_PICTURE)
-@click.argument("styles", type=_PICTURE, nargs=-1, required=True, metavar="STYLE...")
+@click.argument("content", type=PICTURE)
+@click.argument("styles", type=PICTURE, nargs=-1, required=True, metavar="STYLE...")
 @out_option
 @click.option(
     "--mask",
     "masks",
-    type=_PICTURE,
+    type=PICTURE,
     multiple=True,
     metavar="FILE",
-    help="Where a style counts: white in full, black not at all. Repeat it in the order of the styles.",
+    help="Where a style applies: white fully, black not at all. Repeat it in the order of the styles.",
 )
-@click.option("--init-image", type=_PICTURE, metavar="FILE", help="The picture that the painting starts from.")
-@click.option("--init-job", metavar="ID", help="The job whose picture the painting starts from; or --init-image.")
+@click.option("--init-image", type=PICTURE, metavar="FILE", help="The picture to start painting from.")
+@click.option("--init-job", metavar="ID", help="Start painting from this job's result, instead of --init-image.")
 @click.option("--preset", type=click.Choice(list(PRESETS)), help=f"A named set of parameters [{DEFAULT_PRESET}].")
-@click.option("--weights", type=click.Choice(WEIGHTS_NAMES), help="Fail rather than paint with other VGG19 weights.")
-@click.option("--label", help="A name of yours, to find the job again.")
-@click.option("--priority", type=int, help="Higher goes first.")
-@click.option("--start-by", type=Moment(), help="When a job that has not begun expires, such as 2030-01-31T12:00.")
+@click.option("--weights", type=click.Choice(WEIGHTS_NAMES), help="Require these VGG19 weights; fail without them.")
+@click.option("--label", help="Your name for the job, to find it again.")
+@click.option("--priority", type=int, help="Higher runs first.")
+@click.option("--start-by", type=Moment(), help="When the job expires unless it has started, e.g. 2030-01-31T12:00.")
 @click.option(
     "--time-limit",
     "time_limit_s",
     type=click.FloatRange(min=0, min_open=True),
     metavar="SECONDS",
-    help="Longest time it may run; what was painted by then is kept.",
+    help="Longest running time; the picture painted by then is kept.",
 )
-@click.option("--webhook", metavar="URL", help="Where its end is told; see `atelier webhooks`.")
+@click.option("--webhook", metavar="URL", help="The URL to call when the job ends; see `atelier webhooks`.")
 @click.option(
     "--retention",
     "retention_s",
     type=click.FloatRange(min=0, min_open=True),
     metavar="SECONDS",
-    help="How long its files stay once it has ended.",
+    help="How long to keep the files after the job ends.",
 )
-@click.option("--id", "job_id", type=click.UUID, help="A UUID of yours; the same command again is the same job.")
-@click.option("--idempotency-key", hidden=True, help="The same key again is the same job.")
+@click.option("--id", "job_id", type=click.UUID, help="Your own UUID for the job; repeating it submits nothing new.")
+@click.option("--idempotency-key", hidden=True, help="A key that makes repeating the command submit nothing new.")
 @preview_option
 @no_wait_option
-@click.option("--dry-run", is_flag=True, help="Print the time, memory and scales it would take, and queue nothing.")
+@click.option("--dry-run", is_flag=True, help="Print the predicted time, memory and scales; submit nothing.")
 @json_option
 @params_options
 @url_option
@@ -98,36 +98,38 @@ def submit(
 ) -> None:
     """Paint the photograph CONTENT in the style of the painting STYLE.
 
-    Several styles are blended in equal parts, or each paints where its mask says.
+    Several styles are blended equally, or each is painted where its mask allows.
     """
     check_waiting(out, no_wait=no_wait)
     if not (no_wait or out or dry_run):
-        raise click.UsageError("Say where to write the picture with -o FILE, or --no-wait.")
-    wishes = _wishes(options, styles)
-    if dry_run:
-        with connect(url) as client:
-            _tell_estimate(client.dry_run(content, styles, **wishes), as_json=as_json)
-        return
-    if out:
-        check_writable(out)
+        raise click.UsageError("Say where to write the picture with -o FILE, or use --no-wait.")
+    _check(options, styles)
+    job_options = {name: options[name] for name in _JOB_OPTIONS} | {"params": chosen_params(options)}
+    if out and not dry_run:
+        check_picture_path(out)
     with connect(url) as client:
-        job = _submitted(client, (content, styles), wishes, options)
+        if dry_run:
+            found = client.dry_run(content, styles, **job_options)
+            emit(found, lambda predicted: print_estimate(predicted.estimate), as_json=as_json)
+            return
+        job = _submit(client, (content, styles), job_options, options)
         if out:
             job = finish(client, job, out, preview=preview)
-    tell(job, job.id if no_wait else None, as_json=as_json)
+    if as_json or no_wait:
+        emit(job, print_id, as_json=as_json)
 
 
-def _submitted(
-    client: Client, pictures: tuple[Path, tuple[Path, ...]], wishes: dict[str, Any], options: dict[str, Any]
+def _submit(
+    client: Client, pictures: tuple[Path, tuple[Path, ...]], job_options: dict[str, Any], options: dict[str, Any]
 ) -> Job:
-    """Submit under the id or the key of the user's own, if there is one."""
+    """Submit under the user's own id or idempotency key, if there is one."""
     if options["job_id"]:
-        return client.put(str(options["job_id"]), *pictures, **wishes)
-    return client.submit(*pictures, idempotency_key=options["idempotency_key"], **wishes)
+        return client.put(str(options["job_id"]), *pictures, **job_options)
+    return client.submit(*pictures, idempotency_key=options["idempotency_key"], **job_options)
 
 
-def _wishes(options: dict[str, Any], styles: tuple[Path, ...]) -> dict[str, Any]:
-    """Collect what was wished for beside the pictures to paint."""
+def _check(options: dict[str, Any], styles: tuple[Path, ...]) -> None:
+    """Raise a `UsageError` for options that contradict each other."""
     if len(options["masks"]) > len(styles):
         raise click.UsageError(
             f"There are more masks ({len(options['masks'])}) than styles ({len(styles)}); each style takes one."
@@ -135,13 +137,4 @@ def _wishes(options: dict[str, Any], styles: tuple[Path, ...]) -> dict[str, Any]
     if options["init_image"] and options["init_job"]:
         raise click.UsageError("A painting starts from one picture: drop --init-image or --init-job.")
     if options["job_id"] and options["idempotency_key"]:
-        raise click.UsageError("--id makes a job once by itself: drop --idempotency-key.")
-    wishes: dict[str, Any] = {name: options[name] for name in _WISHES}
-    return {**wishes, "params": chosen_params(options)}
-
-
-def _tell_estimate(found: DryRun, *, as_json: bool) -> None:
-    if as_json:
-        print_json(found.raw())
-    else:
-        print_estimate(found.estimate)
+        raise click.UsageError("--id already makes the job unique: drop --idempotency-key.")

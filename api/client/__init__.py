@@ -1,25 +1,25 @@
-"""The Python client: submit a picture, follow it, fetch what came out.
+"""The Python client: submit a picture, follow the job, download the result.
 
     with Client("http://127.0.0.1:8765", key) as client:
         job = client.submit(Path("photo.jpg"), [Path("painting.jpg")], params={"size": 384})
         client.wait(job.id)
         client.download(job.id, Path("painted.png"))
 
-A refusal raises `ApiProblem` with the server's code; no answer raises `Unreachable`. Before that a request is made
-again for a minute, where that is safe: lost connections and servers that start anew are not noticed. Not safe to
-share between threads. The calls are in `client_jobs`, `client_batches`, `client_outputs`, `client_webhooks`,
-`client_operators`, `client_operations` and `client_keys`.
+A refusal raises `ApiProblem` with the server's code; a server that does not answer raises `Unreachable`. Before that,
+requests that are safe to repeat are retried for a minute, which covers lost connections and restarts of the server. A
+client must not be shared between threads. The folder is a distribution of its own, `atelier-client`, and therefore
+imports nothing else of this project.
 
-Invariant: however often a request that makes something is sent, it makes one.
+Invariant: a request that creates something creates it once, however often it is sent.
 """
 
 from __future__ import annotations
 
-from api.client.admin import Key, KeyCalls, Operators
-from api.client.batches import Added, Batch, BatchCalls, ItemResult
-from api.client.bulk_actions import AuditEntry, FailureGroup, Matched, Operation, OperationCalls
-from api.client.jobs import Jobs
-from api.client.models import (
+from .admin import AdminCalls, Key
+from .batches import Added, Batch, BatchCalls, ItemResult
+from .bulk_actions import AuditEntry, FailureGroup, Matched, Operation, OperationCalls
+from .jobs import JobCalls
+from .models import (
     ApiProblem,
     Backlog,
     ClientError,
@@ -27,13 +27,14 @@ from api.client.models import (
     Event,
     Image,
     Job,
-    Overdue,
     Readiness,
     Unreachable,
+    UnwritableOutput,
+    WaitTimeout,
     Worker,
 )
-from api.client.webhooks import Delivery, Webhooks, WebhookSecret
-from shared.states import DesiredState
+from .names import DesiredState
+from .webhooks import Delivery, WebhookCalls, WebhookSecret
 
 __all__ = [
     "Added",
@@ -54,13 +55,14 @@ __all__ = [
     "Key",
     "Matched",
     "Operation",
-    "Overdue",
     "Readiness",
     "Unreachable",
+    "UnwritableOutput",
+    "WaitTimeout",
     "WebhookSecret",
     "Worker",
 ]
 
 
-class Client(Jobs, BatchCalls, Webhooks, Operators, OperationCalls, KeyCalls):
+class Client(JobCalls, BatchCalls, WebhookCalls, OperationCalls, AdminCalls):
     """One server, reached over HTTP."""

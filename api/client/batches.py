@@ -1,4 +1,4 @@
-"""The client's calls about batches: open, fill, steer, read what came out."""
+"""Calls about batches: open, fill, control, read the results."""
 
 from __future__ import annotations
 
@@ -6,24 +6,28 @@ import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal
 
 import httpx
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from api.client.downloads import Outputs
-from api.client.models import Answer, ApiProblem, Failure, Job
-from api.client.transport import passes, path_of
+from .downloads import OutputCalls
+from .models import ApiProblem, Failure, Job, Resource
+from .retries import is_transient
+from .transport import path_of
 
 _BATCHES = "/v1/batches"
-#: Items sent, and rows asked for, at a time.
-_AT_ONCE, _PAGE = 1_000, 100
-#: A feed that is silent for this long is dead: the server sends a sign of life every 15 s.
+#: Items sent in one request.
+_CHUNK = 1_000
+#: A feed that is silent for this long is dead: the server sends a heartbeat every 15 s.
 _FEED_SILENCE_S = 45.0
 _LINES = {"Content-Type": "application/x-ndjson"}
 
+BatchAction = Literal["start", "pause", "resume", "cancel"]
+BatchPart = Literal["archive.zip", "sheet.webp"]
 
-class Counts(Answer):
+
+class Counts(Resource):
     """How many items are in each state."""
 
     total: int = 0
@@ -35,9 +39,14 @@ class Counts(Answer):
     expired: int = 0
     reused: int = 0
 
+    @property
+    def ended(self) -> int:
+        """How many items will not change any more."""
+        return self.succeeded + self.failed + self.canceled + self.expired
 
-class Batch(Answer):
-    """Many paintings, steered as one: `open`, `running`, `paused`, `canceled` or `finished`."""
+
+class Batch(Resource):
+    """Many jobs controlled as one: `open`, `running`, `paused`, `canceled` or `finished`."""
 
     id: str
     state: str
@@ -52,8 +61,8 @@ class Batch(Answer):
     ended_at: str | None = None
 
 
-class ItemError(Answer):
-    """Why an item was not taken."""
+class ItemError(Resource):
+    """Why an item was rejected."""
 
     line: int
     key: str | None
@@ -61,8 +70,8 @@ class ItemError(Answer):
     detail: str
 
 
-class Added(Answer):
-    """What became of items that were sent."""
+class Added(Resource):
+    """How many of the items sent were added, existed already, were rejected (with `errors`) or skipped."""
 
     added: int = 0
     existing: int = 0
@@ -71,8 +80,8 @@ class Added(Answer):
     errors: list[ItemError] = Field(default_factory=list)
 
 
-class ItemResult(Answer):
-    """An item that ended, and its place in the feed."""
+class ItemResult(Resource):
+    """An item that has ended; `number` is its position in the feed."""
 
     number: int
     key: str
@@ -81,51 +90,35 @@ class ItemResult(Answer):
     error: Failure | None = None
 
 
-class _Page(BaseModel):
-    batches: list[Batch]
-
-
-class _Items(BaseModel):
-    jobs: list[Job]
-
-
-Page = TypeVar("Page", _Page, _Items)
-
-
-class _Retried(Answer):
+class _Retried(Resource):
     retried: int
 
 
-class BatchCalls(Outputs):
-    """Batches of one server."""
+class BatchCalls(OutputCalls):
+    """Batches and their items."""
 
     def open_batch(self, *, idempotency_key: str | None = None, **request: Any) -> Batch:
-        """Open a batch by what `POST /v1/batches` takes; with `matrix`, its items are made and it is started."""
-        return self._make(Batch, _BATCHES, idempotency_key, json=request)
+        """Open a batch with the fields of `POST /v1/batches`; one with `matrix` is filled and started as well."""
+        return self._create(Batch, _BATCHES, idempotency_key, json=request)
 
     def batch(self, batch_id: str) -> Batch:
-        """Return a batch as it is now."""
+        """Return the current state of a batch."""
         return self._get(Batch, "GET", path_of(_BATCHES, batch_id))
 
     def batches(
         self, *, state: str | None = None, label: str | None = None, limit: int | None = None
     ) -> Iterator[Batch]:
-        """Yield batches, newest first; at most `limit`."""
-        query = {
-            "limit": min(limit or _PAGE, _PAGE),
-            **{name: value for name, value in (("state", state), ("label", label)) if value},
-        }
-        pages = (page.batches for page in self._paged(_Page, _BATCHES, query))
-        yield from itertools.islice(itertools.chain.from_iterable(pages), limit)
+        """Yield batches, newest first."""
+        return self._list(Batch, _BATCHES, "batches", {"state": state, "label": label}, limit)
 
     def add_items(self, batch_id: str, items: Iterable[dict[str, Any]]) -> Added:
-        """Add items `{key, content, params?, styles?}`, whose contents are ids; what is there already stays so."""
+        """Add items `{key, content, params?, styles?}`, whose contents are image ids; existing keys are kept."""
         pending, answers = iter(items), []
-        while chunk := list(itertools.islice(pending, _AT_ONCE)):
+        while chunk := list(itertools.islice(pending, _CHUNK)):
             body = b"".join(json.dumps(item).encode() + b"\n" for item in chunk)
-            path = path_of(_BATCHES, batch_id, "items")
-            # the same items again are those that are there, so the request may be repeated
-            answers.append(self._make(Added, path, content=body, headers=dict(_LINES)))
+            answers.append(
+                self._create(Added, path_of(_BATCHES, batch_id, "items"), content=body, headers=dict(_LINES))
+            )
         return Added(
             added=sum(each.added for each in answers),
             existing=sum(each.existing for each in answers),
@@ -134,53 +127,45 @@ class BatchCalls(Outputs):
         )
 
     def add_archive(self, batch_id: str, archive: Path) -> Added:
-        """Add the pictures of a zip or a tar."""
+        """Add the pictures in a zip or tar file."""
         kind = "application/zip" if archive.suffix.lower() == ".zip" else "application/x-tar"
         with archive.open("rb") as file:
             path = path_of(_BATCHES, batch_id, "items")
             return self._get(Added, "POST", path, content=file, headers={"Content-Type": kind})
 
-    def steer_batch(self, batch_id: str, way: str) -> Batch:
-        """Have it `start`, `pause`, `resume` or `cancel`; where it is so already, nothing happens."""
-        return self._make(Batch, path_of(_BATCHES, batch_id, way))
+    def control_batch(self, batch_id: str, action: BatchAction) -> Batch:
+        """Start, pause, resume or cancel a batch; does nothing if that has been done already."""
+        return self._create(Batch, path_of(_BATCHES, batch_id, action))
 
-    def change_batch(self, batch_id: str, **changes: Any) -> Batch:
+    def update_batch(self, batch_id: str, **changes: Any) -> Batch:
         """Change `priority` or `max_parallel`."""
         return self._get(Batch, "PATCH", path_of(_BATCHES, batch_id), json=changes)
 
     def retry_failed(self, batch_id: str) -> int:
-        """Try again what failed or expired; return how many items."""
-        return self._make(_Retried, path_of(_BATCHES, batch_id, "retry-failed")).retried
+        """Retry all failed and expired items; return their number."""
+        return self._create(_Retried, path_of(_BATCHES, batch_id, "retry-failed")).retried
 
     def batch_items(self, batch_id: str, *, states: Sequence[str] = (), limit: int | None = None) -> Iterator[Job]:
-        """Yield items in the order in which they were added; at most `limit`."""
-        query = {"limit": min(limit or _PAGE, _PAGE), "state": list(states)}
-        pages = (page.jobs for page in self._paged(_Items, path_of(_BATCHES, batch_id, "items"), query))
-        yield from itertools.islice(itertools.chain.from_iterable(pages), limit)
+        """Yield items in the order in which they were added."""
+        return self._list(Job, path_of(_BATCHES, batch_id, "items"), "jobs", {"state": list(states)}, limit)
 
     def batch_results(self, batch_id: str, *, after: int = 0, follow: bool = False) -> Iterator[ItemResult]:
-        """Yield what has ended behind the result `after`, and with `follow` what will, through lost connections."""
-        patience = self._patience()
+        """Yield the results after number `after`; with `follow`, until the batch ends, through lost connections."""
+        budget = self._retry_budget()
         while True:
             try:
                 for result in self._feed(batch_id, after, follow=follow):
-                    patience.renew()
+                    budget.reset()
                     after = result.number
                     yield result
                 if not follow or self.batch(batch_id).ended_at is not None:
-                    return  # else the stream's life has ended, not the batch
+                    return  # else the stream has reached its age limit, and the batch goes on
             except (httpx.TransportError, ApiProblem) as failure:
-                if isinstance(failure, ApiProblem) and not passes(failure):
+                if not is_transient(failure):
                     raise
-                if not patience.pause(0.0):
-                    gone = isinstance(failure, httpx.TransportError)
-                    raise (self._unreachable(failure) if gone else failure) from failure
-
-    def _paged(self, kind: type[Page], url: str, query: dict[str, Any] | None) -> Iterator[Page]:
-        while url:
-            answer = self._request("GET", url, params=query)
-            yield self._read(kind, answer)
-            url, query = answer.links.get("next", {}).get("url", ""), None
+                if not budget.wait():
+                    lost = isinstance(failure, httpx.TransportError)
+                    raise (self._unreachable(failure) if lost else failure) from failure
 
     def _feed(self, batch_id: str, after: int, *, follow: bool) -> Iterator[ItemResult]:
         timeout = httpx.Timeout(self._http.timeout.connect, read=_FEED_SILENCE_S)
@@ -190,12 +175,12 @@ class BatchCalls(Outputs):
                 if line.strip():
                     yield ItemResult.model_validate_json(line)
 
-    def save_batch(self, batch_id: str, part: str, out: Path) -> None:
-        """Write `archive.zip` or `sheet.webp` of a batch to a file, whole or not at all."""
-        self._save(path_of(_BATCHES, batch_id, part), out)
+    def download_batch(self, batch_id: str, part: BatchPart, path: Path) -> None:
+        """Write a batch's archive or contact sheet to `path`, whole or not at all."""
+        self._save(path_of(_BATCHES, batch_id, part), path)
 
     def promote(self, batch_id: str, key: str, *, size: int = 0, **params: Any) -> Job:
-        """Paint an item for good, at `size` px or the content's own, as a job of its own."""
-        return self._make(
+        """Submit an item as a job of its own, at `size` px, or at the content's size if 0."""
+        return self._create(
             Job, path_of(_BATCHES, batch_id, "promote"), json={"key": key, "size": size, "params": params}
         )

@@ -1,24 +1,21 @@
-"""The client's calls about many jobs at once, and about what was done and what failed."""
+"""Calls about bulk actions (operations) on jobs, the audit log and the groups of failures."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, TypedDict, Unpack
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from api.client.models import Answer
-from api.client.transport import Connection, path_of
+from .models import Resource
+from .transport import Connection, path_of, timestamp
 
 _OPERATIONS, _AUDIT = "/v1/operations", "/v1/audit"
-#: Entries asked for at a time.
-_PAGE = 100
 
 
 class JobFilter(TypedDict, total=False):
-    """Which jobs: those of which all that is given holds. Moments have their zones."""
+    """Selects the jobs that match every given field. Moments need a zone."""
 
     states: Sequence[str]
     code: str | None
@@ -29,16 +26,16 @@ class JobFilter(TypedDict, total=False):
     created_before: datetime | None
 
 
-class Matched(Answer):
-    """How many jobs an operation would be about; with `more`, at least so many."""
+class Matched(Resource):
+    """How many jobs an operation would act on; with `more`, at least that many."""
 
     action: str
     matched: int
     more: bool = False
 
 
-class Operation(Answer):
-    """An action on many jobs: `running`, `done` or `stopped`, and how far it is."""
+class Operation(Resource):
+    """An action on many jobs and its progress: `running`, `done` or `stopped`."""
 
     id: str
     action: str
@@ -55,8 +52,8 @@ class Operation(Answer):
     ended_at: str | None = None
 
 
-class AuditEntry(Answer):
-    """Something that somebody did."""
+class AuditEntry(Resource):
+    """One action, and who took it."""
 
     id: str
     at: str
@@ -69,8 +66,8 @@ class AuditEntry(Answer):
     details: dict[str, Any] = Field(default_factory=dict)
 
 
-class FailureGroup(Answer):
-    """Jobs that failed alike: by one error, at one scale."""
+class FailureGroup(Resource):
+    """Jobs that failed with the same error at the same scale."""
 
     code: str
     count: int
@@ -83,47 +80,38 @@ class FailureGroup(Answer):
     examples: Sequence[str] = ()
 
 
-class _Operations(BaseModel):
-    operations: list[Operation]
-
-
-class _Entries(BaseModel):
-    entries: list[AuditEntry]
-
-
-class _Failures(BaseModel):
+class _Failures(Resource):
     failures: list[FailureGroup]
 
 
 class OperationCalls(Connection):
-    """Actions on many jobs, for operators on everyone's and for clients on their own; the log and the failures."""
+    """Bulk actions, on everyone's jobs for operators and on their own for clients; the audit log and failures."""
 
-    def count_jobs(self, action: str, **wanted: Unpack[JobFilter]) -> Matched:
-        """Count the jobs that `operate` would be about."""
-        body = {"action": action, "filter": _fields(wanted), "dry_run": True}
+    def count_jobs(self, action: str, **filters: Unpack[JobFilter]) -> Matched:
+        """Count the jobs that `start_operation` would act on."""
+        body = {"action": action, "filter": _filter(filters), "dry_run": True}
         return self._get(Matched, "POST", _OPERATIONS, json=body)
 
-    def operate(
-        self, action: str, reason: str, *, idempotency_key: str | None = None, **wanted: Unpack[JobFilter]
+    def start_operation(
+        self, action: str, reason: str, *, idempotency_key: str | None = None, **filters: Unpack[JobFilter]
     ) -> Operation:
-        """Have all jobs that are `wanted` canceled, tried again or deleted; the server carries it out by itself.
+        """Have the server `cancel`, `retry` or `delete` all matching jobs in the background.
 
-        `action` is `cancel`, `retry` or `delete`; `reason` is kept in the audit log.
+        `reason` is kept in the audit log.
         """
-        body = {"action": action, "filter": _fields(wanted), "reason": reason}
-        return self._make(Operation, _OPERATIONS, idempotency_key, json=body)
+        body = {"action": action, "filter": _filter(filters), "reason": reason}
+        return self._create(Operation, _OPERATIONS, idempotency_key, json=body)
 
     def operations(self, *, limit: int | None = None) -> Iterator[Operation]:
         """Yield operations, newest first."""
-        pages = (self._read(_Operations, answer).operations for answer in self._answers(_OPERATIONS, limit, {}))
-        yield from itertools.islice(itertools.chain.from_iterable(pages), limit)
+        return self._list(Operation, _OPERATIONS, "operations", limit=limit)
 
     def operation(self, operation_id: str) -> Operation:
-        """Return an operation as it is now."""
+        """Return the current state of an operation."""
         return self._get(Operation, "GET", path_of(_OPERATIONS, operation_id))
 
     def stop_operation(self, operation_id: str) -> Operation:
-        """Have an operation deal with no further job; what it has done stays done."""
+        """Stop an operation; jobs it has already processed stay as they are."""
         return self._get(Operation, "POST", path_of(_OPERATIONS, operation_id, "stop"))
 
     def audit(
@@ -135,34 +123,21 @@ class OperationCalls(Connection):
         before: datetime | None = None,
         limit: int | None = None,
     ) -> Iterator[AuditEntry]:
-        """Yield what was done, newest first: with that key, that action, between those moments."""
-        query = {"key_id": key_id, "action": action, "after": _text(after), "before": _text(before)}
-        pages = (self._read(_Entries, answer).entries for answer in self._answers(_AUDIT, limit, query))
-        yield from itertools.islice(itertools.chain.from_iterable(pages), limit)
+        """Yield the matching entries of the audit log, newest first. Moments need a zone."""
+        query = {"key_id": key_id, "action": action, "after": timestamp(after), "before": timestamp(before)}
+        return self._list(AuditEntry, _AUDIT, "entries", query, limit)
 
     def failures(self) -> list[FailureGroup]:
-        """Return the last failures in groups, that which was met last first."""
+        """Return recent failures in groups, the most recent first."""
         return self._get(_Failures, "GET", "/v1/failures").failures
 
-    def _answers(self, url: str, limit: int | None, query: dict[str, Any]) -> Iterator[Any]:
-        """Ask for a list's pages as they are wanted."""
-        given = {name: value for name, value in query.items() if value is not None}
-        params: dict[str, Any] | None = {**given, "limit": min(limit or _PAGE, _PAGE)}
-        while url:
-            answer = self._request("GET", url, params=params)
-            yield answer
-            url, params = answer.links.get("next", {}).get("url", ""), None
 
-
-def _fields(wanted: JobFilter) -> dict[str, Any]:
+def _filter(filters: JobFilter) -> dict[str, Any]:
     """Write a filter as the server reads it."""
-    moments = {
-        "created_after": _text(wanted.get("created_after")),
-        "created_before": _text(wanted.get("created_before")),
+    fields = {
+        **{name: value for name, value in filters.items() if name != "states"},
+        "created_after": timestamp(filters.get("created_after")),
+        "created_before": timestamp(filters.get("created_before")),
+        "state": list(filters.get("states", ())) or None,
     }
-    fields = {**wanted, **moments, "state": list(wanted.get("states", ())) or None}
-    return {name: value for name, value in fields.items() if value is not None and name != "states"}
-
-
-def _text(moment: datetime | None) -> str | None:
-    return moment.isoformat(timespec="milliseconds") if moment else None
+    return {name: value for name, value in fields.items() if value is not None}

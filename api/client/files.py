@@ -1,6 +1,6 @@
-"""Writing a result to a file: its format from its suffix, whole or not at all.
+"""Output files: the format follows from the suffix, and a file is written whole or not at all.
 
-A picture takes minutes to paint, so whether it can be written is asked before it is submitted.
+Painting takes minutes, so callers check that the output can be written before they submit.
 """
 
 from __future__ import annotations
@@ -12,30 +12,28 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from .models import UnwritableOutput
+
 _FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
 
 
-class UnwritableOutput(Exception):
-    """The file that was asked for cannot be written."""
-
-
 def format_of(path: Path) -> str:
-    """Name the format that a file's suffix asks for; raise `UnwritableOutput` for any other suffix."""
+    """Return the format that a file's suffix asks for; raise `UnwritableOutput` for any other suffix."""
     try:
         return _FORMATS[path.suffix.lower()]
     except KeyError:
-        ending = f"ends in {path.suffix}" if path.suffix else "has no ending"
+        ending = f"ends in {path.suffix}" if path.suffix else "has no suffix"
         raise UnwritableOutput(f"{path} {ending}; choose one of {' '.join(_FORMATS)}.") from None
 
 
-def check_writable(path: Path) -> None:
-    """Raise `UnwritableOutput` unless a picture can be written to `path`; its folder is made if missing."""
+def check_picture_path(path: Path) -> None:
+    """Raise `UnwritableOutput` unless a picture can be written to `path`; make its folder if it is missing."""
     format_of(path)
-    check_place(path)
+    check_path(path)
 
 
-def check_place(path: Path) -> None:
-    """Raise `UnwritableOutput` unless any file can be written to `path`; its folder is made if missing."""
+def check_path(path: Path) -> None:
+    """Raise `UnwritableOutput` unless a file can be written to `path`; make its folder if it is missing."""
     if path.is_dir():
         raise UnwritableOutput(f"{path} is a folder; name a file in it.")
     try:
@@ -55,7 +53,7 @@ def write_whole(path: Path, data: bytes) -> None:
 
 @contextmanager
 def writing_whole(path: Path) -> Iterator[BinaryIO]:
-    """Open a neighbouring file that becomes `path` when all is written, so that nobody sees half of it."""
+    """Open a neighbouring file that replaces `path` once it is complete, so that nobody reads half of it."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     partial = Path(name)
     try:

@@ -1,6 +1,6 @@
-"""What a job is asked for with, as the client's caller writes it and as the server reads it.
+"""The request for a job, as the client's caller writes it and as the server reads it.
 
-Pictures come as ids, files or bytes here and as ids there; what is not wished for is left to the server.
+Callers give pictures as ids, files or bytes; the server reads ids. Anything left out is the server's to decide.
 """
 
 from __future__ import annotations
@@ -11,18 +11,21 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TypedDict
 
-#: An image: the id of an uploaded one, a file, or encoded bytes.
+from .transport import timestamp
+
+#: A picture: the id of an uploaded one, a file, or encoded bytes.
 Source = str | Path | bytes
-#: A style, which may come with its share in the blend.
+#: A style, optionally with its weight in the blend.
 Style = Source | tuple[Source, float]
 
 
-class Wishes(TypedDict, total=False):
-    """What may be wished beside content and styles; None wishes nothing.
+class JobOptions(TypedDict, total=False):
+    """What a job may be asked for besides content and styles; None leaves it to the server.
 
-    `masks` say where each style counts, in the order of the styles; None, or none, is everywhere. The first scale
-    starts from `init_image`, or from what the job `init_job` painted. A job that has not begun by `start_by`, a moment
-    with its zone, expires. Its end is told to `webhook`, and its files stay for `retention_s` after it.
+    `masks` say where each style applies, in the order of the styles; None, or a missing one, means everywhere. The
+    first scale starts from `init_image`, or from the result of the job `init_job`. A job that has not started by
+    `start_by`, a moment with a zone, expires. `webhook` is called when the job ends, and its files are kept for
+    `retention_s` after that.
     """
 
     masks: Sequence[Source | None]
@@ -41,25 +44,27 @@ class Wishes(TypedDict, total=False):
 
 
 def job_request(
-    content: Source, styles: Sequence[Style], wishes: Wishes, image_id: Callable[[Source], str]
+    content: Source, styles: Sequence[Style], options: JobOptions, image_id: Callable[[Source], str]
 ) -> dict[str, Any]:
-    """Write the request; `image_id` uploads what is no id yet. More masks than styles raise `ValueError`."""
-    masks = wishes.get("masks", ())
+    """Build the body of the request; `image_id` uploads a source that is not an id yet.
+
+    Raises `ValueError` if there are more masks than styles.
+    """
+    masks = options.get("masks", ())
     if len(masks) > len(styles):
         raise ValueError(f"There are more masks ({len(masks)}) than styles ({len(styles)}).")
-    start_by, init_image = wishes.get("start_by"), wishes.get("init_image")
-    plain = {name: value for name, value in wishes.items() if name not in ("masks", "init_image", "start_by")}
+    init_image = options.get("init_image")
     request = {
+        **{name: value for name, value in options.items() if name != "masks"},
         "content": image_id(content),
         "styles": [_style(style, mask, image_id) for style, mask in zip_longest(styles, masks)],
         "init_image": image_id(init_image) if init_image is not None else None,
-        "start_by": start_by.isoformat(timespec="milliseconds") if start_by else None,
-        **plain,
+        "start_by": timestamp(options.get("start_by")),
     }
     return {name: value for name, value in request.items() if value is not None and value != {}}
 
 
 def _style(style: Style, mask: Source | None, image_id: Callable[[Source], str]) -> dict[str, Any]:
-    source, share = style if isinstance(style, tuple) else (style, 1.0)
+    source, weight = style if isinstance(style, tuple) else (style, 1.0)
     masked = {"mask": image_id(mask)} if mask is not None else {}
-    return {"image": image_id(source), "weight": share, **masked}
+    return {"image": image_id(source), "weight": weight, **masked}

@@ -1,8 +1,8 @@
-"""The manifest of a result, read so that the picture can be painted again and the two be compared.
+"""The manifest of a result, read so that the picture can be painted again and both be compared.
 
-Limits: the same bytes come out only where version, weights and device are the same. What the first run chose by its
-machine (precision, tiles, L-BFGS's history) is demanded of the second, as far as the manifest tells it: for the
-tiles that is the side at the last scale.
+Identical bytes come out only with the same version, weights and device. What the first run chose to suit its machine
+(precision, tiles, L-BFGS's history) is requested of the second run, as far as the manifest records it; for the tiles
+that is their side at the last scale.
 """
 
 from __future__ import annotations
@@ -12,52 +12,50 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from api.client.job_request import Wishes
-from api.client.models import ClientError
-from shared.painting.params import PRESETS, WEIGHTS_NAMES
+from .job_request import JobOptions
+from .models import ClientError
+from .names import PRESETS, WEIGHTS
 
-#: Params that may leave the choice to the machine, each told under its own name by how the run went.
+#: Parameters that may leave the choice to the machine; the manifest's `engine` records the choice under that name.
 _CHOSEN = ("precision", "tile_size", "lbfgs_history")
 
 
-class _Choice(BaseModel):
+class _Style(BaseModel):
     image: str
     weight: float = 1.0
     mask: str | None = None
 
 
-class _Picture(BaseModel):
+class _Result(BaseModel):
     sha256: str
     partial: bool = False
 
 
 class Manifest(BaseModel):
-    """What decided a picture, and how it was painted."""
+    """What determined a picture, and how it was painted."""
 
     model_config = ConfigDict(frozen=True)
     preset: str
     params: dict[str, Any]
     content: str
-    styles: list[_Choice]
+    styles: list[_Style]
     init: str | None = None
     weights: dict[str, Any] = {}
     engine: dict[str, Any] = {}
     device: dict[str, Any] = {}
     atelier: str | None = None
     group: int = 1
-    result: _Picture
+    result: _Result
 
     @classmethod
     def read(cls, text: bytes) -> Self:
-        """Read the JSON of `GET /v1/jobs/ID/manifest`; raise `ClientError` if it is something else."""
+        """Parse the JSON of `GET /v1/jobs/ID/manifest`; raise `ClientError` if it is something else."""
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             where = ".".join(map(str, first["loc"]))
-            raise ClientError(
-                f"This is no manifest of a result: {f'{where}: ' if where else ''}{first['msg']}."
-            ) from None
+            raise ClientError(f"This is not a manifest: {f'{where}: ' if where else ''}{first['msg']}.") from None
 
     @property
     def images(self) -> list[str]:
@@ -67,40 +65,41 @@ class Manifest(BaseModel):
         return [image for image in dict.fromkeys(ids) if image]
 
     @property
-    def wishes(self) -> Wishes:
-        """What to ask for, beside content and styles, to have it painted again."""
-        name = self.weights.get("name")
+    def options(self) -> JobOptions:
+        """The options with which `Client.submit` paints the picture again."""
+        weights = self.weights.get("name")
         chosen = {name: self.engine[name] for name in _CHOSEN if self.engine.get(name)}
         return {
             "masks": [style.mask for style in self.styles],
             "init_image": self.init,
-            "preset": self.preset if self.preset in PRESETS else "classic",  # all params are given, whatever it was
+            # any preset will do, because every parameter is given
+            "preset": self.preset if self.preset in PRESETS else "classic",
             "params": {**self.params, **chosen},
-            "weights": name if name in WEIGHTS_NAMES else None,
+            "weights": weights if weights in WEIGHTS else None,
         }
 
-    def unlike(self, other: Manifest) -> Iterator[str]:
-        """Say what else was not as with `other`, which would explain another picture."""
+    def differences(self, other: Manifest) -> Iterator[str]:
+        """Describe each difference from a later run that may explain a different picture."""
         if self.result.partial or other.result.partial:
             yield "one of the two was not painted to its end"
-        mine, theirs = self._course(), other._course()
+        mine, theirs = self._conditions(), other._conditions()
         for name in dict.fromkeys((*mine, *theirs)):
             if mine.get(name) != theirs.get(name):
                 yield f"{name}: {mine.get(name, 'unknown')}, then {theirs.get(name, 'unknown')}"
 
-    def _course(self) -> dict[str, Any]:
-        """Collect what decides the bytes beside what was asked for."""
+    def _conditions(self) -> dict[str, Any]:
+        """Collect what determines the bytes besides the request."""
         chosen = {name: self.engine[name] for name in _CHOSEN if name in self.engine}
-        # why no better weights were had decides nothing
+        # `reason` explains why better weights were missing; it changes no bytes
         weights = {name: fact for name, fact in self.weights.items() if name != "reason"}
-        told = {"atelier": self.atelier, "weights": weights, "device": self.device, "group": self.group}
-        return dict(_leaves(told | chosen))
+        facts = {"atelier": self.atelier, "weights": weights, "device": self.device, "group": self.group}
+        return dict(_flatten(facts | chosen))
 
 
-def _leaves(facts: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield each single fact by its path, such as `device.versions.keras`; of a hash its beginning."""
+def _flatten(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each fact by its dotted path, such as `device.versions.keras`, and hashes shortened."""
     for name, fact in facts.items():
         if isinstance(fact, dict):
-            yield from _leaves(fact, f"{within}{name}.")
+            yield from _flatten(fact, f"{prefix}{name}.")
         else:
-            yield f"{within}{name}", fact[:12] if name == "sha256" else fact
+            yield f"{prefix}{name}", fact[:12] if name == "sha256" else fact

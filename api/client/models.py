@@ -1,7 +1,7 @@
-"""What the Python client hands out and raises: images, jobs, events, and two kinds of failure.
+"""What the client returns and raises: resources of the API, events, and errors.
 
-The models name what this client uses and keep whatever else the server sends (`model_extra`), so that an
-older client works with a newer server. `raw()` gives the answer back as plain JSON.
+A model names the fields that the client uses and keeps all others (`model_extra`), so that an older client works with
+a newer server. `raw()` returns the answer as plain JSON.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, RootModel
 
-from shared.states import TERMINAL, State
+from .names import TERMINAL_STATES
 
 
-class Answer(BaseModel):
+class Resource(BaseModel):
     """A resource as the server sent it, unknown fields included."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
     def raw(self) -> dict[str, Any]:
-        """Return the resource as it came, as plain JSON."""
+        """Return the resource as plain JSON, exactly the fields that were sent."""
         return self.model_dump(mode="json", exclude_unset=True)
 
 
@@ -27,7 +27,7 @@ class Document(RootModel[dict[str, Any]]):
     """Any JSON object."""
 
 
-class Image(Answer):
+class Image(Resource):
     """An uploaded picture; its id is the hash of its bytes."""
 
     id: str
@@ -38,7 +38,7 @@ class Image(Answer):
     created_at: str | None = None
 
 
-class Progress(Answer):
+class Progress(Resource):
     """How far a job is: `step` of `total` over all scales, with the losses of that step by part."""
 
     step: int
@@ -50,23 +50,23 @@ class Progress(Answer):
     eta_s: float | None = None
 
 
-class Queue(Answer):
-    """Why a job does not run yet; `position` counts from 1."""
+class Queue(Resource):
+    """Why a job is not running yet; `position` counts from 1."""
 
     position: int | None = None
     eta_s: float | None = None
     waiting_for: str | None = None
 
 
-class Eta(Answer):
-    """When a job is expected to end: in how many seconds at evens and at nine in ten, and the moment."""
+class Eta(Resource):
+    """When a job is expected to end: seconds from now at the median and the 90th percentile, and the time of day."""
 
     p50_s: float | None = None
     p90_s: float | None = None
     ends_at: str | None = None
 
 
-class Failure(Answer):
+class Failure(Resource):
     """Why a job failed: a stable code and a sentence."""
 
     code: str
@@ -74,15 +74,15 @@ class Failure(Answer):
     retryable: bool | None = None
 
 
-class Job(Answer):
+class Job(Resource):
     """One content image, its styles, one set of parameters, one result."""
 
     id: str
-    state: State
+    state: str
     owner: str | None = None
     preset: str | None = None
     params: dict[str, Any] = {}
-    weights: Any = None
+    weights: dict[str, Any] | None = None
     label: str | None = None
     retry_of: str | None = None
     webhook: str | None = None
@@ -102,21 +102,21 @@ class Job(Answer):
 
     @property
     def ended(self) -> bool:
-        """Whether the job has reached a state that it never leaves."""
-        return self.state in TERMINAL
+        """Whether the job has reached a terminal state."""
+        return self.state in TERMINAL_STATES
 
 
-class Size(Answer):
+class Size(Resource):
     """A size in pixels."""
 
     width: int
     height: int
 
 
-class Estimate(Answer):
-    """What a run is predicted to take; `tile_size` is the side of the tiles in px, 0 if the picture is painted whole.
+class Estimate(Resource):
+    """What a run is predicted to take.
 
-    `scales` are the sizes painted one after the other.
+    `scales` are the sizes painted one after the other; `tile_size` is in px, 0 if the picture is painted whole.
     """
 
     seconds: float
@@ -125,16 +125,16 @@ class Estimate(Answer):
     scales: list[Size] = []
 
 
-class DryRun(Answer):
-    """What a job would be: its params in full, and an estimate if a worker is there to go by."""
+class DryRun(Resource):
+    """What a job would be: all its parameters, and an estimate if a worker has measured its device."""
 
     preset: str
     params: dict[str, Any]
     estimate: Estimate | None = None
 
 
-class Worker(Answer):
-    """A worker: what it does, and what is wished of it."""
+class Worker(Resource):
+    """A worker: what it does, and in `wish` the state that an operator wants it in."""
 
     name: str
     state: str
@@ -146,8 +146,8 @@ class Worker(Answer):
     seen_at: str | None = None
 
 
-class Backlog(Answer):
-    """What waits and runs, and whether jobs are handed out."""
+class Backlog(Resource):
+    """How many jobs wait and run, and whether the queue is paused."""
 
     queued: int
     running: int
@@ -158,8 +158,8 @@ class Backlog(Answer):
     workers: int | None = None
 
 
-class Readiness(Answer):
-    """How the server is: `ready`, `degraded` or `unavailable`, and each of its parts."""
+class Readiness(Resource):
+    """The server's health: `ready`, `degraded` or `unavailable`, and each of its parts."""
 
     state: str
     parts: dict[str, dict[str, Any]] = {}
@@ -174,19 +174,23 @@ class Event(NamedTuple):
 
 
 class ClientError(Exception):
-    """What every failure of the client descends from."""
+    """The root of all the client's errors."""
 
 
 class Unreachable(ClientError):
-    """Nothing answers at the server's address, or it stopped answering."""
+    """The server does not answer, or stopped answering."""
 
 
-class Overdue(ClientError):
-    """The job has not ended in the time that was given to wait for it."""
+class WaitTimeout(ClientError):
+    """The job did not end in the time given to wait for it."""
+
+
+class UnwritableOutput(ClientError):
+    """The output file cannot be written."""
 
 
 class ApiProblem(ClientError):
-    """The server refused, with a stable `code`, a sentence and, for bad input, a list of `errors`."""
+    """The server refused a request, with a stable `code`, a sentence and, for bad input, a list of `errors`."""
 
     def __init__(
         self,
@@ -198,24 +202,24 @@ class ApiProblem(ClientError):
         retry_after: float | None = None,
         request_id: str | None = None,
     ) -> None:
-        """Keep what the problem document said; `errors` point into the request.
+        """Keep the fields of the problem document; each of `errors` points into the request.
 
-        `retry_after` is when to come back, in seconds, and `request_id` what to name to whoever runs the server.
+        `retry_after` is in seconds; `request_id` identifies the request to the server's operator.
         """
         super().__init__(detail)
         self.status, self.code, self.detail, self.errors = status, code, detail, errors or []
         self.retry_after, self.request_id = retry_after, request_id
-        #: Whether the request was made before, in vain as it seemed: it may have been carried out all the same.
+        #: Whether an earlier attempt seemed to fail; the server may have carried it out all the same.
         self.repeated = False
 
     def about(self, name: str) -> ApiProblem:
-        """Return the same problem, its sentence about `name`."""
+        """Return the same problem with `name` before its sentence."""
         detail = f"{name}: {self.detail}"
         return ApiProblem(
             self.status, self.code, detail, self.errors, retry_after=self.retry_after, request_id=self.request_id
         )
 
     def __str__(self) -> str:
-        """Write the sentence, which tells the first mistake, and the others below it."""
+        """Write the sentence, which covers the first error, and one line for each further error."""
         lines = [f"  {error.get('detail', error)}" for error in self.errors[1:]]
         return "\n".join([self.detail, *lines])

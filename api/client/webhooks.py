@@ -1,31 +1,26 @@
-"""The client's calls about webhooks: the secret that they are signed with, and how their deliveries went."""
+"""Calls about webhooks: the secret that signs them, and their deliveries."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pydantic import BaseModel
-
-from api.client.models import Answer
-from api.client.transport import Connection, path_of
+from .models import Resource
+from .transport import Connection, path_of
 
 _WEBHOOKS = "/v1/webhooks"
 _DELIVERIES = f"{_WEBHOOKS}/deliveries"
-#: Deliveries asked for at a time.
-_PAGE = 100
 
 
-class WebhookSecret(Answer):
-    """What webhooks are signed with; the one before counts until `previous_until`."""
+class WebhookSecret(Resource):
+    """The secret that signs webhooks; the previous one stays valid until `previous_until`."""
 
     secret: str
     previous_until: str | None = None
 
 
-class Delivery(Answer):
-    """An event that is told to a webhook: `pending`, `delivered` or `failed`, and each attempt in `log`."""
+class Delivery(Resource):
+    """An event sent to a webhook: `pending`, `delivered` or `failed`, with every attempt in `log`."""
 
     id: str
     state: str
@@ -39,42 +34,29 @@ class Delivery(Answer):
     log: Sequence[dict[str, Any]] = ()
 
 
-class _Page(BaseModel):
-    deliveries: list[Delivery]
-
-
-class Webhooks(Connection):
+class WebhookCalls(Connection):
     """The webhooks of the key's owner."""
 
     def webhook_secret(self) -> WebhookSecret:
-        """Return what the owner's webhooks are signed with."""
+        """Return the secret that signs the owner's webhooks."""
         return self._get(WebhookSecret, "GET", f"{_WEBHOOKS}/secret")
 
     def rotate_webhook_secret(self) -> WebhookSecret:
-        """Sign with a new secret from now on, and for a while with the one before too."""
+        """Replace the secret; until `previous_until`, webhooks are signed with both."""
         return self._get(WebhookSecret, "POST", f"{_WEBHOOKS}/secret/rotate")
 
     def test_webhook(self, url: str) -> Delivery:
-        """Have an event `webhook.test` told to `url`; the delivery says later how that went."""
-        return self._make(Delivery, f"{_WEBHOOKS}/test", json={"url": url})
+        """Send a `webhook.test` event to `url`; the delivery shows later how it went."""
+        return self._create(Delivery, f"{_WEBHOOKS}/test", json={"url": url})
 
     def deliveries(self, *, state: str | None = None, limit: int | None = None) -> Iterator[Delivery]:
         """Yield deliveries, newest first: all, or those that are `pending`, `delivered` or `failed`."""
-        query: dict[str, Any] = {"state": state, "limit": min(limit or _PAGE, _PAGE)}
-        pages = self._pages_of_deliveries({name: value for name, value in query.items() if value})
-        yield from itertools.islice(itertools.chain.from_iterable(pages), limit)
+        return self._list(Delivery, _DELIVERIES, "deliveries", {"state": state}, limit)
 
     def delivery(self, delivery_id: str) -> Delivery:
-        """Return a delivery as it is now, with all its attempts."""
+        """Return a delivery with all its attempts."""
         return self._get(Delivery, "GET", path_of(_DELIVERIES, delivery_id))
 
     def redeliver(self, delivery_id: str) -> Delivery:
-        """Have an event told once more, as another delivery."""
-        return self._make(Delivery, path_of(_DELIVERIES, delivery_id, "redeliver"))
-
-    def _pages_of_deliveries(self, query: dict[str, Any] | None) -> Iterator[list[Delivery]]:
-        url = _DELIVERIES
-        while url:
-            answer = self._request("GET", url, params=query)
-            yield self._read(_Page, answer).deliveries
-            url, query = answer.links.get("next", {}).get("url", ""), None
+        """Send an event again, as a new delivery."""
+        return self._create(Delivery, path_of(_DELIVERIES, delivery_id, "redeliver"))

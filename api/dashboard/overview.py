@@ -194,7 +194,7 @@ def _failures(session: Session) -> dict[str, list[int]]:
 def _live(services: Services, jobs: Sequence[Job]) -> list[Running]:
     """Add to each job what Redis knows of it; while that is away, the database's last step."""
     try:
-        stories = services.progress.newest([job.id for job in jobs])
+        stories = services.progress.list_recent([job.id for job in jobs])
     except RedisError:
         return [Running(job, job.progress, [], None) for job in jobs]
     return [

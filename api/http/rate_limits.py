@@ -22,7 +22,7 @@ from api.access import Caller
 from shared import logs
 from shared.errors import RateLimited
 from shared.messaging import progress
-from shared.messaging.circuit_breaker import Breaker
+from shared.messaging.circuit_breaker import CircuitBreaker
 
 log = logs.get(__name__)
 
@@ -55,7 +55,7 @@ class RateLimits:
         self._default = default_per_min
         self._pool = pool
         self._limiter: MovingWindowRateLimiter | None = None
-        self._breaker = Breaker((RedisError,), rest_s=_REST_S)
+        self._breaker = CircuitBreaker((RedisError,), reset_after_s=_REST_S)
         self._lock = threading.Lock()
         self._is_down = False
 

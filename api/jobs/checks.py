@@ -73,5 +73,5 @@ def check_mask_paints(
         data = data or store.get(image_key(image_id))
     except NotFound:
         raise UnknownImage(f"The bytes of image {image_id} are gone; upload it again.", images=[image_id]) from None
-    if not codec.mask_paints(data, max_px=max_px):
+    if codec.is_blank_mask(data, max_px=max_px):
         raise pointed_error(pointer, "The mask is black everywhere: its style would not be painted.", InvalidMask)

@@ -75,7 +75,7 @@ class CurrentJobs:
 
     def _newest_step(self, job_id: str) -> bytes | None:
         try:
-            return self.progress.newest_step(job_id)
+            return self.progress.get_latest_step(job_id)
         except RedisError:
             return None  # the database's last progress, about a second old, is shown instead
 

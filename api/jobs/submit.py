@@ -29,14 +29,14 @@ from shared.db import images
 from shared.db.access import quotas
 from shared.db.admin import audit
 from shared.db.base import Database, on_commit
-from shared.db.jobs import queries, successors, transitions
+from shared.db.jobs import queries, retries, transitions
 from shared.db.models import Image, Job
 from shared.errors import IdTaken, NotFound, UnknownImage
 from shared.imaging.codec import ImageInfo
 from shared.messaging.dispatch import Dispatcher
 from shared.painting import sizes as sizes_of_scales
 from shared.painting.costs import Estimate
-from shared.painting.keys import group_key, way_key, work_key
+from shared.painting.keys import group_key, recipe_key, result_key
 from shared.painting.params import StyleParams, resolve
 from shared.painting.sizes import Size
 from shared.settings import Settings
@@ -136,8 +136,8 @@ class Submitter:
         Raises `NotFound`, `IllegalTransition` if it has not ended, and `UnknownImage` if a picture of it is gone.
         """
         with self.database.reading() as session:
-            job = successors.successor(queries.get_job(session, job_id, owner=caller.sees))
-            work = successors.work_of(job, queries.get_images(session, successors.pictures_of(job)))
+            job = retries.copy_for_retry(queries.get_job(session, job_id, owner=caller.sees))
+            work = retries.compute_work(job, queries.get_images(session, retries.image_ids(job)))
         return PreparedJob(caller, job, work)
 
     def queue(self, session: Session, prepared: PreparedJob) -> Job:
@@ -146,7 +146,7 @@ class Submitter:
         Raises `QuotaExceeded`, `IdTaken`, and `UnknownImage` if a picture has just gone.
         """
         caller, job, work = prepared
-        images.use(session, successors.pictures_of(job))
+        images.record_use(session, retries.image_ids(job))
         quotas.charge(session, caller.quota, work=work)
         self._record_eta(session, job)
         transitions.create(session, job)
@@ -234,7 +234,7 @@ class Submitter:
             styles=styles,
             init_id=submission.init_id,
             group_key=group_key(params, styles, sizes.content, weights, submission.init_id),
-            work_key=work_key(way_key(painted, styles, submission.init_id, weights), request.content),
+            work_key=result_key(recipe_key(painted, styles, submission.init_id, weights), request.content),
             reuse=request.reuse,
             priority=request.priority,
             retention_s=request.retention_s or checks.max_retention_s(self.settings, submission.caller),

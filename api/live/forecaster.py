@@ -16,7 +16,7 @@ from shared.db import workers
 from shared.db.base import Database
 from shared.db.jobs import forecasts, queries
 from shared.db.jobs.queries import Shown
-from shared.painting.forecasts import Experience, Forecast, Sample
+from shared.painting.forecasts import DurationModel, Forecast, Sample
 
 #: Recent jobs to learn from, and how long what was learned is used, in seconds.
 _SAMPLES, _FRESH_S = 500, 5.0
@@ -39,18 +39,18 @@ class Forecaster:
         self._clock = clock
         self._lock = threading.Lock()
         self._learned_at = float("-inf")
-        self._experience = Experience(())
+        self._durations = DurationModel(())
 
     def forecast_queued(self, session: Session, job: Shown) -> QueueForecast:
         """Forecast a job that waits, or is about to be queued."""
-        experience = self._learned(lambda: forecasts.samples(session, _SAMPLES))
+        durations = self._learned(lambda: forecasts.samples(session, _SAMPLES))
         ahead = forecasts.count_ahead(session, job.owner, job.priority, job.sort_id or job.id, job.batch_id)
-        runs = _run_time(experience, job, job.predicted_s)
+        runs = _run_time(durations, job, job.predicted_s)
         if ahead.seconds is None and ahead.jobs:
             return QueueForecast(ahead.jobs + 1, None, None)
         accepting = max(1, workers.count_accepting(session))
         busy_s = queries.busy_s(session)
-        each = _run_time(experience, job, (ahead.seconds or 0.0) / ahead.jobs) if ahead.jobs else None
+        each = _run_time(durations, job, (ahead.seconds or 0.0) / ahead.jobs) if ahead.jobs else None
         wait = each.times(ahead.jobs / accepting) if each else Forecast(0.0, 0.0)
         left_s = sum(busy_s) / accepting if len(busy_s) >= accepting or ahead.jobs else 0.0
         starts = wait + Forecast(left_s, left_s)
@@ -66,15 +66,15 @@ class Forecaster:
         with self._database.reading() as session:
             return forecasts.samples(session, _SAMPLES)
 
-    def _learned(self, samples: Callable[[], list[Sample]]) -> Experience:
+    def _learned(self, samples: Callable[[], list[Sample]]) -> DurationModel:
         with self._lock:
             if self._clock() - self._learned_at < _FRESH_S:
-                return self._experience
+                return self._durations
             self._learned_at = self._clock()
-        self._experience = Experience(samples())
-        return self._experience
+        self._durations = DurationModel(samples())
+        return self._durations
 
 
-def _run_time(experience: Experience, job: Shown, predicted_s: float | None) -> Forecast | None:
+def _run_time(durations: DurationModel, job: Shown, predicted_s: float | None) -> Forecast | None:
     """Forecast how long painting takes for a job like `job` whose cost model predicted `predicted_s`."""
-    return experience.forecast(job.preset, int(job.params.get("size", 0)), predicted_s)
+    return durations.forecast(job.preset, int(job.params.get("size", 0)), predicted_s)

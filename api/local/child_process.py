@@ -1,7 +1,7 @@
-"""One child process of the embedded stack: started with its log, ended for certain.
+"""One child process of the embedded stack: started with a log file, restarted when it dies, and certain to end.
 
-A child runs in a session of its own, so that Ctrl-C reaches only the supervisor, and on Linux the kernel ends
-it when the supervisor dies without a word.
+A child runs in a session of its own, so that Ctrl-C reaches only the supervisor. On Linux the kernel terminates it
+if the supervisor is killed.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
-#: How long a child has to end by itself before it is killed, in seconds.
+#: How long a child may take to end by itself before it is killed, in seconds.
 _GRACE_S = 15.0
-#: Longest pause before a child that keeps dying is started again, in seconds.
+#: Longest pause before a child that keeps dying is restarted, in seconds.
 _LONGEST_PAUSE_S = 30.0
-#: A child that lived this long is healthy: its next death counts as the first, in seconds.
+#: A child that lived this long was healthy, so its next death counts as the first; in seconds.
 _HEALTHY_AFTER_S = 60.0
 
 
 class Child:
-    """A command that is kept running."""
+    """A command that is restarted whenever it dies."""
 
     def __init__(
         self, name: str, command: Sequence[str], *, log: Path, env: Mapping[str, str], pass_fds: Sequence[int] = ()
     ) -> None:
-        """Describe the child; `start` runs it. Its output is appended to `log`."""
+        """Describe the child, whose output is appended to `log`; `start` runs it."""
         self.name = name
         self.log = log
         self.deaths = 0
@@ -40,7 +40,7 @@ class Child:
         self._pass_fds = tuple(pass_fds)
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
-        self._start_again_at = 0.0
+        self._restart_at = 0.0
 
     def start(self) -> None:
         """Run the command."""
@@ -59,34 +59,34 @@ class Child:
 
     @property
     def alive(self) -> bool:
-        """Whether it runs."""
+        """Whether the process is running."""
         return self._process is not None and self._process.poll() is None
 
-    def revive(self) -> bool:
-        """Start a dead child again, after a pause that doubles with each death; say whether one was found dead."""
+    def restart_if_dead(self) -> bool:
+        """Restart a dead child after a pause that doubles with each death; return True when a death is noticed."""
         now = time.monotonic()
-        if self.alive or now < self._start_again_at:
+        if self.alive or now < self._restart_at:
             return False
-        if self._start_again_at:
-            self._start_again_at = 0.0
+        if self._restart_at:
+            self._restart_at = 0.0
             self.start()
             return False
         self.deaths = 1 if now - self._started_at > _HEALTHY_AFTER_S else self.deaths + 1
-        self._start_again_at = now + min(_LONGEST_PAUSE_S, 0.5 * 2**self.deaths)
+        self._restart_at = now + min(_LONGEST_PAUSE_S, 0.5 * 2**self.deaths)
         return True
 
     @property
     def exit_code(self) -> int | None:
-        """The exit code of a dead child; negative if a signal ended it."""
+        """The exit code of a dead child; negative if a signal killed it."""
         return self._process.poll() if self._process else None
 
-    def ask_to_end(self) -> None:
+    def terminate(self) -> None:
         """Send SIGTERM."""
         if self._process is not None and self.alive:
             self._process.terminate()
 
     def end(self, grace_s: float = _GRACE_S) -> None:
-        """Wait for the end that was asked for; kill the whole session if it does not come."""
+        """Wait for the process to end; kill its whole session when the grace period is over."""
         if self._process is None:
             return
         try:
@@ -95,8 +95,8 @@ class Child:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
-    def last_words(self, lines: int = 5) -> str:
-        """Return the end of its log, for a person to read."""
+    def log_tail(self, lines: int = 5) -> str:
+        """Return the end of the log."""
         with self.log.open(encoding="utf-8", errors="replace") as text:
             return "".join(deque(text, maxlen=lines)).strip()
 

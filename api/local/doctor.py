@@ -1,9 +1,8 @@
-"""What `atelier doctor` looks at: one function for each thing that has to be right on this machine.
+"""The checks of `atelier doctor`: one function for each thing that a stack on this machine needs.
 
-Nothing is repaired, fetched or left behind. TensorFlow is looked at from another process, since this package
-never loads it.
+They repair, fetch and leave nothing. TensorFlow is examined in another process, because this package never loads it.
 
-Invariant: every check that fails says its mend.
+Invariant: every failed check says how to fix it.
 """
 
 from __future__ import annotations
@@ -37,16 +36,16 @@ from shared.messaging.progress import connect as connect_redis
 from shared.painting.params import LAST_RESORT_WEIGHTS, WEIGHTS_NAMES
 from shared.settings import Settings
 
-#: Room for a run with its previews, results and weights, in bytes.
-_LEAST_ROOM_BYTES = 2**30
-#: TensorFlow takes 5 to 20 s to load from a cold disk.
+#: Enough space for a run with its previews, results and weights, in bytes.
+_LEAST_FREE_BYTES = 2**30
+#: TensorFlow alone takes 5 to 20 s to load from a cold disk.
 _PROBE_TIMEOUT_S = 120
 _TENSORFLOWS = ("tensorflow", "tensorflow-cpu")
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked at. `ok` is None for what is merely worth knowing; `mend` says what to do."""
+    """The result of one check; `ok` is None for a mere hint, and `mend` says what to do. `--json` prints the fields."""
 
     name: str
     ok: bool | None
@@ -55,24 +54,24 @@ class Check:
 
 
 def examine(settings: Settings, url: str) -> Iterator[Check]:
-    """Look at everything that has to be right for a stack with these settings at `url`."""
+    """Check everything that a stack with these settings, at `url`, needs."""
     yield _python()
     yield from _tensorflow(settings)
     yield _redis(settings)
     yield _database(settings)
     yield _home(settings.home)
-    yield _room(settings.home)
+    yield _disk(settings.home)
     yield from _server(settings, url)
 
 
 def _python() -> Check:
-    machine = machines.here()
-    against = machines.objection(machine)
-    return Check("Python", not against, f"{platform.python_version()}, {machine.name}", against)
+    machine = machines.current_machine()
+    objection = machines.unsupported_reason(machine)
+    return Check("Python", not objection, f"{platform.python_version()}, {machine.name}", objection)
 
 
 def _tensorflow(settings: Settings) -> Iterator[Check]:
-    """Look at TensorFlow, the device and the weights; an installation that only serves HTTP needs none."""
+    """Check TensorFlow, the device and the weights, none of which the HTTP server needs."""
     found = [f"{name} {metadata.version(name)}" for name in _TENSORFLOWS if _installed(name)]
     if not found:
         yield Check("TensorFlow", False, "not installed", "Install the `cpu` or the `gpu` extra to paint here.")
@@ -81,7 +80,7 @@ def _tensorflow(settings: Settings) -> Iterator[Check]:
     try:
         probed = _probe(settings.weights_dir)
     except (OSError, subprocess.SubprocessError, ValueError) as error:
-        yield Check("device", False, f"cannot be asked: {error}", "Run `python -m worker.doctor .` to see why.")
+        yield Check("device", False, f"cannot be examined: {error}", "Run `python -m worker.doctor .` to see why.")
         return
     device = probed["device"]
     yield Check("device", True, f"{device['kind'].upper()}: {device['name']}")
@@ -101,51 +100,51 @@ def _probe(weights_dir: Path) -> dict[str, Any]:
 
 
 def _weights(wanted: str, cached: dict[str, str]) -> Check:
-    """Say what a worker would paint with, by what is cached: the best first; nothing is fetched to find out."""
+    """Say which weights a worker would use, judging by the cache alone."""
     have = f"cached: {', '.join(cached)}" if cached else "none cached"
     if wanted == "auto":
         trained = next((name for name in cached if name != LAST_RESORT_WEIGHTS), None)
         mend = (
-            "A worker fetches trained ones when it starts, as `atelier weights fetch` does; where neither can, "
-            f"it paints with `{LAST_RESORT_WEIGHTS}`, a last resort."
+            "A worker fetches trained weights when it starts, as `atelier weights fetch` does; if that fails, "
+            f"it paints with `{LAST_RESORT_WEIGHTS}`, the last resort."
         )
         return Check("weights", True if trained else None, f"auto, {have}{_not_better(trained)}", mend)
     if wanted in WEIGHTS_NAMES:
         ok = True if wanted in cached else None
-        return Check("weights", ok, f"{wanted}, {have}", "A worker fetches or makes them when it starts.")
-    exists = Path(os.path.expanduser(wanted)).is_file()  # noqa: PTH111 - which never raises
+        return Check("weights", ok, f"{wanted}, {have}", "A worker fetches or creates them when it starts.")
+    exists = Path(os.path.expanduser(wanted)).is_file()  # noqa: PTH111 - never raises
     return Check("weights", exists, f"{wanted}{'' if exists else ': no such file'}", "Correct ATELIER_WEIGHTS.")
 
 
 def _not_better(trained: str | None) -> str:
-    """Say why a worker may paint with no better weights than the best that are cached."""
+    """Say what must happen for a worker to use better weights than the best cached ones."""
     if trained in (None, "imagenet"):
         return ""
-    return "; `imagenet` only if its publisher or the mirror has it when a worker starts"
+    return "; `imagenet` only if its publisher or the mirror answers when a worker starts"
 
 
 def _redis(settings: Settings) -> Check:
-    """Look for the binary if the stack starts its own server, else for the server."""
+    """Check the binary if the stack starts its own server, else the server."""
     if settings.redis_url == f"unix://{settings.home}/redis.sock":
         try:
             binary = redis_server.binary()
-            said = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True, timeout=10)  # noqa: S603
+            shown = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True, timeout=10)  # noqa: S603
         except (AtelierError, OSError, subprocess.SubprocessError) as error:
             return Check("Redis", False, "no server to start", str(error))
-        return Check("Redis", True, f"{_said_version(said.stdout)}, {binary}")
+        return Check("Redis", True, f"{_version(shown.stdout)}, {binary}")
     try:
         client = connect_redis(settings.redis_url)
         server = client.info("server")
         client.close()
     except (RedisError, ValueError) as error:
         return Check("Redis", False, f"no answer: {error}", "Start that server, or correct ATELIER_REDIS_URL.")
-    # Valkey calls itself Redis 7.2.4 to clients that know no other name
+    # for compatibility, Valkey also reports itself as Redis 7.2.4
     version = f"Valkey {server['valkey_version']}" if "valkey_version" in server else f"Redis {server['redis_version']}"
     return Check("Redis", True, f"{version}, {settings.redis_url.rpartition('@')[2]}")
 
 
-def _said_version(line: str) -> str:
-    """Read "Valkey server v=9.1.2 sha=…" or "Redis server v=7.0.15 sha=…"."""
+def _version(line: str) -> str:
+    """Parse "Valkey server v=9.1.2 sha=…" or "Redis server v=7.0.15 sha=…"."""
     words = line.split()
     version = next((word[2:] for word in words if word.startswith("v=")), "of unknown version")
     return " ".join([*words[:1], version])
@@ -165,10 +164,10 @@ def _database(settings: Settings) -> Check:
 def _sqlite(path: str) -> Check:
     library = sqlite.driver()
     found = f"SQLite {library.sqlite_version}, {path}"
-    if sqlite.keeps_wal(library.sqlite_version_info):
+    if sqlite.can_use_wal(library.sqlite_version_info):
         return Check("database", True, found)
     slower = f"{found}, with a rollback journal: slower, since this version's write-ahead log can corrupt a database"
-    return Check("database", None, slower, sqlite.MEND)
+    return Check("database", None, slower, sqlite.FIX)
 
 
 def _home(home: Path) -> Check:
@@ -179,22 +178,22 @@ def _home(home: Path) -> Check:
     except OSError as error:
         mend = "Set ATELIER_HOME to a folder you may write to."
         return Check("home", False, f"{home} cannot be written: {error.strerror}", mend)
-    return Check("home", True, str(home) if home.exists() else f"{home}, not made yet")
+    return Check("home", True, str(home) if home.exists() else f"{home}, not created yet")
 
 
-def _room(home: Path) -> Check:
+def _disk(home: Path) -> Check:
     free_bytes = shutil.disk_usage(_nearest(home)).free
     mend = "Free at least 1 GB, or set ATELIER_HOME to another disk."
-    return Check("disk", free_bytes >= _LEAST_ROOM_BYTES, f"{free_bytes / 1e9:.1f} GB free", mend)
+    return Check("disk", free_bytes >= _LEAST_FREE_BYTES, f"{free_bytes / 1e9:.1f} GB free", mend)
 
 
 def _nearest(folder: Path) -> Path:
-    """Return the folder, or the nearest one above it that exists."""
+    """Return the folder or its nearest existing parent."""
     return next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
 
 
 def _server(settings: Settings, url: str) -> Iterator[Check]:
-    """Ask the server; only where none answers does it matter whether its port is free."""
+    """Check the server; if none answers, check that its port is free."""
     try:
         with Client(url, timeout_s=5) as client:
             readiness = client.readiness()
@@ -202,18 +201,18 @@ def _server(settings: Settings, url: str) -> Iterator[Check]:
         yield Check("server", None, f"none at {url}", f"Start one with `atelier up`. ({error})")
         yield _port(settings)
         return
-    away = [name for name, part in readiness.parts.items() if not part.get("ok")]
-    found = f"{readiness.state} at {url}" + (f", without {', '.join(away)}" if away else "")
+    down = [name for name, part in readiness.parts.items() if not part.get("ok")]
+    found = f"{readiness.state} at {url}" + (f", without {', '.join(down)}" if down else "")
     mend = f"See {url}/readyz and the logs in {settings.home / 'logs'}."
     yield Check("server", readiness.state == "ready", found, mend)
 
 
 def _port(settings: Settings) -> Check:
-    address = f"port {settings.port} of {settings.host}"
+    address = f"port {settings.port} on {settings.host}"
     try:
         with socket.create_server((settings.host, settings.port)):
             pass
     except OSError as error:
-        mend = "End what listens there, or choose another with --port or ATELIER_PORT."
-        return Check("port", False, f"{address} cannot be had: {error.strerror}", mend)
+        mend = "Stop what listens there, or choose another with --port or ATELIER_PORT."
+        return Check("port", False, f"{address} is not available: {error.strerror}", mend)
     return Check("port", True, f"{address} is free")

@@ -1,4 +1,4 @@
-"""What a running stack leaves in its home folder for the commands on this machine: its address and its first key."""
+"""What a running stack writes to its home folder for commands on this machine: its address and the operator's key."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ KEY_FILE = "operator.key"
 
 
 def address(home: Path) -> str | None:
-    """Return the address of the stack that runs there, or None if none does."""
+    """Return the address of the stack running in this home, or None if none is."""
     return _text(home / ADDRESS_FILE)
 
 
 def operator_key(home: Path) -> str | None:
-    """Return the key that opens everything of the stack there, or None if it was never started."""
+    """Return the operator's key of the stack in this home, or None if it was never started."""
     return _text(home / KEY_FILE)
 
 

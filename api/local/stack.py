@@ -1,9 +1,9 @@
-"""The embedded stack: Redis, API, workers and maintenance as supervised children of one command.
+"""The embedded stack: Redis, API, workers and maintenance as supervised child processes of one command.
 
-No root, no Docker, no system service: SQLite, a private Redis socket and a storage folder below one home.
-Everything that can be wrong with the machine is found before the first child starts and said in a sentence.
+It needs no root, Docker or system service: SQLite, a private Redis socket and a storage folder live below one home.
+Problems with the home and the port are reported in a sentence before the first child starts.
 
-Invariant: one stack per home; leaving the `with` block ends every child, whatever happened inside.
+Invariant: there is one stack per home, and leaving the `with` block ends every child.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Stack:
     """All processes of one home: `with Stack(settings) as stack: ... stack.url`."""
 
     def __init__(self, settings: Settings, *, workers: int = 1) -> None:
-        """Plan a stack with that many painting workers; nothing is started yet."""
+        """Prepare a stack with that many workers; entering the context starts it."""
         self.settings = settings
         self.url = ""
         #: The operator's key.
@@ -56,7 +56,7 @@ class Stack:
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
-        """Start everything and return once the API answers; raise `Misconfigured` if it cannot be."""
+        """Start everything and return once the API answers; raise `Misconfigured` if that fails."""
         try:
             self._start()
         except BaseException:
@@ -69,8 +69,8 @@ class Stack:
         self._stop()
 
     def check(self) -> list[Child]:
-        """Start dead children again; return those just found dead."""
-        dead = [child for child in self._children if child.revive()]
+        """Restart dead children; return those whose death was just noticed."""
+        dead = [child for child in self._children if child.restart_if_dead()]
         for child in dead:
             log.error("process_died", process=child.name, exit_code=child.exit_code, log=str(child.log))
         return dead
@@ -84,9 +84,9 @@ class Stack:
         self.url = f"http://{self.settings.host}:{port}"
         if self.settings.redis_url == f"unix://{home}/redis.sock":
             self._start_redis(home)
-        _explained(lambda: migrations.upgrade(self.settings.database_url), home)
-        _explained(self._make_key, home)
-        # -P: nothing is imported from the folder that a user happens to be in
+        _explain_errors(lambda: migrations.upgrade(self.settings.database_url), home)
+        _explain_errors(self._make_key, home)
+        # -P: import nothing from the current folder
         self._launch("api", [sys.executable, "-P", "-m", "api.wsgi", "--fd", str(listener.fileno())], listener.fileno())
         self._launch("maintenance", [sys.executable, "-P", "-m", "worker", "maintenance"])
         for number in range(1, self._workers + 1):
@@ -129,7 +129,7 @@ class Stack:
         deadline = time.monotonic() + _START_S
         while not ready():
             if not child.alive or time.monotonic() > deadline:
-                raise Misconfigured(f"The {name} process did not start. The end of {child.log}:\n{child.last_words()}")
+                raise Misconfigured(f"The {name} process did not start. The end of {child.log}:\n{child.log_tail()}")
             time.sleep(0.05)
 
     def _answers(self) -> bool:
@@ -140,11 +140,11 @@ class Stack:
             return False
 
     def _stop(self) -> None:
-        """End the children, Redis last, since the others still tell it things as they end."""
+        """End the children, Redis last, because the others write to it until they end."""
         redis = [child for child in self._children if child.name == "redis"]
         for group in ([child for child in self._children if child not in redis], redis):
             for child in group:
-                child.ask_to_end()
+                child.terminate()
             for child in group:
                 child.end()
         self._children = []
@@ -152,21 +152,21 @@ class Stack:
 
 
 def run(settings: Settings, *, workers: int = 1, announce: Callable[[str], None] = print) -> None:
-    """Run the stack until Ctrl-C or SIGTERM, starting again whatever dies."""
+    """Run the stack until Ctrl-C or SIGTERM, restarting processes that die."""
     ending = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ending.set())
     with Stack(settings, workers=workers) as stack:
-        announce(f"Atelier is at {stack.url} · data in {settings.home} · Ctrl-C ends it")
+        announce(f"Atelier runs at {stack.url} · data in {settings.home} · Ctrl-C stops it")
         announce(f"Open it in a browser and sign in with the key in {settings.home / KEY_FILE}")
         while not ending.wait(0.5):
             for child in stack.check():
-                announce(f"{child.name} died (exit code {child.exit_code}) and is started again; see {child.log}")
-        announce("Ending …")
+                announce(f"{child.name} died (exit code {child.exit_code}) and is restarted; see {child.log}")
+        announce("Stopping …")
 
 
 class _Lock:
-    """A lock on a home, held as long as this process lives."""
+    """A lock on a home, held until the context or this process ends."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -178,20 +178,20 @@ class _Lock:
         except BlockingIOError:
             self._file.close()
             raise Misconfigured(
-                f"Another Atelier is running in {self._path.parent}: end it, or set ATELIER_HOME to another folder."
+                f"Another Atelier is running in {self._path.parent}: stop it, or set ATELIER_HOME to another folder."
             ) from None
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
 
-def _explained(act: Callable[[], object], home: Path) -> None:
-    """Run `act` and turn what the machine refuses into a sentence with the mend."""
+def _explain_errors(act: Callable[[], object], home: Path) -> None:
+    """Run `act`; raise an `OSError` as `Misconfigured` with a sentence that says how to fix it."""
     try:
         act()
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise Misconfigured(f"The disk of {home} is full: free some room, or set ATELIER_HOME elsewhere.") from None
+            raise Misconfigured(f"The disk of {home} is full: free space, or set ATELIER_HOME elsewhere.") from None
         reason = error.strerror or error
         raise Misconfigured(
             f"{home} cannot be used ({reason}): set ATELIER_HOME to a folder you may write to."
@@ -203,22 +203,22 @@ def _prepare_home(home: Path) -> None:
         for folder in (home, home / "logs"):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         probe = home / ".probe"
-        probe.write_bytes(bytes(2**20))  # enough to meet a full disk
+        probe.write_bytes(bytes(2**20))  # enough to notice a full disk
         probe.unlink()
 
-    _explained(prepare, home)
+    _explain_errors(prepare, home)
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Bind the API's socket here, so that a taken port is known at once and a new API process keeps the address."""
+    """Bind the API's socket here: a taken port is noticed at once, and a restarted API keeps the address."""
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
-        mend = "end what listens there, or choose another with --port or ATELIER_PORT"
-        raise Misconfigured(f"Port {port} of {host} cannot be had ({error.strerror}): {mend}.") from None
+        fix = "stop what listens there, or choose another with --port or ATELIER_PORT"
+        raise Misconfigured(f"Port {port} on {host} is not available ({error.strerror}): {fix}.") from None
     listener.listen(1024)
     return listener
 

@@ -14,7 +14,7 @@ from pydantic.json_schema import models_json_schema
 from api.openapi import examples
 from api.openapi.parameters import REF, Part
 from api.schemas import jobs
-from shared.painting.params import LEAST_PX, StyleParams
+from shared.painting.params import MIN_SIDE_PX, StyleParams
 from shared.painting.vgg19 import LAYERS
 
 _IS_GIVEN = {"not": {"type": "null"}}
@@ -47,7 +47,7 @@ def schemas_of(outgoing: Iterable[Any], incoming: Iterable[Any]) -> Part:
 def _refine_params(properties: Part) -> None:
     for name in ("content_layers", "style_layers"):
         properties[name]["propertyNames"] = {"enum": list(LAYERS)}
-    properties["size"]["anyOf"] = [{"const": 0}, {"minimum": LEAST_PX}]
+    properties["size"]["anyOf"] = [{"const": 0}, {"minimum": MIN_SIDE_PX}]
 
 
 def _refine_request(request: Part) -> None:

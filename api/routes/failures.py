@@ -20,5 +20,5 @@ blueprint = Blueprint("failures", __name__, url_prefix="/v1/failures")
 def listing() -> Response:
     """Show the groups."""
     with services().database.reading() as session:
-        found = [failure_view(group) for group in failures.groups(session)]
+        found = [failure_view(group) for group in failures.list_groups(session)]
     return model_response(FailuresView(failures=found, since_s=failures.SINCE_S, most=failures.MOST))

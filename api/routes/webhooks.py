@@ -22,7 +22,7 @@ from shared import errors
 from shared.clock import rfc3339
 from shared.db import deliveries
 from shared.db.admin import audit
-from shared.db.deliveries import Secrets
+from shared.db.deliveries import SigningSecrets
 from shared.db.models import Delivery
 from shared.states import DeliveryState
 from shared.webhooks import signing
@@ -114,7 +114,7 @@ def redeliver(delivery_id: str) -> Response:
     return accepted_response(once)
 
 
-def _secret(found: Secrets) -> Response:
+def _secret(found: SigningSecrets) -> Response:
     times = {"created_at": str(rfc3339(found.created_at)), "previous_until": rfc3339(found.previous_until)}
     response = model_response(SecretView(secret=found.secret, **times))
     response.headers["Cache-Control"] = "no-store"

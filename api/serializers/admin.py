@@ -50,8 +50,8 @@ def _worker_view(worker: Worker, job_id: str | None, *, lives: bool) -> schemas.
     limit = about.get("capacity", {}).get("memory_bytes")
     return schemas.WorkerView(
         name=worker.name,
-        state="gone" if not lives else "working" if job_id else idle.get(worker.wish, "idle"),
-        wish=DesiredState(worker.wish),
+        state="gone" if not lives else "working" if job_id else idle.get(worker.desired_state, "idle"),
+        wish=DesiredState(worker.desired_state),
         job_id=job_id,
         weights=about.get("weights"),
         device=about.get("device"),

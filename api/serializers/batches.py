@@ -58,7 +58,7 @@ def _view(session: Session, batch: Batch, counts: Mapping[State, int]) -> schema
     left = counts[State.QUEUED] + counts[State.RUNNING]
     rate = None
     if batch.state == BatchState.RUNNING and left:
-        rate = lifecycle.ended_lately(session, batch.id, _RATE_S) * 60 / _RATE_S
+        rate = lifecycle.count_recently_ended(session, batch.id, _RATE_S) * 60 / _RATE_S
     return schemas.BatchView(
         id=batch.id,
         owner=batch.owner,

@@ -9,7 +9,7 @@ from api.schemas.bulk_actions import AuditEntryView, FailureView, OperationView
 from shared.clock import rfc3339
 from shared.db.admin import bulk_actions
 from shared.db.admin.bulk_steps import Action
-from shared.db.jobs.failures import Group
+from shared.db.jobs.failures import FailureGroup
 from shared.db.models import AuditEntry, Operation
 from shared.states import OperationState, State
 
@@ -44,7 +44,7 @@ def entry_view(entry: AuditEntry) -> AuditEntryView:
     return AuditEntryView(at=str(rfc3339(entry.at)), **{name: getattr(entry, name) for name in shown})
 
 
-def failure_view(group: Group) -> FailureView:
+def failure_view(group: FailureGroup) -> FailureView:
     """Show failures that are alike, and where to find all of that code."""
     query = urlencode({"state": State.FAILED, "code": group.code})
     return FailureView(

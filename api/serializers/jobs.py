@@ -31,7 +31,7 @@ def image_view(image: Image, retention_s: float) -> jobs.ImageView:
         format=image.format,
         bytes=image.size_bytes,
         created_at=str(rfc3339(image.created_at)),
-        expires_at=str(rfc3339(image.last_used_at + timedelta(seconds=images.kept_s(retention_s)))),
+        expires_at=str(rfc3339(image.last_used_at + timedelta(seconds=images.effective_retention_s(retention_s)))),
         links={"self": path, "content": f"{path}/content"},
     )
 

@@ -1,1 +1,1 @@
-"""Pictures of results: a batch's contact sheet and a job's chart of losses."""
+"""Drawings of results: the contact sheet of one painting, and its loss chart."""

@@ -1,7 +1,7 @@
 """The contact sheet: content, style and result side by side, with the losses of every step below.
 
-Lengths are pixels. All pictures get one height, and the sheet as much width as they need together; the chart
-below is `api.sheets.loss_chart`'s. Invariant: any pictures and any losses give a sheet.
+Lengths are in pixels. All pictures get the same height, and the sheet becomes as wide as they need;
+`api.sheets.loss_chart` draws the chart. Invariant: any pictures and any losses give a sheet.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Picture = NDArray[np.float32]
 
 _MARGIN, _GAP = 48, 24
 _PICTURE_HEIGHT, _CHART_HEIGHT = 400, 300
-#: Narrow and wide pictures are kept within these shares of the height, and cut to them.
+#: Narrowest and widest shape of a picture, as width / height; others are cropped to these.
 _NARROWEST, _WIDEST = 0.5, 2.0
 _PAPER = (250, 249, 246)
 
@@ -32,7 +32,7 @@ def contact_sheet(
     *,
     caption: str,
 ) -> bytes:
-    """Draw the sheet as a PNG; pictures are `[height, width, 3]` in 0 to 1, losses one value per step by name."""
+    """Draw the sheet as a PNG; pictures are `[height, width, 3]` in 0 to 1, losses one value per step, by name."""
     named = [("Content", content), *_named(styles), ("Result", result)]
     tiles = [(name, _tile(picture)) for name, picture in named]
     width = 2 * _MARGIN + sum(tile.width for _, tile in tiles) + _GAP * (len(tiles) - 1)
@@ -40,7 +40,7 @@ def contact_sheet(
     chart_top = top + _PICTURE_HEIGHT + 104
     sheet = Image.new("RGB", (width, chart_top + _CHART_HEIGHT + 76), _PAPER)
     draw = ImageDraw.Draw(sheet)
-    # Pillow's own font has no multiplication sign.
+    # Pillow's own font has no multiplication sign
     draw.text((_MARGIN, _MARGIN - 12), caption.replace("×", "x"), INK, font(22))
     left = _MARGIN
     for name, tile in tiles:
@@ -58,7 +58,7 @@ def _named(styles: Sequence[Picture]) -> list[tuple[str, Picture]]:
 
 
 def _tile(picture: Picture) -> Image.Image:
-    """Scale a picture to the common height; cut the middle out of one that is far too wide or narrow."""
+    """Scale a picture to the common height, cropping one that is too wide or too narrow around its centre."""
     image = Image.fromarray(np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8))
     shape = min(max(image.width / image.height, _NARROWEST), _WIDEST)
     wide, high = min(image.width, image.height * shape), min(image.height, image.width / shape)

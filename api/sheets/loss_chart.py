@@ -1,7 +1,6 @@
-"""The losses of every step as curves on a logarithmic scale, drawn by Pillow alone.
+"""The losses of every step as curves on a logarithmic scale, drawn with Pillow so that no plotting library is needed.
 
-So the API side needs no plotting library. Lengths are pixels. Values that a logarithm cannot show (zero, not
-finite) are left out and leave a gap; with none left, the chart says so.
+Lengths are in pixels. Values without a logarithm (zero, not finite) leave a gap; if none remain, the chart says so.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 INK, QUIET, _GRID = (32, 33, 38), (116, 118, 126), (228, 227, 222)
 _LINES = {"total": (32, 33, 38), "content": (29, 112, 184), "style": (208, 84, 40), "tv": (90, 150, 70)}
 _SPARE = (130, 90, 160)
-_FINE = 2  # curves are drawn this many times larger, then shrunk, so that their edges are soft
+_FINE = 2  # which softens the edges of the curves
 
 
 def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
@@ -24,7 +23,7 @@ def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 class _Axes(NamedTuple):
-    """Where the chart is on the sheet, and what its edges stand for; `low` and `high` are powers of ten."""
+    """The chart's box on the sheet, and the values at its edges; `low` and `high` are powers of ten."""
 
     box: tuple[int, int, int, int]
     steps: int
@@ -32,18 +31,18 @@ class _Axes(NamedTuple):
     high: float
 
     def x(self, step: int) -> float:
-        """Place a step, counted from 1."""
+        """Return the position of a step, counted from 1."""
         left, _, right, _ = self.box
         return left + (right - left) * (step - 1) / max(self.steps - 1, 1)
 
     def y(self, value: float) -> float:
-        """Place a loss."""
+        """Return the position of a loss."""
         _, top, _, bottom = self.box
         return bottom - (bottom - top) * (math.log10(value) - self.low) / (self.high - self.low)
 
 
 def draw_losses(sheet: Image.Image, box: tuple[int, int, int, int], losses: Mapping[str, Sequence[float]]) -> None:
-    """Draw one curve for each named loss, its value at each step, into a box of the sheet."""
+    """Draw one curve for each named loss, with one value per step, into a box of the sheet."""
     points = {name: [(n, v) for n, v in enumerate(values, 1) if 0 < v < math.inf] for name, values in losses.items()}
     points = {name: shown for name, shown in points.items() if shown}
     draw = ImageDraw.Draw(sheet)
@@ -64,7 +63,7 @@ def _scales(draw: ImageDraw.ImageDraw, axes: _Axes) -> None:
     for value in _ticks(axes.low, axes.high):
         y = axes.y(value)
         draw.line([(left, y), (right, y)], _GRID, 1)
-        draw.text((left - 12, y), _written(value), QUIET, font(14), "rm")
+        draw.text((left - 12, y), _number_text(value), QUIET, font(14), "rm")
     draw.line([(left, bottom), (right, bottom)], QUIET, 1)
     every = _round_number(max(axes.steps / 8, 1))
     for step in sorted({1, axes.steps, *range(every, axes.steps - every // 2, every)}):
@@ -87,14 +86,14 @@ def _ticks(low: float, high: float) -> list[float]:
     return ticks[:: math.ceil(len(ticks) / 8)]
 
 
-def _written(value: float) -> str:
+def _number_text(value: float) -> str:
     if 100 <= value < 1e5:
         return f"{value:,.0f}"
     return f"{value:.3g}".replace("e+", "e").replace("e0", "e").replace("e-0", "e-")
 
 
 def _round_number(at_least: float) -> int:
-    """Return the next of 1, 2, 5, 10, 20, 50 and so on."""
+    """Return the smallest of 1, 2, 5, 10, 20, 50, … that is large enough."""
     power = 10 ** math.floor(math.log10(at_least))
     return int(next(d * power for d in (1, 2, 5, 10) if d * power >= at_least))
 
@@ -102,7 +101,7 @@ def _round_number(at_least: float) -> int:
 def _curves(sheet: Image.Image, axes: _Axes, points: Mapping[str, list[tuple[int, float]]]) -> None:
     left, top, right, bottom = axes.box
     corner, size = (left - 8, top - 8), (right - left + 16, bottom - top + 16)
-    for name, shown in reversed(list(points.items())):  # the first, the total, lies on top
+    for name, shown in reversed(list(points.items())):  # the first, the total, is drawn on top
         mask = Image.new("L", (size[0] * _FINE, size[1] * _FINE))
         draw = ImageDraw.Draw(mask)
         places = [((axes.x(n) - corner[0]) * _FINE, (axes.y(v) - corner[1]) * _FINE) for n, v in shown]

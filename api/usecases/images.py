@@ -44,7 +44,7 @@ def keep_upload(database: Database, store: ImageStore, upload: Upload, caller: C
     if not store.exists(key):
         store.put(key, data)
     with database.writing("upload") as session:
-        kept, is_new = images.keep(session, image, caller.owner)
+        kept, is_new = images.record_upload(session, image, caller.owner)
         if not store.exists(key):  # deleted since the check above; its row is locked now, so it stays
             store.put(key, data)
     return kept, is_new

@@ -31,7 +31,7 @@ def cancel(database: Database, progress: RedisProgress, job_id: str, caller: Cal
     log.info("cancel_requested", job_id=job_id, state=state)
     if state == State.RUNNING:
         try:
-            progress.wish_cancel(job_id)
+            progress.signal_cancel(job_id)
         except RedisError as error:
             log.warning("cancel_not_hurried", job_id=job_id, reason=str(error))  # the worker also reads the row
 

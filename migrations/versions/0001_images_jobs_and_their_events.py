@@ -12,7 +12,7 @@ revision = "0001"
 down_revision = None
 
 
-def _moment(name: str, *, nullable: bool = True) -> sa.Column[object]:
+def _time(name: str, *, nullable: bool = True) -> sa.Column[object]:
     return sa.Column(name, sa.DateTime(timezone=True), nullable=nullable)
 
 
@@ -21,7 +21,7 @@ def _json(name: str, *, nullable: bool = True) -> sa.Column[object]:
 
 
 def upgrade() -> None:
-    """Make the three tables."""
+    """Create the three tables."""
     op.create_table(
         "images",
         sa.Column("id", sa.String(71), nullable=False),
@@ -29,7 +29,7 @@ def upgrade() -> None:
         sa.Column("height", sa.Integer, nullable=False),
         sa.Column("format", sa.String(8), nullable=False),
         sa.Column("size_bytes", sa.Integer, nullable=False),
-        _moment("created_at", nullable=False),
+        _time("created_at", nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_images"),
     )
     op.create_table(
@@ -47,16 +47,16 @@ def upgrade() -> None:
         _json("metadata", nullable=False),
         sa.Column("attempt", sa.Integer, nullable=False),
         sa.Column("worker", sa.String(200)),
-        _moment("cancel_requested_at"),
-        _moment("dispatched_at"),
+        _time("cancel_requested_at"),
+        _time("dispatched_at"),
         _json("progress"),
         _json("result"),
         sa.Column("error_code", sa.String(64)),
         sa.Column("error_message", sa.String(2000)),
         sa.Column("error_retryable", sa.Boolean),
-        _moment("created_at", nullable=False),
-        _moment("started_at"),
-        _moment("ended_at"),
+        _time("created_at", nullable=False),
+        _time("started_at"),
+        _time("ended_at"),
         sa.PrimaryKeyConstraint("id", name="pk_jobs"),
         sa.ForeignKeyConstraint(["content_id"], ["images.id"], name="fk_jobs_content_id"),
         sa.CheckConstraint(
@@ -81,7 +81,7 @@ def upgrade() -> None:
         sa.Column("attempt", sa.Integer, nullable=False),
         sa.Column("worker", sa.String(200)),
         _json("details"),
-        _moment("at", nullable=False),
+        _time("at", nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_job_events"),
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name="fk_job_events_job_id", ondelete="CASCADE"),
     )
@@ -89,7 +89,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop them, the dependent first."""
+    """Drop the three tables."""
     op.drop_table("job_events")
     op.drop_table("jobs")
     op.drop_table("images")

@@ -1,6 +1,6 @@
 """Leases, checkpoints, retries, deadlines and owners of jobs; workers; the state of the queue.
 
-Revision: 0002. A job that runs as this is applied gets a lease that has ended, so that the sweeper takes it up.
+Revision: 0002. Running jobs get an expired lease, so that the sweeper returns them to the queue.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _INDEXES: dict[str, tuple[list[Any], Any]] = {
 }
 
 
-def _moment(name: str, *, nullable: bool = True) -> sa.Column[object]:
+def _time(name: str, *, nullable: bool = True) -> sa.Column[object]:
     return sa.Column(name, sa.DateTime(timezone=True), nullable=nullable)
 
 
@@ -34,9 +34,9 @@ def _columns() -> list[sa.Column[object]]:
         sa.Column("owner", sa.String(64), nullable=False, server_default="local"),
         sa.Column("lost_attempts", sa.Integer, nullable=False, server_default="0"),
         sa.Column("retries", sa.Integer, nullable=False, server_default="0"),
-        _moment("lease_expires_at"),
-        _moment("retry_at"),
-        _moment("start_by"),
+        _time("lease_expires_at"),
+        _time("retry_at"),
+        _time("start_by"),
         sa.Column("time_limit_s", sa.Double),
         sa.Column("ran_s", sa.Double, nullable=False, server_default="0"),
         sa.Column("size_limit", sa.Integer),
@@ -45,7 +45,7 @@ def _columns() -> list[sa.Column[object]]:
 
 
 def upgrade() -> None:
-    """Widen `jobs` and make the two tables."""
+    """Add the columns to `jobs` and create the two tables."""
     op.drop_index("ix_jobs_waiting", "jobs")
     for column in _columns():
         op.add_column("jobs", column)
@@ -63,15 +63,15 @@ def upgrade() -> None:
         sa.Column("name", sa.String(200), nullable=False),
         sa.Column("wish", sa.String(8), nullable=False),
         sa.Column("about", sa.JSON(none_as_null=True)),
-        _moment("started_at", nullable=False),
-        _moment("seen_at", nullable=False),
+        _time("started_at", nullable=False),
+        _time("seen_at", nullable=False),
         sa.PrimaryKeyConstraint("name", name="pk_workers"),
         sa.CheckConstraint("wish IN ('work', 'pause', 'drain')", name=op.f("ck_workers_wish")),
     )
     queue = op.create_table(
         "queue",
         sa.Column("id", sa.Integer, nullable=False),
-        _moment("paused_at"),
+        _time("paused_at"),
         sa.Column("held_for", sa.String(64)),
         sa.PrimaryKeyConstraint("id", name="pk_queue"),
         sa.CheckConstraint("id = 1", name=op.f("ck_queue_single")),
@@ -80,7 +80,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Narrow `jobs` again and drop the two tables."""
+    """Drop the columns and the two tables."""
     op.drop_table("queue")
     op.drop_table("workers")
     for name in _INDEXES:

@@ -1,7 +1,7 @@
-"""What a picture starts from, and which jobs can be painted together; no more bound on a job's size.
+"""The initial image and the group key of jobs; `size_limit` is dropped.
 
-Revision: 0003. A picture that memory does not hold is painted in tiles now, never smaller than asked for.
-SQLite rebuilds the table, and on the way the index of turns would lose its descending order, which it is for.
+Revision: 0003. Pictures that do not fit the memory are now painted in tiles instead of at a smaller size. SQLite
+rebuilds the table, after which the dispatch index is created anew, as it would lose its descending order.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ revision = "0003"
 down_revision = "0002"
 
 
-def _restore_turns() -> None:
-    """Make the index of turns as it was before the table was rebuilt."""
+def _restore_dispatch_index() -> None:
+    """Create the dispatch index anew, with its descending order."""
     op.drop_index("ix_jobs_turn", "jobs")
     op.create_index("ix_jobs_turn", "jobs", ["state", "owner", sa.text("priority DESC"), "id"])
 
@@ -26,14 +26,14 @@ def upgrade() -> None:
         jobs.add_column(sa.Column("group_key", sa.String(64)))
         jobs.create_foreign_key(op.f("fk_jobs_init_id"), "images", ["init_id"], ["id"])
         jobs.drop_column("size_limit")
-    _restore_turns()
+    _restore_dispatch_index()
 
 
 def downgrade() -> None:
-    """Drop the two, add `size_limit` again."""
+    """Drop the two columns and add `size_limit` again."""
     with op.batch_alter_table("jobs") as jobs:
         jobs.add_column(sa.Column("size_limit", sa.Integer))
         jobs.drop_constraint(op.f("fk_jobs_init_id"), type_="foreignkey")
         jobs.drop_column("group_key")
         jobs.drop_column("init_id")
-    _restore_turns()
+    _restore_dispatch_index()

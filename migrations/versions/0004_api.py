@@ -1,7 +1,7 @@
-"""Keys, idempotency, webhooks, retention and promises: what the whole of the API needs of the tables.
+"""API keys, idempotency keys, webhooks, retention and forecasts.
 
-Revision: 0004. Jobs get a `place` to sort by, since a client may choose a job's id; those there are keep theirs.
-SQLite rebuilds the table, and the index of turns, which descends, is made anew after it.
+Revision: 0004. Jobs get a `place` to sort by, since clients may choose a job's id; for existing jobs it is the id.
+SQLite rebuilds the table, after which the dispatch index, which is descending, is created anew.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _OF_LABELS = {
 
 
 def _job_columns() -> list[sa.Column[Any]]:
-    """Make them anew, since a column belongs to one table only."""
+    """Return new columns each time, since a column belongs to one table only."""
     return [
         sa.Column("retry_of", sa.String(36)),
         sa.Column("fingerprint", sa.String(64)),
@@ -41,7 +41,7 @@ def _job_columns() -> list[sa.Column[Any]]:
 
 
 def upgrade() -> None:
-    """Add the columns and the tables."""
+    """Add the columns and create the tables."""
     _upgrade_images()
     _upgrade_jobs()
     _create_keys()
@@ -49,7 +49,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop them again."""
+    """Drop the tables and the columns."""
     for table in ("deliveries", "webhook_secrets", "idempotency_keys", "usage", "api_keys", "image_owners"):
         op.drop_table(table)
     for name in ("ix_jobs_turn", "ix_jobs_expires_at", *_LISTINGS, *_OF_LABELS):
@@ -94,8 +94,8 @@ def _upgrade_jobs() -> None:
         jobs.alter_column("place", existing_type=sa.String(36), nullable=False)
         jobs.alter_column("retention_s", existing_type=sa.Double, server_default=None)
         jobs.create_unique_constraint(op.f("uq_jobs_place"), ["place"])
-    moment = "datetime(ended_at, '+30 days')" if _on_sqlite() else "ended_at + interval '30 days'"
-    op.execute(f"UPDATE jobs SET expires_at = {moment} WHERE ended_at IS NOT NULL")  # noqa: S608 - no input in it
+    expires_at = "datetime(ended_at, '+30 days')" if _on_sqlite() else "ended_at + interval '30 days'"
+    op.execute(f"UPDATE jobs SET expires_at = {expires_at} WHERE ended_at IS NOT NULL")  # noqa: S608 - a constant
     op.create_index("ix_jobs_turn", "jobs", ["state", "owner", sa.text("priority DESC"), "place"])
     for name, columns in _LISTINGS.items():
         op.create_index(name, "jobs", columns)

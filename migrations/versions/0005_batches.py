@@ -1,7 +1,7 @@
-"""Batches, the lanes that jobs wait in, what tells a picture that was painted before, and the tables of operating.
+"""Batches, queue keys, result keys, and the tables of administration.
 
-Revision: 0005. A lane is a batch or an owner's jobs that are in none, so that a batch is paused by its one row.
-SQLite rebuilds the table of jobs, and the index of turns, which descends, is made anew after it.
+Revision: 0005. `lane` is a job's queue key: its batch, or its owner if it has none. `work_key` finds identical results.
+SQLite rebuilds the table, after which the dispatch index, which is descending, is created anew.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _INDEXES = {
 
 
 def upgrade() -> None:
-    """Make the tables, give jobs their lanes."""
+    """Create the tables and add the columns."""
     _create_batches()
-    _create_operating()
+    _create_administration()
     op.drop_index("ix_jobs_turn", "jobs")
     with op.batch_alter_table("jobs") as jobs:
         jobs.add_column(sa.Column("lane", sa.String(70)))
@@ -43,7 +43,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop them again; the items of batches become jobs of their own."""
+    """Drop the tables and the columns; items become single jobs."""
     for name in ("ix_jobs_turn", "uq_jobs_batch_id_item_key", *_INDEXES):
         op.drop_index(name, "jobs")
     with op.batch_alter_table("jobs") as jobs:
@@ -104,7 +104,7 @@ def _create_batches() -> None:
     )
 
 
-def _create_operating() -> None:
+def _create_administration() -> None:
     op.create_table(
         "sign_ins",
         sa.Column("token_hash", sa.String(64), primary_key=True),

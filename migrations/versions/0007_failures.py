@@ -1,6 +1,6 @@
-"""Indexes by which jobs that failed are found by their error's code, and the last of them are grouped.
+"""Indexes to list failed jobs by error code and to group recent failures.
 
-Revision: 0007. They hold failed jobs alone, so that other jobs pay nothing for them.
+Revision: 0007. They are partial indexes on failed jobs, so that other jobs cost nothing.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _INDEXES = {
 
 
 def upgrade() -> None:
-    """Make the indexes."""
+    """Create the indexes."""
     for name, columns in _INDEXES.items():
         op.create_index(name, "jobs", columns, sqlite_where=_FAILED, postgresql_where=_FAILED)
 
 
 def downgrade() -> None:
-    """Drop them again."""
+    """Drop the indexes."""
     for name in _INDEXES:
         op.drop_index(name, "jobs")

@@ -1,4 +1,4 @@
-"""The database, which is the truth: tables, every write to a job, and read-only listings.
+"""The database, the only source of truth: tables, queries and every write.
 
-Imports SQLAlchemy and the pure rooms of `shared`; never celery, redis or flask.
+Invariant: nothing here imports Celery, Redis or Flask.
 """

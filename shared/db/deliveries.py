@@ -1,9 +1,9 @@
-"""The outbox: events to be told to webhooks, written in the transaction that made them happen.
+"""The webhook outbox: deliveries, written in the transaction of the event they are about.
 
-A delivery is claimed by moving its next try behind the longest attempt there can be: who dies over it leaves it due
-again. Each result is written on the condition that the number of attempts is still that of the claim.
+A delivery is claimed by postponing its next attempt beyond the longest one possible, so a sender that dies leaves it
+due again. A result is written only if the number of attempts is still that of the claim.
 
-Invariant: an event whose transaction committed is told at least once, or its delivery says why not.
+Invariant: an event whose transaction committed is delivered at least once, or its delivery ends as failed.
 """
 
 from __future__ import annotations
@@ -14,31 +14,30 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from sqlalchemy import ColumnElement, delete, func, insert, literal, not_, or_, select, update
+from sqlalchemy import ColumnElement, func, insert, literal, not_, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from shared import clock, ids
 from shared.db import sql_clock
+from shared.db.lookups import delete_some, equal, list_newest, visible
 from shared.db.models import Delivery, Job, WebhookSecret
-from shared.errors import NotFound
 from shared.states import DeliveryState, State
 from shared.webhooks import signing
 
-#: Waits before the next try after each failure, in seconds: three days in all.
-SCHEDULE_S = (5, 30, 120, 600, 1800, 3600, 7200, 14_400, 28_800, 43_200, 43_200, 43_200, 72_000)
-_RESULT = ("width", "height", "bytes", "format", "partial")
-#: Longer than an attempt can take, in seconds.
+#: Delays after each failed attempt, in seconds; three days in total.
+RETRY_DELAYS_S = (5, 30, 120, 600, 1800, 3600, 7200, 14_400, 28_800, 43_200, 43_200, 43_200, 72_000)
+#: Longer than any attempt takes, in seconds.
 _CLAIM_S = 60.0
-#: How long the secret before still signs after a rotation, and how long ended deliveries are kept, in seconds.
-_SIGNS_ALONG_S = 24 * 3600.0
+#: How long the previous secret also signs after a rotation, and how long ended deliveries are kept, in seconds.
+_ROTATION_S = 24 * 3600.0
 _KEPT_S = 30 * 86_400.0
-#: How many due deliveries are looked at in one go for those whose hosts are free.
+#: Due deliveries read at once when looking for hosts with free slots.
 _LOOK_AHEAD = 200
 
 
-class Claimed(NamedTuple):
-    """A delivery to be tried now; `attempt` is the token that its result repeats."""
+class ClaimedDelivery(NamedTuple):
+    """A delivery to be attempted now; `attempt` is the fencing token of its result."""
 
     id: str
     owner: str
@@ -48,8 +47,8 @@ class Claimed(NamedTuple):
     attempt: int
 
 
-class Secrets(NamedTuple):
-    """What an owner's calls are signed with now."""
+class SigningSecrets(NamedTuple):
+    """The secrets that sign an owner's webhooks."""
 
     secret: str
     previous: str | None
@@ -58,7 +57,7 @@ class Secrets(NamedTuple):
 
 
 def add_for_job(session: Session, job_id: str, state: State) -> None:
-    """Add the delivery of a job's end, if it has a webhook."""
+    """Add the delivery for the end of a job, if it has a webhook."""
     columns = ("id", "owner", "url", "event", "subject_id", "state", "attempts", "next_at", "created_at", "log")
     values = (
         literal(ids.new_id()), Job.owner, Job.webhook, literal(f"job.{state}"), Job.id,
@@ -71,17 +70,19 @@ def add_for_job(session: Session, job_id: str, state: State) -> None:
 
 def add(session: Session, owner: str, url: str, event: str, subject_id: str | None = None) -> Delivery:
     """Add a delivery that is due now."""
-    values = {"owner": owner, "url": url, "event": event, "subject_id": subject_id}
-    delivery_id = ids.new_id()
-    moment = {"next_at": sql_clock.now(), "created_at": sql_clock.now()}
-    session.execute(
-        insert(Delivery).values(id=delivery_id, state=DeliveryState.PENDING, attempts=0, log=[], **values, **moment)
-    )
-    return session.scalars(select(Delivery).where(Delivery.id == delivery_id)).one()
+    values: dict[str, Any] = {"owner": owner, "url": url, "event": event, "subject_id": subject_id, "log": []}
+    times = {"next_at": sql_clock.now(), "created_at": sql_clock.now()}
+    made = Delivery(id=ids.new_id(), state=DeliveryState.PENDING, attempts=0, **values, **times)
+    session.add(made)
+    session.flush()
+    session.refresh(made)
+    return made
 
 
-def claim_due(session: Session, limit: int, *, full_hosts: Collection[str] = (), per_host: int) -> list[Claimed]:
-    """Take up to `limit` due deliveries, the longest due first: none to a full host, at most `per_host` to another."""
+def claim_due(
+    session: Session, limit: int, *, full_hosts: Collection[str] = (), per_host: int
+) -> list[ClaimedDelivery]:
+    """Claim up to `limit` due deliveries, the longest due first, at most `per_host` per host and none to full hosts."""
     found = _choose(session, limit, Counter(dict.fromkeys(full_hosts, per_host)), per_host)
     taken = (
         update(Delivery)
@@ -90,14 +91,14 @@ def claim_due(session: Session, limit: int, *, full_hosts: Collection[str] = (),
         .returning(Delivery.id, Delivery.owner, Delivery.url, Delivery.event, Delivery.subject_id, Delivery.attempts)
         .execution_options(synchronize_session=False)
     )
-    return [Claimed(*row) for row in session.execute(taken)] if found else []
+    return [ClaimedDelivery(*row) for row in session.execute(taken)] if found else []
 
 
-def _choose(session: Session, limit: int, taken_of: Counter[str], per_host: int) -> list[str]:
-    """Lock and return the ids to take; hosts that are full are left out by the query, however much waits for them."""
+def _choose(session: Session, limit: int, by_host: Counter[str], per_host: int) -> list[str]:
+    """Lock deliveries and return their ids; the query excludes full hosts, so that a backlog of theirs is not read."""
     found: list[str] = []
     while len(found) < limit:
-        full = [host for host, count in taken_of.items() if count >= per_host]
+        full = [host for host, count in by_host.items() if count >= per_host]
         due = select(Delivery.id, Delivery.url).order_by(Delivery.next_at).limit(_LOOK_AHEAD)
         due = due.where(Delivery.state == DeliveryState.PENDING, Delivery.next_at <= sql_clock.now())
         due = due.where(Delivery.id.not_in(found), *(not_(_is_to(host)) for host in full))
@@ -105,8 +106,8 @@ def _choose(session: Session, limit: int, taken_of: Counter[str], per_host: int)
         before = len(found)
         for delivery_id, url in rows:
             host = host_of(url)
-            if len(found) < limit and taken_of[host] < per_host:
-                taken_of[host] += 1
+            if len(found) < limit and by_host[host] < per_host:
+                by_host[host] += 1
                 found.append(delivery_id)
         if len(rows) < _LOOK_AHEAD or len(found) == before:
             break
@@ -114,22 +115,22 @@ def _choose(session: Session, limit: int, taken_of: Counter[str], per_host: int)
 
 
 def _is_to(host: str) -> ColumnElement[bool]:
-    """Write that a delivery is to a host, in SQL what `host_of` is in Python."""
+    """Return the condition that a delivery goes to a host: `host_of` in SQL."""
     url = func.lower(Delivery.url)
     starts = [f"{scheme}://{host}" for scheme in ("http", "https")]
     return or_(url.in_(starts), *(url.startswith(start + mark, autoescape=True) for start in starts for mark in "/?#"))
 
 
 def host_of(url: str) -> str:
-    """Return what a delivery's host is counted by."""
+    """Return the host and port of a URL, in lower case."""
     return urlsplit(url).netloc.lower()
 
 
 def record_attempt(
-    session: Session, held: Claimed, entry: dict[str, Any], *, delivered: bool, retry_in_s: float | None
+    session: Session, claimed: ClaimedDelivery, entry: dict[str, Any], *, delivered: bool, retry_in_s: float | None
 ) -> None:
-    """Write how an attempt went; without `retry_in_s` a failure is the last. One that was claimed again is let be."""
-    query = select(Delivery).where(Delivery.id == held.id, Delivery.attempts == held.attempt).with_for_update()
+    """Record an attempt; without `retry_in_s` a failure is final. Does nothing if the delivery was claimed again."""
+    query = select(Delivery).where(Delivery.id == claimed.id, Delivery.attempts == claimed.attempt).with_for_update()
     found = session.scalars(query).one_or_none()
     if found is None or found.state != DeliveryState.PENDING:
         return
@@ -139,69 +140,57 @@ def record_attempt(
         values |= {"state": state, "next_at": None, "ended_at": clock.now()}
     else:
         values |= {"next_at": sql_clock.now_plus(retry_in_s)}
-    session.execute(update(Delivery).where(Delivery.id == held.id).values(**values))
+    session.execute(update(Delivery).where(Delivery.id == claimed.id).values(**values))
 
 
 def get_delivery(session: Session, delivery_id: str, *, owner: str | None = None) -> Delivery:
-    """Return a delivery, of that owner unless it is None; raise `NotFound`."""
-    found = session.get(Delivery, delivery_id)
-    if found is None or owner not in (None, found.owner):
-        raise NotFound(f"There is no delivery {delivery_id}.")
-    return found
+    """Return a delivery, `owner`'s if given; raise `NotFound`."""
+    return visible(session.get(Delivery, delivery_id), f"delivery {delivery_id}", owner)
 
 
 def list_deliveries(
     session: Session, *, owner: str | None, state: DeliveryState | None, before: str | None, limit: int
 ) -> list[Delivery]:
-    """Return up to `limit` deliveries, newest first, those older than the id `before`."""
-    query = select(Delivery).order_by(Delivery.id.desc()).limit(limit)
-    if owner is not None:
-        query = query.where(Delivery.owner == owner)
-    if state is not None:
-        query = query.where(Delivery.state == state)
-    if before is not None:
-        query = query.where(Delivery.id < before)
-    return list(session.scalars(query))
+    """Return up to `limit` deliveries, newest first, with ids below `before`."""
+    where = equal({Delivery.owner: owner, Delivery.state: state})
+    return list_newest(session, Delivery, *where, before=before, limit=limit)
 
 
-def get_secrets(session: Session, owner: str) -> Secrets:
-    """Return what an owner's calls are signed with, made if there is nothing yet."""
+def get_secrets(session: Session, owner: str) -> SigningSecrets:
+    """Return an owner's signing secrets, generating one if there is none yet."""
     found = session.get(WebhookSecret, owner)
     if found is None:
         try:
             with session.begin_nested():
                 made = {"secret": signing.new_secret(), "created_at": clock.now()}
                 session.execute(insert(WebhookSecret).values(owner=owner, **made))
-        except IntegrityError:  # another was first
+        except IntegrityError:  # another transaction was first
             pass
         found = session.scalars(select(WebhookSecret).where(WebhookSecret.owner == owner)).one()
     signs = found.previous_until is not None and found.previous_until > clock.now()
     former = (found.previous_secret, found.previous_until) if signs else (None, None)
-    return Secrets(found.secret, *former, found.created_at)
+    return SigningSecrets(found.secret, *former, found.created_at)
 
 
-def rotate_secret(session: Session, owner: str) -> Secrets:
-    """Sign with a new secret, and for a day with the one before too."""
+def rotate_secret(session: Session, owner: str) -> SigningSecrets:
+    """Generate a new secret; for a day the previous one also signs."""
     get_secrets(session, owner)
     locked = select(WebhookSecret.secret).where(WebhookSecret.owner == owner).with_for_update()
-    now = session.scalars(locked).one()  # read once nobody else rotates, so that no secret told to anyone is skipped
+    now = session.scalars(locked).one()  # locked, so that a concurrent rotation is not lost
     values = {"secret": signing.new_secret(), "previous_secret": now, "created_at": clock.now()}
-    until = clock.now() + timedelta(seconds=_SIGNS_ALONG_S)
+    until = clock.now() + timedelta(seconds=_ROTATION_S)
     session.execute(update(WebhookSecret).where(WebhookSecret.owner == owner).values(**values, previous_until=until))
     session.expire_all()
     return get_secrets(session, owner)
 
 
 def forget(session: Session, limit: int) -> int:
-    """Delete up to `limit` deliveries that were made long ago and have ended; return how many."""
-    old = select(Delivery.id).where(Delivery.created_at <= clock.now() - timedelta(seconds=_KEPT_S))
-    found = list(session.scalars(old.where(Delivery.state != DeliveryState.PENDING).limit(limit)))
-    if found:
-        session.execute(delete(Delivery).where(Delivery.id.in_(found)))
-    return len(found)
+    """Delete up to `limit` ended deliveries that are old; return how many."""
+    is_old = Delivery.created_at <= clock.now() - timedelta(seconds=_KEPT_S)
+    return len(delete_some(session, Delivery.id, is_old, Delivery.state != DeliveryState.PENDING, limit=limit))
 
 
 def count_pending(session: Session) -> int:
-    """Count the deliveries still to be made."""
+    """Count the pending deliveries."""
     query = select(func.count()).select_from(Delivery).where(Delivery.state == DeliveryState.PENDING)
     return session.scalar(query) or 0

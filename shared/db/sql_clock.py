@@ -1,9 +1,7 @@
-"""The database's clock, in SQL: leases and deadlines are set and judged by one clock, whoever asks.
+"""The database's clock as a SQL expression, so that leases and deadlines are set and checked by one clock.
 
-A worker's own clock may be wrong or step back; a lease written and read by it would end early or never.
-
-Invariant: no Python time is ever compared with these columns: `lease_expires_at`, `retry_at`, `start_by`,
-`dispatched_at`, `seen_at`,
+A worker's own clock may be wrong or step back, and a lease that depends on it would end early or never. In SQL these
+columns are compared with this clock only: `lease_expires_at`, `retry_at`, `start_by`, `dispatched_at`, `seen_at`,
 `expires_at`, `next_at`.
 """
 
@@ -20,30 +18,30 @@ from sqlalchemy.sql.functions import FunctionElement
 from shared.db.base import UtcDateTime
 
 
-class _Moment(FunctionElement[datetime]):
-    """The present of the database, moved by some seconds."""
+class _Now(FunctionElement[datetime]):
+    """The current time of the database plus some seconds."""
 
     type = UtcDateTime()
     inherit_cache = True
 
 
 def now_plus(seconds: float | ColumnElement[float] | InstrumentedAttribute[float]) -> Any:
-    """Write the moment that many seconds from now, a number or a column; negative seconds lie in the past."""
-    return _Moment(literal(float(seconds), Float) if isinstance(seconds, int | float) else seconds)
+    """Return the expression for the current time plus `seconds`, a number or a column."""
+    return _Now(literal(float(seconds), Float) if isinstance(seconds, int | float) else seconds)
 
 
 def now() -> Any:
-    """Write the present moment."""
+    """Return the expression for the current time."""
     return now_plus(0.0)
 
 
-@compiles(_Moment, "sqlite")
-def _on_sqlite(element: _Moment, compiler: Any, **options: Any) -> str:
-    # padded to the microseconds that SQLAlchemy stores, since SQLite compares moments as texts
+@compiles(_Now, "sqlite")
+def _on_sqlite(element: _Now, compiler: Any, **options: Any) -> str:
+    # padded to the microseconds that SQLAlchemy stores, since SQLite compares datetimes as text
     seconds = compiler.process(element.clauses, **options)
     return f"(strftime('%Y-%m-%d %H:%M:%f', 'now', {seconds} || ' seconds') || '000')"
 
 
-@compiles(_Moment, "postgresql")
-def _on_postgresql(element: _Moment, compiler: Any, **options: Any) -> str:
+@compiles(_Now, "postgresql")
+def _on_postgresql(element: _Now, compiler: Any, **options: Any) -> str:
     return f"(statement_timestamp() + make_interval(secs => {compiler.process(element.clauses, **options)}))"

@@ -1,12 +1,11 @@
-"""SQLite as a database that several processes write to: its driver, journal, pragmas and transactions.
+"""SQLite for several writing processes: driver, journal mode, pragmas and transactions.
 
-The driver is the `pysqlite3` wheel where there is one, else Python's own. The SQLite of many systems has the WAL-reset
-bug, by which a write-ahead log that several connections write to can corrupt the database, if rarely. It is in nothing
-but that log, so such a library keeps a rollback journal instead: a writer and the readers then wait for one another.
-Writers take the write lock as they begin: a deferred transaction that reads first and writes later fails at once with
-"database is locked", whatever the timeout says.
+The driver is the `pysqlite3` wheel where there is one, else Python's own. Many systems ship a SQLite with the WAL-reset
+bug, which can, rarely, corrupt a database whose write-ahead log has several writers. Such a library uses a rollback
+journal instead, in which a writer and the readers block one another. Writing transactions take the write lock when they
+begin: a deferred one that reads and then writes can fail at once with "database is locked", despite the timeout.
 
-Invariant: no connection of a library that has the bug ever writes to a write-ahead log.
+Invariant: a connection of a library that has the bug never writes to a write-ahead log.
 """
 
 from __future__ import annotations
@@ -26,41 +25,40 @@ from shared.errors import Misconfigured
 
 log = logs.get(__name__)
 
-#: Execution option of a connection that is going to write.
+#: Execution option of a connection whose transactions write.
 WRITING = "atelier_writing"
-#: The same of one that reads by a single statement, for which no transaction is begun.
-GLANCING = "atelier_glancing"
-#: The first release that knows all that is asked of it; RETURNING came last.
+#: Execution option of a connection for single statements, without transactions.
+AUTOCOMMIT = "atelier_autocommit"
+#: The first release with RETURNING.
 _LEAST_VERSION = (3, 35, 0)
-#: The releases that mended the WAL-reset bug: the last holds for all that follow, the others for their own series.
+#: The releases that fix the WAL-reset bug: the last for all later ones, the others for their own series.
 #: Source: https://www.sqlite.org/wal.html#walresetbug
-_MENDED = ((3, 44, 6), (3, 50, 7), (3, 51, 3))
+_FIXED_VERSIONS = ((3, 44, 6), (3, 50, 7), (3, 51, 3))
 #: What to do about a library that is too old.
-MEND = (
+FIX = (
     "Install the pysqlite3 wheel where there is one for this machine, or a Python whose SQLite is 3.51.3 or newer, "
     "or set ATELIER_DATABASE_URL to PostgreSQL."
 )
 
-#: How long a connection waits for others, in seconds: the tail under four writing processes is 1 to 2 s; at 5 s some
-#: gave up.
-_PATIENCE_S = 30
+#: How long a connection waits for a lock, in seconds. With four writing processes most waits are below 2 s, but some
+#: exceeded 5 s.
+_LOCK_TIMEOUT_S = 30
 _PRAGMAS = (
-    f"busy_timeout={_PATIENCE_S * 1000}",  # first, since the journal's mode cannot be read while another commits
+    f"busy_timeout={_LOCK_TIMEOUT_S * 1000}",  # first, since reading the journal mode waits while others commit
     "journal_mode={journal}",
-    "synchronous=FULL",  # an accepted job survives a power cut
+    "synchronous=FULL",  # accepted jobs survive a power cut
     "foreign_keys=ON",
     "journal_size_limit=67108864",
 )
-#: With FULL, an emptied journal is flushed to the disk too; one that is removed could come back after a power cut and
-#: undo the last commit.
+#: Truncating is flushed to disk; a deleted journal could reappear after a power cut and undo the last commit.
 _ROLLBACK = "TRUNCATE"
 
 
 def driver() -> ModuleType:
-    """Load the SQLite driver, bound to its own SQLite library.
+    """Load the SQLite driver so that it uses its own SQLite library.
 
-    TensorFlow exports the symbols of an older SQLite, which the dynamic linker would prefer: lazily bound,
-    one process would even mix the two. Binding at once and to itself first keeps the driver's own.
+    TensorFlow exports the symbols of an older SQLite, which the dynamic linker would prefer; lazy binding could even
+    mix the two. Immediate, deep binding makes the driver use its own symbols.
     """
     flags = sys.getdlopenflags()
     sys.setdlopenflags(os.RTLD_NOW | getattr(os, "RTLD_DEEPBIND", 0))
@@ -71,47 +69,49 @@ def driver() -> ModuleType:
     finally:
         sys.setdlopenflags(flags)
     if dbapi2.sqlite_version_info < _LEAST_VERSION:
-        raise Misconfigured(f"SQLite {dbapi2.sqlite_version} is too old. {MEND}")
+        raise Misconfigured(f"SQLite {dbapi2.sqlite_version} is too old. {FIX}")
     module: ModuleType = dbapi2
     return module
 
 
-def keeps_wal(version: tuple[int, ...]) -> bool:
-    """Tell whether a library of that version may be trusted with a write-ahead log."""
-    return version >= _MENDED[-1] or any(mended[:2] == version[:2] and version >= mended for mended in _MENDED)
+def can_use_wal(version: tuple[int, ...]) -> bool:
+    """Return whether a library of that version is free of the WAL-reset bug."""
+    return version >= _FIXED_VERSIONS[-1] or any(
+        fixed[:2] == version[:2] and version >= fixed for fixed in _FIXED_VERSIONS
+    )
 
 
-def prepare(engine: Engine) -> None:
-    """Give each new connection the journal and the pragmas, and each transaction the right BEGIN."""
+def configure(engine: Engine) -> None:
+    """Set up journal mode and pragmas of new connections, and the BEGIN of transactions."""
     module: Any = engine.dialect.dbapi
-    with_wal = keeps_wal(module.sqlite_version_info)
+    with_wal = can_use_wal(module.sqlite_version_info)
     if not with_wal:
-        _tell_of_rollback(module.sqlite_version)
+        _warn_about_rollback_journal(module.sqlite_version)
 
     @event.listens_for(engine, "do_connect")
     def _on_opening(_dialect: Any, _record: Any, arguments: Any, options: Any) -> Any:
-        return None if with_wal else _without_wal(module, *arguments, **options)  # None: open it as usual
+        return None if with_wal else _without_wal(module, *arguments, **options)  # None opens it as usual
 
     @event.listens_for(engine, "connect")
     def _on_connect(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # the driver must not begin transactions by itself
+        connection.isolation_level = None  # the driver must not begin transactions itself
         for pragma in _PRAGMAS:
             connection.execute(f"PRAGMA {pragma}".format(journal="WAL" if with_wal else _ROLLBACK))
 
     @event.listens_for(engine, "begin")
     def _on_begin(connection: Connection) -> None:
         options = connection.get_execution_options()
-        if not options.get(GLANCING, False):
+        if not options.get(AUTOCOMMIT, False):
             connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get(WRITING, False) else "BEGIN")
 
 
 def _without_wal(module: Any, *arguments: Any, **options: Any) -> Any:
-    """Open a database and take it out of WAL mode, should a newer library have left it there.
+    """Open a database and leave WAL mode, in case a newer library has set it.
 
-    SQLite does that for the only connection alone, and any other that waits to do the same is one: so each lets go and
-    comes again after a time of its own.
+    SQLite leaves WAL mode only while there is no other connection, including one that waits to do the same. So each
+    closes its connection and retries after a random pause.
     """
-    deadline = time.monotonic() + _PATIENCE_S
+    deadline = time.monotonic() + _LOCK_TIMEOUT_S
     while True:
         connection = module.connect(*arguments, **options)
         try:
@@ -127,7 +127,7 @@ def _without_wal(module: Any, *arguments: Any, **options: Any) -> Any:
 
 
 @functools.cache
-def _tell_of_rollback(version: str) -> None:
-    """Log, once in a process, why the database is slower than it could be."""
-    reason = f"SQLite {version} has the WAL-reset bug, so the database keeps a rollback journal, which is slower"
-    log.warning("wal_avoided", reason=reason, mend=MEND)
+def _warn_about_rollback_journal(version: str) -> None:
+    """Log once per process why the database is slower than it could be."""
+    reason = f"SQLite {version} has the WAL-reset bug, so the database uses a rollback journal, which is slower"
+    log.warning("wal_avoided", reason=reason, fix=FIX)

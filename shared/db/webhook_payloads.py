@@ -1,4 +1,4 @@
-"""What webhooks say of their subjects, composed when they are sent."""
+"""The payloads of webhooks, built when they are sent."""
 
 from __future__ import annotations
 
@@ -7,22 +7,20 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from shared import clock
-from shared.db.batches.counts import in_row
-from shared.db.deliveries import Claimed
-from shared.db.models import Batch, Job
+from shared.db.batches.counts import stored_counts
+from shared.db.deliveries import ClaimedDelivery
+from shared.db.models import RESULT_SUMMARY, Batch, Job
 
 
-def payload_of(session: Session, held: Claimed) -> dict[str, Any]:
-    """Compose what a delivery says of its subject: all that matters, or its id and state if it is deleted by now."""
-    if held.event.startswith("batch.") and (batch := session.get(Batch, held.subject_id)):
+def payload_of(session: Session, claimed: ClaimedDelivery) -> dict[str, Any]:
+    """Return the payload of a delivery: a summary of its job or batch, or only id and state if that is deleted."""
+    if claimed.event.startswith("batch.") and (batch := session.get(Batch, claimed.subject_id)):
         return _batch_payload(batch)
-    job = session.get(Job, held.subject_id) if held.subject_id else None
-    state = held.event.partition(".")[2]
+    job = session.get(Job, claimed.subject_id) if claimed.subject_id else None
+    state = claimed.event.partition(".")[2]
     if job is None:
-        return {"id": held.subject_id, "state": state} if held.subject_id else {}
-    result = (
-        {name: job.result[name] for name in ("width", "height", "bytes", "format", "partial")} if job.result else None
-    )
+        return {"id": claimed.subject_id, "state": state} if claimed.subject_id else {}
+    result = {name: job.result[name] for name in RESULT_SUMMARY} if job.result else None
     error = {"code": job.error_code, "message": job.error_message} if job.error_code else None
     path = f"/v1/jobs/{job.id}"
     return {
@@ -41,7 +39,6 @@ def payload_of(session: Session, held: Claimed) -> dict[str, Any]:
 
 
 def _batch_payload(batch: Batch) -> dict[str, Any]:
-    """Return what a webhook says of a batch."""
     path = f"/v1/batches/{batch.id}"
     return {
         "id": batch.id,
@@ -49,7 +46,7 @@ def _batch_payload(batch: Batch) -> dict[str, Any]:
         "owner": batch.owner,
         "label": batch.label,
         "metadata": batch.annotations,
-        "counts": in_row(batch),
+        "counts": stored_counts(batch),
         "created_at": clock.rfc3339(batch.created_at),
         "ended_at": clock.rfc3339(batch.ended_at),
         "links": {"self": path, "items": f"{path}/items", "results": f"{path}/results.jsonl"},

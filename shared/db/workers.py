@@ -1,13 +1,13 @@
-"""Every write to a worker's row and to the queue's: what they say of themselves, and what operators wish of them.
+"""Workers and the queue's switch: heartbeats, and what operators want workers and queue to do.
 
-The wishes are columns, so they outlive a wiped Redis and restarted workers; a claim asks them first.
+These are columns, so they survive a wiped Redis and restarted workers; claims check them.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import ColumnElement, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -17,77 +17,72 @@ from shared.db.models import Job, Queue, Worker
 from shared.errors import NotFound
 from shared.states import DesiredState
 
-#: A worker that has said nothing for this long counts as gone, in seconds.
+#: A worker without a heartbeat for this long counts as lost, in seconds.
 ALIVE_S = 15.0
 
 
-def beat(session: Session, name: str, about: dict[str, Any] | None = None) -> DesiredState:
-    """Say that a worker lives, adding its row if there is none; return what is wished of it."""
+def record_heartbeat(session: Session, name: str, about: dict[str, Any] | None = None) -> DesiredState:
+    """Record a heartbeat, inserting the worker if needed; return its desired state."""
     values: dict[str, Any] = {"seen_at": sql_clock.now()}
     if about is not None:
         values["about"] = about
-    statement = update(Worker).where(Worker.name == name).values(**values).returning(Worker.wish)
-    wish = session.scalar(statement.execution_options(synchronize_session=False))
-    if wish is None:
-        _arrive(session, name, about)
-    return DesiredState(wish or DesiredState.WORK)
+    statement = update(Worker).where(Worker.name == name).values(**values).returning(Worker.desired_state)
+    desired = session.scalar(statement.execution_options(synchronize_session=False))
+    if desired is None:
+        _insert(session, name, about)
+    return DesiredState(desired or DesiredState.WORK)
 
 
-def _arrive(session: Session, name: str, about: dict[str, Any] | None) -> None:
+def _insert(session: Session, name: str, about: dict[str, Any] | None) -> None:
+    times = {"started_at": sql_clock.now(), "seen_at": sql_clock.now()}
     try:
         with session.begin_nested():
-            values = {
-                "wish": DesiredState.WORK,
-                "about": about,
-                "started_at": sql_clock.now(),
-                "seen_at": sql_clock.now(),
-            }
-            session.execute(insert(Worker).values(name=name, **values))
-    except IntegrityError:  # parent and child say so at the same time
+            session.execute(insert(Worker).values(name=name, desired_state=DesiredState.WORK, about=about, **times))
+    except IntegrityError:  # the worker's parent and child may insert it at the same time
         return
 
 
 def get_description(session: Session, name: str) -> dict[str, Any] | None:
-    """Return what a worker last said of itself; None also if it is not known."""
+    """Return how a worker last described itself; None if it is unknown or has not yet."""
     return session.scalar(select(Worker.about).where(Worker.name == name))
 
 
-def describe(session: Session, name: str, about: dict[str, Any]) -> None:
-    """Keep what a worker says of itself; nothing happens to one that is not known."""
+def set_description(session: Session, name: str, about: dict[str, Any]) -> None:
+    """Store how a worker describes itself; does nothing for an unknown one."""
     session.execute(update(Worker).where(Worker.name == name).values(about=about))
 
 
-def leave(session: Session, name: str) -> None:
-    """Forget a worker that ends."""
+def remove(session: Session, name: str) -> None:
+    """Delete a worker that shuts down."""
     session.execute(delete(Worker).where(Worker.name == name))
 
 
-def set_desired_state(session: Session, name: str, wish: DesiredState) -> None:
-    """Wish something of a worker; raise `NotFound`."""
-    statement = update(Worker).where(Worker.name == name).values(wish=wish).returning(Worker.name)
+def set_desired_state(session: Session, name: str, desired: DesiredState) -> None:
+    """Set what a worker should do; raise `NotFound`."""
+    statement = update(Worker).where(Worker.name == name).values(desired_state=desired).returning(Worker.name)
     if session.scalar(statement) is None:
         raise NotFound(f"There is no worker {name}.")
 
 
 def list_alive(session: Session) -> list[Worker]:
-    """Return the workers that were heard of lately, by name."""
-    return list(
-        session.scalars(select(Worker).where(Worker.seen_at > sql_clock.now_plus(-ALIVE_S)).order_by(Worker.name))
-    )
+    """Return the workers with a recent heartbeat, by name."""
+    return list(session.scalars(select(Worker).where(_is_alive()).order_by(Worker.name)))
 
 
 def list_workers(session: Session) -> list[Worker]:
-    """Return all workers, those too that are gone but not yet forgotten, by name."""
+    """Return all workers, including lost ones that are not deleted yet, by name."""
     return list(session.scalars(select(Worker).order_by(Worker.name)))
 
 
 def count_accepting(session: Session) -> int:
-    """Count the workers that live and take jobs."""
-    living = select(func.count()).select_from(Worker)
-    return (
-        session.scalar(living.where(Worker.seen_at > sql_clock.now_plus(-ALIVE_S), Worker.wish == DesiredState.WORK))
-        or 0
-    )
+    """Count the workers that are alive and take jobs."""
+    query = select(func.count()).select_from(Worker).where(_is_alive(), Worker.desired_state == DesiredState.WORK)
+    return session.scalar(query) or 0
+
+
+def _is_alive() -> ColumnElement[bool]:
+    alive: ColumnElement[bool] = Worker.seen_at > sql_clock.now_plus(-ALIVE_S)
+    return alive
 
 
 def get_queue(session: Session) -> Queue:
@@ -96,17 +91,17 @@ def get_queue(session: Session) -> Queue:
 
 
 def pause_queue(session: Session) -> None:
-    """Hand out no more jobs; those that run go on."""
+    """Stop dispatch and claims; running jobs continue."""
     session.execute(update(Queue).where(Queue.paused_at.is_(None)).values(paused_at=clock.now()))
 
 
 def resume_queue(session: Session) -> None:
-    """Hand out jobs again, those first whose messages workers refused meanwhile."""
+    """Resume dispatch; jobs whose messages workers have dropped in the meantime become due at once."""
     session.execute(update(Queue).values(paused_at=None))
     sent = update(Job).where(Job.dispatched_at.is_not(None))
     session.execute(sent.values(dispatched_at=None).execution_options(synchronize_session=False))
 
 
 def hold_queue(session: Session, code: str | None) -> None:
-    """Send nothing until the trouble of that code is mended; None says that it is."""
+    """Stop dispatch because of the error `code`; None resumes it."""
     session.execute(update(Queue).values(held_for=code))

@@ -1,1 +1,1 @@
-"""Pictures: decoding within bounds, encoding, colours and pixels."""
+"""Images: decoded within bounds, encoded, and converted to sRGB."""

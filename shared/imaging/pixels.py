@@ -1,9 +1,9 @@
-"""Every kind of pixel that our formats hold, as float32 RGB in sRGB, 0 to 1, and alpha.
+"""Converts every kind of pixel to float32 RGB in 0 to 1, in sRGB, and alpha.
 
-Deep grey (16 bit, 32 bit, float) keeps its depth; everything else has eight bits a channel. An embedded ICC
-profile is obeyed; one that is broken, or made for other pixels than these, is ignored and logged.
+Deep grey (16 bit, 32 bit, float) keeps its depth; everything else has eight bits per channel. An embedded ICC profile
+is applied; one that is broken, or for another mode, is ignored and logged.
 
-Invariant: every mode in which Pillow may open our four formats is accepted here; none raises.
+Invariant: no mode in which Pillow opens our four formats raises.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from shared import logs
 log = logs.get(__name__)
 
 _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-#: The modes that a profile is applied to as they are; others become the nearest of them first.
+#: The mode to which each mode is converted before a profile is applied; RGB for all others.
 _PROFILED = {"RGB": "RGB", "CMYK": "CMYK", "LAB": "LAB", "L": "L", "LA": "L", "1": "L"}
 
 
 def rgb_of(image: Image.Image) -> NDArray[np.float32]:
-    """Convert an image's colours to RGB, shape `[height, width, 3]`."""
+    """Return the colours of an image, `[height, width, 3]`."""
     if _is_deep(image):
         grey = _deep_grey(image)
         return np.repeat(grey[..., None], 3, axis=2)
@@ -32,7 +32,7 @@ def rgb_of(image: Image.Image) -> NDArray[np.float32]:
 
 
 def alpha_of(image: Image.Image) -> NDArray[np.float32] | None:
-    """Return the opacity, shape `[height, width]`; None if the image has no transparency."""
+    """Return the opacity of an image, `[height, width]`; None if it has no transparency."""
     if not image.has_transparency_data:
         return None
     if _is_deep(image):
@@ -45,10 +45,7 @@ def _is_deep(image: Image.Image) -> bool:
 
 
 def _deep_grey(image: Image.Image) -> NDArray[np.float32]:
-    """Scale so that white is 1.
-
-    White is 65535, or 1.0 in float; where a pixel is brighter, as in 32-bit data, the brightest one is white.
-    """
+    """Scale to 1 for white: 65535, or 1.0 in float, or the brightest pixel where one is brighter."""
     grey = np.asarray(image, np.float64)
     grey = np.where(np.isfinite(grey), grey, 0)
     white = max(1.0 if image.mode == "F" else 65535.0, grey.max(initial=0))
@@ -56,19 +53,19 @@ def _deep_grey(image: Image.Image) -> NDArray[np.float32]:
 
 
 def _in_srgb(image: Image.Image) -> Image.Image:
-    plain = image.convert(_PROFILED.get(image.mode, "RGB"))
+    converted = image.convert(_PROFILED.get(image.mode, "RGB"))
     profile = image.info.get("icc_profile")
     if profile:
         try:
-            return _converted(plain, ImageCms.ImageCmsProfile(io.BytesIO(profile)))
+            return _apply_profile(converted, ImageCms.ImageCmsProfile(io.BytesIO(profile)))
         except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as error:
             log.info("icc_profile_ignored", mode=image.mode, reason=str(error))
-    return plain.convert("RGB")
+    return converted.convert("RGB")
 
 
-def _converted(image: Image.Image, profile: ImageCms.ImageCmsProfile) -> Image.Image:
+def _apply_profile(image: Image.Image, profile: ImageCms.ImageCmsProfile) -> Image.Image:
     transform = ImageCms.buildTransform(profile, _SRGB, image.mode, "RGB")
     converted = ImageCms.applyTransform(image, transform)
     if converted is None:
-        raise ValueError("the profile gave no picture")
+        raise ValueError("applying the profile gave no image")
     return converted

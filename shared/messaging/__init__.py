@@ -1,1 +1,1 @@
-"""Redis: the broker, dispatch to it, progress through it, and what is done while it is away."""
+"""Redis: the broker, dispatch to it, progress through it, and a circuit breaker for when it is down."""

@@ -1,10 +1,10 @@
-"""The way to the workers: Celery over Redis, carrying job ids and nothing else.
+"""The message broker: Celery over Redis, carrying job ids and nothing else.
 
-Holds the names of the queue and the task and the client's configuration; the body is in `worker.tasks`. There
-is no result backend: what became of a job is in the database.
+Holds the names of the queue and the task, and Celery's configuration; the task's body is in `worker.tasks`. There is no
+result backend: results are in the database.
 
-Invariant: a message that fails never loses a job, since dispatch sends again whatever the database still shows
-as queued; no call waits longer than its timeouts.
+Invariant: losing a message never loses a job, because dispatch sends again whatever the database still shows as
+queued.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from redis import RedisError
 from shared import failpoints, logs
 from shared.errors import BrokerUnavailable
 from shared.messaging import progress
-from shared.messaging.dispatch import Waiting
+from shared.messaging.dispatch import QueueDepth
 from shared.settings import Settings
 
 if TYPE_CHECKING:
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 
 PAINT_QUEUE = "atelier.paint"
 PAINT = "atelier.paint"
-#: Where Celery's transport keeps the queue's messages of batches: it reads from it when the queue's own list is empty.
+#: The Redis list of low-priority messages, those of batches; Celery reads it when the queue's own list is empty.
 BATCHED_KEY = f"{PAINT_QUEUE}\x06\x161"
 
 log = logs.get(__name__)
 
 
 def celery_url(redis_url: str) -> str:
-    """Write a Redis URL the way Celery spells sockets: `redis+socket://` for `unix://`."""
+    """Convert a Redis URL to Celery's spelling: `redis+socket://` for `unix://`."""
     return redis_url.replace("unix://", "redis+socket://", 1)
 
 
 def create_celery(settings: Settings, **options: Any) -> Celery:
-    """Make the Celery client that both sides use; `options` are those of `Celery`."""
-    from celery import Celery  # costs half a second, which the API saves until it first publishes
+    """Create the Celery application that API and workers use; `options` are passed to `Celery`."""
+    from celery import Celery  # takes half a second; the API pays it only when it first publishes
 
     app = Celery("atelier", broker=celery_url(settings.redis_url), set_as_current=False, **options)
     app.conf.update(
@@ -49,10 +49,10 @@ def create_celery(settings: Settings, **options: Any) -> Celery:
         accept_content=["json"],
         enable_utc=True,
         worker_prefetch_multiplier=1,
-        worker_disable_prefetch=True,  # a message held behind an hour's job would be lost to idle workers
-        worker_pool_start_method="spawn",  # a fork after TensorFlow has started hangs for ever
+        worker_disable_prefetch=True,  # a prefetched message would wait behind an hour's job while others idle
+        worker_pool_start_method="spawn",  # a fork after TensorFlow has started hangs forever
         worker_proc_alive_timeout=120,  # the child imports TensorFlow before it answers
-        worker_cancel_long_running_tasks_on_connection_loss=False,  # Celery 6 turns it on
+        worker_cancel_long_running_tasks_on_connection_loss=False,  # Celery 6 changes the default
         worker_hijack_root_logger=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
@@ -69,34 +69,34 @@ def create_celery(settings: Settings, **options: Any) -> Celery:
 
 
 class Broker:
-    """Publishes to the workers' queue, and looks how full it is."""
+    """Publishes to the workers' queue and reads its depth."""
 
     def __init__(self, settings: Settings) -> None:
-        """Prepare to publish; nothing is connected yet."""
+        """Store the settings; connections are opened on first use."""
         self._settings = settings
         self._redis = progress.connect(settings.redis_url)
 
     @cached_property
     def _app(self) -> Celery:
-        """The client, with connections that give up early."""
+        """The Celery application, with short timeouts."""
         app = create_celery(self._settings)
         app.conf.broker_transport_options.update(
             socket_timeout=0.5, socket_connect_timeout=0.5, health_check_interval=0
         )
         return app
 
-    def waiting(self) -> Waiting:
-        """Return how many messages wait; raise `BrokerUnavailable`."""
+    def get_depth(self) -> QueueDepth:
+        """Return how many messages wait in the broker; raise `BrokerUnavailable`."""
         try:
             with self._redis.pipeline(transaction=False) as pipeline:
                 for key in (PAINT_QUEUE, BATCHED_KEY):
                     pipeline.llen(key)
-                return Waiting(*pipeline.execute())
+                return QueueDepth(*pipeline.execute())
         except RedisError as error:
             raise BrokerUnavailable from error
 
     def send_paint(self, job_ids: Sequence[str], *, batched: bool = False) -> bool:
-        """Send jobs to be painted in one message, behind all others if `batched`; say whether the broker took it."""
+        """Publish jobs as one message, with low priority if `batched`; return whether the broker accepted it."""
         from kombu.exceptions import OperationalError
 
         failpoints.reach("before_publish")

@@ -1,9 +1,9 @@
-"""A circuit breaker: once a call has found nobody there, the next ones fail at once for a while.
+"""A circuit breaker: after a call to a dead service, further calls fail at once for a while.
 
-Without it every request would wait out its own timeout on a service that is frozen. After the rest one call
-tries; the others keep failing at once until it has come back.
+Without it every request would wait out its own timeout on a service that hangs. When `reset_after_s` has passed, one
+call is let through as a probe; the others keep failing at once until it has succeeded.
 
-Invariant: a caller gets the error that the last call got, never a wait for a service known to be away.
+Invariant: while the circuit is open, a caller gets a copy of the last error without waiting.
 """
 
 from __future__ import annotations
@@ -13,44 +13,48 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
-class Breaker:
-    """Guards calls to one service; any number of threads may use it."""
+class CircuitBreaker:
+    """Guards calls to one service; safe for any number of threads."""
 
     def __init__(
-        self, away: tuple[type[Exception], ...], *, rest_s: float, clock: Callable[[], float] = time.monotonic
+        self,
+        failures: tuple[type[Exception], ...],
+        *,
+        reset_after_s: float,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take errors of the kinds `away` to mean that nobody is there, and then rest for `rest_s`."""
-        self._away = away
-        self._rest_s = rest_s
+        """Open the circuit on an error of the types `failures`, and probe again after `reset_after_s`."""
+        self._failures = failures
+        self._reset_after_s = reset_after_s
         self._clock = clock
         self._lock = threading.Lock()
-        self._trouble: Exception | None = None
-        self._try_at = 0.0
+        self._error: Exception | None = None
+        self._probe_at = 0.0
 
-    def call(self, act: Callable[[], Answer]) -> Answer:
-        """Do `act`, or raise at once what the last call raised."""
-        self._pass()
+    def call(self, act: Callable[[], Result]) -> Result:
+        """Return `act()`, or raise the last call's error at once while the circuit is open."""
+        self._check()
         try:
-            answer = act()
-        except self._away as error:
+            result = act()
+        except self._failures as error:
             with self._lock:
-                self._trouble, self._try_at = _fresh(error), self._clock() + self._rest_s
+                self._error, self._probe_at = _fresh(error), self._clock() + self._reset_after_s
             raise
-        self._trouble = None
-        return answer
+        self._error = None
+        return result
 
-    def _pass(self) -> None:
+    def _check(self) -> None:
         with self._lock:
-            trouble, now = self._trouble, self._clock()
-            if trouble is None:
+            error, now = self._error, self._clock()
+            if error is None:
                 return
-            if now >= self._try_at:
-                self._try_at = now + self._rest_s  # this call tries, and the others wait for what it finds
+            if now >= self._probe_at:
+                self._probe_at = now + self._reset_after_s  # this call is the probe; the others wait for its result
                 return
-        raise _fresh(trouble)
+        raise _fresh(error)
 
 
 def _fresh(error: Exception) -> Exception:

@@ -1,15 +1,14 @@
-"""Which jobs go next: the backlog is in the database, and only a small window of it in the broker.
+"""Dispatch: the backlog stays in the database, and only a small window of it is published to the broker.
 
-Whose turn it is, `shared.db.jobs.dispatch_order` says. Rows are locked while they are chosen (`SKIP LOCKED` on
-PostgreSQL, one writer on SQLite), so any number of dispatchers may run at once; messages are sent after the commit.
+`shared.db.jobs.dispatch_order` chooses the jobs. Rows are locked while they are chosen (`SKIP LOCKED` on PostgreSQL,
+one writer on SQLite), so any number of dispatchers may run at once; messages are published after the commit.
 
-The broker itself says how much room there is: a job sent long ago and still unclaimed is sent again only into
-a window that has emptied. So a lost message costs seconds, and a busy fleet never piles up repeats. Messages of batches
-leave the window to other jobs' as if they were not there, and are read after them: whoever waits for one picture waits
-only for those that are being painted.
+The broker's depth says how many messages fit. A job that was sent but not claimed within `redispatch_after_s` is sent
+again, but only into a free window: a lost message costs seconds, and a busy fleet never accumulates duplicates.
+Messages of batches have a lower priority and do not take space from other jobs, so a single job waits only for
+pictures that are already being painted.
 
-Invariant: a queued job is always unsent, or sent less than `redispatch_after_s` ago, or behind a full window. A
-message lost, repeated or stray does no harm: the claim decides.
+Invariant: a lost, repeated or stray message does no harm, because a worker paints only what it can claim.
 """
 
 from __future__ import annotations
@@ -28,28 +27,28 @@ from shared.settings import Settings
 log = logs.get(__name__)
 
 
-class Waiting(NamedTuple):
-    """How many messages wait in the broker: of jobs in no batch, and of batches' items."""
+class QueueDepth(NamedTuple):
+    """How many messages wait in the broker: of single jobs, and of batch items."""
 
     single: int
     batched: int
 
 
-class Messages(Protocol):
-    """The queue of messages to the painting workers."""
+class MessageQueue(Protocol):
+    """The queue of messages to the workers."""
 
-    def waiting(self) -> Waiting:
-        """Return how many wait there; raise `BrokerUnavailable`."""
+    def get_depth(self) -> QueueDepth:
+        """Return how many messages wait; raise `BrokerUnavailable`."""
 
     def send_paint(self, job_ids: Sequence[str], *, batched: bool = False) -> bool:
-        """Send jobs to be painted in one message, behind all others if `batched`; say whether it was taken."""
+        """Publish jobs as one message, with low priority if `batched`; return whether it was accepted."""
 
 
 class Dispatcher:
-    """Fills the broker's window from the backlog."""
+    """Publishes queued jobs until the broker's window is full."""
 
-    def __init__(self, database: Database, messages: Messages, settings: Settings) -> None:
-        """Prepare to dispatch; nothing is connected yet."""
+    def __init__(self, database: Database, messages: MessageQueue, settings: Settings) -> None:
+        """Keep what is needed; nothing is connected yet."""
         self._database = database
         self._messages = messages
         self._per_worker = settings.messages_per_worker
@@ -59,15 +58,15 @@ class Dispatcher:
         self._nudger: threading.Thread | None = None
 
     def run(self) -> int:
-        """Send the next queued jobs until the window is full of messages; return how many jobs were sent.
+        """Publish the next queued jobs until the window is full; return how many were sent.
 
         Raises `BrokerUnavailable` or `DatabaseUnavailable`.
         """
-        waiting = self._messages.waiting()
+        depth = self._messages.get_depth()
         with self._database.writing("dispatch") as session:
             window = self._per_worker * max(1, workers.count_accepting(session))
-            room = dispatch_order.Room(window - waiting.single, window - waiting.single - waiting.batched)
-            chosen = dispatch_order.choose(session, room, self._redispatch_after_s)
+            capacity = dispatch_order.Capacity(window - depth.single, window - depth.single - depth.batched)
+            chosen = dispatch_order.choose(session, capacity, self._redispatch_after_s)
         send = self._messages.send_paint
         refused = [message for message in chosen if not send(message.job_ids, batched=message.batched)]
         unsent = [job_id for message in refused for job_id in message.job_ids]
@@ -80,10 +79,10 @@ class Dispatcher:
         return sent
 
     def nudge(self) -> None:
-        """Have the backlog looked at now; return at once, whatever Redis does.
+        """Dispatch soon, in a background thread; return at once, whatever Redis does.
 
-        A thread does the work, and many nudges at a time are one. What goes wrong is made good by the
-        maintenance process within a second.
+        Nudges that arrive together cause one run. The maintenance process dispatches every second anyway, so an
+        error here only delays a job.
         """
         self._nudged.set()
         with self._lock:
@@ -92,13 +91,13 @@ class Dispatcher:
                 self._nudger.start()
 
     def _run_when_nudged(self) -> None:
-        trouble = ""
+        last_code = ""
         while self._nudged.wait():
             self._nudged.clear()
             try:
                 self.run()
-                trouble = ""
+                last_code = ""
             except (BrokerUnavailable, DatabaseUnavailable) as error:
-                if error.code != trouble:
+                if error.code != last_code:
                     log.warning("dispatch_failed", code=error.code, reason=str(error))
-                trouble = error.code
+                last_code = error.code

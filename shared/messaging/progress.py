@@ -1,11 +1,10 @@
-"""Progress over Redis: every step of every running job, its newest preview, and quick cancel wishes.
+"""Progress over Redis: every step of every running job, its latest preview, and a fast signal to cancel.
 
-One stream per job, and its newest step by itself, which is all that a poll reads. The worker writes the steps of one
-compiled call in one round trip, which also brings back whether a cancel is wished. All of it may vanish at any moment
-and only history is lost: the database has the last state and every wish.
+Each job has one stream, plus its latest step under a key of its own, which is all that a poll reads. The worker writes
+the steps of one compiled call in one round trip, which also returns whether the job is to be canceled. Losing Redis
+loses only history: the database has the state of each job and every request to cancel.
 
-Invariant: no call waits longer than its timeout, nor does a reader for a Redis that another found away; every
-key has a time to live.
+Invariant: every key expires.
 """
 
 from __future__ import annotations
@@ -19,26 +18,26 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from shared import logs
-from shared.messaging.circuit_breaker import Breaker
+from shared.messaging.circuit_breaker import CircuitBreaker
 
 log = logs.get(__name__)
 
-#: How long a job's history outlives its last step, in seconds.
+#: How long a job's stream is kept after its last step, in seconds.
 HISTORY_S = 24 * 3600
-#: The same once the picture and its losses are in storage: followers hear the end, and ten thousand jobs stay small.
+#: The same after a job has ended and its losses are in storage: long enough for clients to read the `end` event.
 ENDED_S = 60
-#: Steps kept per job; beyond it the oldest are trimmed.
+#: Entries kept per stream; the oldest are trimmed.
 HISTORY_STEPS = 20_000
-#: Entries at the end of a story that tell how a job does now: its curve, and the last preview among them.
-_NEWEST = 80
-#: Steps read at once.
+#: Entries at the end of a stream that `list_recent` reads.
+_RECENT = 80
+#: Entries read in one call.
 _PAGE = 1000
-#: Most connections of one client: more than a process has threads, for one too many would seem an absent Redis.
+#: Most connections of a client: more than a process has threads, since exceeding it looks like a lost Redis.
 _CONNECTIONS = 10_000
-#: Longest wait of one ordinary call, in seconds.
+#: Socket timeout of one call, in seconds.
 _TIMEOUT_S = 1.0
-#: How long readers fail at once after one has found Redis away, in seconds.
-_REST_S = 2.0
+#: How long reads fail at once after one has found Redis down, in seconds.
+_RESET_AFTER_S = 2.0
 
 
 class Event(NamedTuple):
@@ -49,8 +48,8 @@ class Event(NamedTuple):
     data: dict[str, Any]
 
 
-class Newest(NamedTuple):
-    """The end of a job's story: its newest step, the total losses of the last ones, and the step of its preview."""
+class RecentProgress(NamedTuple):
+    """A job's latest step, the total losses of its recent steps, and the step of its latest preview."""
 
     step: dict[str, Any] | None
     losses: list[float]
@@ -58,20 +57,20 @@ class Newest(NamedTuple):
 
 
 class ProgressWriter(Protocol):
-    """What a running job tells; implementations never raise for a store that is away."""
+    """Records a running job's progress; implementations never raise when the store is down."""
 
     def started(self, job_id: str, attempt: int, *, after_step: int = 0) -> None:
-        """Begin the history of this attempt, which goes on after that step of an earlier one."""
+        """Begin an attempt, which continues after `after_step` of an earlier one."""
 
     def steps(self, job_id: str, steps: Sequence[Mapping[str, Any]], preview: bytes | None) -> bool:
-        """Add the steps of one call, and the picture after them if given; say whether a cancel is wished."""
+        """Add the steps of one call, and the preview after them; return whether the job is to be canceled."""
 
     def ended(self, job_ids: Sequence[str], state: str) -> None:
-        """Close the history of jobs with the state they ended in."""
+        """Add the `end` event to the streams of jobs that ended in `state`."""
 
 
 def connect(redis_url: str, *, timeout_s: float = _TIMEOUT_S) -> Redis:
-    """Open a Redis client whose calls fail within `timeout_s` and are not repeated."""
+    """Create a Redis client whose calls fail within `timeout_s` and are not retried."""
     return Redis.from_url(
         redis_url,
         socket_timeout=timeout_s,
@@ -85,44 +84,44 @@ class RedisProgress:
     """Writes and reads the progress of jobs in Redis."""
 
     def __init__(self, redis: Redis) -> None:
-        """Use `redis`, made by `connect`."""
+        """Use `redis`, created by `connect`."""
         self._redis = redis
-        self._away = False
-        self._reading = Breaker((ConnectionError, TimeoutError), rest_s=_REST_S)
+        self._is_down = False
+        self._reading = CircuitBreaker((ConnectionError, TimeoutError), reset_after_s=_RESET_AFTER_S)
 
-    # -- the worker's side: losing Redis is logged once and never stops the painting
+    # -- for the worker: losing Redis is logged once and never stops painting
 
     def started(self, job_id: str, attempt: int, *, after_step: int = 0) -> None:
-        """Begin the history of this attempt, which goes on after that step of an earlier one."""
+        """Begin an attempt, which continues after `after_step` of an earlier one."""
         pipe = self._redis.pipeline(transaction=False)
         if not after_step:
-            pipe.delete(_stream(job_id), _newest(job_id), _preview(job_id))
+            pipe.delete(_stream(job_id), _latest_step(job_id), _preview(job_id))
         self._add(pipe, job_id, "state", {"state": "running", "attempt": attempt, "after_step": after_step})
         pipe.expire(_stream(job_id), HISTORY_S)
         self._run(pipe)
 
     def steps(self, job_id: str, steps: Sequence[Mapping[str, Any]], preview: bytes | None) -> bool:
-        """Add the steps of one call, and the picture after them if given; say whether a cancel is wished."""
+        """Add the steps of one call, and the preview after them; return whether the job is to be canceled."""
         pipe = self._redis.pipeline(transaction=False)
         pipe.exists(_cancel(job_id))
         for step in steps:
             self._add(pipe, job_id, "step", step)
         if steps:
-            pipe.set(_newest(job_id), _json(steps[-1]), ex=HISTORY_S)
+            pipe.set(_latest_step(job_id), _json(steps[-1]), ex=HISTORY_S)
         if preview is not None:
             pipe.set(_preview(job_id), preview, ex=HISTORY_S)
             self._add(pipe, job_id, "preview", {"step": steps[-1]["step"], "bytes": len(preview)})
         pipe.expire(_stream(job_id), HISTORY_S)
-        answers = self._run(pipe)
-        return bool(answers and answers[0])
+        replies = self._run(pipe)
+        return bool(replies and replies[0])
 
     def ended(self, job_ids: Sequence[str], state: str) -> None:
-        """Close the history of jobs with the state they ended in; what lies in storage from then on goes soon."""
+        """Add the `end` event to the streams of jobs, and let what storage now has expire soon."""
         failed = state == "failed"
         pipe = self._redis.pipeline(transaction=False)
         for job_id in job_ids:
-            # before anybody hears of the end
-            pipe.delete(_newest(job_id), _cancel(job_id), *(() if failed else (_preview(job_id),)))
+            # before the end is published
+            pipe.delete(_latest_step(job_id), _cancel(job_id), *(() if failed else (_preview(job_id),)))
             self._add(pipe, job_id, "end", {"state": state})
             pipe.expire(_stream(job_id), HISTORY_S if failed else ENDED_S)
         if job_ids:
@@ -134,41 +133,45 @@ class RedisProgress:
 
     def _run(self, pipe: Any) -> list[Any]:
         try:
-            answers: list[Any] = pipe.execute()
+            replies: list[Any] = pipe.execute()
         except RedisError as error:
-            if not self._away:
+            if not self._is_down:
                 log.warning("progress_unavailable", reason=str(error))
-            self._away = True
+            self._is_down = True
             return []
-        if self._away:
+        if self._is_down:
             log.info("progress_returned")
-        self._away = False
-        return answers
+        self._is_down = False
+        return replies
 
-    # -- the API's side: these raise RedisError, and the caller falls back on the database
+    # -- for the API: these raise RedisError, and the caller falls back on the database
 
     def check(self) -> None:
-        """Raise `RedisError` unless Redis answers; it is asked in any case."""
+        """Ping Redis, bypassing the circuit breaker; raise `RedisError` unless it answers."""
         self._redis.ping()
 
-    def wish_cancel(self, job_id: str) -> None:
-        """Tell a running job quickly that its cancel is wished; the wish itself is in the database."""
+    def signal_cancel(self, job_id: str) -> None:
+        """Tell a running job at once that it is to be canceled; the database has the request itself."""
         self._reading.call(lambda: self._redis.set(_cancel(job_id), 1, ex=HISTORY_S))
 
-    def newest_step(self, job_id: str) -> bytes | None:
-        """Return the newest step of a job that has not ended, as JSON, or None."""
-        newest = self._reading.call(lambda: self._redis.get(_newest(job_id)))
-        return newest if isinstance(newest, bytes) else None
+    def get_latest_step(self, job_id: str) -> bytes | None:
+        """Return the latest step of a job that has not ended, as JSON, or None."""
+        step = self._reading.call(lambda: self._redis.get(_latest_step(job_id)))
+        return step if isinstance(step, bytes) else None
 
-    def newest(self, job_ids: Sequence[str]) -> list[Newest]:
-        """Return the end of each job's story, of many jobs in one round trip."""
+    def list_recent(self, job_ids: Sequence[str]) -> list[RecentProgress]:
+        """Return the recent progress of several jobs, in one round trip."""
         pipe = self._redis.pipeline(transaction=False)
         for job_id in job_ids:
-            pipe.xrevrange(_stream(job_id), count=_NEWEST)
-        return [_newest_of(list(_parsed(entries))) for entries in self._reading.call(pipe.execute)] if job_ids else []
+            pipe.xrevrange(_stream(job_id), count=_RECENT)
+        return (
+            [_recent_progress(list(_parsed(entries))) for entries in self._reading.call(pipe.execute)]
+            if job_ids
+            else []
+        )
 
     def all_steps(self, job_id: str) -> list[dict[str, Any]]:
-        """Return every step still kept, oldest first; those that a later attempt made again, once."""
+        """Return every step still kept, oldest first; of steps repeated by a later attempt, the last."""
         found: list[dict[str, Any]] = []
         for event in self.events(job_id):
             if event.name == "state":
@@ -179,7 +182,7 @@ class RedisProgress:
         return found
 
     def events(self, job_id: str, after: str = "") -> Iterator[Event]:
-        """Yield every entry still kept, oldest first, from the one after that stream id; read a page at a time."""
+        """Yield every entry after the stream id `after`, oldest first, reading a page at a time."""
         while True:
             page = self._page(job_id, f"({after}" if after else "-")
             yield from _parsed(page)
@@ -188,7 +191,7 @@ class RedisProgress:
             after = page[-1][0].decode()
 
     def span(self, job_id: str) -> tuple[str, str] | None:
-        """Return the stream ids of the oldest and the newest entry still kept, or None."""
+        """Return the stream ids of the oldest and the newest entry kept, or None."""
         pipe = self._redis.pipeline(transaction=False)
         pipe.xrange(_stream(job_id), count=1)
         pipe.xrevrange(_stream(job_id), count=1)
@@ -196,10 +199,10 @@ class RedisProgress:
         return (ends[0], ends[-1]) if ends else None
 
     def wait_events(self, after: Mapping[str, str], *, block_ms: int) -> list[tuple[str, Event]]:
-        """Return the entries of several jobs, each after its stream id, waiting up to `block_ms` for the first."""
+        """Return the entries of several jobs after their given stream ids, waiting up to `block_ms` for the first."""
         streams: Any = {_stream(job_id): last_id for job_id, last_id in after.items()}
-        answer = self._reading.call(lambda: self._redis.xread(streams, count=500, block=block_ms))
-        found: Any = answer.items() if isinstance(answer, dict) else answer or ()
+        reply = self._reading.call(lambda: self._redis.xread(streams, count=500, block=block_ms))
+        found: Any = reply.items() if isinstance(reply, dict) else reply or ()
         return [(_job_of(stream), event) for stream, entries in found for event in _parsed(_flat(entries))]
 
     def _page(self, job_id: str, least: str) -> list[Any]:
@@ -207,17 +210,17 @@ class RedisProgress:
         return list(page)
 
     def preview(self, job_id: str) -> bytes | None:
-        """Return the newest preview, an encoded JPEG, or None."""
+        """Return the latest preview, an encoded JPEG, or None."""
         data = self._reading.call(lambda: self._redis.get(_preview(job_id)))
         return data if isinstance(data, bytes) else None
 
 
-def _newest_of(events: Sequence[Event]) -> Newest:
-    """Read events, the newest first."""
+def _recent_progress(events: Sequence[Event]) -> RecentProgress:
+    """Summarize events, given newest first."""
     steps = [event.data for event in events if event.name == "step"]
     previews = (event.data["step"] for event in events if event.name == "preview")
     losses = [step["losses"]["total"] for step in reversed(steps)]
-    return Newest(steps[0] if steps else None, losses, next(previews, None))
+    return RecentProgress(steps[0] if steps else None, losses, next(previews, None))
 
 
 def _parsed(entries: Any) -> Iterator[Event]:
@@ -230,7 +233,7 @@ def _json(data: Mapping[str, Any]) -> str:
 
 
 def _flat(entries: Any) -> Any:
-    """Undo the extra list that redis-py's newer protocol puts around one stream's entries."""
+    """Remove the extra list that RESP3 puts around one stream's entries."""
     return entries[0] if entries and isinstance(entries[0], list) else entries
 
 
@@ -242,7 +245,7 @@ def _job_of(stream: bytes) -> str:
     return stream.decode().split(":")[2]
 
 
-def _newest(job_id: str) -> str:
+def _latest_step(job_id: str) -> str:
     return f"atelier:job:{job_id}:step"
 
 

@@ -1,1 +1,1 @@
-"""What a painting is asked for and what it takes: parameters, sizes, costs, layers, keys. Pure: no input or output."""
+"""What is painted and what it costs: parameters, sizes, costs, layers, keys. Pure: no I/O."""

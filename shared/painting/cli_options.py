@@ -1,4 +1,4 @@
-"""Command-line options made from `StyleParams`, so that each parameter stays declared once.
+"""Command-line options derived from `StyleParams`, so that each parameter is declared once.
 
 `--start-size 128` and `--param start_size=128` mean the same. Layer weights are written
 `block1_conv1=1,block2_conv1=0.5`, or as JSON.
@@ -23,23 +23,23 @@ _FIELDS = StyleParams.model_fields
 
 
 class Parameter(click.ParamType[Any]):
-    """The value of one parameter, checked against its declaration."""
+    """The value of one parameter, validated by its declaration."""
 
     def __init__(self, name: str) -> None:
-        """Take type and bounds from the field of that name."""
+        """Take the type and bounds of the field `name`."""
         self.name = name
-        self._kind = _kind(_FIELDS[name])
+        self._adapter = _adapter(_FIELDS[name])
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Read text; a value outside the bounds is a mistake in the command line."""
+        """Parse and validate the text; an invalid value is a usage error."""
         try:
-            return self._kind.validate_python(read_value(value) if isinstance(value, str) else value)
+            return self._adapter.validate_python(read_value(value) if isinstance(value, str) else value)
         except ValidationError as error:
             self.fail(f"{value!r}: {error.errors()[0]['msg']}.", param, ctx)
 
 
 class Assignment(click.ParamType[tuple[str, Any]]):
-    """`name=value` for any parameter, checked against its declaration."""
+    """`name=value` for any parameter, validated by its declaration."""
 
     name = "name=value"
 
@@ -56,7 +56,7 @@ class Assignment(click.ParamType[tuple[str, Any]]):
 
 
 def params_options(command: Command) -> Command:
-    """Give a command one option for each parameter, and `--param` for all of them."""
+    """Add one option per parameter to a command, and `--param` for any of them."""
     for name, field in reversed(_FIELDS.items()):
         flag = "--" + name.replace("_", "-")
         metavar = _metavar(field)
@@ -67,14 +67,14 @@ def params_options(command: Command) -> Command:
 
 
 def chosen_params(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Collect the parameters that were given; an option wins over `--param`."""
-    source = click.get_current_context().get_parameter_source  # None may be a value, so it cannot mean "not given"
+    """Return the parameters that were given; an option wins over `--param`."""
+    source = click.get_current_context().get_parameter_source  # None can be a value
     named = {name: options[name] for name in _FIELDS if source(name) is not ParameterSource.DEFAULT}
     return {**dict(options["assignments"]), **named}
 
 
 def read_value(text: str) -> Any:
-    """Read JSON, `layer=weight,…`, or plain text."""
+    """Parse JSON or `layer=weight,…`, or return the text."""
     try:
         return json.loads(text)
     except ValueError:
@@ -100,12 +100,12 @@ def _help(field: FieldInfo) -> str:
 
 
 def _schema(field: FieldInfo) -> dict[str, Any]:
-    """Return the JSON schema of a field; of an optional one, that of its value."""
-    schema = _kind(field).json_schema()
+    """Return the JSON schema of a field; for an optional field, that of its value."""
+    schema = _adapter(field).json_schema()
     return {**schema, **schema["anyOf"][0]} if "anyOf" in schema else schema
 
 
-def _kind(field: FieldInfo) -> TypeAdapter[Any]:
-    """Make what checks a single value of that field, bounds included."""
+def _adapter(field: FieldInfo) -> TypeAdapter[Any]:
+    """Return the validator of a single value of the field, with its bounds."""
     declared: Any = Annotated[field.annotation, field]
     return TypeAdapter(declared)

@@ -1,11 +1,9 @@
-"""What painting a picture costs: memory and time, estimated from its shape before anything is painted.
+"""The cost of painting: memory and time, estimated from sizes and params before anything is painted.
 
-Pure, so that the API can answer a dry run and the engine can plan by the same numbers. The formulas count what
-the computation holds and does; a `Capacity`, measured by each worker on its own device, turns them into bytes and
-seconds.
+Pure, so that the API's dry run and the engine's planner use the same numbers. The formulas count what the computation
+holds and does; a `Capacity`, measured by each worker on its device, turns them into bytes and seconds.
 
-Sizes are (height, width) in pixels. Limits: an estimate is for one process that paints one message's pictures; other
-programs' memory is not in it.
+Sizes are (height, width) in pixels. Limits: an estimate is for one worker process; it leaves out other programs.
 """
 
 from __future__ import annotations
@@ -18,57 +16,56 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from shared.errors import TooLarge
 from shared.painting.params import StyleParams
-from shared.painting.sizes import Size, fitted, scale_sizes, style_side
+from shared.painting.sizes import Size, fit_long_side, scale_sizes, style_long_side
 from shared.painting.vgg19 import aligned, channels, deepest, halo, kernel_shapes, stride, up_to
 
-#: The smallest tile worth cutting, in pixels: below it nearly all is halo.
-LEAST_TILE_PX = 128
-#: Tiles of this side cost less than twice the untiled work: better than a long history in smaller ones.
+#: The smallest side of a tile, in pixels: a smaller tile is nearly all halo.
+MIN_TILE_PX = 128
+#: Tiles of this side cost less than twice the untiled work: L-BFGS's history is shortened until they fit.
 _GOOD_TILE_PX = 512
 _ITEM_BYTES = {"float32": 4, "bfloat16": 2}
-#: What a step holds for a moment beside the activations that it keeps, in bytes a pixel: the first block's gradients
-#: and Gram products, which are float32 whatever the precision. Measured with TensorFlow 2.21 on a CPU.
-_PASSING_BYTES = 1700
-#: What is held whatever the picture: the compiled computation, Gram matrices, the kernels as the device wants them.
+#: Temporaries of a step beside the stored activations, in bytes per pixel: the first block's gradients and Gram
+#: products, float32 whatever the precision. Measured with TensorFlow 2.21 on a CPU.
+_TEMPORARY_BYTES_PER_PX = 1700
+#: What is held whatever the size: compiled functions, Gram matrices, kernels.
 _FIXED_BYTES = 100 * 2**20
-#: Pictures of float32 RGB held at the painted size: content, iterate, gradient, last good, the one shown, and Adam's
-#: moments before and after an update. Tiles are updated in place, so that the last three are not held.
-_ADAM_ARRAYS = 9
-_ADAM_ARRAYS_TILED = 6
-#: L-BFGS keeps two for each update that it remembers, and these beside them. In tiles it holds them twice while
-#: an update is made.
-_LBFGS_ARRAYS = 11
-#: The shortest history still worth its name.
-_LEAST_HISTORY = 2
-_ARRAY_BYTES = 12
-#: The passes over a tile, in units of an untiled step: its activations are computed twice.
+#: Float32 RGB images held at the painted size: content, iterate, gradient, last finite image, result, and Adam's two
+#: moments before and after an update. Tiles are updated in place, which saves three.
+_ADAM_IMAGES = 9
+_ADAM_IMAGES_TILED = 6
+#: L-BFGS holds these beside two for each update of its history; in tiles the history is held twice during an update.
+_LBFGS_IMAGES = 11
+_MIN_HISTORY = 2
+#: Bytes per pixel of a float32 RGB image.
+_IMAGE_BYTES = 12
+#: The work per pixel of a tile, in units of an untiled step: its activations are computed twice.
 _TILED_WORK = 1.5
-#: What the allocator cannot use of what it holds, being in pieces.
-_FRAGMENTS = 1.1
+#: Bytes that the allocator takes for each byte in use, because of fragmentation.
+_FRAGMENTATION = 1.1
 
 
 class Capacity(BaseModel):
-    """What one worker's device can do, as it measured itself and tells in its row."""
+    """What one worker's device can do, as the worker measured it and stored it in its row."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
-    #: Most bytes that the process may take.
+    #: Bytes that the process may hold.
     memory_bytes: int = Field(gt=0)
-    #: What the process takes before any picture.
+    #: Bytes that the process holds before it paints.
     base_bytes: int = Field(0, ge=0)
-    #: What `auto` stands for.
+    #: What `auto` resolves to.
     precision: str = "float32"
-    #: Measured peaks over those of the formula, by precision.
+    #: Measured peak over that of the formula, by precision.
     bytes_factor: dict[str, float] = Field(default_factory=dict)
-    #: 10⁹ floating-point operations a second, by precision.
+    #: Measured speed in 10⁹ floating-point operations per second, by precision.
     gflop_per_s: dict[str, float] = Field(default_factory=lambda: {"float32": 100.0, "bfloat16": 100.0})
 
     def resolved(self, precision: str) -> str:
-        """Turn `auto` into the precision that this device takes."""
+        """Resolve `auto` to the precision of this device."""
         return self.precision if precision == "auto" else precision
 
 
 class Estimate(NamedTuple):
-    """What a run is predicted to take; `tile_size` is 0 where no scale needs tiles."""
+    """The predicted cost of a run. `tile_size` is that of the largest scale, 0 for none; `scales` are its sizes."""
 
     seconds: float
     peak_bytes: int
@@ -77,23 +74,23 @@ class Estimate(NamedTuple):
 
 
 def estimate(params: StyleParams, content: Size, styles: list[Size], capacity: Capacity) -> Estimate:
-    """Estimate a run over originals of these (height, width).
+    """Estimate a run on originals of these (height, width).
 
-    Raises `InvalidParams` for a picture too narrow and `TooLarge`, with the largest `size` that would fit, for one
-    that `capacity` cannot hold even in the smallest tiles.
+    Raises `InvalidParams` for an image too narrow, and `TooLarge`, with the largest `size` that fits, for one that
+    `capacity` cannot hold even in the smallest tiles.
     """
     scales = scale_sizes(params, content, styles)
-    originals = sum(height * width for height, width in (content, *styles)) * _ARRAY_BYTES
-    params = remembering(params, scales[-1], capacity)
-    if originals + least_bytes(params, scales[-1], capacity) > capacity.memory_bytes:
+    originals = sum(height * width for height, width in (content, *styles)) * _IMAGE_BYTES
+    params = fit_history(params, scales[-1], capacity)
+    if originals + min_peak_bytes(params, scales[-1], capacity) > capacity.memory_bytes:
         largest = _largest(params, content, originals, capacity)
         raise TooLarge(
-            f"No memory holds a picture of {max(scales[-1])} px, even in tiles; "
-            + (f"{largest} px is the most." if largest else "the uploaded pictures alone fill it."),
+            f"No worker's memory holds an image of {max(scales[-1])} px, even in tiles; "
+            + (f"the largest size that fits is {largest} px." if largest else "the uploaded images alone fill it."),
             size=max(scales[-1]),
             largest=largest,
         )
-    tiles = [tile_for(params, size, capacity, reserved=originals) for size in scales]
+    tiles = [choose_tile(params, size, capacity, reserved=originals) for size in scales]
     precision = capacity.resolved(params.precision)
     work = sum(
         params.steps * step_gflop(params, size, tile=tile) + style_gflop(params, max(size), styles)
@@ -109,82 +106,82 @@ def estimate(params: StyleParams, content: Size, styles: list[Size], capacity: C
 
 
 def peak_bytes(params: StyleParams, size: Size, capacity: Capacity, *, batch: int = 1, tile: int = 0) -> int:
-    """Predict the most bytes that a process holds while it paints `batch` pictures of `size`, in tiles or whole."""
+    """Predict the peak memory of a process that paints `batch` images of `size`, in tiles or whole."""
     factor = capacity.bytes_factor.get(capacity.resolved(params.precision), 1.0)
     held = formula_bytes(params, size, capacity.resolved(params.precision), batch=batch, tile=tile)
     return capacity.base_bytes + int(held * factor)
 
 
 def formula_bytes(params: StyleParams, size: Size, precision: str, *, batch: int, tile: int) -> int:
-    """Count what is held beside the process itself, by the formula alone."""
+    """Return the peak memory beyond the process's base, by the formula alone."""
     area = batch * size[0] * size[1]
     item = _ITEM_BYTES[precision]
-    at_once = batch * _outer_area(params, size, tile)
-    kept = sum(channels(layer) / stride(layer) ** 2 for layer in up_to(deepest(_layers(params)))) * item
-    maps = sum(channels(layer) / stride(layer) ** 2 for layer in params.content_layers) * item
-    whole = area * (_arrays(params, tiled=tile > 0) * _ARRAY_BYTES + maps)
-    return int(_FRAGMENTS * (_FIXED_BYTES + at_once * (kept + _PASSING_BYTES) + whole))
+    evaluated = batch * _evaluated_px(params, size, tile)
+    activations = sum(channels(layer) / stride(layer) ** 2 for layer in up_to(deepest(_layers(params)))) * item
+    targets = sum(channels(layer) / stride(layer) ** 2 for layer in params.content_layers) * item
+    whole = area * (_image_count(params, tiled=tile > 0) * _IMAGE_BYTES + targets)
+    return int(_FRAGMENTATION * (_FIXED_BYTES + evaluated * (activations + _TEMPORARY_BYTES_PER_PX) + whole))
 
 
-def _arrays(params: StyleParams, *, tiled: bool) -> int:
-    """Count the pictures of float32 RGB that the optimizer and its surroundings hold."""
+def _image_count(params: StyleParams, *, tiled: bool) -> int:
+    """Return how many float32 RGB images are held at the painted size."""
     if params.optimizer == "lbfgs":
-        return _LBFGS_ARRAYS + (4 if tiled else 2) * params.lbfgs_history
-    return _ADAM_ARRAYS_TILED if tiled else _ADAM_ARRAYS
+        return _LBFGS_IMAGES + (4 if tiled else 2) * params.lbfgs_history
+    return _ADAM_IMAGES_TILED if tiled else _ADAM_IMAGES
 
 
-def remembering(params: StyleParams, size: Size, capacity: Capacity) -> StyleParams:
-    """Shorten L-BFGS's history until a picture of `size` fits in tiles of a good size; unchanged where it does."""
+def fit_history(params: StyleParams, size: Size, capacity: Capacity) -> StyleParams:
+    """Shorten L-BFGS's history until an image of `size` fits in tiles of a good size."""
     tile = params.tile_size or (_GOOD_TILE_PX if max(size) > _GOOD_TILE_PX else 0)
     while (
         params.optimizer == "lbfgs"
-        and params.lbfgs_history > _LEAST_HISTORY
+        and params.lbfgs_history > _MIN_HISTORY
         and peak_bytes(params, size, capacity, tile=tile) > capacity.memory_bytes
     ):
-        params = params.model_copy(update={"lbfgs_history": max(_LEAST_HISTORY, params.lbfgs_history // 2)})
+        params = params.model_copy(update={"lbfgs_history": max(_MIN_HISTORY, params.lbfgs_history // 2)})
     return params
 
 
-def least_bytes(params: StyleParams, size: Size, capacity: Capacity) -> int:
-    """Predict what painting one picture takes in the smallest tiles, or in those that the params demand."""
-    tile = params.tile_size or (LEAST_TILE_PX if max(size) > LEAST_TILE_PX else 0)
+def min_peak_bytes(params: StyleParams, size: Size, capacity: Capacity) -> int:
+    """Predict the peak memory for one image in the smallest tiles, or in those that the params ask for."""
+    tile = params.tile_size or (MIN_TILE_PX if max(size) > MIN_TILE_PX else 0)
     return min(peak_bytes(params, size, capacity, tile=side) for side in {tile, params.tile_size})
 
 
-def tile_for(params: StyleParams, size: Size, capacity: Capacity, *, reserved: int = 0) -> int:
-    """Choose the largest tiles that fit beside `reserved` bytes; 0 where the picture fits whole.
+def choose_tile(params: StyleParams, size: Size, capacity: Capacity, *, reserved: int = 0) -> int:
+    """Return the side of the largest tiles that fit beside `reserved` bytes, 0 if the whole image does.
 
-    Returns the smallest where none fits.
+    Returns the smallest side if none fits.
     """
     if params.tile_size:
         return params.tile_size if params.tile_size < max(size) else 0
     room = capacity.memory_bytes - reserved
     if peak_bytes(params, size, capacity) <= room:
         return 0
-    for count in range(2, ceil(max(size) / LEAST_TILE_PX)):
+    for count in range(2, ceil(max(size) / MIN_TILE_PX)):
         side = aligned(ceil(max(size) / count))
         if peak_bytes(params, size, capacity, tile=side) <= room:
             return side
-    return LEAST_TILE_PX
+    return MIN_TILE_PX
 
 
 def step_gflop(params: StyleParams, size: Size, *, tile: int = 0) -> float:
-    """Count the floating-point operations of a step, in 10⁹: there and back through every layer."""
-    per_px = 4 * _multiplications(params)
+    """Return the floating-point operations of a step, in 10⁹: forward and backward through every layer."""
+    per_px = 4 * _multiplications_per_px(params)
     if not tile:
         return per_px * size[0] * size[1] / 1e9
     tiles = ceil(size[0] / tile) * ceil(size[1] / tile)
-    return per_px * _TILED_WORK * tiles * _outer_area(params, size, tile) / 1e9
+    return per_px * _TILED_WORK * tiles * _evaluated_px(params, size, tile) / 1e9
 
 
 def style_gflop(params: StyleParams, side: int, styles: Sequence[Size]) -> float:
-    """Count the operations of evaluating the styles once, in 10⁹."""
-    areas = (fitted(style, style_side(side, params.style_scale)) for style in styles)
-    return 2 * _multiplications(params) * sum(height * width for height, width in areas) / 1e9
+    """Return the floating-point operations of evaluating the styles once, in 10⁹."""
+    areas = (fit_long_side(style, style_long_side(side, params.style_scale)) for style in styles)
+    return 2 * _multiplications_per_px(params) * sum(height * width for height, width in areas) / 1e9
 
 
-def _multiplications(params: StyleParams) -> float:
-    """Count those of one pass, for each pixel of the picture."""
+def _multiplications_per_px(params: StyleParams) -> float:
+    """Return the multiplications of one forward pass, per pixel of the image."""
     shapes = kernel_shapes()
     layers = up_to(deepest(_layers(params)))
     passes = sum(9 * shapes[layer][2] * shapes[layer][3] / stride(layer) ** 2 for layer in layers)
@@ -192,8 +189,8 @@ def _multiplications(params: StyleParams) -> float:
     return passes + grams
 
 
-def _outer_area(params: StyleParams, size: Size, tile: int) -> int:
-    """Count the pixels evaluated at once: the picture, or a tile with its halo."""
+def _evaluated_px(params: StyleParams, size: Size, tile: int) -> int:
+    """Return the pixels evaluated at once: those of the image, or of a tile with its halo."""
     if not tile:
         return size[0] * size[1]
     margin = 2 * halo(_layers(params))
@@ -205,12 +202,12 @@ def _layers(params: StyleParams) -> list[str]:
 
 
 def _largest(params: StyleParams, content: Size, reserved: int, capacity: Capacity) -> int:
-    """Find the largest `size` that fits in tiles, by halving; 0 if none does."""
+    """Return the largest `size` that fits in tiles, by bisection; 0 if none does."""
     fits, too_large = 0, params.size or max(content)
     while too_large - fits > 1:
         side = (fits + too_large) // 2
-        size = fitted(content, side)
-        if reserved + least_bytes(remembering(params, size, capacity), size, capacity) <= capacity.memory_bytes:
+        size = fit_long_side(content, side)
+        if reserved + min_peak_bytes(fit_history(params, size, capacity), size, capacity) <= capacity.memory_bytes:
             fits = side
         else:
             too_large = side

@@ -1,10 +1,9 @@
-"""Everything that decides how a picture is painted, declared once.
+"""The parameters of painting, declared once.
 
-`StyleParams` holds each parameter's default, bounds, unit and help; the API's schema and errors, the CLI's
-options and the docs derive from it. The defaults are the published recipe; a preset is a named set of
-departures from them. What the numbers do is the engine's business.
+`StyleParams` holds the default, bounds, unit and help of each; the API's schema and errors, the CLI's options and the
+docs derive from it. The defaults are the published recipe, and a preset is a named set of differences from them.
 
-Invariant: a `StyleParams` is complete and valid; nothing downstream fills in or checks again.
+Invariant: a `StyleParams` is complete and valid; nothing downstream fills in defaults or validates again.
 """
 
 from __future__ import annotations
@@ -16,18 +15,18 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, mo
 
 from shared.painting.vgg19 import LAYERS
 
-#: The weights of VGG19 that have a name; `auto` takes the best of the others that can be had.
+#: The named weights of VGG19; `auto` takes the best of the others that is available.
 WeightsName = Literal["auto", "imagenet", "imagenet-8bit", "patch"]
 WEIGHTS_NAMES: tuple[str, ...] = get_args(WeightsName)
-#: Those that need no download, and whose pictures are a blur.
+#: The weights that need no download, and whose results are a blur.
 LAST_RESORT_WEIGHTS = "patch"
 LAST_RESORT_WARNING = (
-    "`patch` weights are the last resort: learned from drawings, they paint a blur. "
+    "`patch` weights are a last resort: learned from drawings, they paint a blur. "
     "`atelier weights fetch` gets trained ones."
 )
-#: The shortest side that still reaches the last block of VGG19, which sees it shrunk 16 times.
-LEAST_PX = 16
-#: The longest side that WebP, one of the formats of a result, can hold.
+#: The shortest side of which VGG19's last block, with a stride of 16, still sees one position.
+MIN_SIDE_PX = 16
+#: The longest side that WebP can hold; results are offered in that format.
 MAX_SIZE_PX = 16_383
 
 LayerWeight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
@@ -35,98 +34,96 @@ LayerWeights = dict[str, LayerWeight]
 
 
 def _parameter(default: Any, text: str, *, unit: str = "", **bounds: Any) -> Any:
-    """Declare one parameter: its default, its help, its unit and its bounds."""
+    """Declare one parameter: its default, help, unit and bounds."""
     extra: dict[str, JsonValue] | None = {"unit": unit} if unit else None
     make = {"default_factory": lambda: dict(default)} if isinstance(default, dict) else {"default": default}
     return Field(description=text, json_schema_extra=extra, **make, **bounds)
 
 
 def _not_tiny(size: int) -> int:
-    if 0 < size < LEAST_PX:
-        raise ValueError(f"must be 0 or at least {LEAST_PX}")
+    if 0 < size < MIN_SIDE_PX:
+        raise ValueError(f"must be 0 or at least {MIN_SIDE_PX}")
     return size
 
 
 class StyleParams(BaseModel):
-    """How one picture is painted. The defaults are the published recipe of Gatys et al. as `classic`."""
+    """How an image is painted. The defaults are the published recipe of Gatys et al., the preset `classic`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     size: Annotated[int, AfterValidator(_not_tiny)] = _parameter(
-        512, "Long side of the painted picture; 0 keeps the content's own size.", unit="px", ge=0, le=MAX_SIZE_PX
+        512, "Long side of the result; 0 keeps the content's own size.", unit="px", ge=0, le=MAX_SIZE_PX
     )
     start_size: int = _parameter(
-        0, "Long side of the first, smallest scale; 0 paints at one scale only.", unit="px", ge=0, le=MAX_SIZE_PX
+        0, "Long side of the first, smallest scale; 0 paints at a single scale.", unit="px", ge=0, le=MAX_SIZE_PX
     )
-    scale_factor: float = _parameter(2**0.5, "Growth of the long side from one scale to the next.", ge=1.1, le=4)
-    steps: int = _parameter(15, "Optimiser updates at each scale.", unit="steps", ge=1, le=10_000)
+    scale_factor: float = _parameter(2**0.5, "Factor between the long sides of successive scales.", ge=1.1, le=4)
+    steps: int = _parameter(15, "Optimizer updates at each scale.", unit="steps", ge=1, le=10_000)
     optimizer: Literal["adam", "lbfgs"] = _parameter(
-        "adam", "`adam`, or `lbfgs`: fewer and dearer steps, and a history that takes memory."
+        "adam", "`adam`, or `lbfgs`: needs fewer steps, and memory for its history."
     )
-    lbfgs_history: int = _parameter(8, "Updates that L-BFGS remembers.", unit="updates", ge=1, le=100)
-    learning_rate: float = _parameter(0.02, "Adam's step, in units of the picture's range.", gt=0, le=1)
+    lbfgs_history: int = _parameter(8, "Length of L-BFGS's history.", unit="updates", ge=1, le=100)
+    learning_rate: float = _parameter(0.02, "Adam's step size, on a scale where black is 0 and white is 1.", gt=0, le=1)
     final_learning_rate: float | None = _parameter(
-        None, "Where the learning rate falls to, geometrically, by the last step of a scale; null keeps it.", gt=0, le=1
+        None, "Learning rate at the last step of a scale, after geometric decay; null keeps it constant.", gt=0, le=1
     )
-    beta_1: float = _parameter(0.99, "Decay of Adam's mean of gradients.", ge=0, lt=1)
-    beta_2: float = _parameter(0.999, "Decay of Adam's mean of squared gradients.", ge=0, lt=1)
-    epsilon: float = _parameter(1e-1, "Adam's guard against division by zero.", gt=0, le=10)
+    beta_1: float = _parameter(0.99, "Decay of Adam's running mean of gradients.", ge=0, lt=1)
+    beta_2: float = _parameter(0.999, "Decay of Adam's running mean of squared gradients.", ge=0, lt=1)
+    epsilon: float = _parameter(1e-1, "Term in Adam's denominator that guards against division by zero.", gt=0, le=10)
     averaging: float = _parameter(
-        0.0, "Decay of the running average of the pictures that becomes the result; 0 takes the last.", ge=0, lt=1
+        0.0, "Decay of the exponential average over the steps that is the result; 0 takes the last step.", ge=0, lt=1
     )
     early_stop: float = _parameter(
-        0.0, "Leave a scale once a window of steps lowers the loss by less than this share; 0 never does.", ge=0, lt=1
+        0.0, "End a scale when the loss falls by less than this fraction over a window; 0 never does.", ge=0, lt=1
     )
-    early_stop_window: int = _parameter(20, "Steps between two looks at that.", unit="steps", ge=1, le=1000)
+    early_stop_window: int = _parameter(20, "Length of the window for `early_stop`.", unit="steps", ge=1, le=1000)
     init: Literal["content", "noise"] = _parameter(
-        "content", "What the first scale starts from, unless the request names a picture."
+        "content", "What the first scale starts from, unless the request names an image."
     )
-    seed: int = _parameter(0, "Decides the noise; the same seed gives the same picture.", ge=0, lt=2**32)
+    seed: int = _parameter(0, "Seed of the noise; the same seed gives the same result.", ge=0, lt=2**32)
     content_weight: float = _parameter(1e4, "Weight of the content loss.", ge=0, le=1e12)
     style_weight: float = _parameter(1e-2, "Weight of the style loss.", ge=0, le=1e12)
     tv_weight: float = _parameter(0.0, "Weight of the total variation loss.", ge=0, le=1e12)
     content_layers: LayerWeights = _parameter(
-        {"block5_conv2": 1.0}, "VGG19 layers compared for content, with the weight of each.", min_length=1
+        {"block5_conv2": 1.0}, "VGG19 layers of the content loss, with the weight of each.", min_length=1
     )
     style_layers: LayerWeights = _parameter(
         {f"block{b}_conv1": 1.0 for b in range(1, 6)},
-        "VGG19 layers whose Gram matrices are compared, with the weight of each.",
+        "VGG19 layers of the style loss, with the weight of each.",
         min_length=1,
     )
     gram_normalization: Literal["positions", "paper"] = _parameter(
-        "positions", "Gram matrices divided by their positions, or the paper's 1 / (4·N²·M²) of plain sums."
+        "positions", "`positions` divides Gram matrices by their positions; `paper` is the paper's 1 / (4·N²·M²)."
     )
     loss_scaling: Literal["none", "target"] = _parameter(
         "none", "`target` divides each layer's loss by its target's mean square, so weights mean the same at any size."
     )
-    pooling: Literal["max", "average"] = _parameter("max", "How VGG19 shrinks its feature maps.")
+    pooling: Literal["max", "average"] = _parameter("max", "How VGG19 pools its feature maps.")
     padding: Literal["zeros", "mirror"] = _parameter(
-        "zeros", "What VGG19 sees beyond the border of a feature map; `mirror` keeps frames off the picture."
+        "zeros", "How VGG19 pads its feature maps; `mirror` avoids a frame around the result."
     )
-    antialias: bool = _parameter(
-        False, "Scale pictures by Lanczos's filter over all their pixels, instead of bilinearly between four of them."
-    )
+    antialias: bool = _parameter(False, "Resize images by an antialiasing Lanczos filter instead of bilinearly.")
 
     style_scale: float = _parameter(
-        1.0, "Size of the style images relative to the content: above 1 for longer strokes.", ge=0.1, le=4
+        1.0, "Size of the style images relative to the content; above 1 makes longer strokes.", ge=0.1, le=4
     )
     colors: Literal["style", "luminance", "match"] = _parameter(
         "style",
-        "Whose colours: the style's; the content's, of which only the brightness is painted (`luminance`); or a "
-        "style recoloured to the content first (`match`).",
+        "Colours of the result: `style` takes the style's; `luminance` keeps the content's and paints the luminance "
+        "alone; `match` recolours the style to the content first.",
     )
     precision: Literal["auto", "float32", "bfloat16"] = _parameter(
-        "float32", "Of the convolutions; `auto` takes bfloat16 where the processor has it. Losses are always float32."
+        "float32", "Of the convolutions; `auto` is bfloat16 where the device has it. Losses are always float32."
     )
     tile_size: int = _parameter(
         0,
-        "Side of the tiles that the gradient is added up from, in steps of 16; 0 tiles only what does not fit memory.",
+        "Side of the tiles to compute in, a multiple of 16; 0 tiles only what does not fit in memory.",
         unit="px",
         ge=0,
         le=MAX_SIZE_PX,
         multiple_of=16,
     )
-    timelapse: int = _parameter(0, "Frames of an animation of the painting; 0 makes none.", unit="frames", ge=0, le=240)
+    timelapse: int = _parameter(0, "Frames of an animation of the run; 0 makes none.", unit="frames", ge=0, le=240)
 
     @model_validator(mode="after")
     def _known_layers(self) -> StyleParams:
@@ -138,8 +135,8 @@ class StyleParams(BaseModel):
         return self
 
 
-#: Scale-free losses over mirrored feature maps, coarse to fine. Tuned on VGG19 as trained on ImageNet, with
-#: `make judge` and by eye: `docs/pictures.md` has the pairs and what other weights gave.
+#: Scale-free losses, mirrored borders, coarse to fine. Tuned on VGG19 as trained on ImageNet, with `make judge` and
+#: by eye: `docs/pictures.md` shows the pairs and what other loss weights gave.
 _PAINTERLY: dict[str, Any] = {
     "start_size": 128,
     "scale_factor": 2.0,
@@ -152,25 +149,25 @@ _PAINTERLY: dict[str, Any] = {
     "padding": "mirror",
     "antialias": True,
     "precision": "auto",
-    # for who takes Adam instead
+    # for jobs that choose Adam instead
     "final_learning_rate": 0.002,
     "beta_1": 0.9,
     "epsilon": 1e-8,
 }
 
-#: What each preset is for, and what it sets apart from the defaults.
+#: What each preset is for, and its differences from the defaults.
 PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     "classic": ("The published recipe, number for number: for comparison with other programs.", {}),
     "fast": (
-        "A good picture in a quarter of the time: for trying things out and for large batches.",
+        "A good result in a quarter of the time: for experiments and large batches.",
         _PAINTERLY | {"steps": 15},
     ),
     "balanced": (
-        "Coarse to fine until little more is gained: the default, for most pictures.",
+        "Coarse to fine until more steps gain little: the default, for most images.",
         _PAINTERLY | {"steps": 50},
     ),
     "quality": (
-        "Larger, in smaller steps between scales, and to the end: for a picture to be printed.",
+        "Larger, with more scales and more steps: for prints.",
         _PAINTERLY | {"size": 1024, "scale_factor": 2**0.5, "steps": 100, "lbfgs_history": 20},
     ),
 }
@@ -178,8 +175,8 @@ DEFAULT_PRESET = "balanced"
 
 
 def resolve(preset: str, overrides: Mapping[str, Any] | None = None) -> StyleParams:
-    """Fill `overrides` up from `preset` and the defaults.
+    """Complete `overrides` by `preset` and the defaults.
 
-    Raises `KeyError` for an unknown preset and pydantic's `ValidationError` for a bad parameter.
+    Raises `KeyError` for an unknown preset and pydantic's `ValidationError` for an invalid parameter.
     """
     return StyleParams.model_validate({**PRESETS[preset][1], **(overrides or {})})

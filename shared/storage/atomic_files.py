@@ -1,9 +1,10 @@
-"""Files that are there whole or not at all: written under another name, flushed to the disk, then renamed.
+"""Atomic file writes: write to a temporary name, fsync, then rename.
 
-Writing, flushing and renaming are apart, so that many files can be flushed at once, and a folder once for several.
+Writing, flushing and renaming are separate steps, so that many files can be flushed together and a folder once for
+several files.
 
-Invariant: a file has its name only once its bytes are on the disk; it survives a power cut once the folders are
-flushed that it says were changed, or the whole file system is.
+Invariant: a file gets its name only after its bytes are on disk. It survives a power cut once the folders in
+`AtomicWrite.changed`, or the whole file system, are flushed.
 """
 
 from __future__ import annotations
@@ -19,34 +20,34 @@ from typing import IO
 
 from shared import failpoints
 
-#: Begins the name of a file that is still being written.
+#: Prefix of the temporary name of a file that is still being written.
 UNFINISHED = ".tmp-"
-#: Linux' call that flushes a file system, which Python does not offer.
+#: `syncfs` of Linux, which flushes a file system; Python does not wrap it.
 _SYNCFS = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
 
 
 class AtomicWrite:
-    """A file that is being written under another name, until `finish` gives it its own."""
+    """A file being written under a temporary name until `finish` renames it."""
 
     def __init__(self, path: Path, unfinished: ExitStack, *, name: str = "") -> None:
-        """Open it for writing; it is removed if `unfinished` ends with an error. `name` is for failpoints."""
+        """Open the file; `unfinished` removes it when it exits with an error. `name` is for failpoints."""
         self._path, self._name = path, name
-        self._other = path.with_name(f"{UNFINISHED}{secrets.token_hex(8)}")
-        #: The folders to be flushed.
+        self._temporary = path.with_name(f"{UNFINISHED}{secrets.token_hex(8)}")
+        #: The folders to flush.
         self.changed = [path.parent]
         self._reach("before_write")
         unfinished.push(self._discard)
         self.file: BufferedWriter = unfinished.enter_context(self._created())
 
     def flush(self) -> None:
-        """Have the bytes on the disk."""
+        """Flush the bytes to disk."""
         self.file.flush()
         os.fsync(self.file.fileno())
 
     def finish(self) -> None:
-        """Give the file its name."""
+        """Rename the file to its final name."""
         self._reach("before_rename")
-        self._other.replace(self._path)
+        self._temporary.replace(self._path)
         self._reach("after_rename")
 
     def _reach(self, point: str) -> None:
@@ -55,20 +56,20 @@ class AtomicWrite:
 
     def _discard(self, error: type[BaseException] | None, *_: object) -> None:
         if error is not None:
-            self._other.unlink(missing_ok=True)
+            self._temporary.unlink(missing_ok=True)
 
     def _created(self) -> BufferedWriter:
-        """Open a new file, its folders made if need be; again if a deletion takes an empty one away meanwhile."""
+        """Create the file and its folders; retry once, since an empty folder may be removed at the same time."""
         for _ in range(2):
             with suppress(FileNotFoundError):
-                return self._other.open("xb")
-            self.changed += make_folder(self._other.parent)
-        return self._other.open("xb")
+                return self._temporary.open("xb")
+            self.changed += make_folder(self._temporary.parent)
+        return self._temporary.open("xb")
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file that takes the place of `path` on success and vanishes on failure; its folder is made if need be."""
+    """Open a file that replaces `path` on success and is removed on failure; create its folder if needed."""
     with ExitStack() as unfinished:
         writing = AtomicWrite(path, unfinished)
         yield writing.file
@@ -77,7 +78,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 def make_folder(folder: Path) -> list[Path]:
-    """Make `folder` and those above it; return those that hold the ones made, which are still to be flushed."""
+    """Create `folder` and its parents; return the parents of those created, which still have to be flushed."""
     if folder.is_dir():
         return []
     changed = make_folder(folder.parent)
@@ -86,7 +87,7 @@ def make_folder(folder: Path) -> list[Path]:
 
 
 def flush_file_system(folder: Path) -> bool:
-    """Have all that was written to the file system of `folder` on its disk; False where the system has no such call."""
+    """Flush the whole file system that holds `folder`; return False where the system cannot."""
     if _SYNCFS is None:
         return False
     handle = os.open(folder, os.O_RDONLY)
@@ -99,7 +100,7 @@ def flush_file_system(folder: Path) -> bool:
 
 
 def flush_folder(folder: Path) -> None:
-    """Make what was made, renamed and removed in a folder survive a power cut."""
+    """Flush a folder, so that files created, renamed and removed in it survive a power cut."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

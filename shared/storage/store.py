@@ -1,9 +1,9 @@
-"""Where image bytes live: keys in, bytes out. A local folder today, an object store by the same protocol.
+"""Storage of image bytes by key, behind a protocol; the one implementation is a local folder.
 
-Keys are ours (`images/ab/…`, `jobs/<id>/<attempt>/…`) and never come from users; a key that could leave the
-root is a programming error. Rows in the database say what exists; this room only holds bytes.
+Keys are built by the functions below (`images/ab/…`, `jobs/<id>/<attempt>/…`), never by users; a key that could leave
+the root is a programming error. The database says what exists; storage only holds bytes.
 
-Invariant: a key that can be read is whole. Writing goes to a temporary name, is flushed to disk, then renamed.
+Invariant: a key that can be read is complete.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from shared.errors import Misconfigured, NotFound, StorageFull, StorageUnavailab
 from shared.storage.atomic_files import UNFINISHED, AtomicWrite, flush_file_system, flush_folder, make_folder
 
 _KEY = re.compile(r"[a-z0-9_-]+(\.[a-z0-9]+)?(/[a-z0-9_-]+(\.[a-z0-9]+)?)*")
-#: So many files are flushed by flushing all of the file system: the 48 of a group of 16 jobs in a quarter of the time,
-#: but with whatever else was written there.
+#: From this many files on, the whole file system is flushed instead of each file: four times as fast for the 48 files
+#: of 16 jobs, although it also flushes what others have written.
 _MANY = 12
-#: How a file system says that a key is not there; a key below another key's file counts as that too.
+#: Errors that mean a key does not exist, also one below another key's file.
 _ABSENT = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 
 
 def checked_key(key: str) -> str:
-    """Return `key`; raise `ValueError` if it is not one of ours."""
+    """Return `key`; raise `ValueError` if it is malformed."""
     if not _KEY.fullmatch(key):
         raise ValueError(f"not a storage key: {key!r}")
     return key
@@ -43,35 +43,35 @@ class ImageStore(Protocol):
         """Store `data` whole or not at all; raise `StorageFull` or `StorageUnavailable`."""
 
     def put_all(self, files: Mapping[str, bytes]) -> None:
-        """Store several, each as `put`, in less time than one after the other."""
+        """Store several keys, each as `put`, faster than one by one."""
 
     def get(self, key: str) -> bytes:
         """Return the bytes of `key`; raise `NotFound` or `StorageUnavailable`."""
 
     def exists(self, key: str) -> bool:
-        """Say whether `key` can be read."""
+        """Return whether `key` exists."""
 
     def delete(self, key: str) -> None:
-        """Remove `key`; removing what is not there is no error."""
+        """Remove `key`; a missing key is no error."""
 
     def list(self, prefix: str) -> Iterator[str]:
-        """Yield the keys that begin with `prefix`, in order."""
+        """Yield the keys with a prefix, in order."""
 
     def old(self, older_than_s: float) -> Iterator[str]:
-        """Yield the keys last written longer ago than that, in any order."""
+        """Yield the keys last written more than `older_than_s` ago, in any order."""
 
     def discard_unfinished(self, older_than_s: float) -> int:
-        """Remove what writers that died have left half-written that long ago; return how many."""
+        """Remove files that dead writers left unfinished more than `older_than_s` ago; return how many."""
 
     def check(self, size_bytes: int = 5) -> None:
-        """Raise unless a file of that size can be written and removed."""
+        """Write and remove a file of `size_bytes`; raise if that fails."""
 
 
 class LocalImageStore:
     """Keys as files below one folder."""
 
     def __init__(self, root: Path) -> None:
-        """Use the folder `root`, which is made when first written to."""
+        """Use the folder `root`, which is created by the first write."""
         self._root = root
 
     def put(self, key: str, data: bytes) -> None:
@@ -79,11 +79,11 @@ class LocalImageStore:
         self.put_all({key: data})
 
     def put_all(self, files: Mapping[str, bytes]) -> None:
-        """Store several, each as `put`; many are flushed together, by flushing the file system."""
+        """Store several keys, each as `put`; many are flushed together, by flushing the file system."""
         with _translated(), ExitStack() as unfinished:
             writings = []
             for key, data in files.items():
-                writings.append(AtomicWrite(self._path(key), unfinished, name=_point(key)))
+                writings.append(AtomicWrite(self._path(key), unfinished, name=_file_kind(key)))
                 writings[-1].file.write(data)
                 writings[-1].file.flush()
             if not self._flushed_together(len(files)):
@@ -105,10 +105,10 @@ class LocalImageStore:
             try:
                 return path.read_bytes()
             except _ABSENT as error:
-                raise NotFound("There is nothing of that key in storage.", key=key) from error
+                raise NotFound("Storage has no such key.", key=key) from error
 
     def exists(self, key: str) -> bool:
-        """Say whether `key` can be read; raise `StorageUnavailable` if nobody knows."""
+        """Return whether `key` exists; raise `StorageUnavailable`."""
         path = self._path(key)
         with _translated():
             try:
@@ -117,13 +117,13 @@ class LocalImageStore:
                 return False
 
     def delete(self, key: str) -> None:
-        """Remove `key`; removing what is not there is no error."""
+        """Remove `key`; a missing key is no error."""
         path = self._path(key)
         with _translated():
             path.unlink(missing_ok=True)
 
     def list(self, prefix: str) -> Iterator[str]:
-        """Yield the keys that begin with `prefix`, in order."""
+        """Yield the keys with a prefix, in order."""
         folder = prefix.rpartition("/")[0]
         start = self._path(folder) if folder else self._root
         with _translated():
@@ -131,13 +131,13 @@ class LocalImageStore:
         yield from sorted(key for path in files if (key := path.relative_to(self._root).as_posix()).startswith(prefix))
 
     def old(self, older_than_s: float) -> Iterator[str]:
-        """Yield the keys last written longer ago than that, in any order."""
+        """Yield the keys last written more than `older_than_s` ago, in any order."""
         for path in self._unchanged(older_than_s, stat.S_ISREG):
             if not path.name.startswith(UNFINISHED):
                 yield path.relative_to(self._root).as_posix()
 
     def discard_unfinished(self, older_than_s: float) -> int:
-        """Remove what writers that died have left half-written that long ago, and folders empty since; count files."""
+        """Remove old unfinished files of dead writers, and old empty folders; return how many files."""
         files = self._unchanged(older_than_s, stat.S_ISREG)
         left = [path for path in files if path.name.startswith(UNFINISHED)]
         with _translated():
@@ -149,25 +149,25 @@ class LocalImageStore:
         return len(left)
 
     def check(self, size_bytes: int = 5) -> None:
-        """Raise unless a file of that size can be written and removed."""
+        """Write and remove a file of `size_bytes`; raise if that fails."""
         key = f"probe/{secrets.token_hex(8)}"
         self.put(key, bytes(size_bytes))
         self.delete(key)
 
     def _unchanged(self, older_than_s: float, is_kind: Callable[[int], bool]) -> Iterator[Path]:
-        """Yield the files, or folders, last changed longer ago than that by the file system's clock."""
+        """Yield the files or folders last changed more than `older_than_s` ago by the file system's clock."""
         with _translated():
             now = self._now()
             for path in self._root.rglob("*"):
                 try:
                     found = path.stat()
-                except _ABSENT:  # removed meanwhile
+                except _ABSENT:  # removed in the meantime
                     continue
                 if is_kind(found.st_mode) and found.st_mtime <= now - older_than_s:
                     yield path
 
     def _now(self) -> float:
-        """Ask the file system for its time: a network's may differ from this machine's."""
+        """Return the file system's time: that of a network share may differ from this machine's."""
         make_folder(self._root)
         probe = self._root / f"{UNFINISHED}{secrets.token_hex(8)}"
         probe.touch()
@@ -180,15 +180,15 @@ class LocalImageStore:
         return self._root / checked_key(key)
 
 
-def _point(key: str) -> str:
-    """Name a file's kind, for failpoints."""
+def _file_kind(key: str) -> str:
+    """Return the kind of file a key names, for failpoints."""
     name = key.rpartition("/")[2]
     return name.partition(".")[0] if key.startswith("jobs/") else key.partition("/")[0]
 
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Say what the operating system says in our own errors."""
+    """Translate errors of the operating system to storage errors."""
     try:
         yield
     except OSError as error:
@@ -202,26 +202,26 @@ def open_store(url: str) -> ImageStore:
     parsed = urlparse(url)
     if parsed.scheme == "file":
         if parsed.netloc not in ("", "localhost"):
-            raise Misconfigured(f"ATELIER_STORAGE_URL: {url} names another machine; write file:///path, three slashes.")
+            raise Misconfigured(
+                f"ATELIER_STORAGE_URL: {url} names another machine; write file:///path with three slashes."
+            )
         return LocalImageStore(Path(unquote(parsed.path)))
     if parsed.scheme:
-        raise Misconfigured(
-            f"ATELIER_STORAGE_URL: storage by {parsed.scheme}:// is not built yet; give a folder or file:///path."
-        )
+        raise Misconfigured(f"ATELIER_STORAGE_URL: {parsed.scheme}:// is not supported; use a folder or file:///path.")
     return LocalImageStore(Path(url).expanduser())
 
 
 def image_key(image_id: str) -> str:
-    """Name the bytes of an uploaded image."""
+    """Return the key of an uploaded image."""
     digest = image_id.removeprefix("sha256:")
     return f"images/{digest[:2]}/{digest}"
 
 
 def job_prefix(job_id: str) -> str:
-    """Name what all files of a job begin with."""
+    """Return the prefix of all keys of a job."""
     return f"jobs/{job_id}/"
 
 
 def attempt_key(job_id: str, attempt: int, name: str) -> str:
-    """Name a file of one attempt at a job; a late attempt never writes over a newer one."""
+    """Return the key of a file of one attempt, so that a late attempt never overwrites a newer one."""
     return f"{job_prefix(job_id)}{attempt}/{name}"

@@ -1,1 +1,1 @@
-"""Webhooks: their signatures, and which addresses may be called."""
+"""Webhooks: how they are signed, and a guard against server-side request forgery."""

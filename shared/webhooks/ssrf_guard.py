@@ -1,11 +1,11 @@
-"""Which addresses a webhook may be sent to: public ones, and the networks that the operator allows.
+"""Server-side request forgery: webhooks go to public addresses and to networks that the operator allows.
 
-The threat: a client has the server call an address of its choosing, and so reaches what only the server can reach:
-cloud metadata, databases, other tenants. A name is no protection, since its owner says what it resolves to, and may
-say something else the next time. So a name is judged when it is used: every address it resolves to must be allowed,
-and the connection goes to one of just these, without asking again.
+The threat: a client makes the server call an address of its choosing, and so reaches what only the server can reach:
+cloud metadata, databases, other tenants. Checking the name is no protection, since its owner controls what it resolves
+to and may change the answer between the check and the connection (DNS rebinding). So the check happens on connecting:
+every address the name resolves to must be allowed, and the connection goes to one of these without resolving again.
 
-Invariant: no packet leaves for an address that `is_allowed` has not seen.
+Invariant: `GuardedBackend` connects only to addresses for which `is_allowed` holds.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 Resolve = Callable[[str, int], list[str]]
 
-#: Names that never mean anything public. Source: RFC 6761, RFC 6762, RFC 8375, RFC 9476.
+#: Names that never resolve to public hosts. Source: RFC 6761, RFC 6762, RFC 8375, RFC 9476.
 _PRIVATE_NAMES = ("localhost", "local", "internal", "home.arpa", "localdomain", "lan", "intranet", "corp", "home")
-#: Networks whose addresses hold an IPv4 address, and how many bits lie behind it. Source: RFC 6052, 8215, 3056, 4291.
+#: Networks whose addresses embed an IPv4 address, and how many bits follow it. Source: RFC 6052, 8215, 3056, 4291.
 _EMBEDDING: tuple[tuple[IPv6Network, int], ...] = (
     (IPv6Network("64:ff9b::/96"), 0),
     (IPv6Network("64:ff9b:1::/48"), 0),
@@ -38,17 +38,18 @@ _EMBEDDING: tuple[tuple[IPv6Network, int], ...] = (
     (IPv6Network("::ffff:0:0:0/96"), 0),
     (IPv6Network("::/96"), 0),
 )
-#: The one among them that is nothing by itself: where only IPv6 is spoken, resolvers give it for public names too.
-_STANDS_FOR_IPV4 = IPv6Network("64:ff9b::/96")
+#: NAT64: of these addresses only the embedded one is checked, as resolvers on IPv6-only networks return them for public
+#: names too.
+_NAT64 = IPv6Network("64:ff9b::/96")
 #: The interface identifier of ISATAP. Source: RFC 5214.
 _ISATAP = (0x00005EFE, 0x02005EFE)
-#: How a host's name is written, and how a number is that some resolver may take for an address.
+#: A host name, and a number that some resolver may accept as an address.
 _NAME = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
 _NUMBER = re.compile(r"(.*\.)?([0-9]+|0x[0-9a-f]*)")
-#: How many of a name's addresses are tried until one answers.
-_TRIED = 4
-#: Special networks that the standard library of every version we run on does not agree upon.
-#: The last is where machines of Azure find their host, public only by its number. Source: Azure, on 168.63.129.16.
+#: How many of a name's addresses are tried.
+_MAX_TRIES = 4
+#: Special networks on which the supported versions of the standard library disagree. The last is the host of a virtual
+#: machine in Azure, though its address is a public one. Source: Azure, on 168.63.129.16.
 _NEVER: tuple[Network, ...] = tuple(
     ipaddress.ip_network(text)
     for text in (
@@ -60,12 +61,12 @@ _NEVER: tuple[Network, ...] = tuple(
 
 
 def networks(text: str) -> tuple[Network, ...]:
-    """Read networks written as `10.0.0.0/8, 192.0.2.7`; raise `ValueError` for anything else."""
+    """Parse networks such as `10.0.0.0/8, 192.0.2.7`; raise `ValueError`."""
     return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
 
 
 def is_allowed(text: str, allowed: Iterable[Network] = ()) -> bool:
-    """Say whether an address, as a resolver writes it, is public, with any address that lies in it, or `allowed`."""
+    """Return whether an address and any IPv4 address embedded in it are public, or the address is in `allowed`."""
     try:
         address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
@@ -73,23 +74,23 @@ def is_allowed(text: str, allowed: Iterable[Network] = ()) -> bool:
     if any(address.version == network.version and address in network for network in allowed):
         return True
     embedded = _embedded(address)
-    judged = embedded if embedded and address in _STANDS_FOR_IPV4 else [address, *embedded]
-    return all(_is_public(each) for each in judged) and "%" not in text
+    checked = embedded if embedded and address in _NAT64 else [address, *embedded]
+    return all(_is_public(each) for each in checked) and "%" not in text
 
 
 def check_url(url: str, allowed: Iterable[Network] = ()) -> None:
-    """Raise `ForbiddenUrl` for what can be seen at once never to be allowed; a name's addresses are judged later."""
+    """Raise `ForbiddenUrl` for what is never allowed; the addresses of a name are checked when connecting."""
     if not re.fullmatch(r"[!-~]{1,2000}", url) or "\\" in url:
-        raise ForbiddenUrl("Write the address in visible ASCII characters, 2000 at most.")
+        raise ForbiddenUrl("The URL must be at most 2000 printable ASCII characters, without spaces or backslashes.")
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
-        raise ForbiddenUrl("This is no address.") from None
+        raise ForbiddenUrl("This is not a valid URL.") from None
     if parts.scheme not in ("http", "https") or not host or port == 0:
-        raise ForbiddenUrl("Write an address as https://host/path.")
+        raise ForbiddenUrl("The URL must look like https://host/path.")
     if "@" in parts.netloc:
-        raise ForbiddenUrl("An address holds no user or password: they would be written to logs.")
+        raise ForbiddenUrl("The URL must not contain a user name or password, because it is logged.")
     literal = None if "%" in host else _as_literal(host.rstrip("."))
     if literal is None:
         _check_name(host.removesuffix("."), bracketed="[" in parts.netloc)
@@ -98,7 +99,7 @@ def check_url(url: str, allowed: Iterable[Network] = ()) -> None:
 
 
 class GuardedBackend(NetworkBackend):
-    """Connects to allowed addresses only, and within one deadline, whatever the other side does."""
+    """Connects to allowed addresses only, with one deadline for the whole exchange, however slow the server is."""
 
     def __init__(
         self,
@@ -108,7 +109,7 @@ class GuardedBackend(NetworkBackend):
         resolve: Resolve | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Give up everything at `deadline`, by `clock`."""
+        """Fail every operation after `deadline`, by `clock`."""
         self._allowed = tuple(allowed)
         self._deadline, self._clock = deadline, clock
         self._resolve = resolve or _resolved
@@ -122,36 +123,36 @@ class GuardedBackend(NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> NetworkStream:
-        """Resolve, judge all that came of it, and connect to one of these; raise `ForbiddenUrl` or `ConnectError`."""
+        """Resolve `host`, check every address and connect to one; raise `ForbiddenUrl` or `ConnectError`."""
         try:
             found = self._resolve(host, port)
         except (OSError, UnicodeError) as error:
             raise ConnectError(f"{host} cannot be resolved: {error}") from error
         if not found:
-            raise ConnectError(f"{host} resolves to nothing.")
+            raise ConnectError(f"{host} has no addresses.")
         for address in found:
             if not is_allowed(address, self._allowed):
                 raise ForbiddenUrl(f"{host} resolves to {address}, which is not a public address.")
-        trouble: Exception = ConnectError(f"{host} cannot be reached.")
-        for address in found[:_TRIED]:
+        failure: Exception = ConnectError(f"{host} cannot be reached.")
+        for address in found[:_MAX_TRIES]:
             try:
                 left_s = self.left_s(timeout)
                 stream = self._plain.connect_tcp(address, port, left_s, local_address, socket_options)
                 return _BoundedStream(stream, self)
             except (ConnectError, ConnectTimeout) as error:
-                trouble = error
-        raise trouble
+                failure = error
+        raise failure
 
     def left_s(self, timeout: float | None) -> float:
-        """Return how long an operation may take; raise `ConnectTimeout` if there is no time left."""
+        """Return how long an operation may take; raise `ConnectTimeout` after the deadline."""
         left_s = self._deadline - self._clock()
         if left_s <= 0:
-            raise ConnectTimeout("The time for the whole call is over.")
+            raise ConnectTimeout("The deadline of the request has passed.")
         return left_s if timeout is None else min(left_s, timeout)
 
 
 class _BoundedStream(NetworkStream):
-    """A connection on which no operation outlasts the deadline."""
+    """A connection on which no operation continues after the deadline."""
 
     def __init__(self, stream: NetworkStream, backend: GuardedBackend) -> None:
         self._stream, self._backend = stream, backend
@@ -181,7 +182,7 @@ def _is_public(address: Address) -> bool:
 
 
 def _embedded(address: Address) -> list[IPv4Address]:
-    """List the IPv4 addresses that an IPv6 address may stand for."""
+    """Return the IPv4 addresses embedded in an IPv6 address."""
     if isinstance(address, IPv4Address):
         return []
     value = int(address)
@@ -194,15 +195,15 @@ def _embedded(address: Address) -> list[IPv4Address]:
 
 
 def _check_name(name: str, *, bracketed: bool) -> None:
-    """Raise `ForbiddenUrl` for what is no name, a number in a form of its own, or a name that is never public."""
+    """Raise `ForbiddenUrl` for an invalid name, a numeric address in an unusual notation, and a private name."""
     if bracketed or not _NAME.fullmatch(name) or _NUMBER.fullmatch(name):
-        raise ForbiddenUrl("This is no name of a host.")
+        raise ForbiddenUrl("This is not a valid host name.")
     if any(name == private or name.endswith(f".{private}") for private in _PRIVATE_NAMES):
-        raise ForbiddenUrl("Webhooks are sent to public addresses only, and this name is none.")
+        raise ForbiddenUrl("Webhooks are sent to public addresses only, and this name is private.")
 
 
 def _as_literal(host: str) -> str | None:
-    """Return the address that a host is in any of the forms that resolvers take for one, or None for a name."""
+    """Return the address if a host is one in any notation that resolvers accept, or None for a name."""
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     except (OSError, UnicodeError):

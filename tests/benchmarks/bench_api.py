@@ -22,8 +22,8 @@ from shared.imaging import codec
 from shared.painting.forecasts import quantile
 from shared.settings import Settings
 from tests.benchmarks.registry import bench
-from tests.factories import add_image, add_key, picture
-from tests.postgres import PostgresServer
+from tests.support.factories import add_image, add_key, picture
+from tests.support.postgres import PostgresServer
 
 _SUBMITS = 400
 _MILLION = 1_000_000

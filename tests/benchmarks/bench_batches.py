@@ -27,9 +27,9 @@ from shared.messaging import progress
 from shared.settings import Settings
 from shared.states import State
 from tests.benchmarks.registry import bench
-from tests.factories import picture
-from tests.postgres import PostgresServer
-from tests.waiting import wait_until
+from tests.support.factories import picture
+from tests.support.postgres import PostgresServer
+from tests.support.waiting import wait_until
 
 _MANY = int(os.environ.get("ATELIER_BENCH_ITEMS", "100000"))
 _PARAMS = {"size": 32, "steps": 2}

@@ -39,8 +39,8 @@ from shared.settings import Settings
 from shared.states import State
 from tests.benchmarks.bench_api import http_to, million
 from tests.benchmarks.registry import bench
-from tests.factories import picture
-from tests.waiting import wait_until
+from tests.support.factories import picture
+from tests.support.waiting import wait_until
 
 _ROUNDS, _WORKERS = 30, 50
 #: Longer than a look at the whole serves everybody, in seconds: each one measured is a new one.
@@ -120,7 +120,7 @@ def _add_workers(database: Database) -> None:
     with database.writing() as session:
         for number in range(_WORKERS):
             about = {"device": {"kind": "gpu", "name": "a GPU"}, "capacity": {"memory_bytes": 8 * 10**9}}
-            workers.beat(
+            workers.record_heartbeat(
                 session, f"studio-{number}", {**about, "warm_styles": [], "memory": {"held": 10**9, "peak": 2 * 10**9}}
             )
         for number, job in enumerate(session.query(Job).filter(Job.state == State.QUEUED).limit(_WORKERS)):

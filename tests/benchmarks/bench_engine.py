@@ -22,7 +22,7 @@ from tests.benchmarks.engine_runs import (
     single_scale,
 )
 from tests.benchmarks.registry import bench
-from tests.trained import network
+from tests.support.trained_weights import network
 
 _ROUNDS = 15
 
@@ -119,7 +119,7 @@ def patch_weights_from_nothing() -> float:
     for _ in range(2):
         with tempfile.TemporaryDirectory() as folder:
             started = time.perf_counter()
-            hashes.add(weights.load("patch", weights.Shelf(Path(folder))).sha256)
+            hashes.add(weights.load("patch", weights.WeightsLocation(Path(folder))).sha256)
             times.append(time.perf_counter() - started)
     if len(hashes) != 1:
         raise AssertionError(f"two builds differ: {sorted(hashes)}")
@@ -127,7 +127,7 @@ def patch_weights_from_nothing() -> float:
 
 
 def _our_step() -> Callable[[], object]:
-    from tests.unit.engine.conftest import random_kernels, smooth_picture
+    from tests.unit.worker.engine.synthetic import random_kernels, smooth_picture
     from worker.engine.stylize import stylize
     from worker.engine.types import Style, Subject
     from worker.engine.vgg.network import Network
@@ -145,8 +145,8 @@ def _our_step() -> Callable[[], object]:
 def _plain_step() -> Callable[[], object]:
     import tensorflow as tf
 
-    from tests.unit.engine.conftest import random_kernels, smooth_picture
-    from tests.unit.engine.plain_loop import PlainLoop
+    from tests.unit.worker.engine.keras_reference import PlainLoop
+    from tests.unit.worker.engine.synthetic import random_kernels, smooth_picture
     from worker.engine.vgg.network import Network
 
     loop = PlainLoop(
@@ -174,22 +174,22 @@ def _gradient_error(size: tuple[int, int]) -> float:
     """Compare the gradient from tiles of 256 px with that of one tile, which is the whole picture."""
     import tensorflow as tf
 
-    from worker.engine.compute.targets import StyleSource, targets
-    from worker.engine.compute.tiled import Tiled
-    from worker.engine.objective.objective import Recipe, Weights
+    from worker.engine.compute.targets import StyleSet, build_targets
+    from worker.engine.compute.tiled import TiledEvaluator
+    from worker.engine.objective.total_loss import LossWeights, ObjectiveSpec
     from worker.engine.types import Style
 
     params = resolve("classic")
-    recipe = Recipe.of(params, precision="float32")
+    recipe = ObjectiveSpec.from_params(params, precision="float32")
     picture = np.clip(scene(*size) + np.random.default_rng(0).normal(0, 0.02, (*size, 3)), 0, 1).astype(np.float32)
     gradients = []
     for side in (4096, 256):
-        tiled = Tiled(network(), recipe, side)
-        source = StyleSource([Style(painting(*size))], params, network(), recipe, partial(_always, tiled))
+        tiled = TiledEvaluator(network(), recipe, side)
+        source = StyleSet([Style(painting(*size))], params, network(), recipe, partial(_always, tiled))
         content = tf.constant(scene(*size)[np.newaxis])
         grams = source.grams(max(size), scene(*size))
-        aim = targets(content, tiled.content(content), [grams], source)
-        gradients.append(tiled.gradient(picture[np.newaxis], aim, Weights.of(params))[1])
+        aim = build_targets(content, tiled.content(content), [grams], source)
+        gradients.append(tiled.losses_and_gradient(picture[np.newaxis], aim, LossWeights.from_params(params))[1])
     return float(np.abs(gradients[0] - gradients[1]).max() / np.abs(gradients[0]).max())
 
 

@@ -13,9 +13,9 @@ import numpy as np
 from PIL import Image
 
 from shared.painting.params import resolve
-from tests import trained
 from tests.benchmarks.engine_runs import chunks_of, held_bytes, in_a_process, painting, scene
 from tests.benchmarks.registry import bench
+from tests.support import trained_weights
 
 #: Sizes, batches and optimizers whose peak is predicted: long side, pictures, preset and changes.
 _RUNS: list[tuple[int, int, str, dict[str, Any]]] = [
@@ -42,7 +42,7 @@ def peak_of_a_huge_picture() -> float:
         child = in_a_process(
             *("-m", "worker.engine", f"{folder}/content.png", f"{folder}/style.png", "-o", f"{folder}/out.jpg"),
             *("--optimizer", "adam", "--size", "0", "--start-size", "0", "--steps", "2", "--memory-limit", "4.8"),
-            *("--vgg19", trained.NAME, "--weights-dir", str(trained.weights_dir())),
+            *("--vgg19", trained_weights.NAME, "--weights-dir", str(trained_weights.weights_dir())),
         )
         if Image.open(f"{folder}/out.jpg").size != (4096, 3072):
             raise AssertionError("the picture has another size")
@@ -65,7 +65,7 @@ def predicted_peak_under_the_measured_one() -> float:
 def growth_with_the_number_of_shapes() -> float:
     """Paint 50 pictures of 50 shapes in this process; the largest comes first."""
     rng, after_five = np.random.default_rng(0), 0
-    trained.network()
+    trained_weights.network()
     for number in range(50):
         width, height = (320, 256) if not number else rng.integers(96, 256, 2)
         *_, _last = chunks_of(
@@ -98,7 +98,7 @@ def _predict_and_paint(notebook: Path, number: int) -> int:
     params = resolve(preset, {"size": side, "start_size": 0, "steps": 2, **changes})
     size = (side * 3 // 4, side)
     subjects, style = [Subject(scene(*size)) for _ in range(count)], Style(painting(*size))
-    weights, planner = trained.network(), Planner(notebook)
+    weights, planner = trained_weights.network(), Planner(notebook)
     predicted = planner.predicted_bytes(params, size, planner.plan(params, size, count))
     for chunks in stylize(subjects, [style], params, weights, planner=planner):
         for chunk in chunks.values():

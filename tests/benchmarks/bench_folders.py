@@ -21,10 +21,10 @@ from api.client import Client
 from api.local.stack import Stack
 from shared.imaging import codec
 from shared.settings import Settings
-from tests import trained
 from tests.benchmarks.registry import bench
-from tests.factories import picture
-from tests.waiting import wait_until
+from tests.support import trained_weights
+from tests.support.factories import picture
+from tests.support.waiting import wait_until
 
 _PICTURES = int(os.environ.get("ATELIER_BENCH_PICTURES", "64"))
 _ZIPPED = 2_000
@@ -76,7 +76,7 @@ def _paint() -> None:
     if "batch" in _found:
         return
     with (
-        _stack(weights=trained.NAME, weights_dir=trained.weights_dir()) as (stack, client),
+        _stack(weights=trained_weights.NAME, weights_dir=trained_weights.weights_dir()) as (stack, client),
         tempfile.TemporaryDirectory() as folder,
     ):
         style = codec.encode(picture(192, 144, seed=999), format="png")
@@ -99,7 +99,7 @@ def _paint() -> None:
 def _batch(client: Client, style_id: str, ids: list[str]) -> None:
     batch = client.open_batch(styles=[{"image": style_id}], preset="fast", params=_PARAMS, reuse=False)
     client.add_items(batch.id, ({"key": str(number), "content": image} for number, image in enumerate(ids)))
-    client.steer_batch(batch.id, "start")
+    client.control_batch(batch.id, "start")
     wait_until(lambda: client.batch(batch.id).ended_at, "the batch has ended", timeout_s=1800, every_s=0.1)
     assert client.batch(batch.id).counts.succeeded == len(ids)
 
@@ -112,7 +112,7 @@ def _loop(folder: Path, weights_dir: Path, style: bytes, contents: list[bytes]) 
     for number in range(len(contents)):
         command = [sys.executable, "-m", "worker.engine", folder / f"{number}.png", folder / "style.png"]
         more = ["-o", folder / f"out-{number}.png", "--preset", "fast", "--size", "192"]
-        with_weights = ["--vgg19", trained.NAME, "--weights-dir", weights_dir]
+        with_weights = ["--vgg19", trained_weights.NAME, "--weights-dir", weights_dir]
         subprocess.run([*command, *more, *with_weights], check=True, capture_output=True)
     return time.perf_counter() - started
 

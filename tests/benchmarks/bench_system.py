@@ -15,7 +15,7 @@ from pathlib import Path
 import migrations
 from shared import ids
 from shared.db.base import Database, connect
-from shared.db.jobs import queries, transitions
+from shared.db.jobs import claims, queries
 from shared.imaging import codec
 from shared.messaging import progress
 from shared.messaging.broker import Broker
@@ -23,11 +23,11 @@ from shared.messaging.progress import RedisProgress
 from shared.painting.params import resolve
 from shared.settings import Settings
 from shared.storage.store import image_key, open_store
-from tests import trained
 from tests.benchmarks.registry import bench
-from tests.factories import add_image, add_job, picture
-from tests.running_redis import running_redis
-from tests.waiting import wait_until
+from tests.support import trained_weights
+from tests.support.factories import add_image, add_job, picture
+from tests.support.redis import running_redis
+from tests.support.waiting import wait_until
 from worker.jobs.heartbeat import Heartbeat
 from worker.jobs.reporter import Reporter
 
@@ -58,9 +58,9 @@ def warm_worker_from_claim_to_first_step() -> float:
         database = connect(settings.database_url)
         first, second = _submit(settings, database, 1), _submit(settings, database, 2)
         wait_until(lambda: _has_reached(told, first, scale=2), "the first scale is done", timeout_s=300)
-        told.wish_cancel(first)
+        told.signal_cancel(first)
         wait_until(lambda: _has_reached(told, second, scale=1), "the second job begins", timeout_s=60)
-        told.wish_cancel(second)
+        told.signal_cancel(second)
         with database.reading() as session:
             claimed_at = queries.get_job(session, second).started_at
         assert claimed_at is not None
@@ -73,7 +73,7 @@ def cost_of_reporting() -> float:
     from worker.engine.stylize import stylize
     from worker.engine.types import Style, Subject
 
-    network = trained.network()
+    network = trained_weights.network()
     params = resolve("classic", {"size": 256, "steps": 60})
     painted = stylize([Subject(picture(256, 192))], [Style(picture(256, 192, seed=1))], params, network)
     with tempfile.TemporaryDirectory(prefix="atelier-bench-") as home, running_redis(Path(home)) as redis_url:
@@ -94,8 +94,8 @@ def _worker() -> Iterator[tuple[Settings, float]]:
         given = {
             "home": home,
             "redis_url": redis_url,
-            "weights": trained.NAME,
-            "weights_dir": str(trained.weights_dir()),
+            "weights": trained_weights.NAME,
+            "weights_dir": str(trained_weights.weights_dir()),
         }
         env = os.environ | {f"ATELIER_{name.upper()}": value for name, value in given.items()}
         settings, log = Settings.load(**given), Path(home) / "worker.log"
@@ -146,7 +146,7 @@ def _reporting(home: Path, redis_url: str) -> Iterator[Reporter]:
     job_id = add_job(database)
     claimed_at = time.monotonic()
     with database.writing() as session:
-        claim = transitions.claim(session, job_id, worker="bench", weights={}, lease_s=settings.lease_s)
+        claim = claims.claim_job(session, job_id, worker="bench", weights={}, lease_s=settings.lease_s)
     assert claim is not None
     told = RedisProgress(progress.connect(redis_url))
     lease = {"lease_s": settings.lease_s, "claimed_at": claimed_at, "leaving": lambda: False}

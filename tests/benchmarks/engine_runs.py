@@ -15,7 +15,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from shared.painting.params import StyleParams, resolve
-from tests.trained import network
+from tests.support.trained_weights import network
 from worker.engine.device.planner import Plan, Planner
 from worker.engine.types import Chunk, Picture, Style, Subject
 
@@ -23,7 +23,7 @@ from worker.engine.types import Chunk, Picture, Style, Subject
 @lru_cache(maxsize=8)
 def scene(height: int, width: int) -> Picture:
     """Give the demo's photograph at a size."""
-    from api.cli import samples
+    from api.cli.demo import samples
 
     return _sized(samples.scene(), height, width)
 
@@ -31,15 +31,15 @@ def scene(height: int, width: int) -> Picture:
 @lru_cache(maxsize=8)
 def painting(height: int, width: int) -> Picture:
     """Give the demo's painting at a size."""
-    from api.cli import samples
+    from api.cli.demo import samples
 
     return _sized(samples.painting(), height, width)
 
 
 def _sized(picture: Picture, height: int, width: int) -> Picture:
-    from worker.engine.pictures.resizing import resized
+    from worker.engine.pictures.resizing import resize
 
-    found: Picture = resized(picture, (height, width), antialias=True)[0].numpy()
+    found: Picture = resize(picture, (height, width), antialias=True)[0].numpy()
     return found
 
 

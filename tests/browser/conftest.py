@@ -11,20 +11,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from api.client import Client
 from api.local.stack import Stack
 from shared.imaging import codec
 from shared.settings import Settings
-from tests import trained
-from tests.factories import picture
-from tests.waiting import wait_until
-
-#: Where screenshots are kept: CI's artefacts.
-SHOTS = Path(__file__).resolve().parents[2] / "build" / "screenshots"
-#: Longest wait for anything on a page, in milliseconds.
-PATIENCE_MS = 30_000
+from tests.browser.watched import PATIENCE_MS, Watched
+from tests.support import trained_weights
+from tests.support.factories import picture
+from tests.support.waiting import wait_until
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -49,18 +45,18 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="module")  # not longer: its worker would paint beside other tests
+@pytest.fixture(scope="package")  # not longer: its worker would hold its memory beside other tests
 def stack(tmp_path_factory: pytest.TempPathFactory, trained_dir: Path) -> Iterator[Stack]:
     """The whole system on this machine, with the real engine and trained weights."""
     home = tmp_path_factory.mktemp("browsed")
-    own = {"weights": trained.NAME, "weights_dir": trained_dir, "preview_interval_s": 0.2}
+    own = {"weights": trained_weights.NAME, "weights_dir": trained_dir, "preview_interval_s": 0.2}
     with Stack(Settings.load(home=home / "home", port=0, **own)) as running:
         with Client(running.url, running.key) as client:
-            wait_until(lambda: any(worker.device for worker in client.workers()), "it can paint", timeout_s=90)
+            wait_until(lambda: any(worker.device for worker in client.workers()), "it can paint", timeout_s=240)
         yield running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def client(stack: Stack) -> Iterator[Client]:
     """An operator's client."""
     with Client(stack.url, stack.key) as opened:
@@ -75,40 +71,6 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     content.write_bytes(codec.encode(picture(96, 72), format="png"))
     style.write_bytes(codec.encode(picture(64, 64, seed=1), format="png"))
     return content, style
-
-
-class Watched:
-    """A browser in which everything that goes wrong is noted."""
-
-    def __init__(self, chromium: Browser, address: str, **options: object) -> None:
-        self.context: BrowserContext = chromium.new_context(base_url=address, **options)  # type: ignore[arg-type]
-        self.context.set_default_timeout(PATIENCE_MS)
-        self.faults: list[str] = []
-        self.page = self.context.new_page()
-        self.page.on("console", self._heard)
-        self.page.on("pageerror", lambda error: self.faults.append(f"script: {error}"))
-        self.page.on("dialog", self._asked)
-
-    def sign_in(self, key: str) -> Page:
-        """Sign in, and be on the first page."""
-        self.page.goto("/login")
-        self.page.get_by_label("API key").fill(key)
-        self.page.get_by_role("button", name="Sign in").click()
-        self.page.wait_for_url("**/dashboard**")
-        return self.page
-
-    def shoot(self, name: str) -> None:
-        """Keep a picture of the whole page."""
-        SHOTS.mkdir(parents=True, exist_ok=True)
-        self.page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
-
-    def _heard(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
-            self.faults.append(f"{message.type}: {message.text}")
-
-    def _asked(self, dialog: object) -> None:
-        self.faults.append("a dialog was opened")
-        dialog.dismiss()  # type: ignore[attr-defined]
 
 
 @pytest.fixture

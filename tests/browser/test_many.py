@@ -21,7 +21,7 @@ def batch_id(client, files) -> str:
     )
     items = [{"key": f"{n:02}.png", "content": picture, "params": {"steps": 40, "seed": n}} for n in range(30)]
     client.add_items(batch.id, items)
-    client.steer_batch(batch.id, "start")
+    client.control_batch(batch.id, "start")
     return batch.id
 
 

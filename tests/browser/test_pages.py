@@ -6,7 +6,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Request, expect
 
-from tests.browser.conftest import Watched
+from tests.browser.watched import Watched
 
 #: How heavy a page may be at its first load, without pictures, in bytes.
 _MOST_BYTES = 200_000
@@ -27,12 +27,12 @@ def pages(client, files) -> dict[str, str]:
     picture, painting = client.upload(content).id, client.upload(style).id
     batch = client.open_batch(style=painting, label="a holiday", **wishes)
     client.add_items(batch.id, [{"key": f"{n}.png", "content": picture} for n in range(5)])
-    client.steer_batch(batch.id, "start")
+    client.control_batch(batch.id, "start")
     wanted = {"contents": [picture], "styles": [painting], "params": {"style_weight": [1, 4]}}
     matrix = client.open_batch(matrix=wanted, label="a choice", **wishes)
     for job in (done, failed):
         client.wait(job.id)
-    operation = client.operate("retry", reason="To be seen.", code="timed_out")
+    operation = client.start_operation("retry", reason="To be seen.", code="timed_out")
     return {
         "now": "/dashboard",
         "jobs": "/dashboard/jobs",

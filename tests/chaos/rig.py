@@ -32,9 +32,9 @@ from shared.imaging import codec
 from shared.messaging import progress
 from shared.settings import Settings
 from shared.storage.store import open_store
-from tests.factories import picture
-from tests.postgres import PostgresServer
-from tests.waiting import wait_until
+from tests.support.factories import picture
+from tests.support.postgres import PostgresServer
+from tests.support.waiting import wait_until
 
 PNG = codec.encode(picture(), format="png")
 
@@ -108,7 +108,7 @@ class Process:
     def thaw(self) -> None:
         self.signal(signal.SIGCONT)
 
-    def terminate(self, timeout_s: float = 30.0) -> int:
+    def terminate(self, timeout_s: float = 60.0) -> int:
         """Ask it to end, for good; return its exit code."""
         with self._lock:
             self.wanted = False
@@ -187,8 +187,8 @@ class Rig:
     def wait_ready(self) -> None:
         """Wait until every API answers and every worker is ready."""
         for url in self.urls:
-            wait_until(lambda url=url: _answers(url), f"{url} answers", timeout_s=60)
-        wait_until(lambda: len(self.ready_workers()) == self._counts["worker"], "the workers are ready", timeout_s=120)
+            wait_until(lambda url=url: _answers(url), f"{url} answers", timeout_s=120)
+        wait_until(lambda: len(self.ready_workers()) == self._counts["worker"], "the workers are ready", timeout_s=240)
 
     def ready_workers(self) -> list[str]:
         with self.database.reading() as session:
@@ -227,17 +227,17 @@ class Rig:
         with self.database.reading() as session:
             return queries.get_job(session, job_id)
 
-    def wait_job(self, job_id: str, reached: Callable[[Job], object], what: str, timeout_s: float = 60.0) -> Job:
+    def wait_job(self, job_id: str, reached: Callable[[Job], object], what: str, timeout_s: float = 120.0) -> Job:
         """Wait until a job is as wanted, and return it."""
         return wait_until(lambda: (now := self.job(job_id)) and reached(now) and now, what, timeout_s=timeout_s)
 
-    def wait_running(self, job_id: str, *, attempt: int = 1, step: int = 1, timeout_s: float = 60.0) -> Job:
+    def wait_running(self, job_id: str, *, attempt: int = 1, step: int = 1, timeout_s: float = 120.0) -> Job:
         def runs(job: Job) -> bool:
             return job.state == "running" and job.attempt >= attempt and (job.progress or {}).get("step", 0) >= step
 
         return self.wait_job(job_id, runs, f"attempt {attempt} makes step {step}", timeout_s)
 
-    def wait_state(self, job_id: str, state: str, timeout_s: float = 60.0) -> Job:
+    def wait_state(self, job_id: str, state: str, timeout_s: float = 120.0) -> Job:
         return self.wait_job(job_id, lambda job: job.state == state, f"the job is {state}", timeout_s)
 
 

@@ -17,8 +17,8 @@ from shared.imaging import codec
 from tests.chaos.rig import PNG, Rig
 from tests.chaos.scale import LONG
 from tests.chaos.verdict import judge, settle
-from tests.factories import picture
-from tests.waiting import wait_until
+from tests.support.factories import picture
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.chaos
 
@@ -59,7 +59,7 @@ REPEATED = {
     "resume_queue",
     "unhold",
     "unsend",
-    "first_key",
+    "operator_key",
     "create_key",
     "open_batch",
     "steer_batch",

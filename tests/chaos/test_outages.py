@@ -22,8 +22,8 @@ from shared.messaging import progress
 from tests.chaos.rig import PNG, Rig
 from tests.chaos.scale import scaled
 from tests.chaos.verdict import judge, settle
-from tests.factories import picture
-from tests.waiting import wait_until
+from tests.support.factories import picture
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.chaos
 

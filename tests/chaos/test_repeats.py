@@ -14,7 +14,7 @@ from shared.db.models import Job
 from shared.imaging import codec
 from tests.chaos.rig import Rig
 from tests.chaos.scale import scaled
-from tests.factories import add_key, picture
+from tests.support.factories import add_key, picture
 
 pytestmark = pytest.mark.chaos
 

@@ -21,7 +21,7 @@ from shared.states import State
 from tests.chaos.rig import PNG, Rig
 from tests.chaos.scale import scaled
 from tests.chaos.verdict import Verdict, judge, settle
-from tests.factories import picture
+from tests.support.factories import picture
 
 pytestmark = pytest.mark.chaos
 
@@ -189,8 +189,8 @@ def test_every_accepted_job_ends_exactly_once_whatever_dies(database: str) -> No
 
 def test_the_real_engine_paints_the_same_pictures_in_a_storm(tmp_path) -> None:
     """Jobs cut off and resumed again and again end in the very bytes of an undisturbed run."""
-    from tests.unit.engine.conftest import random_kernels  # they import TensorFlow
-    from tests.unit.engine.test_weights import write_legacy
+    from tests.unit.worker.engine.synthetic import random_kernels
+    from tests.unit.worker.engine.vgg.legacy_file import write_legacy
 
     seed = int(os.environ.get("STORM_SEED", random.SystemRandom().randrange(10**6)))
     faults, jobs = scaled((2, 4), (30, 40))

@@ -14,7 +14,7 @@ from shared.messaging.broker import PAINT_QUEUE, Broker, create_celery
 from tests.chaos.rig import Rig
 from tests.chaos.scale import scaled
 from tests.chaos.verdict import judge, settle
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.chaos
 
@@ -140,7 +140,7 @@ def test_a_worker_told_to_drain_pause_and_resume_obeys_within_two_seconds(rig, c
         rig.wait_running(job_id, step=2)
         name = rig.job(job_id).worker
         told_at = time.monotonic()
-        client.instruct_worker(name, wish)
+        client.set_worker_state(name, wish)
         if wish == "drain":
             rig.wait_job(job_id, lambda job, name=name: job.worker != name, "the job is handed back")
         took.append(time.monotonic() - told_at)
@@ -149,7 +149,7 @@ def test_a_worker_told_to_drain_pause_and_resume_obeys_within_two_seconds(rig, c
         assert {rig.wait_state(job_id, "succeeded").worker for job_id in later} == {
             ({"worker-1", "worker-2"} - {name}).pop()
         }
-        client.instruct_worker(name, "work")
+        client.set_worker_state(name, "work")
     client.pause_queue()
     paused = rig.submit(client, steps=2)
     other = rig.submit(client, steps=2)

@@ -13,7 +13,7 @@ from shared.db.models import Job, JobEvent
 from shared.imaging import codec
 from shared.states import TERMINAL, TRANSITIONS, State
 from tests.chaos.rig import Rig
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 from worker.maintenance.orphans import remove_orphans
 
 #: Events by which an attempt ends without ending its job.

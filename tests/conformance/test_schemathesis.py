@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.running import Report, run, served
-from tests.conformance.subject import impatient_app, real_pictures, upload
-from tests.factories import add_key
+from tests.conformance.app_under_test import impatient_app, real_pictures, upload
+from tests.conformance.schemathesis_run import Report, run, served
+from tests.support.factories import add_key
 
 LONG = os.environ.get("CONFORMANCE") == "long"
 #: Examples of each operation in the phase of fuzzing, and chains of linked requests.

@@ -10,9 +10,8 @@ from flask.testing import FlaskClient
 
 from api.app import create_app
 from shared.imaging import codec
-from tests.factories import add_key, picture
-from tests.integration.calling import client_with
-from tests.integration.overseeing import Rig
+from tests.support.factories import add_key, picture
+from tests.support.flask_clients import client_with
 
 
 @pytest.fixture
@@ -52,10 +51,3 @@ def job_id(client, image_id) -> str:
     return client.post(
         "/v1/jobs", json={"content": image_id, "style": image_id, "params": {"size": 32, "steps": 8}}
     ).json["id"]
-
-
-@pytest.fixture
-def rig(settings, database) -> Iterator[Rig]:
-    """An overseer and the child that it watches."""
-    with Rig(settings, database) as made:
-        yield made

@@ -19,7 +19,7 @@ import tensorflow as tf
 from PIL import Image
 
 from shared.painting.vgg19 import LAYERS, block
-from tests import trained
+from tests.support import trained_weights
 
 _STYLE = tuple(f"block{number}_conv1" for number in range(1, 6))
 _CONTENT = "block4_conv2"
@@ -66,7 +66,7 @@ def _features(picture: Image.Image) -> Maps:
     for layer in LAYERS[: _DEEPEST + 1]:
         if block(layer) > depth:
             x, depth = tf.nn.max_pool2d(x, 2, 2, "VALID"), block(layer)
-        kernel = trained.network().kernels[layer]
+        kernel = trained_weights.network().kernels[layer]
         x = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], "REFLECT")
         x = tf.nn.relu(tf.nn.conv2d(x, kernel.weights, 1, "VALID") + kernel.bias)
         if layer in (*_STYLE, _CONTENT):

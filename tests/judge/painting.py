@@ -14,9 +14,9 @@ import numpy as np
 from PIL import Image
 
 from shared.painting.params import resolve
-from tests import trained
 from tests.judge.distance import Distances, Judge
 from tests.judge.pairs import Pair
+from tests.support import trained_weights
 
 
 class Painted(NamedTuple):
@@ -35,7 +35,7 @@ def painted(pair: Pair, preset: str, *, judged_px: int = 0, **changes: Any) -> P
     content, style = pair.opened()
     subjects, styles = [Subject(_array(content))], [Style(_array(style))]
     started = time.perf_counter()
-    *_, last = stylize(subjects, styles, resolve(preset, changes), trained.network())
+    *_, last = stylize(subjects, styles, resolve(preset, changes), trained_weights.network())
     pixels = np.clip(last[0].image(), 0, 1)
     took_s = time.perf_counter() - started
     picture = Image.fromarray((pixels * 255).round().astype(np.uint8))
@@ -72,16 +72,16 @@ def classic_off_the_published_loop(pair: Pair) -> tuple[Off, Off]:
     content, style = (_array(picture) for picture in pair.opened())
     params = resolve("classic")
     compiled, plain = (_published(content, style, params.steps, wrap) for wrap in (tf.function, lambda step: step))
-    chunks = [chunk[0] for chunk in stylize([Subject(content)], [Style(style)], params, trained.network())]
+    chunks = [chunk[0] for chunk in stylize([Subject(content)], [Style(style)], params, trained_weights.network())]
     ours = np.array([step[:3] for chunk in chunks for step in chunk.losses]), chunks[-1].image()
     return _off(ours, compiled), _off(plain, compiled)
 
 
 def _published(content: np.ndarray, style: np.ndarray, steps: int, wrap: Any) -> tuple[np.ndarray, np.ndarray]:
     """Paint by the published loop: the losses (total, content, style) of each step, and the picture."""
-    from tests.unit.engine.plain_loop import PlainLoop
+    from tests.unit.worker.engine.keras_reference import PlainLoop
 
-    loop = PlainLoop(content, style, trained.network(), long_side=512)
+    loop = PlainLoop(content, style, trained_weights.network(), long_side=512)
     step = wrap(loop.step)
     return np.array([[float(loss) for loss in step()] for _ in range(steps)]), loop.image[0].numpy()
 

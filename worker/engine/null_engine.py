@@ -1,6 +1,6 @@
-"""An engine that paints nothing: the same interface, small pictures, a set time a step, no TensorFlow.
+"""An engine that paints nothing: `stylize` with small images and a fixed time per step, without TensorFlow.
 
-It exists so that the life of jobs can be tried by the thousand; its losses fall so that curves look alive.
+It lets tests and benchmarks run jobs by the thousand. Its losses fall, so that charts have something to show.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy as np
 from shared.painting.params import StyleParams
 from worker.engine.types import Chunk, Losses, Picture, Snapshot, Subject
 
-#: Long side of the pictures it hands out, in pixels.
+#: Long side of the images that it yields, in pixels.
 _LONG_SIDE_PX = 32
-#: About as long as the real engine keeps its caller waiting, in seconds.
+#: Duration of a chunk, in seconds, close to that of the real engine.
 _CHUNK_S = 0.1
 
 
@@ -24,7 +24,7 @@ def stylize(
     subjects: Sequence[Subject], params: StyleParams, *, step_s: float, wanted: Callable[[int], bool]
 ) -> Iterator[dict[int, Chunk]]:
     """Yield `params.steps` steps of `step_s` seconds each, in chunks of about a tenth of a second."""
-    pictures = [_shrunk(subject.content) for subject in subjects]
+    images = [_subsampled(subject.content) for subject in subjects]
     per_chunk = max(1, round(_CHUNK_S / step_s)) if step_s else params.steps
     resume = subjects[0].resume
     for done in range(resume.done if resume else 0, params.steps, per_chunk):
@@ -33,11 +33,11 @@ def stylize(
             return
         count = min(per_chunk, params.steps - done)
         time.sleep(count * step_s)
-        yield {number: _chunk(pictures[number], params.steps, done, count, step_s) for number in present}
+        yield {number: _chunk(images[number], params.steps, done, count, step_s) for number in present}
 
 
-def _chunk(picture: Picture, total: int, done: int, count: int, step_s: float) -> Chunk:
-    height, width = picture.shape[:2]
+def _chunk(image: Picture, total: int, done: int, count: int, step_s: float) -> Chunk:
+    height, width = image.shape[:2]
     last = done + count
     return Chunk(
         first=done + 1,
@@ -48,12 +48,12 @@ def _chunk(picture: Picture, total: int, done: int, count: int, step_s: float) -
         losses=tuple(Losses(2.0 / step, 1.0 / step, 1.0 / step, 0.0) for step in range(done + 1, last + 1)),
         step_ms=step_s * 1000,
         eta_s=(total - last) * step_s,
-        image=lambda: picture,
-        snapshot=partial(Snapshot, 1, last, {"picture": picture}),
+        image=lambda: image,
+        snapshot=partial(Snapshot, 1, last, {"image": image}),
         final=last == total,
     )
 
 
-def _shrunk(content: Picture) -> Picture:
+def _subsampled(content: Picture) -> Picture:
     stride = max(1, max(content.shape[:2]) // _LONG_SIDE_PX)
     return np.ascontiguousarray(content[::stride, ::stride])

@@ -1,12 +1,10 @@
-"""Paint pictures: the optimisation of Gatys et al. as a generator of steps.
+"""Neural style transfer by Gatys et al., coarse to fine, as a generator of chunks of steps.
 
-Several steps run inside one compiled call, because reading the losses after every step would stall a GPU; the call
-returns the losses of all its steps. What to do with them (report, cancel, save) is the caller's business between
-two chunks. Pictures of one size are painted several at a time, and tile by tile where the memory does not hold them
-whole; that is the planner's to say, once a scale.
+One compiled call makes several steps, because reading the losses after every step would stall a GPU; it returns the
+losses of each. The caller reports, cancels or saves between two chunks. At each scale the planner decides how many
+images are painted together, and whether in tiles because whole images do not fit in memory.
 
-Invariant: neither the number of steps in a call nor of pictures beside it changes what becomes of a picture, beyond
-rounding.
+Invariant: neither the number of steps in a call nor the other images of a group change an image beyond rounding.
 """
 
 from __future__ import annotations
@@ -18,13 +16,13 @@ import tensorflow as tf
 from shared.errors import OutOfMemory, WeightsUnavailable
 from shared.painting.params import LAST_RESORT_WEIGHTS, StyleParams
 from shared.painting.sizes import scale_sizes
-from worker.engine.batch import Batch, Run
-from worker.engine.canvas import Canvas
-from worker.engine.compute.targets import shares
-from worker.engine.device.device import resolved
+from worker.engine.compute.targets import blend_weights
+from worker.engine.device.hardware import resolve_precision
 from worker.engine.device.planner import Planner
-from worker.engine.objective.objective import Recipe
-from worker.engine.optimizers.state import Settings
+from worker.engine.image_group import ImageGroup, Run
+from worker.engine.image_state import ImageState
+from worker.engine.objective.total_loss import ObjectiveSpec
+from worker.engine.optimizers.state import Hyperparameters
 from worker.engine.types import Chunk, Style, Subject
 from worker.engine.vgg.network import Network
 
@@ -39,17 +37,18 @@ def stylize(
     planner: Planner | None = None,
     steps_per_call: int | None = None,
 ) -> Iterator[dict[int, Chunk]]:
-    """Paint `subjects` like `styles`, from the coarsest scale to the size asked for, and yield every step.
+    """Paint `subjects` in the style of `styles`, from the smallest scale to the size asked for.
 
-    Pictures come at their original size; several subjects must pass through the same sizes. Each yield holds a chunk
-    for every picture of one call, by its number. `steps_per_call` fixes the length of a chunk; by default a chunk
-    takes about 0.17 s, or one step where that takes longer. Raises `WeightsUnavailable` where the params mean nothing
-    with the network's kernels, `InvalidParams` for a picture too narrow for the size, `TooLarge` or `OutOfMemory` when
-    the device cannot hold a scale even in the smallest tiles. A picture with a loss that is not finite ends with a
-    chunk that carries the error.
+    Images come at their original size; all subjects must have the same size at every scale. Each yield holds the
+    chunks of one compiled call, by the subject's number; a subject that is no longer `wanted` is left out from then
+    on. `steps_per_call` fixes the length of a chunk, which is otherwise about 0.17 s, or one step if that is longer.
+    A subject whose loss is not finite ends with a chunk that carries the error.
+
+    Raises `WeightsUnavailable` if the params make no sense with the network's weights, `InvalidParams` for an image
+    too narrow for the size, `TooLarge` or `OutOfMemory` if the device cannot hold a scale even in the smallest tiles.
     """
-    _ensure_meaningful(params, network)
-    shares(styles)
+    _check_weights_suit(params, network)
+    blend_weights(styles)
     sizes = scale_sizes(params, subjects[0].content.shape, [style.picture.shape for style in styles])
     styles = [style for style in styles if style.weight > 0]
     regions = len(styles) if any(style.mask is not None for style in styles) else 0
@@ -57,21 +56,21 @@ def stylize(
         params,
         styles,
         network,
-        Recipe.of(params, precision=resolved(params.precision), regions=regions),
-        Settings.of(params),
+        ObjectiveSpec.from_params(params, precision=resolve_precision(params.precision), regions=regions),
+        Hyperparameters.from_params(params),
         planner or Planner(),
         sizes,
         steps_per_call,
         wanted,
     )
-    canvases = [Canvas(number, subject, params) for number, subject in enumerate(subjects)]
+    images = [ImageState(number, subject, params) for number, subject in enumerate(subjects)]
     resume = subjects[0].resume
     for scale in range(resume.scale if resume else 1, len(sizes) + 1):
-        yield from _scale(run, scale, [canvas for canvas in canvases if not canvas.ended])
+        yield from _paint_scale(run, scale, [image for image in images if not image.finished])
 
 
-def _ensure_meaningful(params: StyleParams, network: Network) -> None:
-    """Refuse weights of losses that are stated in units of features that these kernels do not have."""
+def _check_weights_suit(params: StyleParams, network: Network) -> None:
+    """Refuse loss weights that are in units of trained features if the network was not trained."""
     if network.name == LAST_RESORT_WEIGHTS and params.loss_scaling == "none":
         raise WeightsUnavailable(
             "The preset `classic`, and any params with `loss_scaling` `none`, weigh the losses in units of VGG19 as "
@@ -81,31 +80,31 @@ def _ensure_meaningful(params: StyleParams, network: Network) -> None:
         )
 
 
-def _scale(run: Run, scale: int, canvases: list[Canvas]) -> Iterator[dict[int, Chunk]]:
-    """Paint the pictures at one scale, fewer at a time or in smaller tiles whenever memory runs out."""
-    if not canvases:
+def _paint_scale(run: Run, scale: int, images: list[ImageState]) -> Iterator[dict[int, Chunk]]:
+    """Paint the images at one scale; whenever memory runs out, continue with fewer at a time or in smaller tiles."""
+    if not images:
         return
     size = run.sizes[scale - 1]
-    plan = run.planner.plan(run.params, size, len(canvases))
-    for canvas in canvases:
-        canvas.begin_scale(scale, size, history=plan.history)
-    while members := [canvas for canvas in canvases if canvas.painting_on]:
-        groups = [members[at : at + plan.batch] for at in range(0, len(members), plan.batch)]
+    plan = run.planner.plan(run.params, size, len(images))
+    for image in images:
+        image.begin_scale(scale, size, history=plan.history)
+    while unfinished := [image for image in images if image.unfinished]:
+        groups = [unfinished[start : start + plan.batch] for start in range(0, len(unfinished), plan.batch)]
         try:
-            yield from _in_turn([Batch(run, scale, plan, group, siblings=len(groups)) for group in groups])
+            yield from _take_turns([ImageGroup(run, scale, plan, group, group_count=len(groups)) for group in groups])
         except tf.errors.ResourceExhaustedError:
             smaller = plan.smaller(size)
             if smaller is None:
-                detail = f"The device's memory does not hold a picture of {max(size)} px."
+                detail = f"The device's memory does not hold an image of {max(size)} px."
                 raise OutOfMemory(detail, size=max(size)) from None
             plan = smaller
 
 
-def _in_turn(batches: list[Batch]) -> Iterator[dict[int, Chunk]]:
-    """Let each batch make a call, again and again, until all their pictures are done."""
-    while batches:
-        for batch in batches:
-            chunks = batch.advance()
+def _take_turns(groups: list[ImageGroup]) -> Iterator[dict[int, Chunk]]:
+    """Run one call of each group in turn until all their images have finished the scale."""
+    while groups:
+        for group in groups:
+            chunks = group.run_call()
             if chunks:
                 yield chunks
-        batches = [batch for batch in batches if batch.members]
+        groups = [group for group in groups if group.images]

@@ -1,10 +1,10 @@
-"""The animation of a painting: small pictures from along the run, and the result as the last.
+"""The timelapse of a run: small frames from along the way, ending with the result, as an animated WebP.
 
-A frame can only be taken between two compiled calls. Where a call makes more steps than lie between two frames,
-there are fewer frames than asked for, each shown for as long as the steps that it stands for. Frames are kept as
-JPEG, in memory and in checkpoints, and become an animated WebP at the end. Transparency is not kept.
+A frame can only be taken between two compiled calls. Where a call makes more steps than lie between two frames, there
+are fewer frames than asked for, and each is shown longer. Frames are kept as JPEG, in memory and in checkpoints;
+transparency is lost.
 
-Invariant: never more frames than asked for, and the last one is the picture that is stored.
+Invariant: never more frames than asked for, and the last one is the result.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from worker.engine.types import Chunk, Picture
 
 #: Long side of a frame, in pixels: all frames of an animation are in memory at once when it is encoded.
 _LONG_SIDE_PX = 480
-#: How long each frame is shown if there are as many as asked for, and the last one beyond that, in milliseconds.
+#: How long a frame is shown if there are as many as asked for, and how much longer the last one is, in milliseconds.
 _FRAME_MS = 100
-_LAST_MS = 1500
+_LAST_FRAME_EXTRA_MS = 1500
 _QUALITY = 85
 
 
 class Frame(NamedTuple):
-    """The picture after a step, as a JPEG."""
+    """The image after a step, as a JPEG."""
 
     step: int
     jpeg: bytes
@@ -37,40 +37,41 @@ class Frame(NamedTuple):
 class Timelapse:
     """Collects the frames of one job."""
 
-    def __init__(self, asked: int, taken: Sequence[Frame] = ()) -> None:
-        """Collect up to `asked` frames, none if that is 0; `taken` are those of an earlier attempt."""
-        self._asked = asked
-        self.frames = list(taken)
+    def __init__(self, frame_count: int, frames: Sequence[Frame] = ()) -> None:
+        """Collect up to `frame_count` frames, none if that is 0; `frames` are those of an earlier attempt."""
+        self._frame_count = frame_count
+        self.frames = list(frames)
 
-    def see(self, chunk: Chunk) -> None:
-        """Take a frame if the run has reached the step of the next one; not at the last chunk."""
+    def collect(self, chunk: Chunk) -> None:
+        """Take a frame if the run has reached the step of the next one. Not for the last chunk."""
         last = self.frames[-1].step if self.frames else 0
-        if self._asked * chunk.last // chunk.total > self._asked * last // chunk.total:
-            self.frames.append(_taken(chunk.last, chunk.image()))
+        if self._frame_count * chunk.last // chunk.total > self._frame_count * last // chunk.total:
+            self.frames.append(_frame(chunk.last, chunk.image()))
 
-    def finished(self, result: Picture, chunk: Chunk) -> bytes | None:
-        """Encode the animation up to `result`, the picture after `chunk`; None if none was asked for."""
-        if not self._asked:
+    def encode(self, result: Picture, chunk: Chunk) -> bytes | None:
+        """Encode the animation that ends with `result`, the image after `chunk`; None if none was asked for."""
+        if not self._frame_count:
             return None
-        frames = [*self.frames, _taken(chunk.last, result)]
-        last = _opened(frames[-1])
-        # the first scales' pictures are smaller
-        others = [_opened(frame).resize(last.size, Image.Resampling.BICUBIC) for frame in frames[:-1]]
+        frames = [*self.frames, _frame(chunk.last, result)]
+        last = _open(frames[-1])
+        # frames of smaller scales are smaller
+        others = [_open(frame).resize(last.size, Image.Resampling.BICUBIC) for frame in frames[:-1]]
         first, *rest = [*others, last]
-        shown = self._durations([frame.step for frame in frames], chunk.total)
+        durations_ms = self._durations_ms([frame.step for frame in frames], chunk.total)
         file = io.BytesIO()
-        first.save(file, "webp", save_all=True, append_images=rest, duration=shown, quality=_QUALITY, method=2)
+        first.save(file, "webp", save_all=True, append_images=rest, duration=durations_ms, quality=_QUALITY, method=2)
         return file.getvalue()
 
-    def _durations(self, steps: list[int], total: int) -> list[int]:
-        """Say how long the frame of each step is shown, in milliseconds."""
-        shown = [max(1, (after - before) * self._asked * _FRAME_MS // total) for before, after in pairwise([0, *steps])]
-        return [*shown[:-1], shown[-1] + _LAST_MS]
+    def _durations_ms(self, steps: list[int], total: int) -> list[int]:
+        """Return how long the frame of each step is shown: in proportion to the steps since the one before."""
+        per_step = self._frame_count * _FRAME_MS
+        *others, last = (max(1, (step - before) * per_step // total) for before, step in pairwise([0, *steps]))
+        return [*others, last + _LAST_FRAME_EXTRA_MS]
 
 
-def _taken(step: int, picture: Picture) -> Frame:
-    return Frame(step, codec.encode(codec.thumbnail(picture, _LONG_SIDE_PX), format="jpeg", quality=_QUALITY))
+def _frame(step: int, image: Picture) -> Frame:
+    return Frame(step, codec.encode(codec.thumbnail(image, _LONG_SIDE_PX), format="jpeg", quality=_QUALITY))
 
 
-def _opened(frame: Frame) -> Image.Image:
+def _open(frame: Frame) -> Image.Image:
     return Image.open(io.BytesIO(frame.jpeg))

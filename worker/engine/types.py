@@ -1,4 +1,4 @@
-"""What the engine takes and hands out: the pictures to paint, the steps of one compiled call, where they lead.
+"""What the engine takes and yields: subjects and styles in, chunks of steps out.
 
 Plain numpy, so that the runner and other engines can use it without TensorFlow.
 """
@@ -14,17 +14,17 @@ from numpy.typing import NDArray
 
 from shared.errors import Diverged
 
-#: A picture: float32 `[height, width, 3]`, RGB in 0 to 1.
+#: An image: float32 `[height, width, 3]`, RGB in 0 to 1.
 Picture = NDArray[np.float32]
-#: How much each place counts: float32 `[height, width]`, 0 to 1.
+#: The weight of each pixel: float32 `[height, width]`, 0 to 1.
 Mask = NDArray[np.float32]
 
 
 class Style(NamedTuple):
-    """One style image and its share in the blend.
+    """One style image and its weight in the blend.
 
-    With a `mask`, of the content's shape, it is painted only where that is white. `key` names the picture, so that
-    what was computed of it is found again for the next job; without one it is not kept.
+    With a `mask`, of the content's aspect ratio, it is painted only where that is white. `key` identifies the image in
+    the cache of Gram matrices; without one they are not cached.
     """
 
     picture: Picture
@@ -34,10 +34,10 @@ class Style(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """All that a run needs to go on: where it is, and the arrays of its state by name.
+    """All that a run needs to resume: how far it is, and the arrays of its state by name.
 
-    `scale` counts from 1, `done` is the number of steps made at it. Going on from a snapshot computes what an
-    undisturbed run computes; on a CPU, bit for bit.
+    `scale` counts from 1, `done` is the number of steps made at it. A resumed run computes what an uninterrupted one
+    does; on a CPU, bit for bit.
     """
 
     scale: int
@@ -46,9 +46,10 @@ class Snapshot(NamedTuple):
 
 
 class Subject(NamedTuple):
-    """One picture to be painted, at its original size; `init` is what to start from instead of what the params say.
+    """One image to paint, at its original size.
 
-    `resume` goes on where an earlier run of the same subject was.
+    `init` is the image to start from, in place of the params' `init`; `resume` is where an earlier run of the same
+    subject stopped.
     """
 
     content: Picture
@@ -57,7 +58,7 @@ class Subject(NamedTuple):
 
 
 class Losses(NamedTuple):
-    """The weighted losses of one step, evaluated before its update. Each is finite and not negative."""
+    """The weighted losses of one step, evaluated before its update. Each is finite and at least 0."""
 
     total: float
     content: float
@@ -69,14 +70,14 @@ class Losses(NamedTuple):
 class Chunk:
     """The steps of one compiled call for one subject, in order.
 
-    `first` counts from 1 over all scales, `total` is the whole run's number of steps; `scale` counts from 1
+    `first` counts from 1 over all scales, `total` is the number of steps of the whole run; `scale` counts from 1
     to `scales`; `size` is the (width, height) painted at this scale; `step_ms` is the mean time of a step.
-    `eta_s` estimates the time to the end of the run, the larger scales to come included. `final` marks the last
-    chunk of a subject: of its run, or because of an `error`, in which case `losses` ends before the step that
-    failed and the image is the last good one. A scale that is left early leaves a gap in the numbers.
-    `facts` tells how it was painted, for the manifest: precision, side of the tiles, pictures in a batch, peak memory.
-    `image()` and `snapshot()` copy the picture, or the whole state, after the last of these steps from the
-    device; call them before the next chunk.
+    `eta_s` estimates the time to the end of the run, larger scales included. `final` marks the last chunk of a
+    subject: the end of its run, or an `error`, in which case `losses` ends before the step that failed and the image
+    is the last one with finite losses. A scale that stops early leaves a gap in the step numbers.
+    `facts` are for the manifest: precision, side of the tiles, images painted together, peak memory.
+    `image()` and `snapshot()` copy the image, or the whole state, after the last of these steps from the device;
+    call them before asking for the next chunk.
     """
 
     first: int

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from shared import logs
-from shared.db.jobs import transitions
+from shared.db.jobs import claims
 from shared.db.jobs.claims import Claim, Finished
 from shared.db.models import Job
 from shared.errors import AtelierError, DatabaseUnavailable, TimedOut, WeightsUnavailable
@@ -198,7 +198,7 @@ class Attempt:
             picture,
             partial=state != State.SUCCEEDED,
             alpha=self._alpha,
-            timelapse=self._timelapse.finished(picture, chunk),
+            timelapse=self._timelapse.encode(picture, chunk),
             facts=chunk.facts,
             group=self._group,
         )
@@ -207,7 +207,7 @@ class Attempt:
 
     def _go_on(self, chunk: Chunk, *, leaving: bool) -> None:
         """Keep what the chunk brought; with that, hand the job back if the worker is leaving."""
-        self._timelapse.see(chunk)
+        self._timelapse.collect(chunk)
         if leaving or self._checkpointer.due:
             self._save(chunk)
         if leaving:
@@ -221,7 +221,7 @@ class Attempt:
             return
         try:
             with self._studio.database.writing("checkpoint") as session:
-                transitions.keep_checkpoint(session, self.claim, named)
+                claims.save_checkpoint(session, self.claim, named)
         except DatabaseUnavailable as error:
             log.warning("checkpoint_not_kept", code=error.code)
 
@@ -229,7 +229,7 @@ class Attempt:
         """Renew for the last time, which takes the last step along and refuses a void claim, and write the end."""
         heartbeat = self._heartbeat
         with self._studio.database.writing("finish") as session:
-            transitions.renew(
+            claims.renew(
                 session, self.claim, lease_s=_FINISH_EVERY_S, ran_s=heartbeat.ran_s, progress=heartbeat.progress
             )
             return outcome.write(session, self.claim, ended)

@@ -96,14 +96,14 @@ def _encoded(checkpoint: Checkpoint) -> bytes:
         f"{_FRAME}jpegs": np.frombuffer(b"".join(frame.jpeg for frame in frames), np.uint8),
     }
     file = BytesIO()
-    np.savez(file, allow_pickle=False, place=np.asarray([snapshot.scale, snapshot.done]), **arrays)
+    np.savez(file, allow_pickle=False, position=np.asarray([snapshot.scale, snapshot.done]), **arrays)
     return file.getvalue()
 
 
 def _decoded(data: bytes) -> Checkpoint:
     with np.load(BytesIO(data), allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
-    scale, done = arrays["place"].tolist()
+    scale, done = arrays["position"].tolist()
     whole = {"step", "scale"}
     columns = {
         name: (array.astype(int) if name in whole else array).tolist() for name, array in _of(arrays, _COLUMN).items()

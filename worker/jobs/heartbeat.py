@@ -18,8 +18,8 @@ from typing import Any, Self
 
 from shared import logs
 from shared.db.base import Database
-from shared.db.jobs import transitions
-from shared.db.jobs.transitions import Claim, LostRace, StopRequests
+from shared.db.jobs import claims
+from shared.db.jobs.claims import Claim, LostRace, StopRequests
 from shared.errors import DatabaseUnavailable
 
 #: Time between two rounds of renewals, in seconds.
@@ -96,7 +96,7 @@ class Heartbeat:
             asked_at = time.monotonic()
             try:
                 with self._database.writing("renew") as session:
-                    self._wishes = transitions.renew(
+                    self._wishes = claims.renew(
                         session, self._claim, lease_s=self._lease_s, ran_s=self.ran_s, progress=self.progress
                     )
             except LostRace:

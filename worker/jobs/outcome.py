@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from shared.db import workers
 from shared.db.jobs import transitions
-from shared.db.jobs.transitions import Claim
+from shared.db.jobs.claims import Claim
 from shared.errors import AtelierError, StorageFull
 from shared.states import State
 from worker.jobs.retries import Retry

@@ -55,16 +55,16 @@ class Vgg19Painter:
 
     def __init__(self, settings: Settings) -> None:
         """Load TensorFlow and the weights; raise `WeightsUnavailable` if they cannot be had."""
-        from worker.engine.device import device, planner
+        from worker.engine.device import hardware, planner
         from worker.engine.vgg import weights
 
-        device.prepare(settings.memory_limit_bytes)
-        network = weights.load(settings.weights, weights.Shelf(settings.weights_dir, settings.weights_mirror))
+        hardware.prepare(settings.memory_limit_bytes)
+        network = weights.load(settings.weights, weights.WeightsLocation(settings.weights_dir, settings.weights_mirror))
         self._network = network
         self.weights = {"name": network.name, "sha256": network.sha256}
         if network.reason:
             self.weights["reason"] = network.reason
-        self.device = device.describe()
+        self.device = hardware.describe()
         self._planner = planner.Planner(settings.weights_dir / "profile.json", limit_bytes=settings.memory_limit_bytes)
 
     @property

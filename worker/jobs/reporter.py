@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from shared.db.jobs.transitions import Claim, StopRequests
+from shared.db.jobs.claims import Claim, StopRequests
 from shared.imaging import codec
 from shared.messaging.progress import ProgressWriter
 from shared.settings import Settings

@@ -19,7 +19,7 @@ from sqlalchemy import select
 from structlog.contextvars import bound_contextvars
 
 from shared import logs
-from shared.db.jobs import dispatch_order, queries, transitions
+from shared.db.jobs import claims, dispatch_order, queries
 from shared.db.jobs.claims import Finished, LostRace
 from shared.db.models import Job
 from shared.errors import AtelierError, DatabaseUnavailable
@@ -82,20 +82,20 @@ def _claimed(job_ids: list[str], studio: Studio) -> list[Attempt]:
     weights, lease_s = studio.painter.weights, studio.settings.lease_s
     try:
         with studio.database.writing("claim") as session:
-            claims = transitions.claim_all(session, job_ids, worker=studio.name, weights=weights, lease_s=lease_s)
-            missed = set(job_ids) - {claim.job_id for claim in claims}
+            claimed = claims.claim_jobs(session, job_ids, worker=studio.name, weights=weights, lease_s=lease_s)
+            missed = set(job_ids) - {claim.job_id for claim in claimed}
             dispatch_order.mark_dispatched(
                 session, sorted(missed), None
             )  # their message came to a worker that could not take them
-            found = queries.get_jobs(session, [claim.job_id for claim in claims])
+            found = queries.get_jobs(session, [claim.job_id for claim in claimed])
     except DatabaseUnavailable as error:
         log.warning("jobs_not_claimed", job_ids=job_ids, code=error.code)
         return []
     for job_id in missed:
         log.info("job_not_claimed", job_id=job_id)
-    for claim in claims:
+    for claim in claimed:
         log.info("job_claimed", job_id=claim.job_id, attempt=claim.attempt)
-    return [Attempt(claim, found[claim.job_id], studio, claimed_at=claimed_at) for claim in claims]
+    return [Attempt(claim, found[claim.job_id], studio, claimed_at=claimed_at) for claim in claimed]
 
 
 def _paint(attempts: list[Attempt], studio: Studio) -> None:
@@ -190,7 +190,7 @@ def _settle_together(finished: dict[Attempt, Finished], studio: Studio) -> None:
         return
     try:
         with studio.database.writing("finish") as session:
-            done = transitions.succeed_all(session, list(finished.values()))
+            done = claims.succeed_all(session, list(finished.values()))
     except Exception:  # then each by itself, so that the one that cannot be written keeps no other from it
         log.warning("group_not_finished", exc_info=True)
         return

@@ -29,16 +29,16 @@ class BatchKeeper:
             self._fold()
         self._fold()
         with self._database.writing("settle") as session:
-            settled = lifecycle.settle(session)
+            settled = lifecycle.end_completed(session)
         for batch_id, state in settled:
             log.info("batch_ended", batch_id=batch_id, state=state)
 
     def _cancel_some(self) -> int:
         with self._database.writing("cancel_items") as session:
-            count, running = items.cancel_some(session)
+            count, running = items.cancel_chunk(session)
         for job_id in running:
             try:
-                self._progress.wish_cancel(job_id)
+                self._progress.signal_cancel(job_id)
             except RedisError as error:
                 log.warning("cancel_not_hurried", job_id=job_id, reason=str(error))  # the row holds the wish
         return count

@@ -51,17 +51,17 @@ class OperationKeeper:
             portion = bulk_actions.run_chunk(session, operation_id)
         if portion is None:
             return False
-        self._hurry(portion.outcome.stopping)
-        self._remove_files(portion.outcome.removed)
+        self._hurry(portion.result.stopping)
+        self._remove_files(portion.result.removed)
         found = portion.operation
         if found.state == OperationState.DONE:
             log.info("operation_done", operation_id=found.id, done=found.done, refused=found.refused)
-        return portion.moved
+        return portion.advanced
 
     def _hurry(self, job_ids: Iterable[str]) -> None:
         try:
             for job_id in job_ids:
-                self._progress.wish_cancel(job_id)
+                self._progress.signal_cancel(job_id)
         except RedisError as error:
             log.warning("cancel_not_hurried", reason=str(error))  # the rows hold the wishes
 

@@ -88,7 +88,7 @@ def remove_bytes(database: Database, store: ImageStore, image_id: str) -> bool:
     The transaction waits for the storage, as none else does: what the row says must hold until the bytes are gone.
     """
     with database.writing("remove_bytes") as session:
-        may_go = images.may_lose_bytes(session, image_id)
+        may_go = images.can_remove_bytes(session, image_id)
         if may_go:
             store.delete(image_key(image_id))
     return may_go

@@ -24,7 +24,7 @@ import httpcore
 from shared import clock, logs
 from shared.db import deliveries, webhook_payloads
 from shared.db.base import Database
-from shared.db.deliveries import SCHEDULE_S, Claimed
+from shared.db.deliveries import RETRY_DELAYS_S, ClaimedDelivery
 from shared.errors import DatabaseUnavailable, ForbiddenUrl
 from shared.webhooks import signing as webhooks
 from shared.webhooks import ssrf_guard
@@ -88,7 +88,7 @@ class Deliverer:
         """Begin nothing more; calls under way are made again by another process if this one ends before them."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _deliver(self, held: Claimed) -> None:
+    def _deliver(self, held: ClaimedDelivery) -> None:
         try:
             started = time.monotonic()
             answered = self._answered(held)
@@ -105,7 +105,7 @@ class Deliverer:
             with self._lock:
                 self._under_way[deliveries.host_of(held.url)] -= 1
 
-    def _answered(self, held: Claimed) -> Answered:
+    def _answered(self, held: ClaimedDelivery) -> Answered:
         try:
             return self._call(held)
         except DatabaseUnavailable:
@@ -114,7 +114,7 @@ class Deliverer:
             log.exception("webhook_failed", delivery_id=held.id)
             return Answered(None, f"internal: {type(error).__name__}", retryable=True)
 
-    def _call(self, held: Claimed) -> Answered:
+    def _call(self, held: ClaimedDelivery) -> Answered:
         with self._database.writing("webhook_secret") as session:
             signing = deliveries.get_secrets(session, held.owner)
             data = webhook_payloads.payload_of(session, held)
@@ -153,6 +153,6 @@ def _tell_trouble(call: Future[None]) -> None:
 
 def _wait_s(attempt: int) -> float | None:
     """Return how long to wait after that many attempts have failed, or None when the schedule is over."""
-    if attempt > len(SCHEDULE_S):
+    if attempt > len(RETRY_DELAYS_S):
         return None
-    return SCHEDULE_S[attempt - 1] * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - nothing to guess here
+    return RETRY_DELAYS_S[attempt - 1] * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - nothing to guess here

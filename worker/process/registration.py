@@ -57,7 +57,7 @@ class Announcer:
         """Say it now, adding the row if there is none, and from a thread until the process ends."""
         try:
             with self._database.writing("beat") as session:
-                workers.beat(session, self._name, self._now())
+                workers.record_heartbeat(session, self._name, self._now())
         except DatabaseUnavailable as error:
             log.warning("worker_not_announced", worker=self._name, code=error.code)
         threading.Thread(target=self._repeat, name="announcer", daemon=True).start()
@@ -70,7 +70,7 @@ class Announcer:
                 known = workers.get_description(session, self._name)
             if known != about:
                 with self._database.writing("about") as session:
-                    workers.describe(session, self._name, about)
+                    workers.set_description(session, self._name, about)
         except DatabaseUnavailable:  # the overseer says so
             return
 

@@ -25,10 +25,10 @@ from shared import logs
 from shared.db import workers
 from shared.db.base import Database
 from shared.db.jobs import queries, transitions
-from shared.db.jobs.transitions import Claim, LostRace
+from shared.db.jobs.claims import Claim, LostRace
 from shared.db.models import Job
 from shared.errors import BrokerUnavailable, DatabaseUnavailable, TimedOut
-from shared.messaging.dispatch import Messages
+from shared.messaging.dispatch import MessageQueue
 from shared.settings import Settings
 from shared.states import DesiredState
 from worker.process.job_observations import Sights
@@ -82,7 +82,7 @@ class Overseer:
         name: str,
         settings: Settings,
         database: Database,
-        messages: Messages,
+        messages: MessageQueue,
         intake: Intake,
         pool: Pool,
         *,
@@ -139,7 +139,7 @@ class Overseer:
         """Look once; raise `DatabaseUnavailable` or `BrokerUnavailable`."""
         self._sights.child(next(iter(self._pool.children()), None))
         with self._database.writing("beat") as session:
-            wish = workers.beat(session, self._name)
+            wish = workers.record_heartbeat(session, self._name)
             running = queries.list_running_on(session, self._name)
         self._obey(wish)
         self._sights.jobs(running, self._clock())
@@ -218,7 +218,7 @@ class Overseer:
         A child that has yet to open its painter, which may have to learn its weights, is given as long as a step.
         """
         now = self._clock()
-        if not any(self._messages.waiting()):
+        if not any(self._messages.get_depth()):
             self._busy_at = now
         elif now - self._busy_at > (self._settings.starve_s if self._ready() else self._settings.stall_s):
             log.error("worker_starved", seconds=round(now - self._busy_at, 1))

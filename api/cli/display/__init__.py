@@ -1,1 +1,1 @@
-"""What the command shows in a terminal: bars, tables, pictures."""
+"""What the command shows: progress bars, tables, pictures in a terminal, and plain output for programs."""

@@ -1,6 +1,6 @@
-"""Shows a batch being painted: what is uploaded, what is done, and a line for each picture that is being painted.
+"""Shows a batch's progress: uploads, finished pictures, and a bar for each picture that is being painted.
 
-Everything goes to stderr; where that is no terminal, a line now and then.
+Everything goes to stderr; unless that is a terminal, as an occasional line.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from api.client.models import Job
 
-#: Least time between two lines where there is no terminal, in seconds.
+#: Minimum time between two lines without a terminal, in seconds.
 _LINE_EVERY_S = 5.0
-#: Pictures that have a line each.
+#: Most pictures that are shown with a bar each.
 MOST_LINES = 8
 
 
 class BatchBar:
-    """The progress of one batch; any thread may tell of it."""
+    """The progress of one batch; any thread may report to it."""
 
     def __init__(self, total: int, to_upload: int, console: Console | None = None) -> None:
-        """Prepare to show `total` pictures, of which `to_upload` are to be uploaded first."""
+        """Prepare to show `total` pictures, of which `to_upload` are uploaded first."""
         self._console = console or Console(stderr=True)
         self._live = self._console.is_terminal
         self._lock = threading.Lock()
-        self._said_at = time.monotonic()
+        self._line_at = time.monotonic()
         self._done, self._total = 0, total
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -54,20 +54,20 @@ class BatchBar:
         self._bar.stop()
 
     def uploaded(self, count: int = 1) -> None:
-        """Count pictures that the server has."""
+        """Count pictures as uploaded."""
         self._bar.advance(self._uploads, count)
 
     def ended(self, count: int = 1) -> None:
-        """Count pictures that are there, or will never be."""
+        """Count pictures as written or failed."""
         with self._lock:
             self._done += count
             self._bar.advance(self._pictures, count)
-            if not self._live and time.monotonic() - self._said_at >= _LINE_EVERY_S:
-                self._said_at = time.monotonic()
+            if not self._live and time.monotonic() - self._line_at >= _LINE_EVERY_S:
+                self._line_at = time.monotonic()
                 self._console.print(f"{self._done} of {self._total} done", highlight=False)
 
     def running(self, jobs: Sequence[Job]) -> None:
-        """Show what is being painted now."""
+        """Show the pictures that are being painted now."""
         shown = {str(getattr(job, "key", job.id)): job for job in jobs[:MOST_LINES]}
         with self._lock:
             for key in set(self._running) - set(shown):

@@ -1,8 +1,8 @@
-"""Shows a job being painted: a live bar on a terminal, a line now and then elsewhere.
+"""Shows a job's progress: a live bar in a terminal, an occasional line elsewhere.
 
 Everything goes to stderr, so that stdout holds only what a program may want to read.
 
-Invariant: the bar is one line, however narrow the terminal; what there is no room for is left out, the least first.
+Invariant: the bar is one line, however narrow the terminal; the least important figures are left out first.
 """
 
 from __future__ import annotations
@@ -11,24 +11,26 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.progress import BarColumn, SpinnerColumn, TextColumn
+from rich.progress import Progress as ProgressBar
 from rich.table import Column
 
-from api.cli.display.preview_pane import Pane
-from api.client.models import Event, Job
-from shared.states import State
+from api.cli.display.layout import duration_text
+from api.cli.display.preview_pane import PreviewPane
+from api.client.models import Event, Job, Progress
 
-#: Least time between two lines where there is no terminal, in seconds.
+#: Minimum time between two lines without a terminal, in seconds.
 _LINE_EVERY_S = 5.0
 
+#: The server's `waiting_for`, in words.
 _WAITING_FOR = {
     "turn": "waiting for its turn",
     "no_worker": "waiting for a worker",
     "no_worker_with_memory": "waiting for a worker with more memory",
-    "quota": "waiting for its owner's turn",
+    "quota": "waiting for other pictures of its batch",
     "paused": "the queue is paused",
 }
 
@@ -42,15 +44,15 @@ class JobBar:
         console: Console | None = None,
         clock: Callable[[], float] = time.monotonic,
         *,
-        pane: Pane | None = None,
+        pane: PreviewPane | None = None,
     ) -> None:
-        """Prepare to show `job`, with the picture in `pane` if there is one; nothing is drawn before the `with`."""
+        """Prepare to show `job`, with its picture in `pane` if given; entering the context starts drawing."""
         self._console = console or Console(stderr=True)
         self._clock = clock
         self._live = self._console.is_terminal
         self._pane = pane
         self._open = ExitStack()
-        self._bar = Progress(
+        self._bar = ProgressBar(
             SpinnerColumn(finished_text="✓"),
             TextColumn("{task.description}", table_column=Column(no_wrap=True)),
             BarColumn(bar_width=self._bar_width, complete_style="cyan", finished_style="green"),
@@ -61,7 +63,7 @@ class JobBar:
         self._beginning = waiting_text(job)
         self._row = self._bar.add_task(self._beginning, total=None, figures="")
         self._line_at = float("-inf")
-        self._scale: object = None
+        self._scale: int | None = None
 
     def __enter__(self) -> Self:
         self._open.enter_context(self._bar)
@@ -81,55 +83,53 @@ class JobBar:
         return max(5, min(30, self._console.width // 5))
 
     def show(self, event: Event) -> None:
-        """Draw what an event says; unknown ones say nothing here."""
+        """Draw an event; unknown ones are ignored."""
         if event.name in ("preview", "end") and self._pane:
             self._pane.announce()
         if event.name == "step":
-            self._step(event.data)
+            self.show_step(Progress.model_validate(event.data))
         elif event.name in ("state", "end") and "state" in event.data:
             self._state(str(event.data["state"]))
 
-    def _step(self, step: dict[str, Any]) -> None:
+    def show_step(self, step: Progress) -> None:
+        """Draw how far the job is."""
         figures = step_text(step)
         if self._live:
             figures = step_text(step, most=self._console.width - self._bar_width - len("⠋ painting  ") - 1)
-            self._bar.update(
-                self._row, description="painting", completed=step["step"], total=step["total"], figures=figures
-            )
+            self._bar.update(self._row, description="painting", completed=step.step, total=step.total, figures=figures)
             return
         now = self._clock()
-        news = step["step"] == step["total"] or step.get("scale") != self._scale
-        if news or now - self._line_at >= _LINE_EVERY_S:
-            self._line_at, self._scale = now, step.get("scale")
+        notable = step.step == step.total or step.scale != self._scale
+        if notable or now - self._line_at >= _LINE_EVERY_S:
+            self._line_at, self._scale = now, step.scale
             self._console.print(f"painting {figures}", highlight=False, soft_wrap=True)
 
     def _state(self, state: str) -> None:
-        if state == State.QUEUED:
+        if state == "queued":
             return
-        text = "painting" if state == State.RUNNING else state
+        text = "painting" if state == "running" else state
         if self._live:
             self._bar.update(self._row, description=text)
-        elif state != State.RUNNING:
+        elif state != "running":
             self._console.print(text, highlight=False)
 
 
 def waiting_text(job: Job) -> str:
     """Say why a job is not being painted yet."""
-    if job.state != State.QUEUED:
-        return "painting" if job.state == State.RUNNING else str(job.state)
+    if job.state != "queued":
+        return "painting" if job.state == "running" else job.state
     text = _WAITING_FOR.get(job.queue.waiting_for or "", "waiting") if job.queue else "waiting"
     return f"{text}, number {job.queue.position} in line" if job.queue and job.queue.position else text
 
 
-def step_text(step: dict[str, Any], *, most: int | None = None) -> str:
-    """Write the figures of a step in one short line; of `most` characters, if that leaves room for any."""
-    losses = step.get("losses") or {}
+def step_text(step: Progress, *, most: int | None = None) -> str:
+    """Write the figures of a step in one line of at most `most` characters, but always the step itself."""
     parts = {
-        "step": f"{step['step']}/{step['total']}",
-        "scale": f"scale {step['scale']} of {step['scales']}" if (step.get("scales") or 1) > 1 else "",
-        "loss": f"loss {losses['total']:.4g}" if "total" in losses else "",
-        "pace": f"{step['step_ms']:.0f} ms a step" if step.get("step_ms") is not None else "",
-        "left": f"{duration_text(step['eta_s'])} left" if (step.get("eta_s") or 0) >= 0.5 else "",
+        "step": f"{step.step}/{step.total}",
+        "scale": f"scale {step.scale} of {step.scales}" if (step.scales or 1) > 1 else "",
+        "loss": f"loss {step.losses['total']:.4g}" if "total" in step.losses else "",
+        "pace": f"{step.step_ms:.0f} ms a step" if step.step_ms is not None else "",
+        "left": f"{duration_text(step.eta_s)} left" if step.eta_s and step.eta_s >= 0.5 else "",
     }
     for name in ("pace", "loss", "scale", "left", ""):
         text = " · ".join(filter(None, parts.values()))
@@ -137,14 +137,3 @@ def step_text(step: dict[str, Any], *, most: int | None = None) -> str:
             break
         parts.pop(name, None)
     return text
-
-
-def duration_text(seconds: float) -> str:
-    """Write a duration the way people say it: `12 s`, `3 min 05 s`, `2 h 10 min`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest_s = divmod(whole, 60)
-    if minutes < 60:
-        return f"{minutes} min {rest_s:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"

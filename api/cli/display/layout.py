@@ -1,8 +1,8 @@
-"""Tables and sheets of facts on a terminal, and as plain lines where there is none."""
+"""Tables and lists of facts, in a terminal and as plain lines for pipes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -12,10 +12,10 @@ from rich.text import Text
 
 from shared import clock
 
-#: Heading, least width and, for figures, the right side.
+#: Heading, minimum width and, for figures, the alignment.
 Column = tuple[str, int] | tuple[str, int, Literal["left", "right"]]
 
-#: Width of a line that a program reads.
+#: Width of a line written to a pipe, where nothing should be cut.
 _PIPE_WIDTH = 400
 
 _COLOURS = {
@@ -40,7 +40,7 @@ _COLOURS = {
 
 
 def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str | Text]], *, nothing: str) -> None:
-    """Print a line a row; only the last column is cut, or say on stderr that there is `nothing`."""
+    """Print one line per row, cutting only the last column; without rows, say `nothing` on stderr."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for heading, least, *side in columns[:-1]:
         table.add_column(heading, no_wrap=True, min_width=least, justify=side[0] if side else "left")
@@ -53,19 +53,20 @@ def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str | Text]],
         Console(stderr=True).print(nothing)
 
 
-def print_sheet(facts: Iterable[tuple[str, Any]]) -> None:
-    """Print a line a fact, its name before it."""
+def print_facts(facts: Mapping[str, Any]) -> None:
+    """Print one line per fact, its name first; facts that are None or empty are left out."""
     sheet = Table(box=None, show_header=False, pad_edge=False)
     sheet.add_column(style="dim", no_wrap=True)
     sheet.add_column(overflow="fold")
-    for name, value in facts:
-        sheet.add_row(name, value if isinstance(value, Text) else Text(str(value)))
+    for name, value in facts.items():
+        if value is not None and value != "":
+            sheet.add_row(name, value if isinstance(value, Text) else Text(str(value)))
     _console().print(sheet)
 
 
 def coloured(state: str) -> Text:
     """Write a state in its colour."""
-    return Text(str(state), style=_COLOURS.get(state, ""))
+    return Text(state, style=_COLOURS.get(state, ""))
 
 
 def age(created_at: str | None) -> str:
@@ -79,7 +80,18 @@ def age(created_at: str | None) -> str:
     return f"{seconds:.0f} s"
 
 
+def duration_text(seconds: float) -> str:
+    """Write a duration as people say it: `12 s`, `3 min 05 s`, `2 h 10 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest_s = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest_s:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
 def _console() -> Console:
-    """Open stdout; where it is no terminal, lines are never cut to a terminal's width."""
+    """Open stdout; a pipe gets wide lines instead of a terminal's width."""
     console = Console()
     return console if console.is_terminal else Console(width=_PIPE_WIDTH)

@@ -1,7 +1,7 @@
-"""The picture as it forms, above a bar on a terminal: fetched when there is a new one, drawn over the one before.
+"""The picture as it forms, above the progress bar: each new frame is fetched and drawn over the one before.
 
-It has a thread of its own, so that fetching holds up no event, and Ctrl-C never falls into the middle of a drawing.
-Whatever goes wrong with a frame, the next may be right: it is not worth a word.
+A thread of its own does this, so that fetching delays no event and Ctrl-C never interrupts a drawing. A frame that
+fails is skipped silently, because the next one may succeed.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from api.client.models import ClientError
 if TYPE_CHECKING:
     from api.cli.display.terminal_images import Box, Draw
 
-#: Least time between two drawings, in seconds.
+#: Minimum time between two drawings, in seconds.
 _INTERVAL_S = 0.5
-#: How long the last picture is waited for, in seconds.
+#: Longest wait for the last frame, in seconds.
 _LAST_S = 2.0
 
 
-class Pane:
-    """Room for a picture above whatever is alive on the console; it is there from the first picture on."""
+class PreviewPane:
+    """Space for a picture above whatever is live on the console, reserved when the first frame arrives."""
 
     def __init__(self, console: Console, draw: Draw, fetch: Callable[[], bytes]) -> None:
-        """Show on `console` what `fetch` brings; it may raise `ClientError`."""
+        """Show on `console` the frames that `fetch` returns; it may raise `ClientError`."""
         self._console, self._draw, self._fetch = console, draw, fetch
         self._box: Box | None = None
-        #: The terminal's size when the room was made.
+        #: The terminal's size when the space was reserved.
         self._size = console.size
-        self._news, self._ending = threading.Event(), threading.Event()
+        self._new_frame, self._ending = threading.Event(), threading.Event()
         self._closed = False
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="preview", daemon=True)
@@ -46,33 +46,33 @@ class Pane:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Draw what has been announced, unless we leave in a hurry; then nothing more."""
+        """Draw the last announced frame, unless an error is raised; then draw nothing more."""
         if kind is not None:
-            self._news.clear()
+            self._new_frame.clear()
         self._ending.set()
         self._thread.join(_LAST_S if kind is None else 0.0)
         with self._lock:
             self._closed = True
 
     def announce(self) -> None:
-        """Say that there is a new picture."""
-        self._news.set()
+        """Say that there is a new frame."""
+        self._new_frame.set()
 
     def _run(self) -> None:
         while not self._ending.is_set():
-            self._show_news()
+            self._show_new_frame()
             self._ending.wait(_INTERVAL_S)
-        self._show_news()
+        self._show_new_frame()
 
-    def _show_news(self) -> None:
-        if self._news.is_set():
-            self._news.clear()
-            with contextlib.suppress(ClientError, OSError, ValueError):  # no frame yet, or one that cannot be read
+    def _show_new_frame(self) -> None:
+        if self._new_frame.is_set():
+            self._new_frame.clear()
+            with contextlib.suppress(ClientError, OSError, ValueError):  # no frame yet, or an unreadable one
                 self.show(self._fetch())
 
     def show(self, picture: bytes) -> None:
-        """Draw a picture, over the one before unless the terminal has changed its size."""
-        from api.cli.display.terminal_images import Drawing, box_for  # with it comes Pillow
+        """Draw a frame over the one before, or in a new place if the terminal was resized."""
+        from api.cli.display.terminal_images import Drawing, box_for  # imports Pillow
 
         with self._lock:
             if self._closed:

@@ -1,9 +1,9 @@
-"""Pictures on a terminal: by its own graphics where it says that it has them, by coloured half blocks elsewhere.
+"""Pictures in a terminal: by its own graphics protocol where it announces one, else by coloured half blocks.
 
-Each way draws into the rows above the line of the cursor and leaves the cursor where it was, so that a picture is
-drawn over the one before it and nothing else moves.
+Each renderer draws into the rows above the cursor's line and leaves the cursor where it was, so that a picture covers
+the one before it and nothing else moves.
 
-Source: the graphics protocols of kitty and of iTerm2, as their documentation has them.
+Source: the documentation of the graphics protocols of kitty and iTerm2.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.segment import ControlType, Segment
 from rich.style import Style
 
-#: Most columns and rows that a picture takes, and the fewest rows worth drawing.
+#: Most columns and rows of a picture, and the fewest rows worth drawing.
 _MOST_COLUMNS, _MOST_ROWS, _FEWEST_ROWS = 64, 20, 4
-#: Rows left to what stands below it.
+#: Rows reserved for what stands below it.
 _ROWS_BELOW = 4
-#: Bytes of Base64 in one of kitty's chunks.
+#: Bytes of Base64 in one chunk of kitty's protocol.
 _CHUNK = 4096
-#: kitty replaces the picture of the same number.
+#: kitty replaces an earlier picture with the same number.
 _PICTURE_NUMBER = 7171
-#: Has terminals that know it show all that comes between at once.
-_TOGETHER, _TOGETHER_ENDS = "\x1b[?2026h", "\x1b[?2026l"
+#: Synchronized output: terminals that support it show everything in between at once.
+_SYNC_START, _SYNC_END = "\x1b[?2026h", "\x1b[?2026l"
 
 
 class Box(NamedTuple):
@@ -43,12 +43,12 @@ class Box(NamedTuple):
 Draw = Callable[[bytes, Box], Iterator[Segment]]
 
 
-def way_to_draw(console: Console, environment: Mapping[str, str]) -> Draw | None:
-    """Choose how this terminal shows pictures; None if it cannot."""
+def choose_renderer(console: Console, environment: Mapping[str, str]) -> Draw | None:
+    """Return the best renderer for this terminal; None if it cannot show pictures."""
     if not console.is_terminal or console.is_dumb_terminal:
         return None
     program, term = environment.get("TERM_PROGRAM", ""), environment.get("TERM", "")
-    if not ("TMUX" in environment or term.startswith(("screen", "tmux"))):  # they let no graphics through
+    if not ("TMUX" in environment or term.startswith(("screen", "tmux"))):  # which pass no graphics on
         if "KITTY_WINDOW_ID" in environment or term == "xterm-kitty" or program == "ghostty":
             return _kitty
         if program in ("iTerm.app", "WezTerm"):
@@ -57,7 +57,7 @@ def way_to_draw(console: Console, environment: Mapping[str, str]) -> Draw | None
 
 
 def box_for(picture: bytes, console: Console) -> Box | None:
-    """Fit a picture's shape into the terminal; None if there is too little room."""
+    """Fit a picture's shape into the terminal; return None if there is too little space."""
     with Image.open(io.BytesIO(picture)) as image:
         width, height = image.size
     most_columns, most_rows = min(console.width - 1, _MOST_COLUMNS), min(console.height - _ROWS_BELOW, _MOST_ROWS)
@@ -72,16 +72,16 @@ class Drawing:
 
     def __init__(self, picture: bytes, box: Box, draw: Draw) -> None:
         """Draw `picture` into `box`, above the line of the cursor."""
-        self._segments = list(draw(picture, box))  # what cannot be decoded is found before anything is drawn
+        self._segments = list(draw(picture, box))  # decode first, so that a broken picture draws nothing
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield _control(_TOGETHER)
+        yield _control(_SYNC_START)
         yield from self._segments
-        yield _control(_TOGETHER_ENDS)
+        yield _control(_SYNC_END)
 
 
 def _half_blocks(picture: bytes, box: Box) -> Iterator[Segment]:
-    """Two pixels in each cell: the upper in the colour of `▀`, the lower in that of what is behind it."""
+    """Two pixels in each cell: the upper in the colour of `▀`, the lower in the background colour."""
     with Image.open(io.BytesIO(picture)) as image:
         size = (box.columns, 2 * box.rows)
         raw = image.convert("RGB").resize(size, Image.Resampling.LANCZOS).tobytes()
@@ -112,12 +112,12 @@ def _kitty(picture: bytes, box: Box) -> Iterator[Segment]:
 
 
 def _iterm(picture: bytes, box: Box) -> Iterator[Segment]:
-    """Send the file as it is; the cursor, which goes along with the picture, is set back."""
+    """Send the file as it is; restore the cursor, which moves with the picture."""
     data = base64.standard_b64encode(picture).decode()
     how = f"inline=1;size={len(picture)};width={box.columns};height={box.rows};preserveAspectRatio=0"
     yield _control(f"\x1b7\r\x1b[{box.rows}A\x1b]1337;File={how}:{data}\x07\x1b8")
 
 
 def _control(text: str) -> Segment:
-    """Write text that takes no room and is left as it is."""
+    """Return a control sequence, which rich must neither measure nor change."""
     return Segment(text, None, [(ControlType.CURSOR_MOVE_TO_COLUMN, 0)])

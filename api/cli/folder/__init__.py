@@ -1,1 +1,1 @@
-"""atelier batch: paint a folder of pictures."""
+"""`atelier batch`: which pictures of a folder to paint, and the run that paints them."""

@@ -9,33 +9,35 @@ import click
 
 from api.cli.display.batch_bar import BatchBar
 from api.cli.display.layout import print_table
+from api.cli.display.output import counted, print_json, say
 from api.cli.errors import Interrupted, JobUnsuccessful
 from api.cli.folder import plan
-from api.cli.folder.plan import Begun
-from api.cli.folder.run import BatchRun, Trouble
-from api.cli.follow import json_option, no_wait_option, print_json, say
-from api.cli.options import connect, url_option
+from api.cli.folder.plan import Started
+from api.cli.folder.run import BatchRun, FailedPicture
+from api.cli.options import PICTURE, connect, json_option, no_wait_option, url_option
 from api.client import ApiProblem, Client
 from shared.painting.cli_options import chosen_params, params_options
 from shared.painting.params import PRESETS, WEIGHTS_NAMES
 
-_STYLE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
-
 
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, readable=True, path_type=Path))
-@click.option("--style", "styles", type=_STYLE, multiple=True, required=True, help="The painting; several are blended.")
+@click.option("--style", "styles", type=PICTURE, multiple=True, required=True, help="A painting; repeat to blend.")
 @click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path), required=True, metavar="FOLDER",
-              help="Where the results are written, by the names of the pictures.")  # fmt: skip
+              help="Where to write the results, under the pictures' own names.")  # fmt: skip
 @click.option(
-    "--format", "format_", type=click.Choice(["png", "jpeg", "webp"]), default="png", help="Of the results [png]."
+    "--format",
+    "format_",
+    type=click.Choice(["png", "jpeg", "webp"]),
+    default="png",
+    help="Their format [png].",
 )
 @click.option("--preset", type=click.Choice(list(PRESETS)), help="A named set of parameters.")
-@click.option("--weights", type=click.Choice(WEIGHTS_NAMES), help="Fail rather than paint with other VGG19 weights.")
-@click.option("--max-parallel", type=click.IntRange(min=1), help="Most pictures painted at once.")
-@click.option("--priority", type=int, help="Higher goes first.")
-@click.option("--label", help="A name of yours, to find the batch again.")
-@click.option("--new", is_flag=True, help="Begin anew, whatever lies in the folder of results.")
+@click.option("--weights", type=click.Choice(WEIGHTS_NAMES), help="Require these VGG19 weights; fail without them.")
+@click.option("--max-parallel", type=click.IntRange(min=1), help="Maximum number of pictures painted at once.")
+@click.option("--priority", type=int, help="Higher runs first.")
+@click.option("--label", help="Your name for the batch, to find it again.")
+@click.option("--new", is_flag=True, help="Start over, whatever the folder of results holds.")
 @no_wait_option
 @json_option
 @params_options
@@ -52,28 +54,37 @@ def batch(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Paint every picture below FOLDER in the style of one painting.
+    """Paint every picture below FOLDER in the same style.
 
-    The same command again goes on where it stopped, also on another day: what is done is neither uploaded nor painted
-    again. Ctrl-C leaves the batch running.
+    Repeat the command to continue, even on another day: finished pictures are neither uploaded nor painted again.
+    Ctrl-C leaves the batch running.
     """
     suffix = {"jpeg": ".jpg"}.get(format_, f".{format_}")
     pictures = plan.find(folder, out)
     if not pictures:
-        raise click.UsageError(f"There is no picture below {folder}.")
-    places = plan.outputs(list(pictures), out, suffix)
+        raise click.UsageError(f"There are no pictures below {folder}.")
+    results = plan.outputs(list(pictures), out, suffix)
     with connect(url) as client:
         request = _request(client, styles, options)
-        settings = plan.settings_of(request, suffix)
-        former = None if new else _former(out, settings)
-        missing = list(plan.missing(places)) if former else list(pictures)
-        if former and not missing:
-            say(f"All {len(pictures)} pictures are there.")
+        settings = plan.hash_of(request, suffix)
+        earlier = None if new else _earlier(out, settings)
+        missing = list(plan.missing(results)) if earlier else list(pictures)
+        if earlier and not missing:
+            say(f"All {len(pictures)} pictures are already in {out}.")
             return
-        batch_id = _batch(client, former, request, options)
-        plan.remember(out, Begun(batch_id, settings))
-    troubles = _see_through(url, batch_id, {key: pictures[key] for key in missing}, places, no_wait=no_wait)
-    _tell(batch_id, len(pictures), troubles, as_json=as_json, waited=not no_wait)
+        batch_id = _open_batch(client, earlier, request, options)
+        plan.remember(out, Started(batch_id, settings))
+    failed = _run(url, batch_id, {key: pictures[key] for key in missing}, results, no_wait=no_wait)
+    if as_json:
+        print_json({"batch": batch_id, "pictures": len(pictures), "failures": [each._asdict() for each in failed]})
+    elif no_wait:
+        click.echo(batch_id)
+    else:
+        say(f"Wrote {counted(len(missing) - len(failed), 'picture')} to {out}/.")
+    if failed:
+        if not as_json:
+            print_table((("PICTURE", 0), ("CODE", 16), ("REASON", 0)), sorted(failed), nothing="")
+        raise JobUnsuccessful(f"{len(failed)} of {counted(len(pictures), 'picture')} failed.")
 
 
 def _request(client: Client, styles: tuple[Path, ...], options: dict[str, Any]) -> dict[str, Any]:
@@ -81,50 +92,37 @@ def _request(client: Client, styles: tuple[Path, ...], options: dict[str, Any]) 
     return request | {name: options[name] for name in ("preset", "weights") if options[name] is not None}
 
 
-def _former(out: Path, settings: str) -> Begun | None:
-    former = plan.begun(out)
-    if former is not None and former.settings != settings:
-        raise click.UsageError(f"{out} has results by other settings: choose another folder, or say --new.")
-    return former
+def _earlier(out: Path, settings: str) -> Started | None:
+    """Return the batch whose results are in `out`; raise a `UsageError` if it had other settings."""
+    earlier = plan.read(out)
+    if earlier is not None and earlier.settings != settings:
+        raise click.UsageError(f"{out} has results made with other settings: choose another folder, or add --new.")
+    return earlier
 
 
-def _batch(client: Client, former: Begun | None, request: dict[str, Any], options: dict[str, Any]) -> str:
-    """Go on with the batch of before if the server still has it, or open one; return its id."""
-    if former is not None:
+def _open_batch(client: Client, earlier: Started | None, request: dict[str, Any], options: dict[str, Any]) -> str:
+    """Continue the earlier batch if the server still has it, or open a new one; return its id."""
+    if earlier is not None:
         try:
-            if client.batch(former.batch_id).state != "canceled":
-                client.retry_failed(former.batch_id)
-                return former.batch_id
+            if client.batch(earlier.batch_id).state != "canceled":
+                client.retry_failed(earlier.batch_id)
+                return earlier.batch_id
         except ApiProblem as problem:
             if problem.code != "not_found":
                 raise
-    wishes = {name: options[name] for name in ("max_parallel", "priority", "label") if options[name] is not None}
-    return client.open_batch(**request, **wishes).id
+    fields = {name: options[name] for name in ("max_parallel", "priority", "label") if options[name] is not None}
+    return client.open_batch(**request, **fields).id
 
 
-def _see_through(
-    url: str | None, batch_id: str, pictures: dict[str, Path], places: dict[str, Path], *, no_wait: bool
-) -> list[Trouble]:
+def _run(
+    url: str | None, batch_id: str, pictures: dict[str, Path], results: dict[str, Path], *, no_wait: bool
+) -> list[FailedPicture]:
     try:
         with BatchBar(len(pictures), len(pictures)) as bar:
-            run = BatchRun(lambda: connect(url), batch_id, {key: places[key] for key in pictures}, bar)
+            run = BatchRun(lambda: connect(url), batch_id, {key: results[key] for key in pictures}, bar)
             return run.upload_only(pictures) if no_wait else run.run(pictures)
     except KeyboardInterrupt:
         raise Interrupted(
-            f"Batch {batch_id} goes on without you. The same command again comes back to it; "
-            f"`atelier batches cancel {batch_id}` ends it."
+            f"Batch {batch_id} keeps running. Repeat the command to come back to it; "
+            f"`atelier batches cancel {batch_id}` cancels it."
         ) from None
-
-
-def _tell(batch_id: str, count: int, troubles: list[Trouble], *, as_json: bool, waited: bool) -> None:
-    if as_json:
-        print_json({"batch": batch_id, "pictures": count, "failures": [trouble._asdict() for trouble in troubles]})
-    elif waited:
-        say(f"{count - len(troubles)} of {count} pictures are there.")
-    else:
-        click.echo(batch_id)
-    if troubles:
-        if not as_json:
-            rows = [(trouble.key, trouble.code, trouble.message) for trouble in sorted(troubles)]
-            print_table((("PICTURE", 0), ("CODE", 16), ("WHY", 0)), rows, nothing="")
-        raise JobUnsuccessful(f"{len(troubles)} of {count} pictures did not come out; the others are there.")

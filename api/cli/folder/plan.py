@@ -1,9 +1,9 @@
-"""What `atelier batch` is to do: which pictures, where each comes out, and what was begun before.
+"""What `atelier batch` has to do: which pictures, where each result goes, and which batch was started before.
 
-Beside the results lies `.atelier-batch.json`, which says of which batch they are and by which settings; with it the
-same command, also on another day, goes on where it stopped.
+`.atelier-batch.json` beside the results records their batch and its settings, so that the same command continues
+where it stopped, even on another day.
 
-Invariant: where two pictures would come out in one file nothing is begun.
+Invariant: nothing starts if two results would go to one file.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff"}
 _STATE = ".atelier-batch.json"
 
 
-class Begun(NamedTuple):
-    """The batch that a folder of results is of."""
+class Started(NamedTuple):
+    """The batch that a folder of results belongs to, and the hash of its settings."""
 
     batch_id: str
     settings: str
 
 
 def find(folder: Path, out: Path) -> dict[str, Path]:
-    """Return the pictures below `folder` by their keys, in order; those below `out` are results."""
+    """Return the pictures below `folder` by key, in order; those below `out` are results and left out."""
     found: dict[str, Path] = {}
 
     def refuse(error: OSError) -> None:
@@ -48,39 +48,39 @@ def find(folder: Path, out: Path) -> dict[str, Path]:
 
 
 def outputs(keys: Sequence[str], out: Path, suffix: str) -> dict[str, Path]:
-    """Say where each picture comes out; raise `UsageError` where two would be one file, on any file system."""
+    """Return where each result goes; raise `UsageError` if two would be one file, on any file system."""
     by_name: dict[str, list[str]] = defaultdict(list)
-    places = {key: out / Path(key).with_suffix(suffix) for key in keys}
-    for key, place in places.items():
-        by_name[str(place).casefold()].append(key)
+    results = {key: out / Path(key).with_suffix(suffix) for key in keys}
+    for key, result in results.items():
+        by_name[str(result).casefold()].append(key)
     clashes = [" and ".join(same) for same in by_name.values() if len(same) > 1]
     if clashes:
         listed = "\n  ".join(clashes[:20])
-        raise click.UsageError(f"These would come out in one file; rename one of each:\n  {listed}")
-    return places
+        raise click.UsageError(f"The results of these would go to one file; rename one of each:\n  {listed}")
+    return results
 
 
-def settings_of(request: Mapping[str, Any], suffix: str) -> str:
-    """Hash what decides the results."""
+def hash_of(request: Mapping[str, Any], suffix: str) -> str:
+    """Hash the settings that determine the results."""
     return hashlib.sha256(json.dumps([request, suffix], sort_keys=True).encode()).hexdigest()
 
 
-def begun(out: Path) -> Begun | None:
-    """Return what was begun before; None if nothing was, or if that cannot be read."""
+def read(out: Path) -> Started | None:
+    """Return the batch recorded beside the results; None if there is none that can be read."""
     try:
-        told = json.loads((out / _STATE).read_text(encoding="utf-8"))
-        return Begun(str(told["batch"]), str(told["settings"]))
+        record = json.loads((out / _STATE).read_text(encoding="utf-8"))
+        return Started(str(record["batch"]), str(record["settings"]))
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
 
 
-def remember(out: Path, what: Begun) -> None:
-    """Write what was begun beside the results."""
+def remember(out: Path, started: Started) -> None:
+    """Record the batch beside the results."""
     out.mkdir(parents=True, exist_ok=True)
-    told = {"batch": what.batch_id, "settings": what.settings}
-    write_whole(out / _STATE, json.dumps(told, indent=2).encode())
+    record = {"batch": started.batch_id, "settings": started.settings}
+    write_whole(out / _STATE, json.dumps(record, indent=2).encode())
 
 
-def missing(places: Mapping[str, Path]) -> Iterator[str]:
-    """Yield the keys whose results are not there."""
-    return (key for key, place in places.items() if not place.exists())
+def missing(results: Mapping[str, Path]) -> Iterator[str]:
+    """Yield the keys whose results do not exist yet."""
+    return (key for key, path in results.items() if not path.exists())

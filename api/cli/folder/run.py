@@ -1,6 +1,6 @@
-"""Carries out what `atelier batch` has planned: uploads side by side, fetches results as they come.
+"""Carries out the plan of `atelier batch`: uploads pictures in parallel and downloads results as they appear.
 
-Invariant: a result is a whole file of its final name, or not there; so whatever ends this, the same command goes on.
+Invariant: a result exists as a whole file under its final name, or not at all, so the same command can always continue.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from api.client import Client, ItemResult
 from api.client.models import ApiProblem, ClientError
 from shared import ids
 
-#: Uploads at a time; items told to the server at a time; and how often the running pictures are asked for, in seconds.
-_UPLOADS, _CHUNK, _LOOK_EVERY_S = 4, 64, 1.0
+#: Parallel uploads, items added in one request, and the pause between polls, in seconds.
+_UPLOADS, _CHUNK, _POLL_EVERY_S = 4, 64, 1.0
 
 Connect = Callable[[], Client]
 
 
-class Trouble(NamedTuple):
-    """A picture that did not come out, and why."""
+class FailedPicture(NamedTuple):
+    """A picture without a result, and why."""
 
     key: str
     code: str
@@ -31,47 +31,40 @@ class Trouble(NamedTuple):
 
 
 class BatchRun:
-    """One call of the command, on a batch that is open or begun."""
+    """One run of the command, on a new or a continued batch."""
 
-    def __init__(self, connect: Connect, batch_id: str, places: Mapping[str, Path], bar: BatchBar) -> None:
-        """Fetch the results of a batch to `places`, by their keys; `connect` makes a client for each thread."""
-        self._connect, self._batch_id, self._places, self._bar = connect, batch_id, places, bar
+    def __init__(self, connect: Connect, batch_id: str, results: Mapping[str, Path], bar: BatchBar) -> None:
+        """Prepare to download each result to its path, by key; `connect` creates a client for each thread."""
+        self._connect, self._batch_id, self._results, self._bar = connect, batch_id, results, bar
         self._own = threading.local()
         self._ending = threading.Event()
         self._started = False
         self._seen: set[str] = set()
-        self.troubles: list[Trouble] = []
+        self._failed: list[FailedPicture] = []
 
-    def run(self, pictures: Mapping[str, Path]) -> list[Trouble]:
-        """Upload `pictures`, add them, start, and fetch what comes out until the batch has ended; return troubles."""
+    def run(self, pictures: Mapping[str, Path]) -> list[FailedPicture]:
+        """Upload and add `pictures`, start the batch and download results until it ends; return the failures."""
         watching = threading.Thread(target=self._watch, name="watch", daemon=True)
         watching.start()
         with ThreadPoolExecutor(1) as background:
-            uploading = background.submit(self._upload, pictures)
+            uploading = background.submit(self._upload_all, pictures)
             try:
                 with self._connect() as client:
-                    self._fetch_all(client, uploading)
-            finally:  # whatever ends it, the threads come to their end
+                    self._download_all(client, uploading)
+            finally:  # the threads end, whatever happened
                 self._ending.set()
                 watching.join(5)
             uploading.result()
-        return self.troubles
+        return self._failed
 
-    def upload_only(self, pictures: Mapping[str, Path]) -> list[Trouble]:
-        """Upload `pictures`, add them and start."""
-        self._upload(pictures)
-        return self.troubles
+    def upload_only(self, pictures: Mapping[str, Path]) -> list[FailedPicture]:
+        """Upload and add `pictures` and start the batch; return the failures."""
+        self._upload_all(pictures)
+        return self._failed
 
-    def _fetch_all(self, client: Client, uploading: Future[None]) -> None:
-        while True:
-            uploaded = uploading.done()
-            if self._fetch(client) and uploaded:
-                return
-            self._ending.wait(_LOOK_EVERY_S)
+    # -- uploads
 
-    # -- in
-
-    def _upload(self, pictures: Mapping[str, Path]) -> None:
+    def _upload_all(self, pictures: Mapping[str, Path]) -> None:
         with self._connect() as client:
             try:
                 with ThreadPoolExecutor(_UPLOADS) as pool:
@@ -79,36 +72,36 @@ class BatchRun:
                         if self._ending.is_set():
                             return
                         self._add(client, pool, {key: pictures[key] for key in chunk})
-            finally:  # a batch without items would never end, and one that is open neither
+            finally:  # a batch without items would never end
                 if not client.batch(self._batch_id).counts.total:
-                    client.steer_batch(self._batch_id, "cancel")
+                    client.control_batch(self._batch_id, "cancel")
 
     def _add(self, client: Client, pool: Executor, pictures: Mapping[str, Path]) -> None:
-        found = pool.map(lambda key: self._uploaded(key, pictures[key]), pictures)
+        found = pool.map(lambda key: self._upload(key, pictures[key]), pictures)
         items = [{"key": key, "content": image} for key, image in zip(pictures, found, strict=True) if image]
         added = client.add_items(self._batch_id, items)
         for error in added.errors:
-            self._give_up(Trouble(str(error.key), error.code, error.detail))
+            self._fail(str(error.key), error.code, error.detail)
         if not self._started and added.added + added.existing:
             self._started = True
             if client.batch(self._batch_id).state == "open":
-                client.steer_batch(self._batch_id, "start")
+                client.control_batch(self._batch_id, "start")
 
-    def _uploaded(self, key: str, path: Path) -> str | None:
-        """Have the server keep a picture, unless it does already; None if it is none."""
+    def _upload(self, key: str, path: Path) -> str | None:
+        """Upload a picture unless the server has it; return its id, or None if it cannot be used."""
         client = self._client()
         try:
             data = path.read_bytes()
             image_id = ids.image_id(data)
-            if not _knows(client, image_id):
+            if not client.has_image(image_id):
                 image_id = client.upload(data).id
         except OSError as error:
-            self._give_up(Trouble(key, "unreadable", error.strerror or str(error)))
+            self._fail(key, "unreadable", error.strerror or str(error))
             return None
         except ApiProblem as problem:
             if problem.status in (401, 403, 507):
                 raise
-            self._give_up(Trouble(key, problem.code, str(problem)))
+            self._fail(key, problem.code, str(problem))
             return None
         finally:
             self._bar.uploaded()
@@ -120,55 +113,51 @@ class BatchRun:
         client: Client = self._own.client
         return client
 
-    # -- out
+    # -- downloads
 
-    def _fetch(self, client: Client) -> bool:
-        """Fetch results until the batch has ended, or breaks off because it has not begun; say whether it has ended."""
+    def _download_all(self, client: Client, uploading: Future[None]) -> None:
+        while True:
+            uploaded = uploading.done()
+            if self._download_new(client) and uploaded:
+                return
+            self._ending.wait(_POLL_EVERY_S)
+
+    def _download_new(self, client: Client) -> bool:
+        """Download results until the feed ends; say whether the batch has ended."""
         for result in client.batch_results(self._batch_id, follow=True):
-            if result.key in self._seen or result.key not in self._places:
+            if result.key in self._seen or result.key not in self._results:
                 continue
             self._seen.add(result.key)
-            place = self._places[result.key]
-            if result.state != "succeeded":
-                error = result.error
-                self._give_up(
-                    Trouble(result.key, error.code if error else result.state, error.message if error else "")
-                )
+            if result.state == "succeeded":
+                self._download(client, result)
+            elif result.error:
+                self._fail(result.key, result.error.code, result.error.message)
             else:
-                self._save(client, result, place)
+                self._fail(result.key, result.state, "")
         return client.batch(self._batch_id).ended_at is not None
 
-    def _save(self, client: Client, result: ItemResult, place: Path) -> None:
+    def _download(self, client: Client, result: ItemResult) -> None:
+        path = self._results[result.key]
         try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            client.download(result.job_id, place)
-        except ApiProblem as problem:  # its files have expired, or somebody has deleted it
-            self._give_up(Trouble(result.key, problem.code, str(problem)))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            client.download(result.job_id, path)
+        except ApiProblem as problem:  # its files have expired, or the job was deleted
+            self._fail(result.key, problem.code, str(problem))
         else:
             self._bar.ended()
 
-    def _give_up(self, trouble: Trouble) -> None:
-        self.troubles.append(trouble)
+    def _fail(self, key: str, code: str, message: str) -> None:
+        self._failed.append(FailedPicture(key, code, message))
         self._bar.ended()
 
     def _watch(self) -> None:
-        """Show what is being painted; that it cannot be asked for now is no trouble."""
+        """Show the pictures that are being painted; a failed poll is made up by the next one."""
         with self._connect() as client:
-            while not self._ending.wait(_LOOK_EVERY_S):
+            while not self._ending.wait(_POLL_EVERY_S):
                 try:
                     self._bar.running(list(client.batch_items(self._batch_id, states=["running"], limit=MOST_LINES)))
                 except ClientError:
                     continue
-
-
-def _knows(client: Client, image_id: str) -> bool:
-    try:
-        client.image(image_id)
-    except ApiProblem as problem:
-        if problem.code == "not_found":
-            return False
-        raise
-    return True
 
 
 def _chunks(keys: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -16,5 +16,5 @@ from shared.db.jobs import failures
 def list_failures() -> str:
     """Show the groups, that which was met last first."""
     with services().database.reading() as session:
-        groups = [failure_view(group) for group in failures.groups(session)]
+        groups = [failure_view(group) for group in failures.list_groups(session)]
     return render_template("failures.html", groups=groups, since_s=failures.SINCE_S)

@@ -30,7 +30,7 @@ def _image(image_id: str) -> Response:
     with services().database.reading() as session:
         found = queries.get_image(session, image_id, owner=caller().sees)
     data, most_px = services().store.get(image_key(found.id)), services().settings.max_upload_px
-    return Response(codec.small(data, max_px=most_px, max_side=_SHOWN_PX), content_type="image/jpeg")
+    return Response(codec.thumbnail_jpeg(data, max_px=most_px, max_side=_SHOWN_PX), content_type="image/jpeg")
 
 
 #: What is shown at each address, most of it by the API's own views.

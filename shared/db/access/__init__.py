@@ -1,1 +1,1 @@
-"""Who may do what and how much: keys, quotas, browser sessions, requests that were sent before."""
+"""Access: API keys, quotas, browser sessions and idempotency keys."""

@@ -1,7 +1,7 @@
-"""Requests that were carried out, by the key that their client gave them.
+"""Idempotency keys: the responses of requests that were carried out, by the key that the client sent.
 
-Invariant: a request's row is written in the transaction that carries it out, so both are there or neither is; of two
-requests with one key at a time, the second waits for the first to commit, and is undone whole.
+Invariant: a row is written in the transaction that carries out the request, so both are committed or neither is. Of two
+concurrent requests with one key, the second waits for the first to commit and is rolled back.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import NamedTuple
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -17,12 +17,12 @@ from shared import clock
 from shared.db.models import IdempotencyKey
 from shared.errors import IdempotencyConflict
 
-#: How long an answer is kept, in seconds.
+#: How long a response is kept, in seconds.
 KEPT_S = 24 * 3600.0
 
 
 class Answer(NamedTuple):
-    """What a request was answered, and will be again."""
+    """The response to a request, sent again when the request is repeated."""
 
     status: int
     location: str
@@ -30,11 +30,11 @@ class Answer(NamedTuple):
 
 
 class AlreadyDone(Exception):
-    """Another request with the key was first; this one's transaction is to be rolled back."""
+    """Another request with the key was first; the transaction has to be rolled back."""
 
 
 def find(session: Session, owner: str, key: str, fingerprint: str) -> Answer | None:
-    """Return the answer to a request that was carried out; raise `IdempotencyConflict` if it was another one."""
+    """Return the stored response, or None; raise `IdempotencyConflict` if the key was used for another request."""
     found = session.get(IdempotencyKey, (owner, key))
     if found is None:
         return None
@@ -44,7 +44,7 @@ def find(session: Session, owner: str, key: str, fingerprint: str) -> Answer | N
 
 
 def keep(session: Session, owner: str, key: str, fingerprint: str, answer: Answer) -> None:
-    """Keep the answer to a request that this transaction carries out; raise `AlreadyDone`."""
+    """Store the response to the request that this transaction carries out; raise `AlreadyDone`."""
     row = IdempotencyKey(owner=owner, key=key, fingerprint=fingerprint, created_at=clock.now(), **answer._asdict())
     session.add(row)
     try:
@@ -54,9 +54,10 @@ def keep(session: Session, owner: str, key: str, fingerprint: str, answer: Answe
 
 
 def forget(session: Session, limit: int) -> int:
-    """Delete up to `limit` answers older than a day; return how many."""
+    """Delete up to `limit` responses older than `KEPT_S`; return how many."""
     old = select(IdempotencyKey).where(IdempotencyKey.created_at <= clock.now() - timedelta(seconds=KEPT_S))
     found = list(session.scalars(old.limit(limit)))
     for row in found:
-        session.execute(delete(IdempotencyKey).where(IdempotencyKey.owner == row.owner, IdempotencyKey.key == row.key))
+        session.delete(row)
+    session.flush()
     return len(found)

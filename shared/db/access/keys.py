@@ -1,9 +1,8 @@
-"""API keys: made, found by what a request brings, listed, revoked.
+"""API keys: created, verified, listed and revoked.
 
-A key reads `atl_<id>_<secret>`. Its secret part has 256 random bits, so that a plain hash of it is as good as a slow
-one; only that hash is kept.
+A key is written `atl_<id>_<secret>`. The secret has 256 random bits, so a fast hash of it is as safe as a slow one.
 
-Invariant: a key in full is known to its holder alone, and to us while it is made and while a request is answered.
+Invariant: only the hash of a secret is stored.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from sqlalchemy import func, inspect, select, update
 from sqlalchemy.orm import Session
 
 from shared import clock
+from shared.db.lookups import visible
 from shared.db.models import ApiKey
 from shared.errors import IllegalTransition, Misconfigured, NotFound
 from shared.states import Role
@@ -26,7 +26,7 @@ _ID_BYTES, _SECRET_BYTES = 6, 32
 
 
 def create(session: Session, key: ApiKey) -> str:
-    """Keep a new key, whose name, owner, role and limits are set; return it in full, for this once."""
+    """Insert a key whose name, owner, role and limits are set; return its full text, which cannot be read again."""
     secret = secrets.token_urlsafe(_SECRET_BYTES)
     key.id = secrets.token_hex(_ID_BYTES)
     key.secret_hash = _hash(secret)
@@ -37,54 +37,49 @@ def create(session: Session, key: ApiKey) -> str:
 
 
 def find(session: Session, token: str) -> ApiKey | None:
-    """Return the key that `token` is, unless it is revoked or none of ours."""
+    """Return the key with the full text `token`, or None if it is unknown or revoked."""
     prefix, _, rest = token.partition("_")
     key_id, _, secret = rest.partition("_")
     key = session.get(ApiKey, key_id) if prefix == _PREFIX else None
-    expected = key.secret_hash if key else _hash("")  # as long for an id that is not ours
+    expected = key.secret_hash if key else _hash("")  # an unknown id takes as long
     matches = hmac.compare_digest(_hash(secret), expected)
     return key if key and matches and key.revoked_at is None else None
 
 
 def get_key(session: Session, key_id: str) -> ApiKey:
     """Return a key, revoked or not; raise `NotFound`."""
-    found = session.get(ApiKey, key_id)
-    if found is None:
-        raise NotFound(f"There is no key {key_id}.")
-    return found
+    return visible(session.get(ApiKey, key_id), f"key {key_id}")
 
 
 def list_keys(session: Session, *, after: tuple[datetime, str] | None = None, limit: int) -> list[ApiKey]:
-    """Return up to `limit` keys, revoked ones too, oldest first, those after one's moment and id."""
+    """Return up to `limit` keys, including revoked ones, oldest first, after a creation time and id."""
     query = select(ApiKey).order_by(ApiKey.created_at, ApiKey.id).limit(limit)
     if after is not None:
-        moment, key_id = after
-        query = query.where(
-            (ApiKey.created_at > moment) | ((ApiKey.created_at == moment) & (ApiKey.id > key_id)),
-        )
+        at, key_id = after
+        query = query.where((ApiKey.created_at > at) | ((ApiKey.created_at == at) & (ApiKey.id > key_id)))
     return list(session.scalars(query))
 
 
 def revoke(session: Session, key_id: str) -> None:
-    """Have a key open nothing any more, for good; raise `NotFound`, or `IllegalTransition` for the last operator's."""
-    # two at once must not each take the other's for the one that stays; in the order in which `quotas` locks keys
+    """Revoke a key permanently; raise `NotFound`, or `IllegalTransition` for the last operator's key."""
+    # locks all operators' keys, lest two calls revoke the last two; in the order in which `quotas` locks keys
     concerned = select(ApiKey.id).where((ApiKey.role == Role.OPERATOR) | (ApiKey.id == key_id))
     session.execute(concerned.order_by(ApiKey.id).with_for_update())
     revoked = update(ApiKey).where(ApiKey.id == key_id).values(revoked_at=func.coalesce(ApiKey.revoked_at, clock.now()))
     if session.scalar(revoked.returning(ApiKey.id)) is None:
         raise NotFound(f"There is no key {key_id}.")
     if not any_operator(session):
-        raise IllegalTransition("This is the last key that opens everything; make another before it goes.")
+        raise IllegalTransition("This is the last operator's key; create another before revoking it.")
 
 
 def ensure_table(session: Session) -> None:
-    """Raise `Misconfigured` with the mend while there is no table of keys."""
+    """Raise `Misconfigured` if the database has not been migrated."""
     if not inspect(session.connection()).has_table(ApiKey.__tablename__):
-        raise Misconfigured("The database has no tables for keys yet: run `atelier db upgrade`.")
+        raise Misconfigured("The database has no table of keys yet: run `atelier db upgrade`.")
 
 
 def any_operator(session: Session) -> bool:
-    """Say whether there is a key that opens everything."""
+    """Return whether there is a valid operator's key."""
     query = select(ApiKey.id).where(ApiKey.role == Role.OPERATOR, ApiKey.revoked_at.is_(None)).limit(1)
     return session.scalar(query) is not None
 

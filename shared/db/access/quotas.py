@@ -1,7 +1,7 @@
-"""What a key may have waiting, and ask for in a day: checked and charged in the transaction that makes the jobs.
+"""Quotas: waiting jobs and work per day, checked and charged in the transaction that inserts the jobs.
 
-Invariant: of several at once for one owner, each sees what the others were granted, since each locks the rows of all
-the owner's keys.
+Invariant: concurrent requests of one owner are serialized by locks on the owner's keys, so they cannot together exceed
+a quota.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from shared.db.models import ApiKey, Job, Usage
 from shared.errors import QuotaExceeded
 from shared.states import State
 
-#: When one whose jobs wait may ask again, in seconds: nobody knows, and some may have begun by then.
-_ASK_AGAIN_S = 30
+#: Suggested wait of a client with too many waiting jobs, in seconds; an estimate.
+_RETRY_AFTER_S = 30
 
 
 class Quota(NamedTuple):
-    """What a key may; None is no limit."""
+    """The limits of a key; None means no limit."""
 
     key_id: str
     owner: str
@@ -31,7 +31,7 @@ class Quota(NamedTuple):
 
 
 def charge(session: Session, quota: Quota, *, work: float, count: int = 1) -> None:
-    """Grant `count` more jobs of `work` px·steps together; raise `QuotaExceeded`."""
+    """Charge `count` jobs with a total `work` in px·steps; raise `QuotaExceeded`."""
     if quota.max_waiting is None and quota.max_work_per_day is None:
         return
     keys_of_owner = select(ApiKey.id).where(ApiKey.owner == quota.owner)
@@ -43,15 +43,15 @@ def charge(session: Session, quota: Quota, *, work: float, count: int = 1) -> No
 
 
 def get_key_quota(session: Session, key_id: str) -> Quota:
-    """Return what a key that is there may."""
+    """Return the quota of an existing key."""
     key = session.get_one(ApiKey, key_id)
     return Quota(key.id, key.owner, key.max_waiting, key.max_work_per_day)
 
 
 def get_owner_quota(session: Session, owner: str) -> Quota:
-    """Return what an owner may have waiting, by whichever of its keys: for what others ask in its place.
+    """Return the largest quota of waiting jobs among an owner's keys, for jobs that an operator submits for the owner.
 
-    The work of a day is a key's, and this is no key's.
+    Work per day is not limited, since it is counted per key.
     """
     limits = list(session.scalars(select(ApiKey.max_waiting).where(ApiKey.owner == owner, ApiKey.revoked_at.is_(None))))
     known = [limit for limit in limits if limit is not None]
@@ -62,8 +62,8 @@ def _check_waiting(session: Session, owner: str, most: int, count: int) -> None:
     queued = select(Job.id).where(Job.owner == owner, Job.state == State.QUEUED).limit(most + 1).subquery()
     waiting = session.scalar(select(func.count()).select_from(queued)) or 0
     if waiting + count > most:
-        detail = f"{waiting} jobs wait already, and {most} may."
-        raise QuotaExceeded(detail, limit=most, used=waiting, unit="jobs", retry_after_s=_ASK_AGAIN_S)
+        detail = f"{waiting} jobs are waiting already, and the limit is {most}."
+        raise QuotaExceeded(detail, limit=most, used=waiting, unit="jobs", retry_after_s=_RETRY_AFTER_S)
 
 
 def _charge_work(session: Session, key_id: str, most: float, work: float) -> None:
@@ -71,7 +71,7 @@ def _charge_work(session: Session, key_id: str, most: float, work: float) -> Non
     today = session.get(Usage, (key_id, now.date().isoformat()))
     used = today.work if today else 0.0
     if used + work > most:
-        detail = f"{used:.4g} px·steps were asked for today, this would be {work:.4g} more, and {most:.4g} may be."
+        detail = f"{work:.4g} px·steps more would exceed the limit of {most:.4g} a day; {used:.4g} are used."
         after_s = _seconds_to_midnight(now)
         raise QuotaExceeded(detail, limit=most, used=used, unit="px·steps", retry_after_s=after_s)
     if today:

@@ -1,1 +1,1 @@
-"""What operators read and start: bulk actions, the audit log, figures by the minute."""
+"""Administration: bulk actions, the audit log and statistics by the minute."""

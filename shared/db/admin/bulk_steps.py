@@ -1,6 +1,6 @@
-"""What an operation does to the jobs of one portion, whose rows are locked.
+"""What a bulk action does to the jobs of one chunk, whose rows are locked.
 
-Invariant: one job that cannot be dealt with is counted as refused, and never keeps the others from it.
+Invariant: a job that cannot be processed is counted as refused and does not affect the others.
 """
 
 from __future__ import annotations
@@ -13,40 +13,40 @@ from sqlalchemy.orm import Session
 
 from shared.db import images
 from shared.db.access import quotas
-from shared.db.jobs import queries, successors, transitions
+from shared.db.jobs import queries, retries, transitions
 from shared.db.models import Job, Operation
 from shared.errors import AtelierError, IllegalTransition, QuotaExceeded
 from shared.states import State
 
 
 class Action(StrEnum):
-    """What can be done to many jobs."""
+    """An action on many jobs."""
 
     CANCEL = "cancel"
     RETRY = "retry"
     DELETE = "delete"
 
 
-class Outcome(NamedTuple):
-    """How many jobs refused, and what is to follow once the transaction is committed."""
+class ActionResult(NamedTuple):
+    """How many jobs were refused, and what has to be done after the commit."""
 
     refused: int
-    #: Running jobs that are to stop: those who run them are to be told.
+    #: Running jobs to be canceled: their workers have to be signaled.
     stopping: list[str]
-    #: Jobs that are gone: their files are to go.
+    #: Deleted jobs: their files have to be removed.
     removed: list[str]
 
 
-def apply(session: Session, operation: Operation, found: Sequence[Job]) -> Outcome:
-    """Do to locked jobs what the operation is for."""
+def apply(session: Session, operation: Operation, found: Sequence[Job]) -> ActionResult:
+    """Apply the operation's action to locked jobs."""
     if operation.action == Action.RETRY:
-        return Outcome(_retry(session, operation, found), [], [])
+        return ActionResult(_retry(session, operation, found), [], [])
     if operation.action == Action.DELETE:
         return _delete(session, found)
     return _cancel(session, found)
 
 
-def _cancel(session: Session, found: Sequence[Job]) -> Outcome:
+def _cancel(session: Session, found: Sequence[Job]) -> ActionResult:
     refused, stopping = 0, []
     for job in found:
         try:
@@ -54,10 +54,10 @@ def _cancel(session: Session, found: Sequence[Job]) -> Outcome:
                 stopping.append(job.id)
         except IllegalTransition:
             refused += 1
-    return Outcome(refused, stopping, [])
+    return ActionResult(refused, stopping, [])
 
 
-def _delete(session: Session, found: Sequence[Job]) -> Outcome:
+def _delete(session: Session, found: Sequence[Job]) -> ActionResult:
     removed = []
     for job in found:
         try:
@@ -65,25 +65,24 @@ def _delete(session: Session, found: Sequence[Job]) -> Outcome:
             removed.append(job.id)
         except IllegalTransition:
             continue
-    return Outcome(len(found) - len(removed), [], removed)
+    return ActionResult(len(found) - len(removed), [], removed)
 
 
 def _retry(session: Session, operation: Operation, found: Sequence[Job]) -> int:
-    """Queue successors, the owners in one order; return how many jobs have none, for want of pictures or quota."""
-    named = {image for job in found for image in successors.pictures_of(job)}
-    kept = queries.get_images(session, named)
+    """Retry jobs, ordered by owner against deadlocks; return how many could not be, for lack of images or quota."""
+    kept = queries.get_images(session, {image for job in found for image in retries.image_ids(job)})
     ready: list[tuple[Job, int]] = []
     for job in found:
         try:
-            successor = successors.successor(job)
-            ready.append((successor, successors.work_of(successor, kept)))
-        except (AtelierError, ValueError):  # params, too, may be of a time when they were judged otherwise
+            copy = retries.copy_for_retry(job)
+            ready.append((copy, retries.compute_work(copy, kept)))
+        except (AtelierError, ValueError):  # old params may no longer be valid
             continue
-    images.use(session, {image for job, _ in ready for image in successors.pictures_of(job)})
-    limits: dict[str, quotas.Quota] = {}
+    images.record_use(session, {image for job, _ in ready for image in retries.image_ids(job)})
+    known: dict[str, quotas.Quota] = {}
     queued = 0
     for job, work in sorted(ready, key=lambda pair: pair[0].owner):
-        quota = limits.get(job.owner) or limits.setdefault(job.owner, _quota(session, operation, job.owner))
+        quota = known.get(job.owner) or known.setdefault(job.owner, _quota(session, operation, job.owner))
         try:
             quotas.charge(session, quota, work=work)
         except QuotaExceeded:
@@ -94,7 +93,7 @@ def _retry(session: Session, operation: Operation, found: Sequence[Job]) -> int:
 
 
 def _quota(session: Session, operation: Operation, owner: str) -> quotas.Quota:
-    """Find what may wait and be asked for: what the key of a client may, or else what any key of the owner may."""
-    return (
-        quotas.get_key_quota(session, operation.key_id) if operation.owner else quotas.get_owner_quota(session, owner)
-    )
+    """Return the quota of the key for a client's operation, and that of the job's owner for an operator's."""
+    if operation.owner:
+        return quotas.get_key_quota(session, operation.key_id)
+    return quotas.get_owner_quota(session, owner)

@@ -1,11 +1,7 @@
-"""Readings of the system, a row a minute: what curves over hours are drawn from.
+"""Statistics of the system, one row per minute, for charts over hours.
 
-Any number of processes may take them: a minute's row is written again and again while the minute lasts, and a last
-time in the next one, when all that ended in it has.
-
-Counting is apart from writing, for counting takes longer than anybody should wait who writes.
-
-Invariant: taking a reading twice changes nothing but what has changed meanwhile.
+Any number of processes may write them: a minute's row is overwritten while the minute lasts, and once more in the next
+minute, when it is final. Sampling is separate from storing, because it is too slow for a write transaction.
 """
 
 from __future__ import annotations
@@ -22,15 +18,15 @@ from shared.db.jobs import queries
 from shared.db.models import Job, MinuteStats
 from shared.states import State
 
-#: How long readings are kept, in seconds.
+#: How long rows are kept, in seconds.
 KEPT_S = 7 * 86_400.0
-#: Of the jobs that ended within a minute no more are looked at.
+#: Most jobs read of those that ended within a minute.
 _MOST_ENDED = 20_000
 _MINUTE = timedelta(minutes=1)
 
 
 class MinuteSample(NamedTuple):
-    """How the system was when it was looked at: the values of that minute, and the final ones of the minute before."""
+    """The statistics of a minute so far, and the final ones of the minute before."""
 
     minute: datetime
     values: dict[str, Any]
@@ -38,7 +34,7 @@ class MinuteSample(NamedTuple):
 
 
 def sample(session: Session, now: datetime | None = None) -> MinuteSample:
-    """Count what waits and runs, and what ended in the minute of `now` and in the one before; nothing is written."""
+    """Compute the statistics of the minute of `now` and of the one before; write nothing."""
     now = now or clock.now()
     minute = now.replace(second=0, microsecond=0)
     backlog = queries.get_backlog(session)
@@ -48,19 +44,19 @@ def sample(session: Session, now: datetime | None = None) -> MinuteSample:
 
 
 def store(session: Session, found: MinuteSample) -> None:
-    """Write what was found; a minute before that nobody looked at gets no row."""
+    """Store a sample; the minute before is only updated, not inserted."""
     _write(session, found.minute, found.values)
     before = update(MinuteStats).where(MinuteStats.minute == found.minute - _MINUTE)
     session.execute(before.values(**found.before))
 
 
-def list_since(session: Session, moment: datetime) -> list[MinuteStats]:
-    """Return the readings of the minutes from that moment on, oldest first; minutes may be missing."""
-    return list(session.scalars(select(MinuteStats).where(MinuteStats.minute >= moment).order_by(MinuteStats.minute)))
+def list_since(session: Session, start: datetime) -> list[MinuteStats]:
+    """Return the rows from the minute `start` on, oldest first; minutes may be missing."""
+    return list(session.scalars(select(MinuteStats).where(MinuteStats.minute >= start).order_by(MinuteStats.minute)))
 
 
 def forget(session: Session, now: datetime | None = None) -> int:
-    """Delete the readings that have been kept long enough; return how many."""
+    """Delete the rows older than `KEPT_S`; return how many."""
     old = delete(MinuteStats).where(MinuteStats.minute < (now or clock.now()) - timedelta(seconds=KEPT_S))
     return len(session.scalars(old.returning(MinuteStats.minute)).all())
 
@@ -72,12 +68,12 @@ def _write(session: Session, minute: datetime, values: dict[str, Any]) -> None:
     try:
         with session.begin_nested():
             session.execute(insert(MinuteStats).values(minute=minute, **values))
-    except IntegrityError:  # another process has just written it
+    except IntegrityError:  # another process has just inserted it
         return
 
 
 def _ended(session: Session, minute: datetime) -> dict[str, Any]:
-    """Count what ended in a minute, and say how long what succeeded had waited and run."""
+    """Count the jobs that ended in a minute, with percentiles of how long those that succeeded waited and ran."""
     ended = select(Job.state, Job.created_at, Job.started_at, Job.ended_at)
     ended = ended.where(Job.ended_at >= minute, Job.ended_at < minute + _MINUTE)
     rows = session.execute(ended.order_by(Job.ended_at.desc()).limit(_MOST_ENDED)).all()
@@ -88,12 +84,12 @@ def _ended(session: Session, minute: datetime) -> dict[str, Any]:
     return {
         "succeeded": states.count(State.SUCCEEDED),
         "failed": states.count(State.FAILED),
-        "wait_p50_s": _share(waits, 0.5),
-        "wait_p90_s": _share(waits, 0.9),
-        "run_p50_s": _share(runs, 0.5),
-        "run_p90_s": _share(runs, 0.9),
+        "wait_p50_s": _percentile(waits, 0.5),
+        "wait_p90_s": _percentile(waits, 0.9),
+        "run_p50_s": _percentile(runs, 0.5),
+        "run_p90_s": _percentile(runs, 0.9),
     }
 
 
-def _share(ordered: list[float], share: float) -> float | None:
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else None
+def _percentile(ordered: list[float], fraction: float) -> float | None:
+    return ordered[min(len(ordered) - 1, int(fraction * len(ordered)))] if ordered else None

@@ -1,1 +1,1 @@
-"""Batches in the database: their life, their items, their counts."""
+"""Batches in the database: their lifecycle, items and counts."""

@@ -1,10 +1,11 @@
-"""How many items of a batch are in each state, and in which order they ended.
+"""How many items of a batch are in each state, and the order in which they ended.
 
-An item that moves leaves a row in `batch_moves`, in the transaction that moves it; these are folded into the batch's
-row a moment later, by whoever comes first. So workers never wait for one another's batch, and nobody counts items.
+An item that changes its state inserts a row in `batch_moves` in the same transaction; maintenance later folds these
+into the batch's row. So workers never contend for a batch's row, and items need not be counted.
 
-Invariant: a batch's row and its moves not yet folded add up to exactly its items, in any snapshot.
-Invariant: numbers of results are given while the batch's row is locked: none appears behind one that could be read.
+Invariant: in any snapshot, the counts in a batch's row plus its unfolded moves are the counts of its items. Items of
+ended batches that are deleted with their history are the exception: they stay counted.
+Invariant: result numbers are assigned while the batch's row is locked, so a reader never misses a lower number.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from shared.db.models import Batch, BatchMove, BatchResult, Job
 from shared.states import TERMINAL, State
 
 #: Moves folded in one transaction.
-_AT_ONCE = 5_000
+_CHUNK_SIZE = 5_000
 
 
 def count_items(session: Session, batches: Collection[Batch]) -> dict[str, dict[State, int]]:
-    """Return how many items each of `batches` has in each state, as of this transaction."""
+    """Return how many items each of `batches` has in each state, as seen by this transaction."""
     unfolded = select(BatchMove.batch_id, BatchMove.was, BatchMove.became, func.sum(BatchMove.count))
     unfolded = unfolded.where(BatchMove.batch_id.in_([batch.id for batch in batches]))
     moves: dict[str, Counter[str]] = {batch.id: Counter() for batch in batches}
@@ -33,32 +34,31 @@ def count_items(session: Session, batches: Collection[Batch]) -> dict[str, dict[
     ):
         _shift(moves[batch_id], was, became, int(count))
     return {
-        batch.id: {state: count + moves[batch.id][state] for state, count in in_row(batch).items()} for batch in batches
+        batch.id: {state: count + moves[batch.id][state] for state, count in stored_counts(batch).items()}
+        for batch in batches
     }
 
 
-def in_row(batch: Batch) -> dict[State, int]:
-    """Return what the batch's row says alone."""
+def stored_counts(batch: Batch) -> dict[State, int]:
+    """Return the counts in the batch's row, without unfolded moves."""
     return {state: getattr(batch, state) for state in State}
 
 
 def fold(session: Session) -> int:
-    """Take moves into their batches' rows, and what ended into their results; return how many moves."""
-    oldest = select(BatchMove.id).order_by(BatchMove.id).limit(_AT_ONCE).with_for_update(skip_locked=True)
+    """Fold moves into their batches' rows and append ended items to the results; return how many moves."""
+    oldest = select(BatchMove.id).order_by(BatchMove.id).limit(_CHUNK_SIZE).with_for_update(skip_locked=True)
     taken = delete(BatchMove).where(BatchMove.id.in_(list(session.scalars(oldest)))).returning(BatchMove)
     moves = list(session.scalars(taken.execution_options(synchronize_session=False)))
-    moves.sort(
-        key=lambda move: (move.batch_id, move.id)
-    )  # batches in one order, so that no two of these wait for each other
+    moves.sort(key=lambda move: (move.batch_id, move.id))  # batches are locked in one order: no deadlock
     for batch_id, own in groupby(moves, lambda move: move.batch_id):
         _fold_into(session, batch_id, list(own))
     return len(moves)
 
 
 def list_results(session: Session, batch_id: str, *, after: int, limit: int) -> list[tuple[int, Job]]:
-    """Return up to `limit` items that ended, with their numbers, those numbered higher than `after`.
+    """Return up to `limit` ended items with their numbers, from the first number above `after`.
 
-    Items that have left the batch since, because they were tried again or deleted, are left out.
+    Items that have left the batch since, by a retry or by deletion, are omitted.
     """
     query = (
         select(BatchResult.number, Job)
@@ -90,8 +90,8 @@ def _fold_into(session: Session, batch_id: str, moves: Sequence[BatchMove]) -> N
 
 
 def _reused(session: Session, job_ids: Iterable[str]) -> int:
-    taken_over = select(func.count()).select_from(Job).where(Job.id.in_(list(job_ids)), Job.reused_from.is_not(None))
-    return session.scalar(taken_over) or 0
+    query = select(func.count()).select_from(Job).where(Job.id.in_(list(job_ids)), Job.reused_from.is_not(None))
+    return session.scalar(query) or 0
 
 
 def _shift(counted: Counter[str], was: str | None, became: str | None, count: int) -> None:

@@ -1,1 +1,1 @@
-"""Jobs in the database: transitions, claims, the order of dispatch, events, failures, queries."""
+"""Jobs in the database: transitions, claims, dispatch order, events, sweeps, queries and forecasts."""

@@ -1,28 +1,28 @@
-"""A worker's hold on jobs: taken, kept, and for a whole group of painted jobs let go of in a few statements.
+"""Claims: a worker's lease on jobs, and finishing a whole group of painted jobs in a few statements.
 
-Each write is conditional, as in `shared.db.jobs.transitions`, which holds the other ends and offers all of this too.
+Each write is conditional, as in `shared.db.jobs.transitions`, which holds the other ways in which a claim ends.
 
-Invariant: a claim's attempt is the fencing token: no write of an attempt that has ended goes through.
+Invariant: a claim's attempt is its fencing token: an attempt that has ended can write nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from sqlalchemy import JSON, ColumnElement, Row, Update, bindparam, exists, func, insert, null, or_, select, update
+from sqlalchemy import JSON, ColumnElement, Row, Update, bindparam, exists, func, null, or_, select, update
 from sqlalchemy.orm import Session
 
 from shared import clock
-from shared.db import deliveries, sql_clock
-from shared.db.models import Batch, BatchMove, Job, JobEvent, Queue, Worker
+from shared.db import sql_clock
+from shared.db.jobs.events import record_all
+from shared.db.models import Batch, Job, Queue, Worker
 from shared.states import BatchState, DesiredState, State, sources_of
 
 
 class Claim(NamedTuple):
-    """One worker's hold on a job; `attempt` is the fencing token that every later write repeats."""
+    """A worker's hold on a job; every later write repeats `attempt`, the fencing token."""
 
     job_id: str
     attempt: int
@@ -30,7 +30,7 @@ class Claim(NamedTuple):
 
 
 class StopRequests(NamedTuple):
-    """What is wished of a running job: by its client, and by the operator of its worker."""
+    """Requests to stop a running job: by its client, and by the operator of its worker."""
 
     cancel: bool = False
     drain: bool = False
@@ -41,40 +41,40 @@ class LostRace(Exception):
 
 
 class Finished(NamedTuple):
-    """A job that was painted, or taken over: what is written of its end."""
+    """The result of a job that was painted, or copied from an identical one."""
 
-    held: Claim
+    claim: Claim
     result: dict[str, Any]
     reused_from: str | None
     ran_s: float
     progress: dict[str, Any] | None
 
 
-def claim(session: Session, job_id: str, *, worker: str, weights: dict[str, Any], lease_s: float) -> Claim | None:
-    """Take one job, or None, as `claim_all`."""
-    return next(iter(claim_all(session, [job_id], worker=worker, weights=weights, lease_s=lease_s)), None)
+def claim_job(session: Session, job_id: str, *, worker: str, weights: dict[str, Any], lease_s: float) -> Claim | None:
+    """Claim one job as `claim_jobs` does; return None if it is not available."""
+    return next(iter(claim_jobs(session, [job_id], worker=worker, weights=weights, lease_s=lease_s)), None)
 
 
-def claim_all(
+def claim_jobs(
     session: Session, job_ids: Collection[str], *, worker: str, weights: dict[str, Any], lease_s: float
 ) -> list[Claim]:
-    """Take jobs: queued → running, raising their attempts and setting their leases; in the order of `job_ids`.
+    """Claim jobs: queued → running, with the next attempt and a lease; return the claims in the order of `job_ids`.
 
-    Left out is what is not queued any more, not due, too late to start, or if this worker, the queue or its batch is
-    told to wait.
+    A job is skipped if it is not queued, not due or past its deadline, or if this worker, the queue or its batch is
+    paused.
     """
     due = or_(Job.retry_at.is_(None), Job.retry_at <= sql_clock.now())
     in_time = or_(Job.start_by.is_(None), Job.start_by > sql_clock.now(), Job.attempt > 0)
-    held_back = or_(
+    paused = or_(
         exists().where(Queue.paused_at.is_not(None)),
-        exists().where(Worker.name == worker, Worker.wish != DesiredState.WORK),
+        exists().where(Worker.name == worker, Worker.desired_state != DesiredState.WORK),
         exists().where(Batch.id == Job.batch_id, Batch.state != BatchState.RUNNING).correlate(Job),
     )
     queued = Job.state.in_(sources_of(State.RUNNING))
-    free = select(Job.id).where(Job.id.in_(job_ids), queued, due, in_time, ~held_back).order_by(Job.id)
+    free = select(Job.id).where(Job.id.in_(job_ids), queued, due, in_time, ~paused).order_by(Job.id)
     statement = (
         update(Job)
-        .where(Job.id.in_(free.with_for_update(skip_locked=True, of=Job)), queued)  # so that no two wait for each other
+        .where(Job.id.in_(free.with_for_update(skip_locked=True, of=Job)), queued)  # so that two claims never deadlock
         .values(
             state=State.RUNNING,
             attempt=Job.attempt + 1,
@@ -89,56 +89,56 @@ def claim_all(
         .execution_options(synchronize_session=False)
     )
     taken = {job.id: job for job in session.execute(statement)}
-    _tell(session, list(taken.values()), "job_claimed", State.QUEUED, State.RUNNING, worker=worker)
+    record_all(session, list(taken.values()), "job_claimed", State.QUEUED, State.RUNNING, worker=worker)
     return [Claim(job_id, taken[job_id].attempt, worker) for job_id in job_ids if job_id in taken]
 
 
 def renew(
-    session: Session, held: Claim, *, lease_s: float, ran_s: float | None = None, progress: dict[str, Any] | None = None
+    session: Session,
+    claim: Claim,
+    *,
+    lease_s: float,
+    ran_s: float | None = None,
+    progress: dict[str, Any] | None = None,
 ) -> StopRequests:
-    """Keep a claim for `lease_s` from now, with its latest step; return what is wished of it.
+    """Extend a claim to `lease_s` from now and save its latest step; return the requests to stop.
 
-    Raises `LostRace` if the claim no longer holds.
+    Raises `LostRace` if the claim is void.
     """
     values: dict[str, Any] = {"lease_expires_at": sql_clock.now_plus(lease_s)}
     values |= {name: value for name, value in (("ran_s", ran_s), ("progress", progress)) if value is not None}
-    wish = select(Worker.wish).where(Worker.name == held.worker).scalar_subquery()
-    statement = update(Job).where(*held_by(held)).values(**values).returning(Job.cancel_requested_at, wish)
+    desired = select(Worker.desired_state).where(Worker.name == claim.worker).scalar_subquery()
+    statement = update(Job).where(*held_by(claim)).values(**values).returning(Job.cancel_requested_at, desired)
     row = session.execute(statement.execution_options(synchronize_session=False)).one_or_none()
     if row is None:
-        raise LostRace(held)
+        raise LostRace(claim)
     return StopRequests(cancel=row[0] is not None, drain=row[1] == DesiredState.DRAIN)
 
 
-def keep_checkpoint(session: Session, held: Claim, checkpoint: dict[str, Any]) -> None:
-    """Note where the next attempt shall go on: a job that gets further is not what takes its workers down.
+def save_checkpoint(session: Session, claim: Claim, checkpoint: dict[str, Any]) -> None:
+    """Save where the next attempt resumes; progress also resets the count of lost attempts.
 
-    Raises `LostRace` if the claim no longer holds.
+    Raises `LostRace` if the claim is void.
     """
-    if changed(session, held_by(held), checkpoint=checkpoint, lost_attempts=0) is None:
-        raise LostRace(held)
+    if update_job(session, held_by(claim), checkpoint=checkpoint, lost_attempts=0) is None:
+        raise LostRace(claim)
 
 
 def succeed_all(session: Session, finished: Sequence[Finished]) -> set[str]:
-    """Finish jobs: running → succeeded; return whose claims held, by their ids: the others were lost."""
-    ended = {each.held.job_id: each for each in finished}
-    running = select(Job.id, Job.attempt, Job.batch_id, Job.webhook).where(
-        Job.id.in_(ended), Job.state == State.RUNNING
-    )
-    locked = session.execute(running.order_by(Job.id).with_for_update())
-    done = [job for job in locked if job.attempt == ended[job.id].held.attempt]
+    """Finish jobs: running → succeeded; return the ids of those whose claims were still valid."""
+    ended = {each.claim.job_id: each for each in finished}
+    running = select(Job.id, Job.attempt, Job.batch_id, Job.webhook)
+    running = running.where(Job.id.in_(ended), Job.state == State.RUNNING).order_by(Job.id).with_for_update()
+    done = [job for job in session.execute(running) if job.attempt == ended[job.id].claim.attempt]
     if done:
-        session.connection().execute(_succeed(), [_end_of(ended[job.id]) for job in done])
-    worker = finished[0].held.worker if finished else ""
+        session.connection().execute(_succeed(), [_end_values(ended[job.id]) for job in done])
+    worker = finished[0].claim.worker if finished else None
     reused = {job_id: {"reused_from": each.reused_from} for job_id, each in ended.items() if each.reused_from}
-    _tell(session, done, "job_succeeded", State.RUNNING, State.SUCCEEDED, worker=worker, details=reused)
-    for job in done:
-        if job.webhook:
-            deliveries.add_for_job(session, job.id, State.SUCCEEDED)
+    record_all(session, done, "job_succeeded", State.RUNNING, State.SUCCEEDED, worker=worker, details=reused)
     return {job.id for job in done}
 
 
-@cache  # to build it takes longer than to carry it out
+@cache  # building the statement takes longer than executing it
 def _succeed() -> Update:
     return (
         update(Job)
@@ -157,9 +157,9 @@ def _succeed() -> Update:
     )
 
 
-def _end_of(ended: Finished) -> dict[str, Any]:
+def _end_values(ended: Finished) -> dict[str, Any]:
     return {
-        "ended_id": ended.held.job_id,
+        "ended_id": ended.claim.job_id,
         "its_result": ended.result,
         "reused": ended.reused_from,
         "ran": ended.ran_s,
@@ -168,42 +168,21 @@ def _end_of(ended: Finished) -> dict[str, Any]:
     }
 
 
-def _tell(
-    session: Session,
-    moved: Sequence[Any],
-    name: str,
-    was: State,
-    became: State,
-    *,
-    worker: str,
-    details: Mapping[str, Any] = MappingProxyType({}),
-) -> None:
-    """Record what happened to jobs alike, and have their batches count them anew; `details` are by their ids."""
-    if moved:
-        event = {"name": name, "state": became, "worker": worker, "at": clock.now()}
-        own = ({"job_id": job.id, "attempt": job.attempt, "details": details.get(job.id)} for job in moved)
-        session.execute(insert(JobEvent), [event | each for each in own])
-    counted = [job for job in moved if job.batch_id is not None]
-    if counted:
-        move = {"was": was, "became": became, "count": 1}
-        session.execute(insert(BatchMove), [move | {"batch_id": job.batch_id, "job_id": job.id} for job in counted])
+# -- conditions, and the conditional update of one job
 
 
-# -- the conditions, and the one way to change a row
-
-
-def where_state(job_id: str, state: State) -> tuple[ColumnElement[bool], ...]:
-    """Write that a job is in a state."""
+def in_state(job_id: str, state: State) -> tuple[ColumnElement[bool], ...]:
+    """Return the condition that a job is in a state."""
     return Job.id == job_id, Job.state == state
 
 
-def held_by(held: Claim) -> tuple[ColumnElement[bool], ...]:
-    """Write that a claim holds."""
-    return *where_state(held.job_id, State.RUNNING), Job.attempt == held.attempt
+def held_by(claim: Claim) -> tuple[ColumnElement[bool], ...]:
+    """Return the condition that a claim is valid."""
+    return *in_state(claim.job_id, State.RUNNING), Job.attempt == claim.attempt
 
 
-def changed(session: Session, where: tuple[ColumnElement[bool], ...], **values: Any) -> Row[int, str | None] | None:
-    """Update the one job that `where` names; return its `attempt` and `batch_id`, or None if it names none."""
+def update_job(session: Session, where: tuple[ColumnElement[bool], ...], **values: Any) -> Row[int, str | None] | None:
+    """Update the job that matches `where`; return its `attempt` and `batch_id`, or None if none matches."""
     if "state" in values:
         values |= {"lease_expires_at": None, "dispatched_at": None}
     if "ended_at" in values:

@@ -1,6 +1,6 @@
-"""The last failures, grouped by the error's code and by how far painting was.
+"""Recent failures, grouped by error code and by the scale that was being painted.
 
-Limits: those of the last `SINCE_S` and of these the last `MOST`, so that the answer costs the same at any size.
+Only the last `MOST` failures within `SINCE_S` are read, which bounds the cost.
 """
 
 from __future__ import annotations
@@ -14,33 +14,33 @@ from sqlalchemy.orm import Session
 from shared.db import sql_clock
 from shared.db.models import Job
 
-#: How far back is looked, in seconds, and at how many failures at most.
+#: The window in seconds, and the most failures read.
 SINCE_S = 7 * 86_400.0
 MOST = 50_000
-#: Jobs named of each group.
+#: Example jobs per group.
 _EXAMPLES = 3
 
 
 @dataclass(frozen=True)
-class Group:
-    """Failures of one code at one scale."""
+class FailureGroup:
+    """Failures with one code at one scale."""
 
     code: str
-    #: The scale that was being painted, from 1 on; None if no step was told of yet.
+    #: The scale that was being painted, from 1; None before the first step.
     scale: int | None
     count: int
     first_at: datetime
     last_at: datetime
-    #: How many workers they were on, and one of them.
+    #: How many workers they occurred on, and one of these.
     workers: int
     worker: str | None
-    #: The last ones' jobs, the newest first, and what the newest says.
+    #: The latest jobs, newest first, and the message of the newest.
     examples: list[str]
     message: str
 
 
-def groups(session: Session, *, most: int = MOST) -> list[Group]:
-    """Return the groups of the last failures, that which was met last first."""
+def list_groups(session: Session, *, most: int = MOST) -> list[FailureGroup]:
+    """Return the groups of recent failures, the one that failed last first."""
     last = _last(most)
     key = (last.c.error_code, last.c.scale)
     ended_at, on = last.c.ended_at, last.c.worker
@@ -50,11 +50,8 @@ def groups(session: Session, *, most: int = MOST) -> list[Group]:
     found = []
     for code, scale, count, first_at, last_at, workers, worker in counted:
         jobs, messages = zip(*examples[code, scale], strict=True)
-        found.append(
-            Group(
-                code, scale, count, first_at, last_at, workers, worker, examples=list(jobs), message=messages[0] or ""
-            )
-        )
+        row = (code, scale, count, first_at, last_at, workers, worker)
+        found.append(FailureGroup(*row, examples=list(jobs), message=messages[0] or ""))
     return sorted(found, key=lambda group: group.last_at, reverse=True)
 
 
@@ -66,7 +63,7 @@ def _last(most: int) -> Subquery:
 
 
 def _examples(session: Session, last: Subquery) -> dict[tuple[str, int | None], list[tuple[str, str | None]]]:
-    """Find the newest jobs of each group, with their messages."""
+    """Return the newest jobs of each group, with their messages."""
     key = (last.c.error_code, last.c.scale)
     rank = func.row_number().over(partition_by=key, order_by=(last.c.ended_at.desc(), last.c.id.desc())).label("rank")
     ranked = select(*key, last.c.id, last.c.error_message, rank).subquery()

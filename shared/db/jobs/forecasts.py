@@ -1,6 +1,6 @@
-"""What is known of how long jobs take and what goes before them: bounded questions, however long the queue.
+"""What forecasts are made from: durations of recent jobs, and the jobs ahead of a queued one.
 
-Invariant: no question here reads more than `_MOST` rows of the queue.
+Every query is bounded, however long the backlog: jobs are counted up to `_MOST`, in at most `_MOST_QUEUES` queues.
 """
 
 from __future__ import annotations
@@ -16,39 +16,38 @@ from shared.db.models import Batch, Job
 from shared.painting.forecasts import Sample
 from shared.states import BatchState, State
 
-#: Beyond this many, nobody cares how many jobs go before.
+#: Jobs ahead are counted up to this number.
 _MOST = 10_000
-#: Lanes that are looked at, one by one.
-_MOST_LANES = 1_000
-#: Jobs ahead whose times are added up; those behind them are taken to be like them.
-_LOOKED_AT = 500
+#: Queues read, one by one.
+_MOST_QUEUES = 1_000
+#: Jobs ahead whose predictions are averaged; the average holds for the others.
+_SAMPLED = 500
 
 
 class JobsAhead(NamedTuple):
-    """What goes before a job: how many jobs, and their predicted time in seconds, None if nobody could predict one."""
+    """The jobs ahead of a job: how many, and their predicted time in seconds; None if none has a prediction."""
 
     jobs: int
     seconds: float | None
 
 
 class Times(NamedTuple):
-    """Seconds that recent jobs waited and ran."""
+    """How long recent jobs waited and ran, in seconds."""
 
     waits_s: list[float]
     runs_s: list[float]
 
 
-class _Waiter(NamedTuple):
-    """Where a job stands in line: a batch's priority is that of its items."""
+class _Position(NamedTuple):
+    """A job's position in the dispatch order; for an item, `priority` is its batch's."""
 
     queue_key: str
     priority: int
-    sort_id: str
     batched: bool = False
 
 
 class EtaOutcome(NamedTuple):
-    """When a job was promised to end, and when it did."""
+    """When a job was forecast to end, and when it did."""
 
     created_at: datetime
     p50_at: datetime
@@ -57,8 +56,8 @@ class EtaOutcome(NamedTuple):
 
 
 def samples(session: Session, limit: int) -> list[Sample]:
-    """Return the jobs that succeeded last, at their first attempt."""
-    job = _last(limit)
+    """Return recent jobs that succeeded at their first attempt."""
+    job = _recent(limit)
     query = select(job.preset, job.params, job.predicted_s, job.started_at, job.ended_at)
     rows = session.execute(query.where(_succeeded(job), job.attempt == 1, job.started_at.is_not(None)).limit(limit))
     return [
@@ -69,8 +68,8 @@ def samples(session: Session, limit: int) -> list[Sample]:
 
 
 def recent_times(session: Session, limit: int) -> Times:
-    """Return how long the jobs that succeeded last waited and ran."""
-    job = _last(limit)
+    """Return how long recent jobs that succeeded waited and ran."""
+    job = _recent(limit)
     query = select(job.created_at, job.started_at, job.ended_at).where(_succeeded(job), job.started_at.is_not(None))
     rows = [(made, started, ended) for made, started, ended in session.execute(query.limit(limit)) if started and ended]
     return Times(
@@ -80,8 +79,8 @@ def recent_times(session: Session, limit: int) -> Times:
 
 
 def list_eta_outcomes(session: Session, limit: int) -> list[EtaOutcome]:
-    """Return what was promised of the jobs that succeeded last, and what came of it."""
-    job = _last(limit)
+    """Return the forecast and the actual end of recent jobs that succeeded."""
+    job = _recent(limit)
     query = select(job.created_at, job.eta_p50_at, job.eta_p90_at, job.ended_at).where(_succeeded(job))
     return [
         EtaOutcome(made, p50_at, p90_at, ended)
@@ -90,8 +89,8 @@ def list_eta_outcomes(session: Session, limit: int) -> list[EtaOutcome]:
     ]
 
 
-def _last(limit: int) -> type[Job]:
-    """Choose the jobs that ended last, last first: enough to find `limit` of some kind among them, and no more."""
+def _recent(limit: int) -> type[Job]:
+    """Return an alias for the `4 * limit` jobs that ended last, newest first, to be filtered further."""
     ended = select(Job).where(Job.ended_at.is_not(None)).order_by(Job.ended_at.desc())
     return aliased(Job, ended.limit(4 * limit).subquery())
 
@@ -100,22 +99,22 @@ def _succeeded(job: type[Job]) -> ColumnElement[bool]:
     return job.state == State.SUCCEEDED
 
 
-def count_ahead(session: Session, owner: str, priority: int, place: str, batch_id: str | None = None) -> JobsAhead:
-    """Say what goes before a job: more urgent ones, then those in no batch, then owners by turns, then by age."""
-    waits = _Waiter(dispatch_order.owner_queue_key(owner), priority, place)
+def count_ahead(session: Session, owner: str, priority: int, sort_id: str, batch_id: str | None = None) -> JobsAhead:
+    """Count the jobs ahead of a job, by priority, then single jobs before items, then fairness, then age."""
+    position = _Position(dispatch_order.owner_queue_key(owner), priority)
     if batch_id is not None:
-        urgency = session.scalar(select(Batch.priority).where(Batch.id == batch_id)) or 0
-        waits = _Waiter(batch_id, urgency, place, batched=True)
-    among = () if waits.batched else (Job.priority == priority,)
-    own = _counted(Job.queue_key == waits.queue_key, Job.sort_id < place, *among)
-    total = min(_MOST, _walked(session, waits, session.scalar(select(own)) or 0))
+        batch_priority = session.scalar(select(Batch.priority).where(Batch.id == batch_id)) or 0
+        position = _Position(batch_id, batch_priority, batched=True)
+    among = () if position.batched else (Job.priority == priority,)
+    own = _count(Job.queue_key == position.queue_key, Job.sort_id < sort_id, *among)
+    total = min(_MOST, _count_all(session, position, session.scalar(select(own)) or 0))
     return JobsAhead(total, _seconds(session, total))
 
 
-def _walked(session: Session, waits: _Waiter, own: int) -> int:
-    """Go from lane to lane and add to `own` what each has before the job, until there are `_MOST`.
+def _count_all(session: Session, position: _Position, own: int) -> int:
+    """Add to `own`, the jobs ahead in its own queue, those of every other queue, until there are `_MOST`.
 
-    Each step adds the jobs of the lane it is at, and finds the next one.
+    A recursive query visits the queues in order of their keys: each step counts in one queue and finds the next.
     """
     waiting = select(func.min(Job.queue_key)).where(Job.state == State.QUEUED)
     line = select(
@@ -123,31 +122,31 @@ def _walked(session: Session, waits: _Waiter, own: int) -> int:
     )
     walk = line.cte("line", recursive=True)
     following = waiting.where(Job.queue_key > walk.c.queue_key).scalar_subquery()
-    step = select(following, walk.c.jobs + _of_lane(walk, waits, own), walk.c.step + 1)
-    step = step.where(walk.c.queue_key.is_not(None), walk.c.jobs < _MOST, walk.c.step < _MOST_LANES)
+    step = select(following, walk.c.jobs + _count_in_queue(walk, position, own), walk.c.step + 1)
+    step = step.where(walk.c.queue_key.is_not(None), walk.c.jobs < _MOST, walk.c.step < _MOST_QUEUES)
     return session.scalar(select(func.max(walk.union_all(step).c.jobs))) or 0
 
 
-def _of_lane(walk: CTE, waits: _Waiter, own: int) -> ColumnElement[int]:
-    """Count what the lane that is walked by has before a job with `own` before it in its own lane."""
+def _count_in_queue(walk: CTE, position: _Position, own: int) -> ColumnElement[int]:
+    """Count the jobs in the visited queue that go before a job with `own` jobs ahead in its own queue."""
     here = Job.queue_key == walk.c.queue_key
     batch = select(Batch.priority).where(Batch.id == walk.c.queue_key, Batch.state == BatchState.RUNNING)
-    urgency = batch.correlate(walk).scalar_subquery()
+    batch_priority = batch.correlate(walk).scalar_subquery()
     is_batch = exists().where(Batch.id == walk.c.queue_key).correlate(walk)
-    is_own, turn = walk.c.queue_key == waits.queue_key, min(own + 1, _MOST)
-    urgent = _counted(here, Job.priority > waits.priority, within=walk)
-    alike = _counted(here, Job.priority == waits.priority, most=_MOST if waits.batched else turn, within=walk)
+    is_own, share = walk.c.queue_key == position.queue_key, min(own + 1, _MOST)  # owners alternate
+    higher = _count(here, Job.priority > position.priority, within=walk)
+    same = _count(here, Job.priority == position.priority, most=_MOST if position.batched else share, within=walk)
     of_batch = case(
         (is_own, 0),
-        (urgency > waits.priority, _counted(here, within=walk)),
-        (and_(urgency == waits.priority, literal(waits.batched)), _counted(here, most=turn, within=walk)),
+        (batch_priority > position.priority, _count(here, within=walk)),
+        (and_(batch_priority == position.priority, literal(position.batched)), _count(here, most=share, within=walk)),
         else_=0,
     )
-    return case((is_batch, of_batch), (is_own, urgent), else_=urgent + alike)
+    return case((is_batch, of_batch), (is_own, higher), else_=higher + same)
 
 
-def _counted(*where: ColumnElement[bool], most: int = _MOST, within: CTE | None = None) -> ScalarSelect[int]:
-    """Count waiting jobs, up to `most`; conditions may speak of the row of `within` that is looked at."""
+def _count(*where: ColumnElement[bool], most: int = _MOST, within: CTE | None = None) -> ScalarSelect[int]:
+    """Count queued jobs, up to `most`; conditions may refer to the current row of `within`."""
     found = select(Job.id).where(Job.state == State.QUEUED, *where).limit(most)
     if within is not None:
         found = found.correlate(within)
@@ -155,9 +154,9 @@ def _counted(*where: ColumnElement[bool], most: int = _MOST, within: CTE | None 
 
 
 def _seconds(session: Session, count: int) -> float | None:
-    """Predict what the first `count` waiting jobs take, by the mean of those looked at."""
+    """Predict how long the first `count` queued jobs take, from the mean of up to `_SAMPLED` of them."""
     if not count:
         return 0.0
-    first = select(Job.predicted_s).where(Job.state == State.QUEUED).order_by(Job.sort_id).limit(min(count, _LOOKED_AT))
+    first = select(Job.predicted_s).where(Job.state == State.QUEUED).order_by(Job.sort_id).limit(min(count, _SAMPLED))
     mean = session.scalar(select(func.avg(first.subquery().c.predicted_s)))
     return None if mean is None else float(mean) * count

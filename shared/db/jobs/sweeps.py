@@ -1,7 +1,7 @@
-"""What the sweeper finds and puts right: ended leases, missed deadlines, jobs past their retention.
+"""Sweeps over jobs: expired leases, missed deadlines, files past their retention, old rows.
 
-Each function does a bounded amount in its transaction and says how much; any number may run at once, since
-each row is changed on the condition that found it.
+Each function changes a bounded number of rows in its transaction and returns them; any number may run at once, since
+each row is changed only under the condition that found it.
 """
 
 from __future__ import annotations
@@ -14,21 +14,20 @@ from sqlalchemy.orm import Session
 from shared import clock
 from shared.db import sql_clock
 from shared.db.jobs import transitions
-from shared.db.jobs.events import record, record_move
-from shared.db.jobs.transitions import Claim, LostRace
-from shared.db.models import Job, Usage, Worker
+from shared.db.jobs.claims import Claim, LostRace
+from shared.db.jobs.events import record
+from shared.db.lookups import delete_some
+from shared.db.models import RESULT_SUMMARY, Job, Usage, Worker
 from shared.states import TERMINAL, State
 
-#: Rows put right in one transaction, so that no lock is held for long.
+#: Rows changed in one transaction, so that no lock is held for long.
 ROWS_AT_ONCE = 200
-#: How long the count of a day's work is kept.
+#: How long the work counted per key and day is kept.
 _USAGE_KEPT = timedelta(days=40)
-#: What a result still says once its files are gone.
-_LEFT = ("width", "height", "bytes", "format", "partial")
 
 
 def end_leases(session: Session) -> list[tuple[str, State]]:
-    """Take jobs from workers that no longer renew; return what became of each."""
+    """Take jobs whose leases have expired from their workers; return each with its new state."""
     ended = (
         select(Job.id, Job.attempt, Job.worker)
         .where(Job.state == State.RUNNING, Job.lease_expires_at <= sql_clock.now())
@@ -39,7 +38,7 @@ def end_leases(session: Session) -> list[tuple[str, State]]:
     for job_id, attempt, worker in session.execute(ended).all():
         try:
             moved.append((job_id, transitions.lose(session, Claim(job_id, attempt, worker or ""), expired_only=True)))
-        except LostRace:  # it was renewed or ended meanwhile
+        except LostRace:  # it was renewed or ended in the meantime
             continue
     return moved
 
@@ -49,35 +48,23 @@ def expire(session: Session) -> list[str]:
     late = select(Job.id).where(Job.state == State.QUEUED, Job.attempt == 0, Job.start_by <= sql_clock.now())
     late = late.limit(ROWS_AT_ONCE).with_for_update(skip_locked=True)
     found = list(session.scalars(late))
-    values = {
-        "state": State.EXPIRED,
-        "ended_at": clock.now(),
-        "dispatched_at": None,
-        "expires_at": sql_clock.now_plus(Job.retention_s),
-    }
-    statement = update(Job).where(Job.id.in_(found), Job.state == State.QUEUED).values(**values)
-    statement = statement.returning(Job.id, Job.batch_id).execution_options(synchronize_session=False)
-    expired = session.execute(statement).all() if found else []
-    for job_id, batch_id in expired:
-        record(session, job_id, "job_expired", State.EXPIRED, attempt=0)
-        record_move(session, batch_id, job_id, State.QUEUED, State.EXPIRED)
-    return [job_id for job_id, _ in expired]
+    return transitions.end_queued(session, found, "job_expired", State.EXPIRED) if found else []
 
 
 def expire_files(session: Session) -> list[str]:
-    """Take their files from jobs past their retention; return whose are to be deleted now.
+    """Mark the files of jobs past their retention as gone; return the jobs whose files must now be deleted.
 
-    What the rows say of the pictures stays: their sizes, and since when they are gone.
+    The rows keep a summary of the result, such as its size.
     """
     due = select(Job).where(Job.files_gone_at.is_(None), Job.expires_at <= sql_clock.now())
     found = list(session.scalars(due.limit(ROWS_AT_ONCE).with_for_update(skip_locked=True)))
-    return [job.id for job in found if _take_files(session, job)]
+    return [job.id for job in found if _mark_gone(session, job)]
 
 
-def _take_files(session: Session, job: Job) -> bool:
-    left = {name: value for name, value in job.result.items() if name in _LEFT} if job.result else None
+def _mark_gone(session: Session, job: Job) -> bool:
+    kept = {name: value for name, value in job.result.items() if name in RESULT_SUMMARY} if job.result else None
     ended = update(Job).where(Job.id == job.id, Job.state.in_(TERMINAL), Job.files_gone_at.is_(None))
-    taken = ended.values(files_gone_at=sql_clock.now(), result=left, checkpoint=None).returning(Job.id)
+    taken = ended.values(files_gone_at=sql_clock.now(), result=kept, checkpoint=None).returning(Job.id)
     if session.scalar(taken.execution_options(synchronize_session=False)) is None:
         return False
     record(session, job.id, "files_expired", State(job.state), attempt=job.attempt)
@@ -85,16 +72,13 @@ def _take_files(session: Session, job: Job) -> bool:
 
 
 def forget_jobs(session: Session, *, history_s: float) -> list[str]:
-    """Delete jobs that ended that long ago and have no files any more, with their events."""
-    old = select(Job.id).where(Job.ended_at <= sql_clock.now_plus(-history_s), Job.files_gone_at.is_not(None))
-    found = list(session.scalars(old.limit(ROWS_AT_ONCE).with_for_update(skip_locked=True)))
-    if found:
-        session.execute(delete(Job).where(Job.id.in_(found), Job.state.in_(TERMINAL)))
-    return found
+    """Delete jobs that ended more than `history_s` ago and whose files are gone, with their events; return which."""
+    is_old = Job.ended_at <= sql_clock.now_plus(-history_s)
+    return delete_some(session, Job.id, is_old, Job.files_gone_at.is_not(None), limit=ROWS_AT_ONCE)
 
 
 def forget_usage(session: Session) -> int:
-    """Delete what was counted on days long past; return how many counts."""
+    """Delete the work counted on days long past; return how many rows."""
     key = tuple_(Usage.key_id, Usage.day)
     old = select(Usage.key_id, Usage.day).where(Usage.day < (clock.now() - _USAGE_KEPT).date().isoformat())
     found = [tuple(row) for row in session.execute(old.limit(ROWS_AT_ONCE))]
@@ -104,5 +88,5 @@ def forget_usage(session: Session) -> int:
 
 
 def forget_workers(session: Session, *, unseen_s: float) -> None:
-    """Delete workers that have said nothing for that long."""
+    """Delete workers without a heartbeat for `unseen_s`."""
     session.execute(delete(Worker).where(Worker.seen_at <= sql_clock.now_plus(-unseen_s)))

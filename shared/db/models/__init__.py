@@ -1,8 +1,7 @@
-"""The tables, those of keys, batches and operating taken from files of their own.
+"""The tables; those of access, administration and batches are in modules of their own.
 
-Check constraints hold what no writer may break; `shared.db.jobs.transitions` holds the rest.
-
-Times are aware UTC. JSON columns hold what is only ever read whole: params, metadata, progress, result.
+Check constraints enforce what no writer may break. Times are timezone-aware UTC. Some attributes have a column of an
+older name, such as `place` for `sort_id` and `lane` for `queue_key`.
 """
 
 from __future__ import annotations
@@ -13,20 +12,18 @@ from typing import Any
 from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shared.db.base import Table
+from shared.db.base import Table, one_of, partial_index
 from shared.db.models.access import ApiKey, Delivery, IdempotencyKey, Usage, WebhookSecret
 from shared.db.models.admin import AuditEntry, BrowserSession, MinuteStats, Operation
 from shared.db.models.batches import Batch, BatchMove, BatchResult
 from shared.states import DesiredState, State
 
-_STATES = ", ".join(f"'{state}'" for state in State)
-_WISHES = ", ".join(f"'{wish}'" for wish in DesiredState)
-_QUEUED = text("state = 'queued'")
-_SENT = text("dispatched_at IS NOT NULL")
-_RUNNING = text("state = 'running'")
-_KEPT = text("files_gone_at IS NULL")
-_LABELED = text("label IS NOT NULL")
-_FAILED = text("error_code IS NOT NULL")
+_QUEUED = partial_index("state = 'queued'")
+_SENT = partial_index("dispatched_at IS NOT NULL")
+_RUNNING = partial_index("state = 'running'")
+_KEPT = partial_index("files_gone_at IS NULL")
+_LABELED = partial_index("label IS NOT NULL")
+_FAILED = partial_index("error_code IS NOT NULL")
 
 __all__ = [
     "ApiKey",
@@ -49,12 +46,14 @@ __all__ = [
     "Worker",
 ]
 
-#: How long an ended job's files stay where nothing else is said, in seconds.
+#: How long files of an ended job are kept by default, in seconds.
 DEFAULT_RETENTION_S = 30 * 86_400.0
+#: The fields of a result that are kept after its files are gone, and sent to webhooks.
+RESULT_SUMMARY = ("width", "height", "bytes", "format", "partial")
 
 
 class Image(Table):
-    """An uploaded picture, named by the sha256 of its bytes, which lie in storage."""
+    """An uploaded image, identified by the sha256 of its bytes, which are in storage."""
 
     __tablename__ = "images"
 
@@ -64,14 +63,14 @@ class Image(Table):
     format: Mapped[str] = mapped_column(String(8))
     size_bytes: Mapped[int]
     created_at: Mapped[datetime]
-    #: When a job was last asked for with it, within the hour, or it was last uploaded.
+    #: When it was last uploaded or used by a new job; a use is recorded once per hour.
     last_used_at: Mapped[datetime]
-    #: Since when its bytes are gone; an upload of the same bytes brings it back.
+    #: When its bytes were given up; uploading the same bytes restores it.
     gone_at: Mapped[datetime | None]
 
 
 class ImageOwner(Table):
-    """Who has uploaded an image: a client sees and uses only its own."""
+    """An owner who has uploaded an image; clients see and use only their own."""
 
     __tablename__ = "image_owners"
 
@@ -85,106 +84,91 @@ class Job(Table):
 
     __tablename__ = "jobs"
     __table_args__ = (
-        CheckConstraint(f"state IN ({_STATES})", name="state"),
+        one_of("state", State),
         CheckConstraint("attempt >= 0", name="attempt"),
         CheckConstraint("(state = 'failed') = (error_code IS NOT NULL)", name="error"),
         CheckConstraint("state <> 'succeeded' OR result IS NOT NULL", name="result"),
         CheckConstraint("(state = 'running') = (lease_expires_at IS NOT NULL)", name="lease"),
         CheckConstraint("dispatched_at IS NULL OR state = 'queued'", name="sent"),
-        # What dispatch reads: each lane's waiting jobs in the order in which they go, and those sent. Not for
-        # waiting jobs alone: SQLite would pass a partial index over for any other that begins with the state.
+        # For dispatch: each queue's jobs in dispatch order, and those sent. Not a partial index on queued jobs, since
+        # SQLite would prefer any other index that begins with the state.
         Index("ix_jobs_turn", "state", "lane", text("priority DESC"), "place"),
-        Index("ix_jobs_sent", "dispatched_at", sqlite_where=_SENT, postgresql_where=_SENT),
-        # What the sweeper and the watchdogs read.
-        Index("ix_jobs_lease", "lease_expires_at", sqlite_where=_RUNNING, postgresql_where=_RUNNING),
-        Index("ix_jobs_start_by", "start_by", sqlite_where=_QUEUED, postgresql_where=_QUEUED),
-        Index("ix_jobs_expires_at", "expires_at", sqlite_where=_KEPT, postgresql_where=_KEPT),
+        Index("ix_jobs_sent", "dispatched_at", **_SENT),
+        # For sweeps.
+        Index("ix_jobs_lease", "lease_expires_at", **_RUNNING),
+        Index("ix_jobs_start_by", "start_by", **_QUEUED),
+        Index("ix_jobs_expires_at", "expires_at", **_KEPT),
         Index("ix_jobs_ended_at", "ended_at"),
-        # What listings read: a page of each state, whatever else they are filtered by.
+        # For listings, which read a page of each state.
         Index("ix_jobs_state_place", "state", "place"),
         Index("ix_jobs_owner_state_place", "owner", "state", "place"),
-        Index("ix_jobs_label_state_place", "label", "state", "place", sqlite_where=_LABELED, postgresql_where=_LABELED),
-        Index(
-            "ix_jobs_owner_label_state_place",
-            "owner",
-            "label",
-            "state",
-            "place",
-            sqlite_where=_LABELED,
-            postgresql_where=_LABELED,
-        ),
+        Index("ix_jobs_label_state_place", "label", "state", "place", **_LABELED),
+        Index("ix_jobs_owner_label_state_place", "owner", "label", "state", "place", **_LABELED),
         Index("ix_jobs_batch_id_state_place", "batch_id", "state", "place"),
-        Index("ix_jobs_error_code_place", "error_code", "place", sqlite_where=_FAILED, postgresql_where=_FAILED),
-        Index(
-            "ix_jobs_owner_error_code_place",
-            "owner",
-            "error_code",
-            "place",
-            sqlite_where=_FAILED,
-            postgresql_where=_FAILED,
-        ),
-        # What groups the last failures.
-        Index("ix_jobs_failed_at", "ended_at", sqlite_where=_FAILED, postgresql_where=_FAILED),
+        Index("ix_jobs_error_code_place", "error_code", "place", **_FAILED),
+        Index("ix_jobs_owner_error_code_place", "owner", "error_code", "place", **_FAILED),
+        # For groups of recent failures.
+        Index("ix_jobs_failed_at", "ended_at", **_FAILED),
         Index("uq_jobs_batch_id_item_key", "batch_id", "item_key", unique=True),
-        # What finds a picture that was painted before.
+        # For reusing identical results.
         Index("ix_jobs_work_key", "work_key", "place"),
     )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
-    #: A UUIDv7 by which jobs sort by age: the id, unless the client has chosen that.
+    #: A UUIDv7 that sorts jobs by age: the id, unless the client has chosen the id.
     sort_id: Mapped[str] = mapped_column("place", String(36), unique=True)
-    #: Whose job it is; owners take turns.
+    #: Whose job it is; dispatch is fair between owners.
     owner: Mapped[str] = mapped_column(String(64))
-    #: Where it waits: its batch, or with its owner's other jobs.
+    #: The queue it waits in: that of its batch, or that of its owner's single jobs.
     queue_key: Mapped[str] = mapped_column("lane", String(70))
-    #: The batch whose item it is, and its name there.
+    #: The batch it is an item of, and its key there.
     batch_id: Mapped[str | None] = mapped_column(ForeignKey("batches.id"))
     item_key: Mapped[str | None] = mapped_column(String(512))
     state: Mapped[str] = mapped_column(String(16))
     preset: Mapped[str] = mapped_column(String(32))
     params: Mapped[dict[str, Any]]
-    #: The weights the client insists on; null takes the worker's.
+    #: The weights the client requires; null accepts the worker's.
     weights_wanted: Mapped[str | None] = mapped_column(String(32))
     #: Name and sha256 of the weights that painted it.
     weights: Mapped[dict[str, Any] | None]
     content_id: Mapped[str] = mapped_column(ForeignKey("images.id"))
     styles: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
-    #: The picture that the first scale starts from; null starts as the params say.
+    #: The image that the first scale starts from; null starts as the params say.
     init_id: Mapped[str | None] = mapped_column(ForeignKey("images.id"))
     #: Equal for jobs that can be painted in one optimisation; null for a job that is painted alone.
     group_key: Mapped[str | None] = mapped_column(String(64))
     priority: Mapped[int] = mapped_column(default=0)
-    #: The job that this one paints again.
+    #: The job that this one retries.
     retry_of: Mapped[str | None] = mapped_column(String(36))
-    #: Equal for jobs that become the same picture with the same weights; and the job whose picture this one took over.
+    #: The result key, equal for jobs with identical results given the same weights.
     work_key: Mapped[str | None] = mapped_column(String(64))
-    #: Whether a picture painted before may be taken over.
+    #: Whether an identical earlier result may be reused, and the job whose result was.
     reuse: Mapped[bool] = mapped_column(default=False)
     reused_from: Mapped[str | None] = mapped_column(String(36))
-    #: Hash of the request by which the client chose the id: the same again is no other job.
+    #: Hash of the request, if the client chose the id: repeating the request returns the same job.
     fingerprint: Mapped[str | None] = mapped_column(String(64))
-    #: Where its end is told.
+    #: The URL that is notified of its end.
     webhook: Mapped[str | None] = mapped_column(String(2000))
     label: Mapped[str | None] = mapped_column(String(200))
     annotations: Mapped[dict[str, Any]] = mapped_column("metadata")
     attempt: Mapped[int] = mapped_column(default=0)
-    #: Attempts lost in a row without a further checkpoint: workers that died or froze over this job.
+    #: Attempts lost in a row without a new checkpoint, by workers that died or hung.
     lost_attempts: Mapped[int] = mapped_column(default=0)
-    #: Attempts given up for an error that may pass.
+    #: Attempts that ended with a temporary error.
     retries: Mapped[int] = mapped_column(default=0)
     worker: Mapped[str | None] = mapped_column(String(200))
-    #: Until when the running attempt holds the job unless it renews.
+    #: When the running attempt loses the job unless it renews its lease.
     lease_expires_at: Mapped[datetime | None]
     cancel_requested_at: Mapped[datetime | None]
     dispatched_at: Mapped[datetime | None]
-    #: Before this moment a retried job is not sent again.
+    #: A retried job is not sent before this time.
     retry_at: Mapped[datetime | None]
-    #: From this moment on a job that has not begun expires.
+    #: A job that has not started by this time expires.
     start_by: Mapped[datetime | None]
-    #: Longest time it may run, and how long it has run, all attempts together, in seconds.
+    #: Maximum running time and running time so far, over all attempts, in seconds.
     time_limit_s: Mapped[float | None]
     ran_s: Mapped[float] = mapped_column(default=0.0)
-    #: Where the next attempt goes on: key and step.
+    #: Where the next attempt resumes: storage key and step.
     checkpoint: Mapped[dict[str, Any] | None]
     progress: Mapped[dict[str, Any] | None]
     result: Mapped[dict[str, Any] | None]
@@ -194,19 +178,19 @@ class Job(Table):
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
-    #: How long its files stay once it has ended, in seconds; then when they go, and since when they are gone.
+    #: How long its files are kept after its end, in seconds; when they expire, and when they were removed.
     retention_s: Mapped[float] = mapped_column(default=DEFAULT_RETENTION_S)
     expires_at: Mapped[datetime | None]
     files_gone_at: Mapped[datetime | None]
-    #: What painting was predicted to take when it was submitted, in seconds; null while nobody could say.
+    #: Running time predicted at submission, in seconds; null if no prediction was possible.
     predicted_s: Mapped[float | None]
-    #: When it was promised to end, at evens and at nine in ten.
+    #: Forecast end at submission: median and 90th percentile.
     eta_p50_at: Mapped[datetime | None] = mapped_column("promised_p50_at")
     eta_p90_at: Mapped[datetime | None] = mapped_column("promised_p90_at")
 
 
 class JobEvent(Table):
-    """One thing that happened to a job; written in the transaction that made it happen."""
+    """Something that happened to a job, written in the same transaction."""
 
     __tablename__ = "job_events"
     __table_args__ = (Index("ix_job_events_job_id_id", "job_id", "id"),)
@@ -222,27 +206,27 @@ class JobEvent(Table):
 
 
 class Worker(Table):
-    """A process that paints, as it last said of itself, and what the operator wishes it to do."""
+    """A worker process, as it last described itself, and the state the operator wants it in."""
 
     __tablename__ = "workers"
-    __table_args__ = (CheckConstraint(f"wish IN ({_WISHES})", name="wish"),)
+    __table_args__ = (one_of("wish", DesiredState),)
 
     name: Mapped[str] = mapped_column(String(200), primary_key=True)
-    wish: Mapped[str] = mapped_column(String(8), default=DesiredState.WORK)
-    #: Weights, device and capacity; null until its painter is ready.
+    desired_state: Mapped[str] = mapped_column("wish", String(8), default=DesiredState.WORK)
+    #: Weights, device and capacity; null until its engine has started.
     about: Mapped[dict[str, Any] | None]
     started_at: Mapped[datetime]
     seen_at: Mapped[datetime]
 
 
 class Queue(Table):
-    """The one row that says whether jobs are handed out at all."""
+    """A single row that says whether jobs are dispatched at all."""
 
     __tablename__ = "queue"
     __table_args__ = (CheckConstraint("id = 1", name="single"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    #: Since when an operator has it paused.
+    #: When an operator paused it.
     paused_at: Mapped[datetime | None]
-    #: Why it holds by itself until that is mended: the code of an error, such as `storage_full`.
+    #: The code of an error, such as `storage_full`, that stops dispatch until it is resolved.
     held_for: Mapped[str | None] = mapped_column(String(64))

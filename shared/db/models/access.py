@@ -1,28 +1,26 @@
-"""The tables of access: keys, what they have used, idempotency, and webhooks with their secrets."""
+"""The tables of access: API keys and their usage, idempotency keys, webhook secrets and deliveries."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, Text, text
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shared.db.base import Table
+from shared.db.base import Table, one_of, partial_index
 from shared.states import DeliveryState, Role
 
-_ROLES = ", ".join(f"'{role}'" for role in Role)
-_DELIVERY_STATES = ", ".join(f"'{state}'" for state in DeliveryState)
-_PENDING = text("state = 'pending'")
+_PENDING = partial_index("state = 'pending'")
 
 
 class ApiKey(Table):
-    """A key to the API, of which only the hash of its secret part is kept; a null limit is none."""
+    """An API key, with only the hash of its secret; null limits do not apply."""
 
     __tablename__ = "api_keys"
-    __table_args__ = (CheckConstraint(f"role IN ({_ROLES})", name="role"),)
+    __table_args__ = (one_of("role", Role),)
 
-    #: The public part of the key, by which it is found.
+    #: The public part of the key.
     id: Mapped[str] = mapped_column(String(16), primary_key=True)
     name: Mapped[str] = mapped_column(String(100))
     owner: Mapped[str] = mapped_column(String(64))
@@ -31,15 +29,15 @@ class ApiKey(Table):
     created_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None]
     max_waiting: Mapped[int | None]
-    #: Most work a day, in pixels times steps.
+    #: Maximum work per day, in pixels times steps.
     max_work_per_day: Mapped[float | None]
     max_requests_per_min: Mapped[int | None]
-    #: Longest retention that its jobs may have, in seconds.
+    #: Maximum retention of its jobs, in seconds.
     max_retention_s: Mapped[float | None]
 
 
 class Usage(Table):
-    """How much work was asked for with a key on one day (UTC), in pixels times steps."""
+    """The work requested with a key on one day (UTC), in pixels times steps."""
 
     __tablename__ = "usage"
 
@@ -49,7 +47,7 @@ class Usage(Table):
 
 
 class IdempotencyKey(Table):
-    """A request that was carried out, and its answer, so that the same request again is answered alike."""
+    """A request that was carried out and its response, which is sent again if the request is repeated."""
 
     __tablename__ = "idempotency_keys"
     __table_args__ = (Index("ix_idempotency_keys_created_at", "created_at"),)
@@ -65,7 +63,7 @@ class IdempotencyKey(Table):
 
 
 class WebhookSecret(Table):
-    """What an owner's webhooks are signed with; after a rotation, for a while, with the one before too."""
+    """The secret that signs an owner's webhooks, and for a while after a rotation also the previous one."""
 
     __tablename__ = "webhook_secrets"
 
@@ -77,13 +75,13 @@ class WebhookSecret(Table):
 
 
 class Delivery(Table):
-    """An event to be told to a webhook; written in the transaction that made it happen."""
+    """An event to be sent to a webhook, written in the transaction of the event."""
 
     __tablename__ = "deliveries"
     __table_args__ = (
-        CheckConstraint(f"state IN ({_DELIVERY_STATES})", name="state"),
+        one_of("state", DeliveryState),
         CheckConstraint("(state = 'pending') = (next_at IS NOT NULL)", name="next"),
-        Index("ix_deliveries_next_at", "next_at", sqlite_where=_PENDING, postgresql_where=_PENDING),
+        Index("ix_deliveries_next_at", "next_at", **_PENDING),
         Index("ix_deliveries_owner_id", "owner", "id"),
         Index("ix_deliveries_created_at", "created_at"),
     )
@@ -92,13 +90,13 @@ class Delivery(Table):
     owner: Mapped[str] = mapped_column(String(64))
     url: Mapped[str] = mapped_column(String(2000))
     event: Mapped[str] = mapped_column(String(32))
-    #: What it is about; null for a test call.
+    #: The job or batch it is about; null for a test.
     subject_id: Mapped[str | None] = mapped_column(String(36))
     state: Mapped[str] = mapped_column(String(16))
     attempts: Mapped[int] = mapped_column(default=0)
-    #: When it is tried next, by the database's clock.
+    #: Time of the next attempt, by the database's clock.
     next_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
-    #: Each attempt: when, the status or the error, how long it took in ms.
+    #: The attempts: time, status or error, and duration in ms.
     log: Mapped[list[dict[str, Any]]] = mapped_column(JSON)

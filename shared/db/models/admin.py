@@ -1,22 +1,21 @@
-"""The tables of operating: who is signed in, bulk actions, what was done by whom, and readings of the system."""
+"""The tables of administration: browser sessions, bulk actions, the audit log and statistics by the minute."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, text
+from sqlalchemy import JSON, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shared.db.base import Table
+from shared.db.base import Table, one_of, partial_index
 from shared.states import OperationState
 
-_OPERATION_STATES = ", ".join(f"'{state}'" for state in OperationState)
-_RUNNING = text("state = 'running'")
+_RUNNING = partial_index("state = 'running'")
 
 
 class BrowserSession(Table):
-    """A browser that someone signed in with; the cookie is kept as its hash only, and ends with its key."""
+    """A browser signed in with an API key; only the hash of its token is stored."""
 
     __tablename__ = "sign_ins"
     __table_args__ = (Index("ix_sign_ins_expires_at", "expires_at"),)
@@ -28,28 +27,28 @@ class BrowserSession(Table):
 
 
 class Operation(Table):
-    """One action on every job that a filter finds; a maintenance process carries it out, bit by bit."""
+    """A bulk action: one action on every job that matches a filter, applied in chunks by maintenance."""
 
     __tablename__ = "operations"
     __table_args__ = (
-        CheckConstraint(f"state IN ({_OPERATION_STATES})", name="state"),
-        Index("ix_operations_running", "id", sqlite_where=_RUNNING, postgresql_where=_RUNNING),
+        one_of("state", OperationState),
+        Index("ix_operations_running", "id", **_RUNNING),
     )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     action: Mapped[str] = mapped_column(String(16))
-    #: What chooses the jobs, as the filter's fields.
+    #: The fields of the filter.
     chosen: Mapped[dict[str, Any]] = mapped_column("filter")
     reason: Mapped[str] = mapped_column(String(500))
     state: Mapped[str] = mapped_column(String(16))
-    #: The key of who asked for it, and whose jobs alone it may touch; null is everyone's.
+    #: The key that requested it, and the owner whose jobs it may change; null for all owners.
     key_id: Mapped[str] = mapped_column(String(16))
     owner: Mapped[str | None] = mapped_column(String(64))
-    #: How many jobs it found at the beginning; how many it has dealt with, and how many of them refused.
+    #: How many jobs matched at the beginning, how many were processed, and how many of these refused.
     matched: Mapped[int]
     done: Mapped[int] = mapped_column(default=0)
     refused: Mapped[int] = mapped_column(default=0)
-    #: The place of the job dealt with last; jobs made after `until` are not touched.
+    #: The sort id of the job processed last; jobs with one above `until` are not processed.
     reached: Mapped[str | None] = mapped_column(String(36))
     until: Mapped[str] = mapped_column(String(36))
     created_at: Mapped[datetime]
@@ -57,7 +56,7 @@ class Operation(Table):
 
 
 class AuditEntry(Table):
-    """Something that somebody did; written in the transaction that does it."""
+    """An action that someone took, written in the transaction of the action."""
 
     __tablename__ = "audit"
     __table_args__ = (Index("ix_audit_key_id_id", "key_id", "id"),)
@@ -67,7 +66,7 @@ class AuditEntry(Table):
     key_id: Mapped[str] = mapped_column(String(16))
     key_name: Mapped[str] = mapped_column(String(100))
     action: Mapped[str] = mapped_column(String(64))
-    #: What it was done to, and how many.
+    #: The object of the action, and how many.
     subject: Mapped[str | None] = mapped_column(String(200))
     count: Mapped[int] = mapped_column(default=1)
     reason: Mapped[str | None] = mapped_column(String(500))
@@ -75,7 +74,7 @@ class AuditEntry(Table):
 
 
 class MinuteStats(Table):
-    """How the system was in one minute; what curves over hours are drawn from. Times in seconds, null for none."""
+    """Statistics of one minute, for charts; times are in seconds, null if there are none."""
 
     __tablename__ = "readings"
 
@@ -83,7 +82,7 @@ class MinuteStats(Table):
     waiting: Mapped[int]
     running: Mapped[int]
     oldest_s: Mapped[float | None]
-    #: How many jobs ended in it.
+    #: How many jobs ended in this minute.
     succeeded: Mapped[int]
     failed: Mapped[int]
     wait_p50_s: Mapped[float | None]

@@ -1,4 +1,4 @@
-"""The tables of batches. An item is a row of `jobs` that names its batch and its key there."""
+"""The tables of batches. An item is a row of `jobs` with a batch and a key."""
 
 from __future__ import annotations
 
@@ -8,18 +8,16 @@ from typing import Any
 from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shared.db.base import Table
+from shared.db.base import Table, one_of
 from shared.states import BatchState
-
-_BATCH_STATES = ", ".join(f"'{state}'" for state in BatchState)
 
 
 class Batch(Table):
-    """Many jobs that share style and params, steered as one."""
+    """Many jobs that share styles and params and are controlled together."""
 
     __tablename__ = "batches"
     __table_args__ = (
-        CheckConstraint(f"state IN ({_BATCH_STATES})", name="state"),
+        one_of("state", BatchState),
         CheckConstraint("max_parallel IS NULL OR max_parallel > 0", name="max_parallel"),
         Index("ix_batches_owner_id", "owner", "id"),
         Index("ix_batches_state_id", "state", "id"),
@@ -29,16 +27,16 @@ class Batch(Table):
     owner: Mapped[str] = mapped_column(String(64))
     state: Mapped[str] = mapped_column(String(16))
     preset: Mapped[str] = mapped_column(String(32))
-    #: What departs from the preset.
+    #: The params that differ from the preset.
     params: Mapped[dict[str, Any]]
     styles: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
     weights_wanted: Mapped[str | None] = mapped_column(String(32))
-    #: Rows and columns of a batch for choosing a look; null for any other.
+    #: Rows and columns of a batch that compares parameters; null for others.
     matrix: Mapped[dict[str, Any] | None]
     priority: Mapped[int]
-    #: Most of its items in the workers' hands at once; null is no limit.
+    #: Most of its items in flight at once; null means no limit.
     max_parallel: Mapped[int | None]
-    #: Whether pictures that were painted before are taken over.
+    #: Whether identical earlier results are reused.
     reuse: Mapped[bool]
     label: Mapped[str | None] = mapped_column(String(200))
     annotations: Mapped[dict[str, Any]] = mapped_column("metadata")
@@ -48,7 +46,7 @@ class Batch(Table):
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
-    #: How many of its items are in each state, as of the moves folded in so far; `reused` are among those succeeded.
+    #: Items in each state, by the moves folded so far; `reused` ones are also `succeeded`.
     queued: Mapped[int] = mapped_column(default=0)
     running: Mapped[int] = mapped_column(default=0)
     succeeded: Mapped[int] = mapped_column(default=0)
@@ -56,14 +54,14 @@ class Batch(Table):
     canceled: Mapped[int] = mapped_column(default=0)
     expired: Mapped[int] = mapped_column(default=0)
     reused: Mapped[int] = mapped_column(default=0)
-    #: How many results its feed has.
+    #: How many results it has.
     results: Mapped[int] = mapped_column(default=0)
 
 
 class BatchMove(Table):
-    """Items that moved from one state to another, not yet folded into their batch's counts.
+    """A change of items from one state to another that is not yet folded into their batch's counts.
 
-    A row for each move, instead of a count kept in place, so that workers never wait for each other's batch row.
+    Inserting a row instead of updating a count keeps workers from contending for the batch's row.
     """
 
     __tablename__ = "batch_moves"
@@ -71,18 +69,18 @@ class BatchMove(Table):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     batch_id: Mapped[str] = mapped_column(String(36))
-    #: The item, where it is one that moved.
+    #: The item, if it is a single one.
     job_id: Mapped[str | None] = mapped_column(String(36))
-    #: Null where an item comes in or leaves.
+    #: Null for an item that is added or removed.
     was: Mapped[str | None] = mapped_column(String(16))
     became: Mapped[str | None] = mapped_column(String(16))
     count: Mapped[int]
 
 
 class BatchResult(Table):
-    """An item that ended, in the order in which the batch came to know: what its feed is read from.
+    """An ended item, numbered in the order of folding; the results of a batch are read from here.
 
-    Numbers are given while the batch's row is locked, so that none can appear behind a reader.
+    Numbers are assigned while the batch's row is locked, so that a reader never misses a lower one.
     """
 
     __tablename__ = "batch_results"

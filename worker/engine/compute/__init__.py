@@ -1,1 +1,1 @@
-"""Losses and gradients of a picture, whole or tile by tile, and what it is compared with."""
+"""Losses, gradients and updates, on whole images or tile by tile, and the targets that images are compared with."""

@@ -1,9 +1,9 @@
-"""What a scale's pictures are drawn to: the content's activations and the styles' Gram matrices.
+"""What the images of a scale are compared with: the content's feature maps and the styles' Gram matrices.
 
-A style's Gram matrices depend on nothing of the job but its style, so they are kept for the jobs that follow: the
-second job of a style begins at once.
+A style's Gram matrices depend on nothing else of a job, so they are cached across jobs: the second job of a style
+starts at once. A style that is recoloured to the content is computed anew for each image.
 
-Limits: a style recoloured after the content is computed anew for each picture. Sizes are (height, width) in pixels.
+Sizes are (height, width) in pixels.
 """
 
 from __future__ import annotations
@@ -18,144 +18,151 @@ from numpy.typing import NDArray
 
 from shared.errors import InvalidParams
 from shared.painting.params import StyleParams
-from shared.painting.sizes import fitted, style_side
+from shared.painting.sizes import fit_long_side, style_long_side
 from shared.painting.vgg19 import map_size
-from worker.engine.objective.objective import Recipe, Targets
-from worker.engine.optimizers.state import Painting, Settings
+from worker.engine.objective.total_loss import ObjectiveSpec, Targets
+from worker.engine.optimizers.state import Hyperparameters, OptimizerState
 from worker.engine.pictures import colors
-from worker.engine.pictures.masks import fitted_mask, layer_masks
-from worker.engine.pictures.resizing import resized
+from worker.engine.pictures.masks import layer_masks, resize_mask
+from worker.engine.pictures.resizing import resize
 from worker.engine.types import Picture, Style
 from worker.engine.vgg.network import Network
 
-#: Bytes of Gram matrices that are kept, some hundred styles at a few sizes.
-_MOST_BYTES = 2**28
-#: Values that are squared at once.
+#: Size of the cache of Gram matrices: some hundred styles at a few sizes.
+_CACHE_BYTES = 2**28
+#: Values that are squared at once, which bounds the temporaries.
 _STRIP_VALUES = 2**24
 
 Grams = dict[str, NDArray[np.float32]]
 
 
-class Computation(Protocol):
-    """Something that evaluates and paints: on whole pictures or tile by tile."""
+class Evaluator(Protocol):
+    """Evaluates images and updates them: whole or tile by tile."""
 
-    def content(self, pictures: Any) -> dict[str, Any]:
-        """Evaluate the content layers: `[batch, h, w, c]` each."""
+    def content(self, images: Any) -> dict[str, Any]:
+        """Return the feature maps of the content layers, `[batch, h, w, c]` each."""
 
-    def grams(self, pictures: Any) -> dict[str, Any]:
-        """Correlate the style layers: `[batch, c, c]` each."""
+    def grams(self, images: Any) -> dict[str, Any]:
+        """Return the Gram matrices of the style layers, `[batch, c, c]` each."""
 
-    def advance(
-        self, painting: Painting, targets: Targets, settings: Settings, *, first: int, before: int, count: int
-    ) -> tuple[Painting, NDArray[np.float32]]:
-        """Make `count` updates, fewer where a loss is not finite; return the painting and the losses of each."""
+    def run_steps(
+        self, state: OptimizerState, targets: Targets, hparams: Hyperparameters, *, done: int, before: int, count: int
+    ) -> tuple[OptimizerState, NDArray[np.float32]]:
+        """Make `count` updates, or fewer where a loss is not finite.
+
+        `done` updates were made at this scale, `before` at smaller ones. Returns the state and the
+        losses of each step `[count, batch, 4]`: total, content, style, tv.
+        """
 
 
-def _bytes(grams: Grams) -> int:
+def _size_bytes(grams: Grams) -> int:
     return sum(gram.nbytes for gram in grams.values())
 
 
-_kept: LRUCache[Any, Grams] = LRUCache(_MOST_BYTES, getsizeof=_bytes)
+_cache: LRUCache[Any, Grams] = LRUCache(_CACHE_BYTES, getsizeof=_size_bytes)
 
 
-class StyleSource(NamedTuple):
-    """The styles of a run, and what their Gram matrices are computed with.
+class StyleSet(NamedTuple):
+    """The styles of a run, and how their Gram matrices are computed.
 
-    `computation` gives the computation for pictures of a size.
+    `evaluator_for` returns the evaluator for style images of a size.
     """
 
     styles: Sequence[Style]
     params: StyleParams
     network: Network
-    recipe: Recipe
-    computation: Callable[[tuple[int, int]], Computation]
+    spec: ObjectiveSpec
+    evaluator_for: Callable[[tuple[int, int]], Evaluator]
 
-    def grams(self, side: int, content: Picture) -> list[Grams]:
-        """Compute each style's Gram matrices where the content is `content`, its long side `side`."""
-        return [self._grams(style, side, content) for style in self.styles]
+    def grams(self, long_side: int, content: Picture) -> list[Grams]:
+        """Return the Gram matrices of each style for a `content` of `long_side` pixels."""
+        return [self._grams(style, long_side, content) for style in self.styles]
 
-    def _grams(self, style: Style, side: int, content: Picture) -> Grams:
-        size = fitted(style.picture.shape, style_side(side, self.params.style_scale))
+    def _grams(self, style: Style, long_side: int, content: Picture) -> Grams:
+        size = fit_long_side(style.picture.shape, style_long_side(long_side, self.params.style_scale))
         if self.params.colors != "style" or not style.key:
-            return self._computed(style, size, content)
-        seen = self.recipe._replace(content_layers=(), optimizer="", averaged=False, regions=0)
-        key = style.key, size, self.params.antialias, self.network.sha256, seen
-        if key not in _kept:
-            _kept[key] = self._computed(style, size, content)
-        return _kept[key]
+            return self._compute(style, size, content)
+        relevant = self.spec._replace(content_layers=(), optimizer="", averaged=False, regions=0)
+        key = style.key, size, self.params.antialias, self.network.sha256, relevant
+        if key not in _cache:
+            _cache[key] = self._compute(style, size, content)
+        return _cache[key]
 
-    def _computed(self, style: Style, size: tuple[int, int], content: Picture) -> Grams:
-        picture = resized(style.picture, size, antialias=self.params.antialias)
+    def _compute(self, style: Style, size: tuple[int, int], content: Picture) -> Grams:
+        image = resize(style.picture, size, antialias=self.params.antialias)
         if self.params.colors != "style":
-            recolored = colors.matched if self.params.colors == "match" else colors.grey_matched
-            picture = tf.constant(recolored(picture[0].numpy(), content)[np.newaxis])
-        found = self.computation(size).grams(picture)
-        return {layer: found[layer].numpy()[0] for layer in self.recipe.style_layers}
+            recolor = colors.match_colors if self.params.colors == "match" else colors.match_luminance
+            image = tf.constant(recolor(image[0].numpy(), content)[np.newaxis])
+        grams = self.evaluator_for(size).grams(image)
+        return {layer: grams[layer].numpy()[0] for layer in self.spec.style_layers}
 
 
-def shares(styles: Sequence[Style]) -> list[float]:
-    """Tell each style's share of the blend; raise `InvalidParams` if none has a weight."""
+def blend_weights(styles: Sequence[Style]) -> list[float]:
+    """Return the styles' weights scaled to a sum of 1; raise `InvalidParams` if none is above 0."""
     total = sum(style.weight for style in styles)
     if not total > 0:
         raise InvalidParams("At least one style must have a weight above 0.", parameter="styles")
     return [style.weight / total for style in styles]
 
 
-def targets(contents: Any, maps: dict[str, Any], styles: Sequence[list[Grams]], source: StyleSource) -> Targets:
-    """Put together what a batch `[batch, height, width, 3]` of contents is drawn to.
+def build_targets(
+    contents: Any, content_maps: dict[str, Any], grams: Sequence[list[Grams]], styles: StyleSet
+) -> Targets:
+    """Assemble the targets of a batch.
 
-    `maps` are its activations, `styles` the Gram matrices of each style for each of its pictures.
+    `contents` are the images `[batch, height, width, 3]`, `content_maps` their feature maps; `grams` are the Gram
+    matrices of each style for each content, or for all contents alike.
     """
-    recipe, size = source.recipe, (int(contents.shape[1]), int(contents.shape[2]))
-    portions = shares(source.styles)
-    masks = _masks(source, size) if recipe.regions else {}
+    spec, size = styles.spec, (int(contents.shape[1]), int(contents.shape[2]))
+    weights = blend_weights(styles.styles)
+    masks = _masks_by_layer(styles, size) if spec.regions else {}
     return Targets(
-        content=maps,
-        content_scale={layer: _mean_squares(found) for layer, found in maps.items()},
-        content_count={layer: tf.constant(np.prod(found.shape[1:]), tf.float32) for layer, found in maps.items()},
-        style={layer: _stacked(layer, styles, portions, regions=recipe.regions) for layer in recipe.style_layers},
-        style_count={layer: _counts(layer, size, recipe, masks) for layer in recipe.style_layers},
-        masks={layer: tf.constant(found) for layer, found in masks.items()},
-        shares=tf.constant(portions if recipe.regions else [1.0], tf.float32),
-        tv_count=tf.constant([max(1, (size[0] - 1) * size[1]), max(1, size[0] * (size[1] - 1))], tf.float32),
+        content=content_maps,
+        content_mean_square={layer: _mean_squares(maps) for layer, maps in content_maps.items()},
+        content_count={layer: tf.constant(np.prod(maps.shape[1:]), tf.float32) for layer, maps in content_maps.items()},
+        style={layer: _style_target(layer, grams, weights, regions=spec.regions) for layer in spec.style_layers},
+        style_count={layer: _position_counts(layer, size, spec, masks) for layer in spec.style_layers},
+        masks={layer: tf.constant(mask) for layer, mask in masks.items()},
+        region_weights=tf.constant(weights if spec.regions else [1.0], tf.float32),
+        variation_count=tf.constant([max(1, (size[0] - 1) * size[1]), max(1, size[0] * (size[1] - 1))], tf.float32),
     )
 
 
-def _stacked(layer: str, styles: Sequence[list[Grams]], portions: Sequence[float], *, regions: int) -> Any:
-    """Arrange Gram matrices `[regions or 1, batch, c, c]`: each style its region, or all blended."""
+def _style_target(layer: str, grams: Sequence[list[Grams]], weights: Sequence[float], *, regions: int) -> Any:
+    """Arrange Gram matrices as `[regions or 1, batch or 1, c, c]`: one region per style, or all styles blended."""
     if regions:
-        return tf.constant(np.stack([np.stack([own[region][layer] for own in styles]) for region in range(regions)]))
+        return tf.constant(np.stack([np.stack([own[region][layer] for own in grams]) for region in range(regions)]))
     blends = [
-        sum((np.float32(portion) * grams[layer] for grams, portion in zip(own, portions, strict=True)), np.float32(0))
-        for own in styles
+        sum((np.float32(weight) * gram[layer] for gram, weight in zip(own, weights, strict=True)), np.float32(0))
+        for own in grams
     ]
     return tf.constant(np.stack(blends)[np.newaxis])
 
 
-def _masks(source: StyleSource, size: tuple[int, int]) -> dict[str, NDArray[np.float32]]:
-    """Bring each style's mask to each style layer: `[regions, h, w]`; a style without one is painted everywhere."""
-    everywhere = np.ones(size, np.float32)
+def _masks_by_layer(styles: StyleSet, size: tuple[int, int]) -> dict[str, NDArray[np.float32]]:
+    """Return the mask of each style for each style layer, `[regions, h, w]`: ones for a style without a mask."""
+    ones = np.ones(size, np.float32)
     per_style = [
         layer_masks(
-            everywhere if style.mask is None else fitted_mask(style.mask, size),
-            source.recipe.style_layers,
-            source.recipe.padding,
+            ones if style.mask is None else resize_mask(style.mask, size), styles.spec.style_layers, styles.spec.padding
         )
-        for style in source.styles
+        for style in styles.styles
     ]
-    return {layer: np.stack([masks[layer] for masks in per_style]) for layer in source.recipe.style_layers}
+    return {layer: np.stack([masks[layer] for masks in per_style]) for layer in styles.spec.style_layers}
 
 
-def _counts(layer: str, size: tuple[int, int], recipe: Recipe, masks: dict[str, NDArray[np.float32]]) -> Any:
-    """Count the positions that each region's sums are divided by: `[regions or 1]`."""
+def _position_counts(
+    layer: str, size: tuple[int, int], spec: ObjectiveSpec, masks: dict[str, NDArray[np.float32]]
+) -> Any:
+    """Return what each region's Gram sums are divided by: its positions, weighted by the squared mask."""
     if masks:
         return tf.constant(np.square(masks[layer]).sum(axis=(1, 2)), tf.float32)
-    height, width = map_size(size, layer, mirrored=recipe.padding == "mirror")
+    height, width = map_size(size, layer, mirrored=spec.padding == "mirror")
     return tf.constant([height * width], tf.float32)
 
 
 def _mean_squares(maps: Any) -> Any:
-    """Average the squares of activations `[batch, h, w, c]`, a picture at a time: `[batch]`."""
+    """Return the mean square of the feature maps `[batch, h, w, c]` of each image: `[batch]`."""
     rows = max(1, _STRIP_VALUES // int(np.prod(maps.shape[2:])))
     strips = (tf.cast(maps[:, top : top + rows], tf.float32) for top in range(0, maps.shape[1], rows))
     sums = tf.add_n([tf.reduce_sum(tf.square(strip), axis=[1, 2, 3]) for strip in strips])

@@ -1,18 +1,19 @@
-"""Steps whose gradient is added up from tiles, so that a picture of any size fits a bounded memory.
+"""Steps whose gradient is added up from tiles, so that an image of any size fits in bounded memory.
 
-Two passes: the first evaluates each tile with its halo and adds up the sums over its interior; with them the losses
-are known, and how each sum pulls. The second evaluates each tile again and backpropagates that pull; the gradient of
-the interior is kept. The picture and the optimizer's state lie in the host's memory and are updated in place.
+Two passes over the tiles, each evaluated with its halo. The first adds up the sums over the tiles' interiors, which
+give the losses and the derivative of the total loss by each sum. The second backpropagates these derivatives through
+each tile and keeps the gradient of its interior. The image and the optimizer's state live in host memory.
 
-Source: none published; the style loss depends on the picture through sums over positions alone (Gatys et al. 2016,
-equation 3), and a sum's gradient is local.
+Source: unpublished. It rests on the style loss being a function of sums over positions (Gatys et al. 2016,
+equation 3) and on the locality of a sum's gradient.
 
-Limits: one picture at a time. Invariant: an update happens only with losses and a gradient that are finite.
+Limits: one image at a time. Invariant: an update is made only with finite losses and a finite gradient.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -20,194 +21,187 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from shared.painting.vgg19 import halo, map_size, stride
-from worker.engine.compute.tiles import Tile, tiles
+from worker.engine.compute.tiles import Tile, tile_grid
 from worker.engine.objective import losses
-from worker.engine.objective.objective import (
-    PICTURES,
+from worker.engine.objective.total_loss import (
+    IMAGES_SPEC,
+    LossWeights,
     Objective,
-    Recipe,
+    ObjectiveSpec,
     Sums,
     Targets,
-    Weights,
-    cropped,
+    crop,
     sums_spec,
     targets_spec,
     weights_spec,
 )
-from worker.engine.optimizers.state import OPTIMIZERS, Painting, Settings, updated
+from worker.engine.optimizers.state import OPTIMIZERS, Hyperparameters, OptimizerState, updated
 from worker.engine.vgg.network import Network
 
-_BOX = tf.TensorSpec([4], tf.int32)
-#: Values of a picture that are updated at once, so that the temporaries of an update stay small.
+_BOX_SPEC = tf.TensorSpec([4], tf.int32)
+#: Values of an image that are updated at once, which bounds the temporaries of an update.
 _STRIP_VALUES = 2**22
 
 
-class _Functions:
-    """The compiled computation over tiles, of any size and number of pictures."""
+class _CompiledFunctions:
+    """The compiled operations on one tile, of any size."""
 
-    def __init__(self, network: Network, recipe: Recipe) -> None:
+    def __init__(self, network: Network, spec: ObjectiveSpec) -> None:
         """Prepare to compile at first use."""
-        self._objective = Objective(network, recipe)
-        targets, weights, sums = targets_spec(recipe), weights_spec(recipe), sums_spec(recipe)
+        self._objective = Objective(network, spec)
+        targets, weights, sums = targets_spec(spec), weights_spec(spec), sums_spec(spec)
 
         def compiled(body: Any, *signature: Any) -> Any:
             return tf.function(body, input_signature=signature, autograph=False)
 
-        self.content = compiled(self._content, PICTURES, _BOX)
-        self.gram_sums = compiled(self._gram_sums, PICTURES, _BOX)
-        self.measure = compiled(self._objective.measure, PICTURES, targets, _BOX)
-        self.weigh = compiled(self._weigh, sums, targets, weights)
-        self.pull = compiled(self._pull, PICTURES, targets, sums, _BOX)
-        self.update = tf.function(OPTIMIZERS[recipe.optimizer].update, autograph=False, reduce_retracing=True)
-
-    def _content(self, tile: Any, box: Any) -> dict[str, Any]:
-        """Evaluate the content layers inside the box."""
-        features = self._objective.forward(tile)
-        return {layer: cropped(features[layer], box, stride(layer)) for layer in self._objective.recipe.content_layers}
-
-    def _gram_sums(self, tile: Any, box: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Add up the Gram matrices of the style layers inside the box, and count their positions."""
-        features = self._objective.forward(tile)
-        inner = {layer: cropped(features[layer], box, stride(layer)) for layer in self._objective.recipe.style_layers}
-        return (
-            {layer: losses.gram_sums(maps) for layer, maps in inner.items()},
-            {layer: losses.positions(maps) for layer, maps in inner.items()},
+        self.content = compiled(self._content, IMAGES_SPEC, _BOX_SPEC)
+        self.gram_sums = compiled(self._gram_sums, IMAGES_SPEC, _BOX_SPEC)
+        self.sums = compiled(self._objective.sums, IMAGES_SPEC, targets, _BOX_SPEC)
+        self.losses = compiled(self._losses, sums, targets, weights)
+        self.gradient = compiled(self._gradient, IMAGES_SPEC, targets, sums, _BOX_SPEC)
+        self.updated: Callable[..., OptimizerState] = tf.function(
+            partial(updated, spec), autograph=False, reduce_retracing=True
         )
 
-    def _weigh(self, sums: Sums, targets: Targets, weights: Weights) -> tuple[Any, Sums]:
-        """Turn a whole picture's sums into its losses `[batch, 4]`, and how the total changes with each sum."""
+    def _content(self, tile: Any, box: Any) -> dict[str, Any]:
+        """Return the feature maps of the content layers inside the box."""
+        features = self._objective.forward(tile)
+        return {layer: crop(features[layer], box, stride(layer)) for layer in self._objective.spec.content_layers}
+
+    def _gram_sums(self, tile: Any, box: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the un-normalised Gram matrices of the style layers inside the box, and their position counts."""
+        features = self._objective.forward(tile)
+        inner = {layer: crop(features[layer], box, stride(layer)) for layer in self._objective.spec.style_layers}
+        return (
+            {layer: losses.gram_sums(maps) for layer, maps in inner.items()},
+            {layer: losses.position_count(maps) for layer, maps in inner.items()},
+        )
+
+    def _losses(self, sums: Sums, targets: Targets, weights: LossWeights) -> tuple[Any, Sums]:
+        """Return the losses `[batch, 4]` of a whole image, and the derivative of the total by each sum."""
         with tf.GradientTape() as tape:
             tape.watch(sums)
-            parts = self._objective.evaluate(sums, targets, weights)
+            parts = self._objective.losses(sums, targets, weights)
             total = tf.reduce_sum(parts[:, 0])
         return parts, tape.gradient(total, sums, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
-    def _pull(self, tile: Any, targets: Targets, pulls: Sums, box: Any) -> Any:
-        """Backpropagate `pulls` through all of a tile; keep the gradient of the pixels inside the box."""
+    def _gradient(self, tile: Any, targets: Targets, derivatives: Sums, box: Any) -> Any:
+        """Backpropagate the derivatives by the sums through the tile; return the gradient inside the box."""
         with tf.GradientTape() as tape:
             tape.watch(tile)
-            sums = self._objective.measure(tile, targets)
-            pairs = zip(tf.nest.flatten(sums), tf.nest.flatten(pulls), strict=True)
-            total = tf.add_n([tf.reduce_sum(value * pull) for value, pull in pairs])
-        return cropped(tape.gradient(total, tile), box, 1)
+            sums = self._objective.sums(tile, targets)
+            pairs = zip(tf.nest.flatten(sums), tf.nest.flatten(derivatives), strict=True)
+            total = tf.add_n([tf.reduce_sum(value * derivative) for value, derivative in pairs])
+        return crop(tape.gradient(total, tile), box, 1)
 
 
 @lru_cache(maxsize=8)
-def _functions(network: Network, recipe: Recipe) -> _Functions:
-    """Give the computation of `recipe`, compiled at its first use and kept for the jobs that follow."""
-    return _Functions(network, recipe)
+def _compiled_functions(network: Network, spec: ObjectiveSpec) -> _CompiledFunctions:
+    """Return the functions of `spec`, compiled at their first use and kept for later jobs."""
+    return _CompiledFunctions(network, spec)
 
 
-class Tiled:
-    """The computation over tiles of about `side` pixels; what `Whole` does, for one picture of any size."""
+class TiledEvaluator:
+    """An `Evaluator` of one image of any size, in tiles of about `side` pixels."""
 
-    def __init__(self, network: Network, recipe: Recipe, side: int) -> None:
-        self._functions = _functions(network, recipe)
-        self._recipe = recipe
+    def __init__(self, network: Network, spec: ObjectiveSpec, side: int) -> None:
+        self._functions = _compiled_functions(network, spec)
+        self._spec = spec
+        self._elementwise = OPTIMIZERS[spec.optimizer].elementwise
         self._side = side
-        self._halo = halo(recipe.layers)
+        self._halo = halo(spec.layers)
 
-    def content(self, pictures: Any) -> dict[str, Any]:
-        """Evaluate the content layers tile by tile, and put them together on the host."""
-        picture, maps = _on_host(pictures), dict[str, NDArray[Any]]()
-        for tile in self._tiles(picture):
-            inner = self._functions.content(tile.of(picture), tile.box)
+    def content(self, images: Any) -> dict[str, Any]:
+        """Return the feature maps of the content layers `[1, h, w, c]`, in host memory."""
+        image, maps = np.asarray(images), dict[str, NDArray[Any]]()
+        for tile in self._tiles(image):
+            inner = self._functions.content(tile.crop(image), tile.box)
             for layer, part in inner.items():
-                place, size = tile.place(stride(layer)), self._map_size(picture, layer)
-                maps.setdefault(layer, np.empty((1, *size, part.shape[-1]), part.dtype.as_numpy_dtype))[:, *place] = (
-                    part
-                )
+                if layer not in maps:
+                    shape = 1, *self._map_size(image, layer), part.shape[-1]
+                    maps[layer] = np.empty(shape, part.dtype.as_numpy_dtype)
+                maps[layer][:, *tile.interior(stride(layer))] = part
         return maps
 
-    def grams(self, pictures: Any) -> dict[str, Any]:
-        """Correlate the style layers: `[1, c, c]` each."""
-        picture = _on_host(pictures)
-        parts = [self._functions.gram_sums(tile.of(picture), tile.box) for tile in self._tiles(picture)]
+    def grams(self, images: Any) -> dict[str, Any]:
+        """Return the Gram matrices of the style layers, `[1, c, c]` each."""
+        image = np.asarray(images)
+        parts = [self._functions.gram_sums(tile.crop(image), tile.box) for tile in self._tiles(image)]
         return {
             layer: tf.add_n([sums[layer] for sums, _ in parts]) / tf.add_n([count[layer] for _, count in parts])
-            for layer in self._recipe.style_layers
+            for layer in self._spec.style_layers
         }
 
-    def advance(
-        self, painting: Painting, targets: Targets, settings: Settings, *, first: int, before: int, count: int
-    ) -> tuple[Painting, NDArray[np.float32]]:
-        """Make up to `count` updates in place; return the painting and the losses `[at most count, 1, 4]`.
+    def run_steps(
+        self, state: OptimizerState, targets: Targets, hparams: Hyperparameters, *, done: int, before: int, count: int
+    ) -> tuple[OptimizerState, NDArray[np.float32]]:
+        """Make up to `count` updates, in place; return the state and the losses `[at most count, 1, 4]`.
 
-        It ends with the step whose losses or gradient are not finite.
+        The step whose losses or gradient are not finite is the last, and makes no update.
         """
-        if OPTIMIZERS[self._recipe.optimizer].by_pixel:
-            painting = tf.nest.map_structure(_writable, painting)
+        if self._elementwise:
+            state = tf.nest.map_structure(_writable, state)
         log = []
-        for done in range(first, first + count):
-            parts, found = self.gradient(np.asarray(painting.picture), targets, settings.weights)
-            finite = bool(np.isfinite(found).all())
-            log.append(parts if finite else np.full_like(parts, np.nan))
-            if not (finite and np.isfinite(parts).all()):
+        for step in range(done, done + count):
+            losses, gradient = self.losses_and_gradient(np.asarray(state.image), targets, hparams.weights)
+            finite = bool(np.isfinite(gradient).all())
+            log.append(losses if finite else np.full_like(losses, np.nan))
+            if not (finite and np.isfinite(losses).all()):
                 break
-            painting = self._updated(painting, settings, parts[:, 0], found, before + done + 1, settings.rates[done])
-        return painting, np.stack(log)
+            number, rate = before + step + 1, hparams.rates[step]
+            state = self._updated(state, hparams, losses[:, 0], gradient, number, rate)
+        return state, np.stack(log)
 
-    def gradient(
-        self, picture: NDArray[np.float32], targets: Targets, weights: Weights
+    def losses_and_gradient(
+        self, image: NDArray[np.float32], targets: Targets, weights: LossWeights
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return the losses `[1, 4]` of a picture `[1, height, width, 3]` and their gradient, of its shape."""
-        sums, cut = None, self._tiles(picture)
-        for tile in cut:
-            part = self._functions.measure(tile.of(picture), _of_tile(targets, tile), tile.box)
+        """Return the losses `[1, 4]` of an image `[1, height, width, 3]`, and the total's gradient."""
+        sums, tiles = None, self._tiles(image)
+        for tile in tiles:
+            part = self._functions.sums(tile.crop(image), _crop_targets(targets, tile), tile.box)
             sums = part if sums is None else tf.nest.map_structure(tf.add, sums, part)
-        parts, pulls = self._functions.weigh(sums, targets, weights)
-        found = np.empty(picture.shape, np.float32)
-        for tile in cut:
-            found[:, *tile.place()] = self._functions.pull(tile.of(picture), _of_tile(targets, tile), pulls, tile.box)
-        return parts.numpy(), found
+        losses, derivatives = self._functions.losses(sums, targets, weights)
+        gradient = np.empty(image.shape, np.float32)
+        for tile in tiles:
+            own = _crop_targets(targets, tile)
+            gradient[:, *tile.interior()] = self._functions.gradient(tile.crop(image), own, derivatives, tile.box)
+        return losses.numpy(), gradient
 
     def _updated(
-        self, painting: Painting, settings: Settings, loss: Any, gradient: Any, number: int, rate: Any
-    ) -> Painting:
-        """Update a strip of rows at a time, in place, unless the optimizer must see all of them at once."""
-        optimizer, count = OPTIMIZERS[self._recipe.optimizer], tf.constant(number)
-        if not optimizer.by_pixel:
-            state = self._functions.update(settings.optimizer, painting.state, loss, gradient, count, rate)
-            return self._averaged(painting, state, settings)
-        height, width = painting.picture.shape[1:3]
+        self, state: OptimizerState, hparams: Hyperparameters, loss: Any, gradient: Any, number: int, rate: Any
+    ) -> OptimizerState:
+        """Update a strip of rows at a time, in place, unless the optimizer needs the whole image."""
+        step = tf.constant(number)
+        if not self._elementwise:
+            return self._functions.updated(state, hparams, loss, gradient, step, rate)
+        height, width = state.image.shape[1:3]
         rows = max(1, _STRIP_VALUES // (3 * width))
         for top in range(0, height, rows):
-            strip = _strip(painting, slice(top, top + rows))
-            slope = gradient[:, top : top + rows]
-            state = self._functions.update(settings.optimizer, strip.state, loss, slope, count, rate)
-            after = self._averaged(strip, state, settings)
-            for kept, new in zip(tf.nest.flatten(strip), tf.nest.flatten(after), strict=True):
-                kept[...] = new
-        return painting
+            strip = _strip(state, slice(top, top + rows))
+            after = self._functions.updated(strip, hparams, loss, gradient[:, top : top + rows], step, rate)
+            for array, new in zip(tf.nest.flatten(strip), tf.nest.flatten(after), strict=True):
+                array[...] = new
+        return state
 
-    def _averaged(self, painting: Painting, state: Any, settings: Settings) -> Painting:
-        if not self._recipe.averaged:
-            return Painting(state, painting.average)
-        return updated(painting, state, OPTIMIZERS[self._recipe.optimizer].shown(state), settings.decay)
+    def _map_size(self, image: NDArray[np.float32], layer: str) -> tuple[int, int]:
+        return map_size((image.shape[1], image.shape[2]), layer, mirrored=self._spec.padding == "mirror")
 
-    def _map_size(self, picture: NDArray[np.float32], layer: str) -> tuple[int, int]:
-        return map_size((picture.shape[1], picture.shape[2]), layer, mirrored=self._recipe.padding == "mirror")
-
-    def _tiles(self, picture: NDArray[np.float32]) -> list[Tile]:
-        return tiles(picture.shape[1:3], self._side, self._halo)
+    def _tiles(self, image: NDArray[np.float32]) -> list[Tile]:
+        return tile_grid(image.shape[1:3], self._side, self._halo)
 
 
-def _strip(painting: Painting, rows: slice) -> Painting:
-    """Show some rows of a painting, through which it can be written to."""
-    return Painting(type(painting.state)(*(array[:, rows] for array in painting.state)), painting.average[:, rows])
+def _strip(state: OptimizerState, rows: slice) -> OptimizerState:
+    """Return writable views of some rows of a state."""
+    return OptimizerState(type(state.inner)(*(array[:, rows] for array in state.inner)), state.average[:, rows])
 
 
-def _of_tile(targets: Targets, tile: Tile) -> Targets:
+def _crop_targets(targets: Targets, tile: Tile) -> Targets:
     return targets._replace(
-        content={layer: tile.of(maps, stride(layer)) for layer, maps in targets.content.items()},
-        masks={layer: tile.of(maps, stride(layer)) for layer, maps in targets.masks.items()},
+        content={layer: tile.crop(maps, stride(layer)) for layer, maps in targets.content.items()},
+        masks={layer: tile.crop(maps, stride(layer)) for layer, maps in targets.masks.items()},
     )
 
 
-def _on_host(pictures: Any) -> NDArray[np.float32]:
-    return np.asarray(pictures)
-
-
 def _writable(array: Any) -> NDArray[Any]:
-    """Copy a tensor of the state to the host, where it can be written to; what lies there already stays."""
+    """Copy a tensor to host memory, where it can be written to; leave an array as it is."""
     return array if isinstance(array, np.ndarray) else np.array(array)

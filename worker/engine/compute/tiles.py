@@ -1,8 +1,8 @@
-"""How a picture is cut into tiles whose gradients add up to the whole picture's.
+"""How an image is cut into tiles whose gradients add up to that of the whole image.
 
-Exact: a pixel's gradient depends on the positions that see it, and these on all that they see; tiles with a halo of
-that reach give what the whole picture gives, up to rounding. Tiles begin at multiples of 16 px so that pooling pairs
-the same pixels.
+Exact: the gradient of a pixel depends on the positions that see it, and those on all that they see. Tiles with a halo
+that wide give the gradient of the whole image, up to rounding. Tiles start at multiples of 16 px, so that pooling
+groups the same pixels.
 
 Sizes are (height, width) in pixels.
 """
@@ -13,12 +13,15 @@ from typing import Any, NamedTuple
 
 from shared.painting.vgg19 import ALIGNMENT_PX
 
-#: Beyond any picture: the box of a tile at the border takes all that is left.
+#: Beyond any image: the interior of a tile at the right or lower border takes all that is left.
 _END = 2**30
 
 
 class Tile(NamedTuple):
-    """A rectangle of a picture with its halo, `top:bottom, left:right`, and the box in it that counts, from its top."""
+    """A rectangle of an image with its halo, and its interior `box` (top, left, bottom, right) counted from its corner.
+
+    The interiors of all tiles cover the image exactly once.
+    """
 
     top: int
     left: int
@@ -26,42 +29,34 @@ class Tile(NamedTuple):
     right: int
     box: tuple[int, int, int, int]
 
-    def of(self, maps: Any, step: int = 1) -> Any:
-        """Cut the tile out of maps `[any, height, width, …]`, of which a position stands for `step` pixels."""
+    def crop(self, maps: Any, step: int = 1) -> Any:
+        """Crop maps `[any, height, width, …]` to the tile and its halo; a position stands for `step` pixels."""
         rows, columns = (slice(a // step, -(-b // step)) for a, b in ((self.top, self.bottom), (self.left, self.right)))
         return maps[:, rows, columns]
 
-    def place(self, step: int = 1) -> tuple[slice, slice]:
-        """Tell where its inside lies in maps of which a position stands for `step` pixels."""
+    def interior(self, step: int = 1) -> tuple[slice, slice]:
+        """Return where the interior lies in maps of which a position stands for `step` pixels."""
         edges = zip((self.top, self.left), self.box[:2], self.box[2:], strict=True)
-        rows, columns = (slice((at + first) // step, (at + last) // step) for at, first, last in edges)
+        rows, columns = (slice((corner + start) // step, (corner + end) // step) for corner, start, end in edges)
         return rows, columns
 
 
-def tiles(size: tuple[int, int], side: int, margin: int) -> list[Tile]:
-    """Cut (height, width) into tiles of at most about `side` pixels, as even as can be, with `margin` around each."""
+def tile_grid(size: tuple[int, int], side: int, halo: int) -> list[Tile]:
+    """Cut (height, width) into tiles of nearly equal size, of about `side` pixels at most, plus `halo` around each."""
     rows, columns = _cuts(size[0], side), _cuts(size[1], side)
-    found = []
+    tiles = []
     for top, bottom in rows:
         for left, right in columns:
-            outer = (
-                max(0, top - margin),
-                max(0, left - margin),
-                min(size[0], bottom + margin),
-                min(size[1], right + margin),
-            )
-            box = (
-                top - outer[0],
-                left - outer[1],
-                _END if bottom == size[0] else bottom - outer[0],
-                _END if right == size[1] else right - outer[1],
-            )
-            found.append(Tile(*outer, box))
-    return found
+            y, x = max(0, top - halo), max(0, left - halo)
+            box_bottom = _END if bottom == size[0] else bottom - y
+            box_right = _END if right == size[1] else right - x
+            box = top - y, left - x, box_bottom, box_right
+            tiles.append(Tile(y, x, min(size[0], bottom + halo), min(size[1], right + halo), box))
+    return tiles
 
 
 def _cuts(length: int, side: int) -> list[tuple[int, int]]:
-    """Cut a length into even parts of at most `side`, where that is possible at multiples of the alignment."""
+    """Cut a length into (start, end) of nearly equal parts of about `side`, at multiples of the alignment."""
     count = max(1, -(-length // side))
     marks = [round(length * i / count / ALIGNMENT_PX) * ALIGNMENT_PX for i in range(count)]
     return list(zip(marks, [*marks[1:], length], strict=True))

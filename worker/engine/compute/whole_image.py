@@ -1,8 +1,8 @@
-"""Steps computed on whole pictures, several steps and several pictures inside one compiled call.
+"""Steps on whole images: several steps of several images inside one compiled call.
 
-Compiled once per process for each network and recipe, whatever the number of pictures and their sizes.
+Compiled once per process for each network and spec, whatever the number and the size of the images.
 
-Invariant: a loss belongs to the picture before the update of its step, and no picture of a batch sees another.
+Invariant: the losses of a step are those of the image before its update, and no image affects another.
 """
 
 from __future__ import annotations
@@ -15,83 +15,76 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from worker.engine.objective import losses
-from worker.engine.objective.objective import PICTURES, Objective, Recipe, Targets, targets_spec
-from worker.engine.optimizers.state import OPTIMIZERS, Painting, Settings, spec, updated
+from worker.engine.objective.total_loss import IMAGES_SPEC, Objective, ObjectiveSpec, Targets, targets_spec
+from worker.engine.optimizers.state import Hyperparameters, OptimizerState, state_signature, updated
 from worker.engine.vgg.network import Network
 
-_INTEGER = tf.TensorSpec([], tf.int32)
+_INTEGER_SPEC = tf.TensorSpec([], tf.int32)
 
 
-class Whole:
-    """The compiled computation over whole pictures."""
+class WholeImageEvaluator:
+    """An `Evaluator` of whole images."""
 
-    def __init__(self, network: Network, recipe: Recipe) -> None:
+    def __init__(self, network: Network, spec: ObjectiveSpec) -> None:
         """Prepare to compile at first use."""
-        self._objective = Objective(network, recipe)
-        self._optimizer = OPTIMIZERS[recipe.optimizer]
-        self._averaged = recipe.averaged
-        signature = [spec(recipe), targets_spec(recipe), Settings.spec(recipe), _INTEGER, _INTEGER, _INTEGER]
-        self._content_of = tf.function(self._content, input_signature=[PICTURES], autograph=False)
-        self._grams_of = tf.function(self._grams, input_signature=[PICTURES], autograph=False)
-        self._advanced = tf.function(self._advance, input_signature=signature, autograph=False)
+        self._objective = Objective(network, spec)
+        self._spec = spec
+        steps = [state_signature(spec), targets_spec(spec), Hyperparameters.signature(spec), *[_INTEGER_SPEC] * 3]
+        self._compiled_content = tf.function(self._content, input_signature=[IMAGES_SPEC], autograph=False)
+        self._compiled_grams = tf.function(self._grams, input_signature=[IMAGES_SPEC], autograph=False)
+        self._compiled_steps = tf.function(self._steps, input_signature=steps, autograph=False)
 
     @property
     def traces(self) -> int:
         """How often the steps were compiled in this process."""
-        return int(self._advanced.experimental_get_tracing_count())
+        return int(self._compiled_steps.experimental_get_tracing_count())
 
-    def content(self, pictures: Any) -> dict[str, Any]:
-        """Evaluate the content layers of pictures: `[batch, h, w, c]` each."""
-        found: dict[str, Any] = self._content_of(pictures)
-        return found
+    def content(self, images: Any) -> dict[str, Any]:
+        """Return the feature maps of the content layers, `[batch, h, w, c]` each."""
+        features: dict[str, Any] = self._compiled_content(images)
+        return features
 
-    def grams(self, pictures: Any) -> dict[str, Any]:
-        """Correlate the style layers of pictures: `[batch, c, c]` each."""
-        found: dict[str, Any] = self._grams_of(pictures)
-        return found
+    def grams(self, images: Any) -> dict[str, Any]:
+        """Return the Gram matrices of the style layers, `[batch, c, c]` each."""
+        grams: dict[str, Any] = self._compiled_grams(images)
+        return grams
 
-    def advance(
-        self, painting: Painting, targets: Targets, settings: Settings, *, first: int, before: int, count: int
-    ) -> tuple[Painting, NDArray[np.float32]]:
-        """Make `count` updates; return the painting and its losses `[count, batch, 4]`.
+    def run_steps(
+        self, state: OptimizerState, targets: Targets, hparams: Hyperparameters, *, done: int, before: int, count: int
+    ) -> tuple[OptimizerState, NDArray[np.float32]]:
+        """Make `count` updates; return the state and the losses `[count, batch, 4]`."""
+        state, losses = self._compiled_steps(state, targets, hparams, done, before, count)
+        return state, losses.numpy()
 
-        `first` is the number of updates made at this scale, `before` at all smaller ones.
-        """
-        painting, losses = self._advanced(painting, targets, settings, first, before, count)
-        return painting, losses.numpy()
+    def _content(self, images: Any) -> dict[str, Any]:
+        features = self._objective.forward(images)
+        return {layer: features[layer] for layer in self._spec.content_layers}
 
-    def _content(self, pictures: Any) -> dict[str, Any]:
-        features = self._objective.forward(pictures)
-        return {layer: features[layer] for layer in self._objective.recipe.content_layers}
+    def _grams(self, images: Any) -> dict[str, Any]:
+        features = self._objective.forward(images)
+        return {layer: losses.gram_matrix(features[layer]) for layer in self._spec.style_layers}
 
-    def _grams(self, pictures: Any) -> dict[str, Any]:
-        features = self._objective.forward(pictures)
-        return {layer: losses.gram(features[layer]) for layer in self._objective.recipe.style_layers}
-
-    def _advance(
-        self, painting: Painting, targets: Targets, settings: Settings, first: Any, before: Any, count: Any
-    ) -> tuple[Painting, Any]:
-        def step(i: Any, painting: Painting, log: Any) -> tuple[Any, Painting, Any]:
+    def _steps(
+        self, state: OptimizerState, targets: Targets, hparams: Hyperparameters, done: Any, before: Any, count: Any
+    ) -> tuple[OptimizerState, Any]:
+        def step(i: Any, state: OptimizerState, log: Any) -> tuple[Any, OptimizerState, Any]:
             with tf.GradientTape() as tape:
-                tape.watch(painting.picture)
-                sums = self._objective.measure(painting.picture, targets)
-                parts = self._objective.evaluate(sums, targets, settings.weights)
-                total = tf.reduce_sum(parts[:, 0])
-            gradient = tape.gradient(total, painting.picture)
-            number, rate = before + first + i + 1, settings.rates[first + i]
-            state = self._optimizer.update(settings.optimizer, painting.state, parts[:, 0], gradient, number, rate)
-            shown, after = self._optimizer.shown(state), Painting(state, painting.average)
-            if self._averaged:
-                after = updated(painting, state, shown, settings.decay)
-            return i + 1, after, log.write(i, parts)
+                tape.watch(state.image)
+                sums = self._objective.sums(state.image, targets)
+                losses = self._objective.losses(sums, targets, hparams.weights)
+                total = tf.reduce_sum(losses[:, 0])
+            gradient = tape.gradient(total, state.image)
+            number, rate = before + done + i + 1, hparams.rates[done + i]
+            state = updated(self._spec, state, hparams, losses[:, 0], gradient, number, rate)
+            return i + 1, state, log.write(i, losses)
 
         log = tf.TensorArray(tf.float32, size=count, element_shape=[None, 4])
-        # one after the other: overlapping iterations would hold the activations of several steps
-        _, painting, log = tf.while_loop(lambda i, *_: i < count, step, (0, painting, log), parallel_iterations=1)
-        return painting, log.stack()
+        # one at a time: overlapping iterations would hold the activations of several steps
+        _, state, log = tf.while_loop(lambda i, *_: i < count, step, (0, state, log), parallel_iterations=1)
+        return state, log.stack()
 
 
 @lru_cache(maxsize=8)
-def whole(network: Network, recipe: Recipe) -> Whole:
-    """Give the computation of `recipe`, compiled at its first use and kept for the jobs that follow."""
-    return Whole(network, recipe)
+def whole_image_evaluator(network: Network, spec: ObjectiveSpec) -> WholeImageEvaluator:
+    """Return the evaluator of `spec`, compiled at its first use and kept for later jobs."""
+    return WholeImageEvaluator(network, spec)

@@ -1,1 +1,1 @@
-"""The device: what it is, what fits its memory, and how a run is planned for it."""
+"""The device: what it is, how much memory it has, and how runs are planned to fit."""

@@ -1,6 +1,6 @@
-"""How much memory painting may take and has taken: the GPU's where there is one, else this process's.
+"""How much memory painting uses and may use: the GPU's where there is one, else this process's.
 
-Limits: peaks of a process are measured on Linux; elsewhere they are 0, which says that nothing is known.
+Limits: the peak of a process is measured on Linux only; elsewhere it is 0, for unknown.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from pathlib import Path
 import tensorflow as tf
 from tensorflow.python.client import device_lib
 
-#: The share of what is free that painting may take; the rest is for the system, and for what is not foreseen.
-_SHARE = 0.85
+#: Fraction of the free memory that painting may use; the rest is for the system and for errors of prediction.
+_USABLE_FRACTION = 0.85
 _GPU = "GPU:0"
-#: Where TensorFlow reads the most bytes that its tensors on a CPU may take.
-_CPU_BOUND = "TF_MKL_ALLOC_MAX_BYTES"
+#: TensorFlow's variable for the most bytes that its tensors may take on a CPU.
+_CPU_LIMIT = "TF_MKL_ALLOC_MAX_BYTES"
+#: What is assumed where the system does not tell.
+_DEFAULT_BYTES = 2**33
 
 
 def reset_peak() -> None:
@@ -31,30 +33,29 @@ def reset_peak() -> None:
 
 
 def peak_bytes() -> int:
-    """Tell the most that was held since `reset_peak`."""
-    return int(tf.config.experimental.get_memory_info(_GPU)["peak"]) if _on_gpu() else _status("VmHWM")
+    """Return the most that was held since `reset_peak`."""
+    return int(tf.config.experimental.get_memory_info(_GPU)["peak"]) if _on_gpu() else _process_field("VmHWM")
 
 
 def held_bytes() -> int:
-    """Tell what is held now."""
-    return int(tf.config.experimental.get_memory_info(_GPU)["current"]) if _on_gpu() else _status("VmRSS")
+    """Return what is held now."""
+    return int(tf.config.experimental.get_memory_info(_GPU)["current"]) if _on_gpu() else _process_field("VmRSS")
 
 
 def limit_bytes() -> int:
-    """Tell how much painting may hold, what it holds now included."""
+    """Return how much this process may hold, including what it holds now."""
     if _on_gpu():
-        return int(_gpu_bytes() * _SHARE)
-    return held_bytes() + int(_free_bytes() * _SHARE)
+        return int(_gpu_bytes() * _USABLE_FRACTION)
+    return held_bytes() + int(_free_bytes() * _USABLE_FRACTION)
 
 
-def bound(limit_bytes: int) -> None:
-    """Have TensorFlow's memory run out at `limit_bytes`, or where the machine's does if that is 0.
+def limit_tensorflow(limit_bytes: int) -> None:
+    """Have TensorFlow raise an error beyond `limit_bytes`, by default beyond what the machine has.
 
-    On a CPU only, and only before the first tensor: then painting too much ends in an error that can be met, instead
-    of in a killed process.
+    On a CPU only, and only before the first tensor. Without it the system would kill the process.
     """
-    most = limit_bytes or int(_total_bytes() * _SHARE)
-    os.environ.setdefault(_CPU_BOUND, str(max(most - _status("VmRSS"), 2**28)))
+    limit = limit_bytes or int(_total_bytes() * _USABLE_FRACTION)
+    os.environ.setdefault(_CPU_LIMIT, str(max(limit - _process_field("VmRSS"), 2**28)))
 
 
 def _on_gpu() -> bool:
@@ -63,14 +64,14 @@ def _on_gpu() -> bool:
 
 @lru_cache(maxsize=1)
 def _gpu_bytes() -> int:
-    """Tell how much TensorFlow may take of the GPU."""
-    found = (device.memory_limit for device in device_lib.list_local_devices() if device.device_type == "GPU")
-    return int(next(found, 0))
+    """Return how much of the GPU's memory TensorFlow may use."""
+    limits = (device.memory_limit for device in device_lib.list_local_devices() if device.device_type == "GPU")
+    return int(next(limits, 0))
 
 
 def _total_bytes() -> int:
-    """Tell what the machine has, or the container around this process."""
-    total = _field(Path("/proc/meminfo"), "MemTotal") or 2**33
+    """Return the memory of the machine, or of the container around this process."""
+    total = _field(Path("/proc/meminfo"), "MemTotal") or _DEFAULT_BYTES
     try:
         return min(total, int(Path("/sys/fs/cgroup/memory.max").read_text()))
     except (OSError, ValueError):
@@ -78,22 +79,22 @@ def _total_bytes() -> int:
 
 
 def _free_bytes() -> int:
-    """Tell what the system, and the container around this process, have left."""
-    free = _field(Path("/proc/meminfo"), "MemAvailable") or 2**33
+    """Return what the machine, and the container around this process, have left."""
+    free = _field(Path("/proc/meminfo"), "MemAvailable") or _DEFAULT_BYTES
     try:
-        most = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
         used = int(Path("/sys/fs/cgroup/memory.current").read_text())
     except (OSError, ValueError):
         return free
-    return free if most == "max" else min(free, int(most) - used)
+    return free if limit == "max" else min(free, int(limit) - used)
 
 
-def _status(name: str) -> int:
+def _process_field(name: str) -> int:
     return _field(Path("/proc/self/status"), name)
 
 
 def _field(path: Path, name: str) -> int:
-    """Read one of the kernel's lines of the form `Name:  123 kB`, in bytes; 0 if there is none."""
+    """Read a line of the form `Name:  123 kB`, in bytes; 0 if there is none."""
     try:
         lines = path.read_text().splitlines()
     except OSError:

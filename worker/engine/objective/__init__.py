@@ -1,1 +1,1 @@
-"""What is minimised: the losses and how they are weighed."""
+"""What is minimised: the terms of the loss, and their weighted sum."""

@@ -1,1 +1,1 @@
-"""Adam and L-BFGS, and the state that they move."""
+"""Adam and L-BFGS on images, and the state that they update."""

@@ -1,8 +1,8 @@
-"""Adam on pictures, as `keras.optimizers.Adam` computes it, then clipped to the range of a picture.
+"""Adam on images, as `keras.optimizers.Adam` computes it, with each update clipped to 0 to 1.
 
-Source: Kingma and Ba 2015, algorithm 1 with the bias correction folded into the step (end of section 2), which
-is also where Keras puts epsilon. Written out because the state must live inside a compiled loop whose shapes
-change from scale to scale; a Keras optimizer keeps variables of a fixed shape.
+Source: Kingma and Ba 2015, algorithm 1 with the bias correction folded into the step size (end of section 2), which
+is also where Keras adds epsilon. It is written out because its state lives inside a compiled loop and changes shape
+from scale to scale; a Keras optimizer keeps variables of a fixed shape.
 """
 
 from __future__ import annotations
@@ -12,69 +12,69 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from shared.painting.params import StyleParams
-from worker.engine.objective.objective import PICTURES, SCALAR
+from worker.engine.objective.total_loss import IMAGES_SPEC, SCALAR_SPEC
 
 
-class AdamSettings(NamedTuple):
-    """Adam's settings, as scalar tensors, so that changing one compiles nothing anew.
+class AdamHyperparameters(NamedTuple):
+    """Adam's hyperparameters as scalar tensors, so that changing one compiles nothing anew.
 
-    The shares of a new gradient, 1 - β, come along because Keras takes them in double precision, and so do we.
+    1 - β is passed along with β because Keras computes it in double precision.
     """
 
     beta_1: Any
     beta_2: Any
-    share_1: Any
-    share_2: Any
+    one_minus_beta_1: Any
+    one_minus_beta_2: Any
     epsilon: Any
 
 
 class AdamState(NamedTuple):
-    """Pictures being painted, `[batch, height, width, 3]` in 0 to 1, with Adam's two moments of that shape."""
+    """The images and the first and second moments of their gradients, each `[batch, height, width, 3]`."""
 
-    picture: Any
+    image: Any
     mean: Any
     square: Any
 
 
 class Adam:
-    """Updates whose size the running moments of the gradient decide, pixel by pixel."""
+    """Scales each pixel's step by the running moments of its gradient."""
 
-    settings_spec = AdamSettings(*[SCALAR] * len(AdamSettings._fields))
-    state_spec = AdamState(PICTURES, PICTURES, PICTURES)
+    hparams_spec = AdamHyperparameters(*[SCALAR_SPEC] * len(AdamHyperparameters._fields))
+    state_spec = AdamState(IMAGES_SPEC, IMAGES_SPEC, IMAGES_SPEC)
     state_type = AdamState
-    by_pixel = True
+    elementwise = True
 
-    def settings(self, params: StyleParams) -> AdamSettings:
-        """Take the settings from `params`."""
+    def hparams(self, params: StyleParams) -> AdamHyperparameters:
+        """Build the hyperparameters from `params`."""
         values = params.beta_1, params.beta_2, 1 - params.beta_1, 1 - params.beta_2, params.epsilon
-        return AdamSettings(*(tf.constant(value, tf.float32) for value in values))
+        return AdamHyperparameters(*(tf.constant(value, tf.float32) for value in values))
 
-    def start(self, picture: Any, params: StyleParams) -> AdamState:  # noqa: ARG002 - the protocol's
-        """Begin at `picture` with no momentum."""
-        return AdamState(picture, tf.zeros_like(picture), tf.zeros_like(picture))
+    def start(self, image: Any, params: StyleParams) -> AdamState:  # noqa: ARG002 - the protocol's
+        """Start at `image` with moments of 0."""
+        return AdamState(image, tf.zeros_like(image), tf.zeros_like(image))
 
-    def carried(self, state: AdamState, picture: Any, params: StyleParams) -> AdamState:  # noqa: ARG002
-        """Take the moments along to a `picture` of another size.
+    def rescaled(self, state: AdamState, image: Any, params: StyleParams) -> AdamState:  # noqa: ARG002
+        """Continue at an `image` of another size with resized moments.
 
-        A loss is a mean, so a pixel's gradient falls as their number grows, and the moments with it.
+        The loss is a mean over pixels, so gradients and their moments shrink as the number of pixels grows.
         """
-        before, now = tf.shape(state.picture), tf.shape(picture)
-        share = tf.cast(before[1] * before[2], tf.float32) / tf.cast(now[1] * now[2], tf.float32)
-        mean, square = (tf.image.resize(moment, now[1:3]) for moment in (state.mean, state.square))
-        return AdamState(picture, mean * share, square * share * share)
+        before, after = tf.shape(state.image), tf.shape(image)
+        ratio = tf.cast(before[1] * before[2], tf.float32) / tf.cast(after[1] * after[2], tf.float32)
+        mean, square = (tf.image.resize(moment, after[1:3]) for moment in (state.mean, state.square))
+        return AdamState(image, mean * ratio, square * ratio * ratio)
 
-    def shown(self, state: AdamState) -> Any:
-        """Show the latest iterate."""
-        return state.picture
+    def best_image(self, state: AdamState) -> Any:
+        """Return the latest iterate."""
+        return state.image
 
     def update(
-        self, settings: AdamSettings, state: AdamState, losses: Any, gradient: Any, number: Any, rate: Any
+        self, hparams: AdamHyperparameters, state: AdamState, losses: Any, gradient: Any, number: Any, rate: Any
     ) -> AdamState:
-        """Make update `number`, which counts from 1 and sets the bias correction."""
+        """Make update `number`, counted from 1, which sets the bias correction."""
         del losses
-        mean = state.mean + (gradient - state.mean) * settings.share_1
-        square = state.square + (tf.square(gradient) - state.square) * settings.share_2
-        count = tf.cast(number, tf.float32)
-        rate *= tf.sqrt(1.0 - tf.pow(settings.beta_2, count)) / (1.0 - tf.pow(settings.beta_1, count))
-        picture = state.picture - mean * rate / (tf.sqrt(square) + settings.epsilon)
-        return AdamState(tf.clip_by_value(picture, 0.0, 1.0), mean, square)
+        mean = state.mean + (gradient - state.mean) * hparams.one_minus_beta_1
+        square = state.square + (tf.square(gradient) - state.square) * hparams.one_minus_beta_2
+        t = tf.cast(number, tf.float32)
+        rate *= tf.sqrt(1.0 - tf.pow(hparams.beta_2, t)) / (1.0 - tf.pow(hparams.beta_1, t))
+        image = state.image - mean * rate / (tf.sqrt(square) + hparams.epsilon)
+        return AdamState(tf.clip_by_value(image, 0.0, 1.0), mean, square)

@@ -1,17 +1,17 @@
-"""L-BFGS on pictures: updates that learn the loss's curvature from the gradients of the last few.
+"""L-BFGS on images: updates along the inverse curvature that the last few gradients reveal.
 
-Every update has one gradient, as Adam's have, so that steps cost the same and come in chunks of any length. Instead
-of a line search, each picture is a trial: where its loss turns out above the last good picture's, that one is gone
-back to, and a shorter way is tried from there with what the failure taught.
+Every update uses one gradient, as Adam's do, so steps cost the same and chunks may have any length. Instead of a line
+search, each iterate is a trial: if its loss is above that of the last accepted image, the next trial starts from that
+image again with a shorter step.
 
-Source: Nocedal and Wright 2006, algorithm 7.4 (the two loops) and equation 7.20 (the scale); Bertsekas 1982 for
-the pixels held at their bounds.
+Source: Nocedal and Wright 2006, algorithm 7.4 (two-loop recursion), equation 7.20 (γ, the initial scaling) and
+section 3.5 (the backtracked step minimises a quadratic interpolation); Bertsekas 1982 for pixels held at their bounds.
 
-Limits: the history takes 2 · `lbfgs_history` pictures of memory for each. The picture to show is the last good one,
-so that the last update of a run is never seen.
+Limits: the history takes 2 · `lbfgs_history` images of memory for each image. The result is the last accepted image,
+so the last update of a run is never used.
 
-Invariant: the kept pairs have positive curvature, so the way taken leads downhill, and the trial gets shorter until
-the loss falls.
+Invariant: every stored pair has positive curvature, so the direction is one of descent; trials get shorter until the
+loss falls.
 """
 
 from __future__ import annotations
@@ -21,205 +21,206 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from shared.painting.params import StyleParams
-from worker.engine.objective.objective import PICTURES
+from worker.engine.objective.total_loss import IMAGES_SPEC
 
-#: Largest change of a pixel by the first update, when nothing is known of the curvature.
-FIRST_CHANGE = 0.1
-#: Largest change of a pixel by any update, in units of the picture's range.
-MOST_CHANGE = 0.5
-#: A failed trial's successor is this share of it, at least and at most.
-LEAST_SHARE, MOST_SHARE = 0.1, 0.5
-#: Share by which a loss may rise through rounding alone.
-ROUNDING = 1e-6
-#: Cosine of step and change of gradient below which a pair is rounding, not curvature.
-LEAST_COSINE = 1e-10
+#: Largest change of a pixel, of 0 to 1, in the first update, when the curvature is unknown.
+FIRST_STEP = 0.1
+#: Largest change of a pixel in any update.
+MAX_STEP = 0.5
+#: The step after a rejected trial is at least and at most this fraction of it.
+MIN_BACKTRACK, MAX_BACKTRACK = 0.1, 0.5
+#: Relative rise of the loss that is put down to rounding.
+LOSS_TOLERANCE = 1e-6
+#: Cosine between a step and its change of gradient below which the pair is rounding rather than curvature.
+MIN_CURVATURE_COSINE = 1e-10
 
-_EACH = tf.TensorSpec([None])
+_PER_IMAGE = tf.TensorSpec([None])
 
 
 class LbfgsState(NamedTuple):
-    """Pictures on trial and the last good ones, `[batch, height, width, 3]` in 0 to 1, and what is known of each.
+    """The trial images, the last accepted ones and the history of each.
 
-    `gradient` and `loss` are those of the `good` picture. The history is a ring of `steps` and the `changes` of the
-    gradient along them, `[batch, history, height · width · 3]`, each with the reciprocal of their product as its
-    `weight` `[batch, history]`, which is 0 where there is none; `taken` counts the pairs put in. `scale` is the newest
-    pair's estimate of the inverse curvature, 0 if there is none. `reach` is how far a pixel may be moved by the next
-    update. All others are `[batch]`.
+    `image` (the trial), `accepted` and `gradient` are `[batch, height, width, 3]`; `gradient` and `loss` are those of
+    the accepted image. The history is a ring buffer of `steps` (s) and `gradient_changes` (y),
+    `[batch, history, height · width · 3]`, and of `rho` = 1 / (s · y) `[batch, history]`, 0 for an empty slot.
+    `pair_count` counts the pairs stored so far, `gamma` is the newest pair's estimate of the inverse curvature, 0
+    before there is one, and `trust_radius` is the largest change of a pixel in the next update; these three and
+    `loss` are `[batch]`.
     """
 
-    picture: Any
-    good: Any
+    image: Any
+    accepted: Any
     gradient: Any
     loss: Any
     steps: Any
-    changes: Any
-    weights: Any
-    taken: Any
-    scale: Any
-    reach: Any
+    gradient_changes: Any
+    rho: Any
+    pair_count: Any
+    gamma: Any
+    trust_radius: Any
 
 
 class Lbfgs:
-    """Updates along the inverse curvature, as far as it can be trusted. The learning rate is Adam's: not used here."""
+    """Steps along the inverse curvature within a trust radius. The learning rate is Adam's and is not used."""
 
-    #: The history's products are over the whole picture.
-    by_pixel = False
-    settings_spec = ()
+    #: The history's inner products run over the whole image.
+    elementwise = False
+    hparams_spec = ()
     state_spec = LbfgsState(
-        picture=PICTURES,
-        good=PICTURES,
-        gradient=PICTURES,
-        loss=_EACH,
+        image=IMAGES_SPEC,
+        accepted=IMAGES_SPEC,
+        gradient=IMAGES_SPEC,
+        loss=_PER_IMAGE,
         steps=tf.TensorSpec([None, None, None]),
-        changes=tf.TensorSpec([None, None, None]),
-        weights=tf.TensorSpec([None, None]),
-        taken=tf.TensorSpec([None], tf.int32),
-        scale=_EACH,
-        reach=_EACH,
+        gradient_changes=tf.TensorSpec([None, None, None]),
+        rho=tf.TensorSpec([None, None]),
+        pair_count=tf.TensorSpec([None], tf.int32),
+        gamma=_PER_IMAGE,
+        trust_radius=_PER_IMAGE,
     )
     state_type = LbfgsState
 
-    def settings(self, params: StyleParams) -> tuple[()]:  # noqa: ARG002 - the protocol's
-        """Take nothing: the history's length is that of the state."""
+    def hparams(self, params: StyleParams) -> tuple[()]:  # noqa: ARG002 - the protocol's
+        """Return nothing: the state's shape sets the length of the history."""
         return ()
 
-    def start(self, picture: Any, params: StyleParams) -> LbfgsState:
-        """Begin at `picture` with an empty history; it is good whatever its loss is."""
-        picture = tf.convert_to_tensor(picture)
-        count, values = tf.shape(picture)[0], tf.size(picture[0])
+    def start(self, image: Any, params: StyleParams) -> LbfgsState:
+        """Start at `image` with an empty history; the image is accepted whatever its loss."""
+        image = tf.convert_to_tensor(image)
+        count, values = tf.shape(image)[0], tf.size(image[0])
         history = tf.zeros([count, params.lbfgs_history, values])
         return LbfgsState(
-            picture=picture,
-            good=picture,
-            gradient=tf.zeros_like(picture),
+            image=image,
+            accepted=image,
+            gradient=tf.zeros_like(image),
             loss=tf.fill([count], float("inf")),
             steps=history,
-            changes=history,
-            weights=tf.zeros([count, params.lbfgs_history]),
-            taken=tf.zeros([count], tf.int32),
-            scale=tf.zeros([count]),
-            # the first picture is taken for good, which doubles it
-            reach=tf.fill([count], FIRST_CHANGE / 2.0),
+            gradient_changes=history,
+            rho=tf.zeros([count, params.lbfgs_history]),
+            pair_count=tf.zeros([count], tf.int32),
+            gamma=tf.zeros([count]),
+            # doubled when the first image is accepted
+            trust_radius=tf.fill([count], FIRST_STEP / 2.0),
         )
 
-    def carried(self, state: LbfgsState, picture: Any, params: StyleParams) -> LbfgsState:
-        """Begin anew at a `picture` of another size, with the scale alone: pairs of another size mean nothing.
+    def rescaled(self, state: LbfgsState, image: Any, params: StyleParams) -> LbfgsState:
+        """Start again at an `image` of another size with γ alone: pairs of another size mean nothing.
 
-        A loss is a mean, so a pixel's gradient falls as their number grows, and the inverse curvature grows with it.
+        The loss is a mean over pixels, so gradients shrink and the inverse curvature grows with their number.
         """
-        fresh = self.start(picture, params)
-        share = tf.cast(tf.size(fresh.picture), tf.float32) / tf.cast(tf.size(state.picture), tf.float32)
-        return fresh._replace(scale=state.scale * share)
+        fresh = self.start(image, params)
+        ratio = tf.cast(tf.size(fresh.image), tf.float32) / tf.cast(tf.size(state.image), tf.float32)
+        return fresh._replace(gamma=state.gamma * ratio)
 
-    def shown(self, state: LbfgsState) -> Any:
-        """Show the last good picture: the one on trial is not judged yet."""
-        return state.good
+    def best_image(self, state: LbfgsState) -> Any:
+        """Return the last accepted image: the loss of the trial is not known yet."""
+        return state.accepted
 
     def update(
-        self, settings: tuple[()], state: LbfgsState, losses: Any, gradient: Any, number: Any, rate: Any
+        self, hparams: tuple[()], state: LbfgsState, losses: Any, gradient: Any, number: Any, rate: Any
     ) -> LbfgsState:
-        """Judge the picture on trial by its loss and learn from its gradient; set out on the next trial."""
-        del settings, number, rate
-        state = _judged(_learned(state, gradient), losses, gradient)
-        way = _way(state)
-        share = tf.minimum(1.0, tf.math.divide_no_nan(state.reach, _largest(way)))
-        return state._replace(picture=tf.clip_by_value(state.good + _per_pixel(share) * way, 0.0, 1.0))
+        """Learn from the trial's gradient, accept or reject it by its loss, and set the next trial."""
+        del hparams, number, rate
+        state = _accept_or_backtrack(_update_history(state, gradient), losses, gradient)
+        direction = _direction(state)
+        length = tf.minimum(1.0, tf.math.divide_no_nan(state.trust_radius, _max_change(direction)))
+        return state._replace(image=tf.clip_by_value(state.accepted + _per_pixel(length) * direction, 0.0, 1.0))
 
 
-def _learned(state: LbfgsState, gradient: Any) -> LbfgsState:
-    """Put the pair of the picture on trial into the history, over the oldest.
+def _update_history(state: LbfgsState, gradient: Any) -> LbfgsState:
+    """Store the trial's pair over the oldest one.
 
-    A pair without curvature, as the first one, or one that is not finite goes in as zeros, which change nothing.
+    A pair without curvature, such as the first, or one that is not finite is stored as zeros, which change nothing.
     """
-    step = _flat(state.picture - state.good)
-    # where a bound kept a pixel, its gradient's change says nothing of the curvature along the step
+    step = _flat(state.image - state.accepted)
+    # a pixel held at its bound did not move: its gradient's change says nothing of the curvature along the step
     change = tf.where(step != 0.0, _flat(gradient - state.gradient), 0.0)
-    along, square = _product(step, change), _product(change, change)
-    real = along > LEAST_COSINE * tf.sqrt(_product(step, step)) * tf.sqrt(square)
-    place = state.taken % tf.shape(state.weights)[1]
-    places = tf.stack([tf.range(tf.size(place)), place], axis=1)
+    curvature, square = _dot(step, change), _dot(change, change)
+    usable = curvature > MIN_CURVATURE_COSINE * tf.sqrt(_dot(step, step)) * tf.sqrt(square)
+    slot = state.pair_count % tf.shape(state.rho)[1]
+    slots = tf.stack([tf.range(tf.size(slot)), slot], axis=1)
 
     def put(ring: Any, value: Any) -> Any:
-        kept = real if ring is state.weights else real[:, tf.newaxis]
-        return tf.tensor_scatter_nd_update(ring, places, tf.where(kept, value, 0.0))
+        kept = usable if ring is state.rho else usable[:, tf.newaxis]
+        return tf.tensor_scatter_nd_update(ring, slots, tf.where(kept, value, 0.0))
 
     return state._replace(
         steps=put(state.steps, step),
-        changes=put(state.changes, change),
-        weights=put(state.weights, 1.0 / along),
-        taken=state.taken + tf.cast(real, tf.int32),
-        scale=tf.where(real, along / square, state.scale),
+        gradient_changes=put(state.gradient_changes, change),
+        rho=put(state.rho, 1.0 / curvature),
+        pair_count=state.pair_count + tf.cast(usable, tf.int32),
+        gamma=tf.where(usable, curvature / square, state.gamma),
     )
 
 
-def _judged(state: LbfgsState, loss: Any, gradient: Any) -> LbfgsState:
-    """Take the picture on trial for good, and dare more; or keep the last good one, and dare less.
+def _accept_or_backtrack(state: LbfgsState, loss: Any, gradient: Any) -> LbfgsState:
+    """Accept the trial and double the trust radius, or keep the last accepted image and shrink the radius.
 
-    After a failure, the reach is where the parabola through both losses and the gradient has its least.
+    After a rejection the radius is where the parabola through both losses and the old gradient has its minimum.
     """
-    fell = loss <= state.loss * (1.0 + ROUNDING)
-    step = state.picture - state.good
-    slope = _product(_flat(step), _flat(state.gradient))
-    least = -0.5 * slope / (loss - state.loss - slope)
-    # a share that is not a number is no larger than the least, and becomes it
-    share = tf.where(least > LEAST_SHARE, tf.minimum(least, MOST_SHARE), LEAST_SHARE)
+    accepted = loss <= state.loss * (1.0 + LOSS_TOLERANCE)
+    step = state.image - state.accepted
+    slope = _dot(_flat(step), _flat(state.gradient))
+    minimum = -0.5 * slope / (loss - state.loss - slope)
+    # a comparison with NaN is false, so a loss that is not a number shortens the step as far as is allowed
+    fraction = tf.where(minimum > MIN_BACKTRACK, tf.minimum(minimum, MAX_BACKTRACK), MIN_BACKTRACK)
     return state._replace(
-        good=tf.where(_per_pixel(fell), state.picture, state.good),
-        gradient=tf.where(_per_pixel(fell), gradient, state.gradient),
-        loss=tf.where(fell, loss, state.loss),
-        reach=tf.where(fell, tf.minimum(2.0 * state.reach, MOST_CHANGE), share * _largest(step)),
+        accepted=tf.where(_per_pixel(accepted), state.image, state.accepted),
+        gradient=tf.where(_per_pixel(accepted), gradient, state.gradient),
+        loss=tf.where(accepted, loss, state.loss),
+        trust_radius=tf.where(accepted, tf.minimum(2.0 * state.trust_radius, MAX_STEP), fraction * _max_change(step)),
     )
 
 
-def _way(state: LbfgsState) -> Any:
-    """Tell how the good pictures should change: downhill, by the inverse curvature, within the bounds."""
-    good, gradient = state.good, state.gradient
-    held = ((good <= 0.0) & (gradient > 0.0)) | ((good >= 1.0) & (gradient < 0.0))
+def _direction(state: LbfgsState) -> Any:
+    """Return the quasi-Newton direction of descent at the accepted images, with pixels held at their bounds."""
+    image, gradient = state.accepted, state.gradient
+    held = ((image <= 0.0) & (gradient > 0.0)) | ((image >= 1.0) & (gradient < 0.0))
     free = tf.where(held, 0.0, gradient)
-    # without a pair, the pixel of the largest gradient goes as far as it may
-    scale = tf.where(state.scale > 0.0, state.scale, tf.math.divide_no_nan(state.reach, _largest(free)))
-    way = tf.where(held, 0.0, tf.reshape(_two_loops(state, _flat(free), scale), tf.shape(good)))
-    downhill = _product(_flat(way), _flat(free)) > 0.0
-    return -tf.where(_per_pixel(downhill), way, _per_pixel(scale) * free)
+    # without a pair, the pixel with the largest gradient moves by the trust radius
+    gamma = tf.where(state.gamma > 0.0, state.gamma, tf.math.divide_no_nan(state.trust_radius, _max_change(free)))
+    ascent = tf.where(held, 0.0, tf.reshape(_two_loop_recursion(state, _flat(free), gamma), tf.shape(image)))
+    # where that does not descend, fall back on the gradient
+    usable = _dot(_flat(ascent), _flat(free)) > 0.0
+    return -tf.where(_per_pixel(usable), ascent, _per_pixel(gamma) * free)
 
 
-def _two_loops(state: LbfgsState, gradient: Any, scale: Any) -> Any:
-    """Multiply gradients `[batch, height · width · 3]` by the inverse curvature."""
-    length = tf.shape(state.weights)[1]
+def _two_loop_recursion(state: LbfgsState, gradient: Any, gamma: Any) -> Any:
+    """Multiply gradients `[batch, height · width · 3]` by the inverse Hessian."""
+    length = tf.shape(state.rho)[1]
 
-    def of_age(age: Any, ring: Any) -> Any:
-        return tf.gather(ring, (state.taken - 1 - age) % length, batch_dims=1)
+    def at(age: Any, ring: Any) -> Any:
+        return tf.gather(ring, (state.pair_count - 1 - age) % length, batch_dims=1)
 
-    def back(age: Any, rest: Any, shares: Any) -> tuple[Any, Any, Any]:
-        share = of_age(age, state.weights) * _product(of_age(age, state.steps), rest)
-        return age + 1, rest - share[:, tf.newaxis] * of_age(age, state.changes), shares.write(age, share)
+    def backward(age: Any, q: Any, alphas: Any) -> tuple[Any, Any, Any]:
+        alpha = at(age, state.rho) * _dot(at(age, state.steps), q)
+        return age + 1, q - alpha[:, tf.newaxis] * at(age, state.gradient_changes), alphas.write(age, alpha)
 
-    def forth(age: Any, way: Any) -> tuple[Any, Any]:
-        lacking = shares.read(age) - of_age(age, state.weights) * _product(of_age(age, state.changes), way)
-        return age - 1, way + lacking[:, tf.newaxis] * of_age(age, state.steps)
+    def forward(age: Any, r: Any) -> tuple[Any, Any]:
+        difference = alphas.read(age) - at(age, state.rho) * _dot(at(age, state.gradient_changes), r)
+        return age - 1, r + difference[:, tf.newaxis] * at(age, state.steps)
 
-    shares = tf.TensorArray(tf.float32, size=length, element_shape=[None], clear_after_read=False)
-    _, rest, shares = tf.while_loop(lambda age, *_: age < length, back, (0, gradient, shares), parallel_iterations=1)
-    way = scale[:, tf.newaxis] * rest
-    _, way = tf.while_loop(lambda age, _: age >= 0, forth, (length - 1, way), parallel_iterations=1)
-    return way
-
-
-def _product(one: Any, other: Any) -> Any:
-    """Multiply vectors `[batch, length]`."""
-    return tf.reduce_sum(one * other, axis=1)
+    alphas = tf.TensorArray(tf.float32, size=length, element_shape=[None], clear_after_read=False)
+    _, q, alphas = tf.while_loop(lambda age, *_: age < length, backward, (0, gradient, alphas), parallel_iterations=1)
+    r = gamma[:, tf.newaxis] * q
+    _, r = tf.while_loop(lambda age, _: age >= 0, forward, (length - 1, r), parallel_iterations=1)
+    return r
 
 
-def _largest(pictures: Any) -> Any:
-    """Find the largest change of a pixel, whichever way: `[batch]`."""
-    return tf.reduce_max(tf.abs(pictures), axis=[1, 2, 3])
+def _dot(a: Any, b: Any) -> Any:
+    """Return the inner products of vectors `[batch, length]`: `[batch]`."""
+    return tf.reduce_sum(a * b, axis=1)
 
 
-def _flat(pictures: Any) -> Any:
-    """Make a vector of each picture."""
-    return tf.reshape(pictures, [tf.shape(pictures)[0], -1])
+def _max_change(images: Any) -> Any:
+    """Return the largest absolute value of each image: `[batch]`."""
+    return tf.reduce_max(tf.abs(images), axis=[1, 2, 3])
+
+
+def _flat(images: Any) -> Any:
+    return tf.reshape(images, [tf.shape(images)[0], -1])
 
 
 def _per_pixel(values: Any) -> Any:
-    """Spread `[batch]` over pictures."""
+    """Reshape `[batch]` so that it broadcasts over images."""
     return values[:, tf.newaxis, tf.newaxis, tf.newaxis]

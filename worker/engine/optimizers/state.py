@@ -1,9 +1,9 @@
-"""A picture being painted: the optimizer's state and the running average of its iterates.
+"""The state of an optimisation, the same for either optimizer, and the running average of its iterates.
 
-Either optimizer is driven through the same few functions. Everything here is per picture of a batch.
+Every array has one entry per image of the batch.
 
-Invariant: a painting's arrays are all that its next update depends on, so saving and restoring them changes
-nothing, bit for bit.
+Invariant: the arrays of an `OptimizerState` are all that the next update depends on, so saving and restoring them
+changes nothing, bit for bit.
 """
 
 from __future__ import annotations
@@ -16,133 +16,147 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from shared.painting.params import StyleParams
-from worker.engine.objective.objective import PICTURES, SCALAR, Recipe, Weights, weights_spec
+from worker.engine.objective.total_loss import IMAGES_SPEC, SCALAR_SPEC, LossWeights, ObjectiveSpec, weights_spec
 from worker.engine.optimizers.adam import Adam
 from worker.engine.optimizers.lbfgs import Lbfgs
 
 
 class Optimizer(Protocol):
-    """What turns a gradient into the next picture. `state_type` is a NamedTuple whose first field is `picture`."""
+    """Turns a gradient into the next image. `state_type` is a NamedTuple whose first field is `image`."""
 
-    settings_spec: Any
+    hparams_spec: Any
     state_spec: Any
     state_type: Any
-    #: Whether a pixel's update depends on nothing but that pixel, so that a picture may be updated in parts.
-    by_pixel: bool
+    #: Whether a pixel's update depends on that pixel alone, so that an image may be updated in parts.
+    elementwise: bool
 
-    def settings(self, params: StyleParams) -> Any:
-        """Take the settings from `params`, as tensors."""
+    def hparams(self, params: StyleParams) -> Any:
+        """Build the optimizer's hyperparameters, as tensors."""
 
-    def start(self, picture: Any, params: StyleParams) -> Any:
-        """Begin at `picture`."""
+    def start(self, image: Any, params: StyleParams) -> Any:
+        """Start at `image`."""
 
-    def carried(self, state: Any, picture: Any, params: StyleParams) -> Any:
-        """Begin at a `picture` of another size with what was learned at the last."""
+    def rescaled(self, state: Any, image: Any, params: StyleParams) -> Any:
+        """Continue at an `image` of another size with what carries over from `state`."""
 
-    def shown(self, state: Any) -> Any:
-        """Show the best picture known."""
+    def best_image(self, state: Any) -> Any:
+        """Return the best image known."""
 
-    def update(self, settings: Any, state: Any, losses: Any, gradient: Any, number: Any, rate: Any) -> Any:
-        """Make update `number`, counted from 1; `losses` `[batch]` belong to the picture before it."""
+    def update(self, hparams: Any, state: Any, losses: Any, gradient: Any, number: Any, rate: Any) -> Any:
+        """Make update `number`, counted from 1; `losses` `[batch]` and `gradient` are those of `state.image`."""
 
 
 OPTIMIZERS: dict[str, Optimizer] = {"adam": Adam(), "lbfgs": Lbfgs()}
 
 
-class Settings(NamedTuple):
-    """The numbers of a run that are arguments of its computation: changing one compiles nothing anew.
+class Hyperparameters(NamedTuple):
+    """The numbers of a run as arguments of the compiled step: changing one compiles nothing anew.
 
-    `rates` are the learning rates of a scale's updates, `decay` is the average's.
+    `rates` `[steps]` are the learning rates of a scale, `decay` is that of the average.
     """
 
-    weights: Weights
+    weights: LossWeights
     optimizer: Any
     rates: Any
     decay: Any
 
     @classmethod
-    def of(cls, params: StyleParams) -> Settings:
-        """Take the settings from `params`."""
-        optimizer = OPTIMIZERS[params.optimizer].settings(params)
+    def from_params(cls, params: StyleParams) -> Hyperparameters:
+        """Build the hyperparameters from `params`."""
+        optimizer = OPTIMIZERS[params.optimizer].hparams(params)
         rates = tf.constant(learning_rates(params), tf.float32)
-        return cls(Weights.of(params), optimizer, rates, tf.constant(params.averaging, tf.float32))
+        return cls(LossWeights.from_params(params), optimizer, rates, tf.constant(params.averaging, tf.float32))
 
     @classmethod
-    def spec(cls, recipe: Recipe) -> Settings:
-        """Describe the settings for compiling."""
-        return cls(weights_spec(recipe), OPTIMIZERS[recipe.optimizer].settings_spec, tf.TensorSpec([None]), SCALAR)
+    def signature(cls, spec: ObjectiveSpec) -> Hyperparameters:
+        """Return the signature for compiling."""
+        optimizer = OPTIMIZERS[spec.optimizer].hparams_spec
+        return cls(weights_spec(spec), optimizer, tf.TensorSpec([None]), SCALAR_SPEC)
 
 
 def learning_rates(params: StyleParams) -> NDArray[np.float32]:
-    """List the rate of each step of a scale: constant, or falling geometrically to the final one."""
+    """Return the rate of each step of a scale: constant, or decaying geometrically to the final one."""
     final = params.learning_rate if params.final_learning_rate is None else params.final_learning_rate
     return np.geomspace(params.learning_rate, final, params.steps, dtype=np.float32)
 
 
-class Painting(NamedTuple):
-    """An optimizer's state, and the sum of iterates weighted by their age; that is empty where nothing is averaged."""
+class OptimizerState(NamedTuple):
+    """An `AdamState` or `LbfgsState`, and the exponential average of the iterates, empty where none is kept."""
 
-    state: Any
+    inner: Any
     average: Any
 
     @property
-    def picture(self) -> Any:
+    def image(self) -> Any:
         """The latest iterate, `[batch, height, width, 3]` in 0 to 1."""
-        return self.state.picture
+        return self.inner.image
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Copy everything from the device, for a snapshot."""
-        return {name: np.asarray(tensor) for name, tensor in (*self.state._asdict().items(), ("average", self.average))}
+        """Copy all arrays from the device, for a snapshot."""
+        return {name: np.asarray(tensor) for name, tensor in (*self.inner._asdict().items(), ("average", self.average))}
 
 
-def start(picture: Any, params: StyleParams) -> Painting:
-    """Begin at `picture`."""
-    return Painting(OPTIMIZERS[params.optimizer].start(picture, params), _no_average(picture, params))
+def start(image: Any, params: StyleParams) -> OptimizerState:
+    """Start at `image`."""
+    return OptimizerState(OPTIMIZERS[params.optimizer].start(image, params), _zero_average(image, params))
 
 
-def carried(painting: Painting, picture: Any, params: StyleParams) -> Painting:
-    """Begin the next scale at `picture`: the optimizer's knowledge is kept, the average begins anew."""
-    state = OPTIMIZERS[params.optimizer].carried(painting.state, picture, params)
-    return Painting(state, _no_average(picture, params))
+def rescaled(state: OptimizerState, image: Any, params: StyleParams) -> OptimizerState:
+    """Continue with the next scale at `image`; the average starts again."""
+    inner = OPTIMIZERS[params.optimizer].rescaled(state.inner, image, params)
+    return OptimizerState(inner, _zero_average(image, params))
 
 
-def restored(arrays: Mapping[str, NDArray[Any]], params: StyleParams) -> Painting:
-    """Go on from the arrays of a snapshot."""
+def restored(arrays: Mapping[str, NDArray[Any]], params: StyleParams) -> OptimizerState:
+    """Rebuild the state from the `arrays` of a snapshot."""
     kind = OPTIMIZERS[params.optimizer].state_type
-    return Painting(kind(*(tf.constant(arrays[name]) for name in kind._fields)), tf.constant(arrays["average"]))
+    return OptimizerState(kind(*(tf.constant(arrays[name]) for name in kind._fields)), tf.constant(arrays["average"]))
 
 
-def updated(painting: Painting, state: Any, shown: Any, decay: Any) -> Painting:
-    """Take the optimizer's next `state`, and what it shows into the average."""
-    return Painting(state, decay * painting.average + (1.0 - decay) * shown)
+def updated(
+    spec: ObjectiveSpec,
+    state: OptimizerState,
+    hparams: Hyperparameters,
+    loss: Any,
+    gradient: Any,
+    number: Any,
+    rate: Any,
+) -> OptimizerState:
+    """Make update `number` and add its image to the average, if one is kept. Arguments as in `Optimizer.update`."""
+    optimizer = OPTIMIZERS[spec.optimizer]
+    inner = optimizer.update(hparams.optimizer, state.inner, loss, gradient, number, rate)
+    if not spec.averaged:
+        return OptimizerState(inner, state.average)
+    average = hparams.decay * state.average + (1.0 - hparams.decay) * optimizer.best_image(inner)
+    return OptimizerState(inner, average)
 
 
-def result(painting: Painting, done: int, params: StyleParams) -> Any:
-    """Return the pictures to show after `done` updates of this scale: the average, its bias corrected, or the last."""
-    if not params.averaging or not done:
-        return OPTIMIZERS[params.optimizer].shown(painting.state)
-    return painting.average / (1.0 - params.averaging**done)
+def result(state: OptimizerState, steps_done: int, params: StyleParams) -> Any:
+    """Return the images after `steps_done` updates of this scale: the average with its bias corrected, or the best."""
+    if not params.averaging or not steps_done:
+        return OPTIMIZERS[params.optimizer].best_image(state.inner)
+    return state.average / (1.0 - params.averaging**steps_done)
 
 
-def spec(recipe: Recipe) -> Painting:
-    """Describe a painting of any size for compiling."""
-    return Painting(OPTIMIZERS[recipe.optimizer].state_spec, PICTURES)
+def state_signature(spec: ObjectiveSpec) -> OptimizerState:
+    """Return the signature for compiling, for images of any size."""
+    return OptimizerState(OPTIMIZERS[spec.optimizer].state_spec, IMAGES_SPEC)
 
 
-def joined(paintings: Sequence[Painting]) -> Painting:
-    """Put pictures side by side in one batch."""
-    if len(paintings) == 1:
-        return paintings[0]
-    batch: Painting = tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), *paintings)
+def stack(states: Sequence[OptimizerState]) -> OptimizerState:
+    """Concatenate states into one batch."""
+    if len(states) == 1:
+        return states[0]
+    batch: OptimizerState = tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), *states)
     return batch
 
 
-def parted(painting: Painting, count: int) -> list[Painting]:
-    """Take a batch of `count` apart again."""
+def unstack(state: OptimizerState, count: int) -> list[OptimizerState]:
+    """Split a batch of `count` images into states of one."""
     if count == 1:
-        return [painting]
-    return [tf.nest.map_structure(lambda part, n=number: part[n : n + 1], painting) for number in range(count)]
+        return [state]
+    return [tf.nest.map_structure(lambda part, n=number: part[n : n + 1], state) for number in range(count)]
 
 
-def _no_average(picture: Any, params: StyleParams) -> Any:
-    return tf.zeros_like(picture) if params.averaging else tf.zeros_like(picture[:, :0, :0])
+def _zero_average(image: Any, params: StyleParams) -> Any:
+    return tf.zeros_like(image) if params.averaging else tf.zeros_like(image[:, :0, :0])

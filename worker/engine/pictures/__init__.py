@@ -1,1 +1,1 @@
-"""Pictures as arrays: masks, colours, resizing."""
+"""Operations on images as arrays: masks, colours, resizing."""

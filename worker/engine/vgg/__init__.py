@@ -1,1 +1,1 @@
-"""VGG19: its layers, and its weights: fetched, read, checked, or made on this machine as a last resort."""
+"""VGG19: its forward pass, and its weights: downloaded, read and checked, or learned here as a last resort."""

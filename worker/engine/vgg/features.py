@@ -1,11 +1,11 @@
-"""VGG19's forward pass over fixed kernels, cut at the last layer asked for.
+"""VGG19's forward pass, up to the last layer needed.
 
-Plain operations over constants instead of a Keras model: the optimisation loop asks for the gradient of the
-picture only, and nothing here has weights that could be trained. Source: Simonyan and Zisserman 2015; the
-numbers are those of `keras.applications.VGG19(include_top=False)` after its `preprocess_input`.
+Plain operations on constants instead of a Keras model, since only the gradient by the image is ever needed.
+Source: Simonyan and Zisserman 2015; the numbers are those of `keras.applications.VGG19(include_top=False)` after its
+`preprocess_input`.
 
-Differs from the source: pooling may average (Gatys et al. 2016, section 2), and the border may be mirrored
-instead of filled with zeros, which otherwise shows as a frame around the picture.
+Differs from the source: pooling may average (Gatys et al. 2016, section 2), and borders may be mirrored instead of
+padded with zeros, which show as a frame around the image.
 """
 
 from __future__ import annotations
@@ -19,34 +19,34 @@ import tensorflow as tf
 from shared.painting.vgg19 import block, deepest, up_to
 from worker.engine.vgg.network import Network
 
-#: ImageNet's mean colour, blue green red, in 0 to 255: what `vgg19.preprocess_input` subtracts.
+#: ImageNet's mean colour, BGR in 0 to 255, which `vgg19.preprocess_input` subtracts.
 _MEAN_BGR = (103.939, 116.779, 123.68)
 
-#: Maps pictures `[batch, height, width, 3]`, RGB in 0 to 1, to the activations of each layer.
+#: Maps images `[batch, height, width, 3]`, RGB in 0 to 1, to the feature maps of each layer.
 Forward = Callable[[Any], dict[str, Any]]
 
 
-def preprocess(pictures: Any) -> Any:
-    """Turn RGB in 0 to 1 into what VGG19 was trained on: BGR in 0 to 255 less ImageNet's mean colour."""
-    return tf.reverse(pictures * 255.0, axis=[-1]) - tf.constant(_MEAN_BGR)
+def preprocess(images: Any) -> Any:
+    """Convert RGB in 0 to 1 to VGG19's input: BGR in 0 to 255 minus ImageNet's mean colour."""
+    return tf.reverse(images * 255.0, axis=[-1]) - tf.constant(_MEAN_BGR)
 
 
 def forward(
     network: Network, layers: Collection[str], *, pooling: str, padding: str, precision: str = "float32"
 ) -> Forward:
-    """Build the pass that yields the activations of `layers`, each `[batch, height, width, channels]`.
+    """Build the forward pass to `layers`: feature maps `[batch, height, width, channels]` each.
 
-    They are of type `precision`, in which all convolutions are computed.
+    All convolutions are computed in `precision`, which is the maps' dtype.
     """
     kernels = _constants(network, precision)
     convolutions = [(layer, *kernels[layer]) for layer in up_to(deepest(layers))]
-    # Keras pools only whole windows; with mirrored borders the odd last row counts too
+    # Keras drops an odd last row or column; mirrored borders keep it
     pool = {"max": tf.nn.max_pool2d, "average": tf.nn.avg_pool2d}[pooling]
     mirrored = padding == "mirror"
 
-    def run(pictures: Any) -> dict[str, Any]:
+    def run(images: Any) -> dict[str, Any]:
         features: dict[str, Any] = {}
-        x = tf.cast(preprocess(pictures), precision)
+        x = tf.cast(preprocess(images), precision)
         depth = 1
         for layer, weights, bias in convolutions:
             if block(layer) > depth:

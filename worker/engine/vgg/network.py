@@ -1,8 +1,8 @@
-"""VGG19 as data: its layers in order, and one set of weights for them.
+"""VGG19's weights as arrays, without the classifier.
 
-Plain numpy; `vgg` turns it into a computation and `weights` finds or makes it. The classifier's top is left out.
+`features` computes with them, `weights` finds or makes them.
 
-Invariant: a `Network` holds every convolution in the right shape, and `sha256` names exactly those numbers.
+Invariant: a `Network` made by `of` holds every convolution in its right shape, and `sha256` is the hash of its numbers.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from shared.painting.vgg19 import kernel_shapes
 
 
 class Kernel(NamedTuple):
-    """One convolution: `weights` is `[3, 3, channels in, channels out]`, `bias` is `[channels out]`."""
+    """One convolution: `weights` `[3, 3, channels in, channels out]`, `bias` `[channels out]`."""
 
     weights: NDArray[np.float32]
     bias: NDArray[np.float32]
@@ -28,10 +28,10 @@ class Kernel(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """Weights of VGG19: where they come from, their hash, their numbers.
+    """One set of weights, with its name and hash.
 
-    `name` is one of those that `weights` knows, or `file`; `reason` says why it is no better one, if `auto` chose it.
-    Two are equal only if they are the same object, which makes one a cheap key of compiled computations.
+    `name` is one that `weights` knows, or `file`; `reason` says why `auto` found no better ones. Networks are compared
+    by identity, which makes one a cheap key in a cache of compiled functions.
     """
 
     name: str
@@ -41,17 +41,17 @@ class Network:
 
     @classmethod
     def of(cls, name: str, kernels: Mapping[str, Kernel]) -> Self:
-        """Check every shape and number, and hash them; raise `WeightsUnavailable` if they are not VGG19's."""
+        """Build a network of checked kernels; raise `WeightsUnavailable` if they are not VGG19's or not finite."""
         digest = hashlib.sha256()
         ordered: dict[str, Kernel] = {}
         for layer, shape in kernel_shapes().items():
             if layer not in kernels:
-                raise WeightsUnavailable(f"The weights hold no layer {layer}.")
+                raise WeightsUnavailable(f"The weights have no layer {layer}.")
             weights, bias = (np.ascontiguousarray(part, np.float32) for part in kernels[layer])
             if weights.shape != shape or bias.shape != shape[-1:]:
                 raise WeightsUnavailable(f"The weights of {layer} have shape {weights.shape}; VGG19's is {shape}.")
             if not (np.isfinite(weights).all() and np.isfinite(bias).all()):
-                raise WeightsUnavailable(f"The weights of {layer} are not all finite.")
+                raise WeightsUnavailable(f"Some weights of {layer} are not finite.")
             digest.update(weights.tobytes())
             digest.update(bias.tobytes())
             ordered[layer] = Kernel(weights, bias)

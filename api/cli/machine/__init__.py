@@ -1,0 +1,1 @@
+"""Commands about this machine: its processes, database schema, weights, health check and shell completion."""

@@ -1,0 +1,123 @@
+"""`atelier operations`: one action on all jobs that match a filter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import click
+
+from api.cli.display.layout import Column, age, coloured, print_facts, print_table
+from api.cli.display.output import emit, say
+from api.cli.options import connect, filter_options, json_option, limit_option, url_option
+from api.client import Matched, Operation
+
+_COLUMNS: tuple[Column, ...] = (
+    ("ID", 36),
+    ("ACTION", 6),
+    ("STATE", 7),
+    ("DONE", 9, "right"),
+    ("REFUSED", 7, "right"),
+    ("AGE", 6, "right"),
+    ("REASON", 0),
+)
+_operation_id = click.argument("operation_id", metavar="ID")
+
+
+@click.group()
+def operations() -> None:
+    """Cancel, retry or delete all jobs that match a filter."""
+
+
+@operations.command()
+@click.argument("action", type=click.Choice(["cancel", "retry", "delete"]))
+@filter_options
+@click.option("--reason", help="Why; kept in the audit log.")
+@click.option("--dry-run", is_flag=True, help="Only count the jobs.")
+@json_option
+@url_option
+def start(action: str, reason: str | None, url: str | None, *, dry_run: bool, as_json: bool, **filters: Any) -> None:
+    """Apply ACTION to all jobs that match every option, and print the operation's id.
+
+    Without --state, these are jobs in any state that ACTION is for. The server works through them in the background;
+    `atelier operations show ID` shows the progress.
+    """
+    if not dry_run and not reason:
+        raise click.UsageError("Give a reason with --reason, or count the jobs first with --dry-run.")
+    if not any(filters.values()):
+        raise click.UsageError("Say which jobs, such as --state queued or --code out_of_memory.")
+    with connect(url) as client:
+        if dry_run:
+            emit(client.count_jobs(action, **filters), _print_count, as_json=as_json)
+        else:
+            emit(client.start_operation(action, reason or "", **filters), _print_started, as_json=as_json)
+
+
+@operations.command("list")
+@limit_option("operations")
+@json_option
+@url_option
+def list_operations(limit: int, url: str | None, *, as_json: bool) -> None:
+    """List operations, newest first."""
+    with connect(url) as client:
+        emit(list(client.operations(limit=limit)), _print_operations, as_json=as_json)
+
+
+@operations.command()
+@_operation_id
+@json_option
+@url_option
+def show(operation_id: str, url: str | None, *, as_json: bool) -> None:
+    """Show an operation's progress."""
+    with connect(url) as client:
+        emit(client.operation(operation_id), _print_operation, as_json=as_json)
+
+
+@operations.command()
+@_operation_id
+@json_option
+@url_option
+def stop(operation_id: str, url: str | None, *, as_json: bool) -> None:
+    """Stop an operation; jobs it has already processed stay as they are."""
+    with connect(url) as client:
+        emit(client.stop_operation(operation_id), _print_operation, as_json=as_json)
+
+
+def _print_count(found: Matched) -> None:
+    click.echo(f"{'at least ' if found.more else ''}{found.matched}")
+
+
+def _print_started(found: Operation) -> None:
+    matched = f"{'At least ' if found.more else ''}{found.matched}"
+    say(f"{matched} job matches." if found.matched == 1 else f"{matched} jobs match.")
+    click.echo(found.id)
+
+
+def _print_operations(found: Iterable[Operation]) -> None:
+    print_table(_COLUMNS, map(_cells, found), nothing="No operations.")
+
+
+def _print_operation(found: Operation) -> None:
+    print_facts(
+        {
+            "operation": found.id,
+            "action": found.action,
+            "filter": " ".join(f"{name}:{value}" for name, value in found.filter.items()),
+            "reason": found.reason,
+            "state": coloured(found.state),
+            "done": _progress(found),
+            "refused": found.refused or None,
+            "key": found.key_id,
+            "started": found.created_at,
+            "ended": found.ended_at,
+        }
+    )
+
+
+def _progress(found: Operation) -> str:
+    return f"{found.done}/{found.matched}{'+' if found.more else ''}"
+
+
+def _cells(found: Operation) -> tuple[Any, ...]:
+    figures = (_progress(found), str(found.refused), age(found.created_at))
+    return found.id, found.action, coloured(found.state), *figures, found.reason or ""

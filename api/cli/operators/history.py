@@ -1,0 +1,68 @@
+"""`atelier audit` and `atelier failures`: who did what, and what failed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+import click
+
+from api.cli.display.layout import Column, age, print_table
+from api.cli.display.output import emit
+from api.cli.options import Moment, connect, json_option, limit_option, url_option
+from api.client import AuditEntry, FailureGroup
+
+_ENTRIES: tuple[Column, ...] = (("AT", 24), ("KEY", 8), ("ACTION", 12), ("COUNT", 5, "right"), ("SUBJECT", 0))
+_FAILURES: tuple[Column, ...] = (
+    ("CODE", 8),
+    ("SCALE", 5, "right"),
+    ("COUNT", 5, "right"),
+    ("LAST", 6, "right"),
+    ("WORKERS", 7, "right"),
+    ("EXAMPLE", 36),
+    ("MESSAGE", 0),
+)
+
+
+@click.command()
+@click.option("--key-id", help="Only actions taken with this key.")
+@click.option("--action", help="Only this action, such as job.cancel.")
+@click.option("--after", type=Moment(), help="Only actions since this time.")
+@click.option("--before", type=Moment(), help="Only actions before this time.")
+@limit_option("entries")
+@json_option
+@url_option
+def audit(url: str | None, *, as_json: bool, after: datetime | None, before: datetime | None, **wanted: Any) -> None:
+    """List who did what, newest first."""
+    with connect(url) as client:
+        emit(list(client.audit(after=after, before=before, **wanted)), _print_entries, as_json=as_json)
+
+
+@click.command()
+@json_option
+@url_option
+def failures(url: str | None, *, as_json: bool) -> None:
+    """Show recent failures, grouped by error and scale."""
+    with connect(url) as client:
+        emit(client.failures(), _print_failures, as_json=as_json)
+
+
+def _print_entries(entries: Iterable[AuditEntry]) -> None:
+    print_table(_ENTRIES, map(_entry_cells, entries), nothing="No entries.")
+
+
+def _print_failures(groups: Iterable[FailureGroup]) -> None:
+    print_table(_FAILURES, map(_failure_cells, groups), nothing="No failures.")
+
+
+def _entry_cells(entry: AuditEntry) -> tuple[str, ...]:
+    reason = f"  ({entry.reason})" if entry.reason else ""
+    who = entry.key_name or entry.key_id or ""
+    return entry.at, who, entry.action, str(entry.count), f"{entry.subject or ''}{reason}"
+
+
+def _failure_cells(group: FailureGroup) -> tuple[str, ...]:
+    scale = "" if group.scale is None else str(group.scale)
+    workers = group.worker or "" if group.workers == 1 else str(group.workers or "")
+    return group.code, scale, str(group.count), age(group.last_at), workers, *group.examples[:1], group.message or ""

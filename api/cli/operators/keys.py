@@ -1,0 +1,114 @@
+"""`atelier keys`: create, list and revoke API keys; the first one is written directly to the database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import click
+
+from api.cli.display.layout import Column, print_table
+from api.cli.display.output import emit, say
+from api.cli.options import connect, json_option, url_option
+from api.client import Key
+from shared import logs
+from shared.settings import Settings
+from shared.states import Role
+
+_COLUMNS: tuple[Column, ...] = (
+    ("ID", 8),
+    ("NAME", 4),
+    ("OWNER", 5),
+    ("ROLE", 8),
+    ("CREATED", 10),
+    ("REVOKED", 10),
+)
+
+
+@click.group()
+def keys() -> None:
+    """Manage API keys."""
+
+
+@keys.command()
+@click.argument("name")
+@click.option(
+    "--role",
+    type=click.Choice([role.value for role in Role]),
+    default="client",
+    show_default=True,
+    help="What the key may do.",
+)
+@click.option("--owner", help="Whose jobs it submits and sees [NAME].")
+@click.option("--max-waiting", type=click.IntRange(min=1), help="Maximum number of its owner's jobs that wait.")
+@click.option("--max-work-per-day", type=click.FloatRange(min=0, min_open=True), help="Maximum px·steps per day.")
+@click.option("--max-requests-per-min", type=click.IntRange(min=1), help="Maximum number of requests per minute.")
+@click.option("--max-retention-s", type=click.FloatRange(min=0, min_open=True), help="Longest retention, in seconds.")
+@click.option("--database", is_flag=True, help="Write directly to this machine's database, for the first key.")
+@json_option
+@url_option
+def create(name: str, url: str | None, *, database: bool, as_json: bool, **fields: Any) -> None:
+    """Create a key for NAME and print it; it is shown only this once."""
+    if database:
+        created = _create_in_database(name, fields)
+    else:
+        with connect(url) as client:
+            created = client.create_key(name, **fields)
+    emit(created, _print_created, as_json=as_json)
+
+
+@keys.command("list")
+@json_option
+@url_option
+def list_keys(url: str | None, *, as_json: bool) -> None:
+    """List the keys, revoked ones included."""
+    with connect(url) as client:
+        emit(list(client.keys()), _print_keys, as_json=as_json)
+
+
+@keys.command()
+@click.argument("key_id", metavar="ID")
+@url_option
+def revoke(key_id: str, url: str | None) -> None:
+    """Revoke a key permanently."""
+    with connect(url) as client:
+        client.revoke_key(key_id)
+    say(f"Revoked key {key_id}.")
+
+
+def _create_in_database(name: str, fields: dict[str, Any]) -> Key:
+    # these import the database's libraries, which no other command needs
+    from api.http.problems import validated
+    from api.schemas.admin import KeyRequest
+    from api.serializers.admin import new_key_view
+    from api.usecases.keys import new_key
+    from shared.db.access.keys import ensure_table
+    from shared.db.admin.audit import Host
+    from shared.db.base import connect as connect_database
+
+    settings = Settings.load()
+    logs.configure(settings.log_format, "WARNING")  # stdout is for the key alone
+    request = validated(KeyRequest, {"name": name, **fields})
+    database = connect_database(settings.database_url)
+    try:
+        with database.reading() as session:
+            ensure_table(session)
+        with database.writing("create_key") as session:
+            key, token = new_key(session, Host(), request)
+    finally:
+        database.engine.dispose()
+    return Key.model_validate(new_key_view(key, token).model_dump())
+
+
+def _print_created(key: Key) -> None:
+    say(f"Created a key with role {key.role} for {key.owner}. Store it now: it is not shown again.")
+    click.echo(key.key)
+
+
+def _print_keys(found: Iterable[Key]) -> None:
+    rows = ((key.id, key.name, key.owner, key.role, _day(key.created_at), _day(key.revoked_at)) for key in found)
+    print_table(_COLUMNS, rows, nothing="No keys.")
+
+
+def _day(moment: str | None) -> str:
+    return (moment or "")[:10]

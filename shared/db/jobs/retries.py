@@ -1,0 +1,44 @@
+"""Retrying jobs that have ended: a new job with the same request, outside any batch.
+
+Items retried within their batch are made by `shared.db.batches.items`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from shared import ids
+from shared.db.models import Image, Job
+from shared.errors import IllegalTransition, UnknownImage
+from shared.painting import sizes
+from shared.painting.params import StyleParams
+from shared.states import TERMINAL
+
+#: The attributes that a client's request determines.
+_REQUESTED = (
+    "owner", "preset", "params", "weights_wanted", "content_id", "styles", "init_id", "group_key", "work_key", "reuse",
+    "priority", "label", "annotations", "predicted_s", "webhook", "time_limit_s", "retention_s",
+)  # fmt: skip
+
+
+def copy_for_retry(former: Job) -> Job:
+    """Return a new job, in no session yet, that repeats `former`; raise `IllegalTransition` if that has not ended."""
+    if former.state not in TERMINAL:
+        detail = f"The job is {former.state}; only jobs that have ended can be retried."
+        raise IllegalTransition(detail, state=former.state)
+    return Job(id=ids.new_id(), retry_of=former.id, **{name: getattr(former, name) for name in _REQUESTED})
+
+
+def image_ids(job: Job) -> set[str]:
+    """Return the ids of all images that painting a job needs."""
+    styles = {style[part] for style in job.styles for part in ("image", "mask") if style.get(part)}
+    return {job.content_id, *styles, *([job.init_id] if job.init_id else [])}
+
+
+def compute_work(job: Job, images: Mapping[str, Image]) -> int:
+    """Return the work of painting a job, in px·steps; raise `UnknownImage` unless `images` has all it needs."""
+    if gone := sorted(image_ids(job) - set(images)):
+        raise UnknownImage(f"Image {gone[0]} is gone; upload it again.", images=gone)
+    names = [job.content_id, *(style["image"] for style in job.styles)]
+    content, *styles = [(images[name].height, images[name].width) for name in names]
+    return sizes.work(StyleParams.model_validate(job.params), content, styles)

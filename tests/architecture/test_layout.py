@@ -1,0 +1,39 @@
+"""A folder is small enough to take in at a glance, and what belongs together has a folder instead of a prefix."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = [
+    folder.parent
+    for room in ("api", "worker", "shared", "migrations")
+    for folder in sorted((ROOT / room).rglob("__init__.py"))
+]
+MOST_MODULES = 16
+MOST_LINES = 400
+
+
+def modules(package: Path) -> list[Path]:
+    return [path for path in package.glob("*.py") if path.stem != "__init__"]
+
+
+@pytest.fixture(params=PACKAGES, ids=lambda package: str(package.relative_to(ROOT)))
+def package(request: pytest.FixtureRequest) -> Path:
+    return request.param
+
+
+def test_a_folder_has_few_modules(package: Path) -> None:
+    assert len(modules(package)) <= MOST_MODULES
+
+
+def test_no_three_modules_of_a_folder_share_a_prefix(package: Path) -> None:
+    prefixes = Counter(path.stem.partition("_")[0] for path in modules(package) if "_" in path.stem)
+    assert [prefix for prefix, count in prefixes.items() if count >= 3] == []
+
+
+def test_no_file_is_very_long(package: Path) -> None:
+    assert {path.name for path in modules(package) if len(path.read_text().splitlines()) > MOST_LINES} == set()

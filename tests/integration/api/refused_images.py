@@ -1,0 +1,45 @@
+"""Images that are refused, each with its status and code, and what of them is stored."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from io import BytesIO
+
+from PIL import Image
+
+from shared.imaging import codec
+from tests.support.factories import picture
+
+
+def _bomb() -> bytes:
+    """A PNG of a few bytes whose header says 30000 × 30000."""
+    header = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
+    chunk = b"IHDR" + header
+    body = struct.pack(">I", len(header)) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    return b"\x89PNG\r\n\x1a\n" + body + b"\0\0\0\0IDAT\x35\xaf\x06\x1e"
+
+
+def _gif() -> bytes:
+    buffer = BytesIO()
+    Image.new("RGB", (4, 4)).save(buffer, "GIF")
+    return buffer.getvalue()
+
+
+PNG = codec.encode(picture(), format="png")
+
+
+BAD = {
+    "empty": (b"", 415, "unsupported_image"),
+    "no image": (b"<html>hello</html>", 415, "unsupported_image"),
+    "a format not ours": (_gif(), 415, "unsupported_image"),
+    "truncated": (PNG[: len(PNG) // 2], 422, "corrupt_image"),
+    "damaged": (PNG[:60] + bytes(20) + PNG[80:], 422, "corrupt_image"),
+    "a bomb": (_bomb(), 413, "image_too_large"),
+}
+
+
+def stored(settings) -> list[str]:
+    from shared.storage.store import open_store
+
+    return list(open_store(settings.storage_url).list("images/"))

@@ -1,0 +1,11 @@
+"""What the tests of the resources share."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture
+def batch(client, image_id) -> dict:
+    """An open batch."""
+    return client.post("/v1/batches", json={"style": image_id, "preset": "fast", "params": {"size": 64}}).json

@@ -1,0 +1,187 @@
+"""The chores, on real rows, files and Redis."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import func, select, update
+
+from shared import clock, ids
+from shared.db import sql_clock, workers
+from shared.db.access import browser_sessions
+from shared.db.admin import minute_stats
+from shared.db.jobs import claims, queries, transitions
+from shared.db.models import BrowserSession, Job
+from shared.errors import StorageFull, StorageUnavailable
+from shared.messaging.broker import PAINT_QUEUE
+from shared.messaging.progress import RedisProgress
+from shared.storage.store import attempt_key, image_key
+from tests.support.factories import add_image, add_job, add_key
+from tests.support.waiting import wait_until
+from worker.maintenance.orphans import remove_orphans
+from worker.maintenance.retention import Expiry
+from worker.maintenance.scheduler import Chore, Keeper
+from worker.maintenance.scheduler import run as run_chores
+
+
+@pytest.fixture
+def keeper(settings, database, store, redis) -> Keeper:
+    return Keeper(settings, database, store)
+
+
+def claim(database, job_id: str, lease_s: float = 20.0) -> claims.Claim:
+    with database.writing() as session:
+        held = claims.claim_job(session, job_id, worker="w", weights={}, lease_s=lease_s)
+    assert held is not None
+    return held
+
+
+def test_a_job_whose_lease_ended_is_sent_again_at_once(keeper, database, redis) -> None:
+    job_id = add_job(database)
+    claim(database, job_id, lease_s=-1)
+    keeper.end_leases()
+    assert redis.llen(PAINT_QUEUE) == 1
+    with database.reading() as session:
+        assert queries.get_job(session, job_id).state == "queued"
+
+
+def test_a_job_that_ends_by_the_sweeper_closes_its_stream(keeper, database, redis) -> None:
+    late = add_job(database)
+    poison = add_job(database, lost_attempts=2)
+    claim(database, poison, lease_s=-1)
+    with database.writing() as session:
+        session.execute(update(Job).where(Job.id == late).values(start_by=sql_clock.now_plus(-1)))
+    keeper.expire()
+    keeper.end_leases()
+    ends = [list(RedisProgress(redis).events(job_id))[-1].data for job_id in (late, poison)]
+    assert ends == [{"state": "expired"}, {"state": "failed"}]
+
+
+def test_a_held_queue_is_released_once_storage_takes_a_file(keeper, database, store, monkeypatch) -> None:
+    with database.writing() as session:
+        workers.hold_queue(session, "storage_full")
+
+    def full(*_: object) -> None:
+        raise StorageFull
+
+    with monkeypatch.context() as still_full:
+        still_full.setattr(store, "put", full)
+        with pytest.raises(StorageFull):
+            keeper.unhold()
+    keeper.unhold()
+    with database.reading() as session:
+        assert workers.get_queue(session).held_for is None
+
+
+def test_what_is_left_of_jobs_past_their_time_is_no_file_then_no_row(settings, database, store) -> None:
+    expiry = Expiry(settings, database, store)
+    job_id = add_job(database)
+    held = claim(database, job_id)
+    store.put(attempt_key(job_id, 1, "result.png"), b"picture")
+    with database.writing() as session:
+        transitions.succeed(session, held, result={"key": attempt_key(job_id, 1, "result.png")})
+    remove_orphans(database, store, older_than_s=0)
+    assert store.exists(attempt_key(job_id, 1, "result.png"))
+    with database.writing() as session:
+        session.execute(
+            update(Job).values(expires_at=sql_clock.now_plus(-1), ended_at=sql_clock.now_plus(-200 * 86_400))
+        )
+    expiry.files()
+    assert list(store.list("jobs/")) == []
+    expiry.forget()
+    with database.reading() as session:
+        assert session.scalar(select(func.count()).select_from(Job)) == 0
+
+
+def test_only_files_that_no_row_names_are_orphans(database, store, settings) -> None:
+    kept_image = add_image(database, b"kept")
+    running, ended = add_job(database, image_id=kept_image), add_job(database, image_id=kept_image)
+    for _ in range(2):
+        held = claim(database, running)
+        with database.writing() as session:
+            claims.save_checkpoint(
+                session, held, {"key": attempt_key(running, held.attempt, "checkpoint.npz"), "step": 1}
+            )
+            if held.attempt == 1:
+                transitions.give_back(session, held, reason="drain")
+    with database.writing() as session:
+        transitions.request_cancel(session, ended)
+    kept = [image_key(kept_image), attempt_key(running, 2, "checkpoint.npz"), attempt_key(running, 2, "result.png")]
+    orphans = [
+        image_key(ids.image_id(b"upload that was never finished")),
+        attempt_key(running, 1, "checkpoint.npz"),
+        attempt_key(ended, 1, "result.png"),
+        attempt_key(ids.new_id(), 1, "result.png"),
+        "probe/0123",
+    ]
+    for key in (*kept, *orphans):
+        store.put(key, b"bytes")
+    assert remove_orphans(database, store, older_than_s=60) == 0
+    assert remove_orphans(database, store, older_than_s=0) == len(orphans)
+    assert sorted(store.list("")) == sorted(kept)
+
+
+def test_a_chore_that_fails_is_tried_again_and_its_trouble_is_told_once(capsys) -> None:
+    ending, tries = threading.Event(), []
+
+    def act() -> None:
+        tries.append(1)
+        if len(tries) == 5:
+            ending.set()
+        raise StorageUnavailable
+
+    Chore("test", 0.0, act).repeat(ending)
+    assert len(tries) == 5
+    assert capsys.readouterr().out.count("chore_failed") == 1
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_chore_that_breaks_ends_the_process_to_be_started_again(settings, database, monkeypatch) -> None:
+    def stumble(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Keeper, "expire", stumble)
+    assert run_chores(settings, threading.Event()) == 1
+    for thread in threading.enumerate():
+        if thread.name == "expire":
+            thread.join(10)
+
+
+def test_the_minutes_reading_is_taken_among_the_chores(keeper, database) -> None:
+    add_job(database)
+    chores = {chore.name: chore.act for chore in keeper.chores()}
+    for _ in range(2):
+        chores["readings"]()
+    with database.reading() as session:
+        assert minute_stats.list_since(session, clock.now() - timedelta(minutes=2))[-1].waiting == 1
+
+
+def test_old_readings_and_sign_ins_that_are_over_are_forgotten_among_the_chores(keeper, database) -> None:
+    key_id = add_key(database).split("_")[1]
+    with database.writing() as session:
+        minute_stats.store(
+            session, minute_stats.sample(session, clock.now() - timedelta(seconds=minute_stats.KEPT_S + 60))
+        )
+        over, good = (browser_sessions.create(session, key_id, lifetime_s=life_s) for life_s in (-1, 60))
+    {chore.name: chore.act for chore in keeper.chores()}["forget"]()
+    with database.reading() as session:
+        assert minute_stats.list_since(session, clock.now() - timedelta(days=30)) == []
+        assert session.scalars(select(func.count()).select_from(BrowserSession)).one() == 1
+        assert browser_sessions.find(session, good)
+        assert not browser_sessions.find(session, over)
+
+
+def test_the_process_does_its_chores_until_it_is_told_to_end(settings, database, redis) -> None:
+    job_id = add_job(database)
+    claim(database, job_id, lease_s=-1)
+    ending = threading.Event()
+    process = threading.Thread(target=run_chores, args=(settings, ending))
+    process.start()
+    try:
+        wait_until(lambda: redis.llen(PAINT_QUEUE) == 1, "the lost job is sent")
+    finally:
+        ending.set()
+        process.join(10)
+    assert not process.is_alive()
