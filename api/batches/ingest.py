@@ -19,7 +19,7 @@ from api.access import Caller
 from api.batches.report import Offer, Tally
 from api.http.problems import invalid, validated
 from api.jobs import checks, estimates
-from api.jobs.submission import Sizes
+from api.jobs.estimates import Sizes
 from api.schemas.batches import ItemRequest, readable
 from api.schemas.jobs import StyleChoice
 from api.services import Services
@@ -136,7 +136,8 @@ class Intake:
             if style.mask:
                 self._find_sizes({style.mask})
                 checks.check_mask_shape(f"/styles/{number}/mask", self._size(style.mask), sizes.content)
-        estimate = estimates.estimate(self._services, params, sizes)
+        with self._services.database.reading() as session:
+            estimate = estimates.estimate(session, params, sizes)
         chosen = [style.model_dump(exclude_none=True) for style in styles]
         painted = params.model_dump(mode="json")
         return _Common(

@@ -5,7 +5,7 @@ Invariant: a batch's state is one row's, so that what is asked here is in force 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
@@ -17,15 +17,15 @@ from api.batches.ingest import Intake
 from api.batches.report import Offer
 from api.http import problems
 from api.http.problems import invalid
-from api.jobs import checks, submit
-from api.jobs.submission import Submission
+from api.jobs import checks
+from api.jobs.submit import Submission
 from api.schemas.batches import MAX_CELLS, BatchChange, BatchRequest, MatrixRequest, PromoteRequest, cell_key
 from api.schemas.jobs import JobRequest, StyleChoice
 from api.services import Services
-from api.usecases.webhooks import check_webhook
 from shared import logs
 from shared.db import images
 from shared.db.admin import audit
+from shared.db.base import on_commit
 from shared.db.batches import items, lifecycle
 from shared.db.jobs import queries
 from shared.db.models import Batch
@@ -35,8 +35,6 @@ from shared.states import BatchState
 
 log = logs.get(__name__)
 
-#: Called in the transaction that opens a batch, to note something beside it.
-Note = Callable[[Session, Batch], None]
 #: What the audit log calls it when a batch that was begun is brought to another state.
 _STEERED = {
     BatchState.RUNNING: "batch.resume",
@@ -47,12 +45,11 @@ _STEERED = {
 _CELL_PX = 256
 
 
-def open_batch(services: Services, caller: Caller, asked: BatchRequest, note: Note) -> Batch:
-    """Open a batch: nothing → open. Raises `InvalidParams`, `UnknownImage`, `ForbiddenUrl` or `InvalidMask`."""
-    most_s = submit.most_retention_s(services, caller)
-    submit.check_limits(services, caller, asked.time_limit_s, asked.retention_s)
+def new_batch(services: Services, caller: Caller, asked: BatchRequest) -> Batch:
+    """Check a batch and make it; raise `InvalidParams`, `UnknownImage`, `ForbiddenUrl` or `InvalidMask`."""
+    checks.check_limits(services.settings, caller, asked.time_limit_s, asked.retention_s)
     if asked.webhook is not None:
-        check_webhook(services, asked.webhook)
+        checks.check_webhook(services.settings, asked.webhook)
     params = dict(asked.params)
     if asked.matrix is not None:
         params = {"size": _CELL_PX, **params}
@@ -60,7 +57,7 @@ def open_batch(services: Services, caller: Caller, asked: BatchRequest, note: No
     _resolved(asked.preset.value, params)
     styles = asked.style_choices()
     _check_masks(services, styles)
-    batch = Batch(
+    return Batch(
         owner=caller.owner,
         preset=asked.preset.value,
         params=params,
@@ -73,15 +70,16 @@ def open_batch(services: Services, caller: Caller, asked: BatchRequest, note: No
         label=asked.label,
         annotations=asked.metadata,
         webhook=asked.webhook,
-        retention_s=asked.retention_s or most_s,
+        retention_s=asked.retention_s or checks.max_retention_s(services.settings, caller),
         time_limit_s=asked.time_limit_s,
     )
-    with services.database.writing("open_batch") as session:
-        _use(session, caller, _pictures(asked, styles))
-        lifecycle.create(session, batch)
-        note(session, batch)
-    log.info("batch_opened", batch_id=batch.id, preset=batch.preset)
-    return batch
+
+
+def open_batch(session: Session, caller: Caller, batch: Batch) -> None:
+    """Open a batch that `new_batch` made: nothing → open. Raises `UnknownImage`."""
+    _use(session, caller, _pictures(batch))
+    lifecycle.create(session, batch)
+    on_commit(session, log.info, "batch_opened", batch_id=batch.id, preset=batch.preset)
 
 
 def fill_matrix(services: Services, caller: Caller, batch_id: str, matrix: MatrixRequest) -> None:
@@ -163,12 +161,13 @@ def _resolved(preset: str, params: dict[str, Any]) -> Any:
 def _check_masks(services: Services, styles: list[StyleChoice]) -> None:
     for number, style in enumerate(styles):
         if style.mask:
-            checks.check_mask_paints(services, f"/styles/{number}/mask", style.mask)
+            max_px = services.settings.max_upload_px
+            checks.check_mask_paints(services.store, f"/styles/{number}/mask", style.mask, max_px=max_px)
 
 
-def _pictures(asked: BatchRequest, styles: list[StyleChoice]) -> set[str]:
-    named = {image for style in styles for image in (style.image, style.mask) if image}
-    return named | (set(asked.matrix.contents) | set(asked.matrix.styles) if asked.matrix else set())
+def _pictures(batch: Batch) -> set[str]:
+    named = {style[part] for style in batch.styles for part in ("image", "mask") if style.get(part)}
+    return named | ({*batch.matrix["contents"], *batch.matrix["styles"]} if batch.matrix else set())
 
 
 def _use(session: Session, caller: Caller, image_ids: set[str]) -> None:
@@ -184,7 +183,7 @@ def _check_cells(matrix: MatrixRequest) -> None:
     for values in matrix.params.values():
         count *= len(values)
     if count > MAX_CELLS:
-        raise problems.mistake("/matrix", f"That are {count} pictures, and {MAX_CELLS} may be.", le=MAX_CELLS)
+        raise problems.pointed_error("/matrix", f"That are {count} pictures, and {MAX_CELLS} may be.", le=MAX_CELLS)
 
 
 def _cells(matrix: MatrixRequest) -> Iterator[Offer]:

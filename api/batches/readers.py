@@ -17,8 +17,7 @@ from api.batches.report import Offer
 from api.http import bodies
 from api.schemas import batches
 from api.services import Services
-from api.usecases import images
-from api.usecases.images import inspect_upload
+from api.usecases.images import inspect_upload, keep_upload
 from shared.errors import AtelierError, BodyTooLarge, InvalidRequest
 
 if TYPE_CHECKING:
@@ -96,7 +95,7 @@ def offered(services: Services, caller: Caller, line: int, key: str, data: bytes
     """Keep a picture and offer it as the item of that key, or say why it is none."""
     try:
         batches.check_key(key)
-        image, _ = images.upload(services, inspect_upload(services, data), caller)
+        image, _ = keep_upload(services.database, services.store, inspect_upload(services.settings, data), caller)
     except AtelierError as error:
         if error.retryable:
             raise

@@ -153,7 +153,7 @@ class Overview:
             running=running,
             oldest_s=None if oldest_at is None else max(0.0, (clock.now() - oldest_at).total_seconds()),
             wall=_live(found, jobs),
-            workers=workers_view(found).workers,
+            workers=workers_view(found.database).workers,
             slow=slow,
         )
 

@@ -1,7 +1,7 @@
-"""Errors as RFC 9457 problems; the one place that knows which HTTP number an error has.
+"""Errors as RFC 9457 problem documents; the only module that knows the HTTP status of an error.
 
-The framework's own errors (unknown path, wrong method, body too long) leave in the same shape. What nobody
-foresaw is logged with its traceback and leaves as `internal`, without a word about the inside.
+Flask's own errors (unknown path, wrong method, body too long) become the same documents. An unexpected exception is
+logged with its traceback and becomes `internal`, which reveals nothing of the inside.
 """
 
 from __future__ import annotations
@@ -20,51 +20,39 @@ from shared.painting.params import StyleParams
 
 log = logs.get(__name__)
 
-Form = TypeVar("Form", bound=BaseModel)
+Model = TypeVar("Model", bound=BaseModel)
 
 MEDIA_TYPE = "application/problem+json"
 
-STATUS: dict[type[AtelierError], HTTPStatus] = {
-    errors.InvalidRequest: HTTPStatus.BAD_REQUEST,
-    errors.InvalidParams: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.InvalidMask: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.TooLarge: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.UnknownImage: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.ForbiddenUrl: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.IdempotencyConflict: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.BatchFull: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.DuplicateKey: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.UnsafePath: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.CorruptArchive: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.ForbiddenSource: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.ArchiveTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    errors.Unauthorized: HTTPStatus.UNAUTHORIZED,
-    errors.Forbidden: HTTPStatus.FORBIDDEN,
-    errors.NotFound: HTTPStatus.NOT_FOUND,
-    errors.NotFinished: HTTPStatus.CONFLICT,
-    errors.NoResult: HTTPStatus.CONFLICT,
-    errors.IllegalTransition: HTTPStatus.CONFLICT,
-    errors.IdTaken: HTTPStatus.CONFLICT,
-    errors.AlreadyMade: HTTPStatus.CONFLICT,
-    errors.ResultExpired: HTTPStatus.GONE,
-    errors.UnsupportedImage: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-    errors.UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-    errors.CorruptImage: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.ImageTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    errors.BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    errors.MethodNotAllowed: HTTPStatus.METHOD_NOT_ALLOWED,
-    errors.RangeNotSatisfiable: HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
-    errors.RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
-    errors.QuotaExceeded: HTTPStatus.TOO_MANY_REQUESTS,
-    errors.TooManyStreams: HTTPStatus.SERVICE_UNAVAILABLE,
-    errors.StorageFull: HTTPStatus.INSUFFICIENT_STORAGE,
-    errors.StorageUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
-    errors.DatabaseUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+# fmt: off
+_KINDS: dict[HTTPStatus, tuple[type[AtelierError], ...]] = {
+    HTTPStatus.BAD_REQUEST: (errors.InvalidRequest,),
+    HTTPStatus.UNAUTHORIZED: (errors.Unauthorized,),
+    HTTPStatus.FORBIDDEN: (errors.Forbidden,),
+    HTTPStatus.NOT_FOUND: (errors.NotFound,),
+    HTTPStatus.METHOD_NOT_ALLOWED: (errors.MethodNotAllowed,),
+    HTTPStatus.CONFLICT: (
+        errors.NotFinished, errors.NoResult, errors.IllegalTransition, errors.IdTaken, errors.AlreadyMade,
+    ),
+    HTTPStatus.GONE: (errors.ResultExpired,),
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: (errors.ArchiveTooLarge, errors.ImageTooLarge, errors.BodyTooLarge),
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: (errors.UnsupportedImage, errors.UnsupportedMediaType),
+    HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: (errors.RangeNotSatisfiable,),
+    HTTPStatus.UNPROCESSABLE_ENTITY: (
+        errors.InvalidParams, errors.InvalidMask, errors.TooLarge, errors.UnknownImage, errors.ForbiddenUrl,
+        errors.IdempotencyConflict, errors.BatchFull, errors.DuplicateKey, errors.UnsafePath, errors.CorruptArchive,
+        errors.ForbiddenSource, errors.CorruptImage,
+    ),
+    HTTPStatus.TOO_MANY_REQUESTS: (errors.RateLimited, errors.QuotaExceeded),
+    HTTPStatus.SERVICE_UNAVAILABLE: (errors.TooManyStreams, errors.StorageUnavailable, errors.DatabaseUnavailable),
+    HTTPStatus.INSUFFICIENT_STORAGE: (errors.StorageFull,),
 }
-#: What a client is told to wait before it tries a retryable error again, in seconds.
+# fmt: on
+STATUS = {kind: status for status, kinds in _KINDS.items() for kind in kinds}
+#: `Retry-After` of a retryable error that does not name its own, in seconds.
 _RETRY_AFTER_S = 5
 
-#: The framework's errors by their number.
+#: Flask's own errors, by status.
 _FRAMEWORK: dict[int, type[AtelierError]] = {
     400: errors.InvalidRequest,
     404: errors.NotFound,
@@ -81,7 +69,7 @@ def status_of(kind: type[AtelierError]) -> HTTPStatus:
 
 
 def document(error: AtelierError) -> dict[str, Any]:
-    """Return what the problem document of an error says."""
+    """Return the problem document of an error."""
     return {
         "type": f"/docs#{error.code}",
         "title": error.message,
@@ -93,7 +81,7 @@ def document(error: AtelierError) -> dict[str, Any]:
 
 
 def problem(error: AtelierError) -> Response:
-    """Write an error as a problem document."""
+    """Respond with an error's problem document."""
     status = status_of(type(error))
     response = Response(json.dumps(document(error)), status=status, content_type=MEDIA_TYPE)
     if error.retryable:
@@ -103,15 +91,24 @@ def problem(error: AtelierError) -> Response:
     return response
 
 
-def invalid(error: ValidationError, *, at: str = "") -> errors.InvalidParams:
+def invalid(error: ValidationError, *, at: str = "") -> AtelierError:
     """Turn a failed validation into `invalid_params` with a JSON pointer, the bounds and the unit of each mistake."""
-    mistakes = [_mistake(found, at) for found in error.errors(include_url=False, include_context=True)]
+    return from_mistakes([_mistake(found, at) for found in error.errors(include_url=False, include_context=True)])
+
+
+def pointed_error(pointer: str, detail: str, kind: type[AtelierError] = InvalidParams, **bounds: Any) -> AtelierError:
+    """Make the error of one mistake, at a JSON pointer into the request."""
+    return from_mistakes([{"pointer": pointer, "detail": f"{pointer}: {detail}", **bounds}], kind)
+
+
+def from_mistakes(mistakes: list[dict[str, Any]], kind: type[AtelierError] = InvalidParams) -> AtelierError:
+    """Make the error of one or more mistakes."""
     count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
-    return errors.InvalidParams(f"The request has {count}: {mistakes[0]['detail']}", errors=mistakes)
+    return kind(f"The request has {count}: {mistakes[0]['detail']}", errors=mistakes)
 
 
-def validated(kind: type[Form], body: object) -> Form:
-    """Check a body by its model; raise `InvalidParams`."""
+def validated(kind: type[Model], body: object) -> Model:
+    """Validate a body against its model; raise `InvalidParams`."""
     try:
         return kind.model_validate(body)
     except ValidationError as error:
@@ -129,7 +126,7 @@ def _mistake(found: Any, at: str) -> dict[str, Any]:
 
 
 def register(app: Flask) -> None:
-    """Make every error of `app` leave as a problem."""
+    """Turn every error of `app` into a problem document."""
 
     @app.errorhandler(AtelierError)
     def _ours(error: AtelierError) -> Response:
@@ -151,10 +148,3 @@ def register(app: Flask) -> None:
     def _unforeseen(error: Exception) -> Response:
         log.error("request_failed", code=AtelierError.code, exc_info=error)
         return problem(AtelierError())
-
-
-def mistake(pointer: str, detail: str, kind: type[AtelierError] = InvalidParams, **bounds: Any) -> AtelierError:
-    """Make the error that points at one place of the request."""
-    detail = f"{pointer}: {detail}"
-    found = {"pointer": pointer, "detail": detail, **bounds}
-    return kind(f"The request has 1 mistake: {detail}", errors=[found])

@@ -6,18 +6,18 @@ from typing import Any, Literal
 
 from api.schemas import admin as schemas
 from api.schemas.admin import KeyView, NewKeyView
-from api.services import Services
 from shared import clock
 from shared.clock import rfc3339
 from shared.db import workers
+from shared.db.base import Database
 from shared.db.jobs import queries
 from shared.db.models import ApiKey, Worker
 from shared.states import DesiredState
 
 
-def workers_view(services: Services) -> schemas.WorkersView:
+def workers_view(database: Database) -> schemas.WorkersView:
     """Show all workers."""
-    with services.database.reading() as session:
+    with database.reading() as session:
         living = {worker.name for worker in workers.list_alive(session)}
         running = queries.running_by_worker(session)
         known = workers.list_workers(session)
@@ -25,9 +25,9 @@ def workers_view(services: Services) -> schemas.WorkersView:
     return schemas.WorkersView(workers=views)
 
 
-def backlog_view(services: Services) -> schemas.BacklogView:
+def backlog_view(database: Database) -> schemas.BacklogView:
     """Show the queue as a whole."""
-    with services.database.reading() as session:
+    with database.reading() as session:
         queue, living, backlog = workers.get_queue(session), workers.list_alive(session), queries.get_backlog(session)
     waiting_s = (clock.now() - backlog.oldest_at).total_seconds() if backlog.oldest_at else None
     return schemas.BacklogView(

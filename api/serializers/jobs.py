@@ -5,12 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 
 from api.schemas import jobs
+from api.schemas.jobs import JobRequest
 from shared import clock
 from shared.clock import rfc3339
 from shared.db import images
 from shared.db.jobs.queries import Shown
 from shared.db.models import Image
+from shared.painting.costs import Estimate
 from shared.painting.forecasts import Forecast
+from shared.painting.params import StyleParams
 from shared.painting.steps import Step
 from shared.states import TERMINAL, State
 
@@ -75,6 +78,27 @@ def job_view(
         ended_at=rfc3339(job.ended_at),
         expires_at=rfc3339(job.expires_at),
         links=_links(job),
+    )
+
+
+def dry_run_view(
+    request: JobRequest, params: StyleParams, init_id: str | None, estimate: Estimate | None
+) -> jobs.DryRunView:
+    """Show a job that is not queued."""
+    return jobs.DryRunView(
+        preset=request.preset.value,
+        params=params.model_dump(mode="json"),
+        weights={"name": request.weights} if request.weights_wanted() else None,
+        content=request.content,
+        styles=request.style_choices(),
+        init_image=init_id,
+        estimate=estimate
+        and jobs.EstimateView(
+            seconds=round(estimate.seconds, 3),
+            peak_bytes=estimate.peak_bytes,
+            tile_size=estimate.tile_size,
+            scales=[jobs.SizeView(width=width, height=height) for height, width in estimate.scales],
+        ),
     )
 
 

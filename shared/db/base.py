@@ -8,10 +8,11 @@ Invariant: no transaction outlives its `with` block.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -41,6 +42,10 @@ _POSTGRES_TIMEOUTS = "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_tr
 #: Connections of a process. No overflow: those connections would be closed after each use, and opening one takes longer
 #: than most queries.
 _POOL: dict[str, Any] = {"pool_size": 15, "max_overflow": 0}
+
+
+#: Where a session keeps what is to follow its commit.
+_ON_COMMIT = "on_commit"
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -111,11 +116,18 @@ class Database:
                 yield session
                 failpoints.reach(f"before_commit_{name}")
             failpoints.reach(f"after_commit_{name}")
+            for act in session.info.get(_ON_COMMIT, ()):
+                act()
 
     def check(self) -> None:
         """Execute a statement; raise `DatabaseUnavailable`."""
         with self.reading() as session:
             session.execute(text("SELECT 1"))
+
+
+def on_commit(session: Session, act: Callable[..., object], *args: Any, **kwargs: Any) -> None:
+    """Call `act` once the transaction of `Database.writing` is committed, and never if it is rolled back."""
+    session.info.setdefault(_ON_COMMIT, []).append(partial(act, *args, **kwargs))
 
 
 @contextmanager

@@ -93,7 +93,8 @@ def _create_in_database(name: str, fields: dict[str, Any]) -> Key:
     try:
         with database.reading() as session:
             ensure_table(session)
-        key, token = new_key(database, Host(), request)
+        with database.writing("create_key") as session:
+            key, token = new_key(session, Host(), request)
     finally:
         database.engine.dispose()
     return Key.model_validate(new_key_view(key, token).model_dump())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from operator import attrgetter
 from typing import Any
 
 from flask import redirect, render_template, request
@@ -10,11 +12,10 @@ from werkzeug.wrappers import Response
 from api.access import Access
 from api.auth import caller
 from api.batches import lifecycle
-from api.dashboard.forms import make_once
+from api.dashboard import forms
 from api.dashboard.pages import blueprint, page
 from api.http import pagination, problems
 from api.http.problems import validated
-from api.jobs import submit
 from api.schemas.batches import BatchView, PromoteRequest
 from api.serializers.batches import batch_view, batch_views
 from api.serializers.jobs import job_view
@@ -50,10 +51,9 @@ def list_batches() -> str:
     wanted = batches.Filter(caller().sees, BatchState(state) if state else None, None)
     before = pagination.decode(request.args.get("cursor"))
     with services().database.reading() as session:
-        found = batches.list_batches(session, wanted, before=before, limit=_ON_A_PAGE + 1)
-        views = batch_views(session, found[:_ON_A_PAGE])
-    cursor = pagination.encode(views[-1].id) if len(found) > _ON_A_PAGE else None
-    return render_template("batches.html", batches=views, cursor=cursor, state=state, states=BatchState)
+        found = pagination.page(partial(batches.list_batches, session, wanted, before=before), _ON_A_PAGE)
+        views = batch_views(session, found.rows)
+    return render_template("batches.html", batches=views, cursor=found.next_cursor, state=state, states=BatchState)
 
 
 @blueprint.get("/dashboard/batches/<batch_id>")
@@ -96,8 +96,11 @@ def promote_cell(batch_id: str) -> Response | tuple[str, int]:
     key, size = request.form.get("key", "").strip(), request.form.get("size", "")
     asked = {"key": key, "size": int(size) if size.isascii() and size.isdigit() else size}
     try:
-        promoted = lifecycle.promotion(services(), caller(), batch_id, validated(PromoteRequest, asked))
-        return make_once(lambda note: submit.submit(services(), promoted, note=note), "/dashboard/jobs")
+        once = forms.read_once()
+        if once.find(services().database) is None:
+            promoted = lifecycle.promotion(services(), caller(), batch_id, validated(PromoteRequest, asked))
+            forms.queue_job(once, services().submitter.prepare(promoted))
+        return forms.to_created(once)
     except AtelierError as error:
         status = problems.status_of(type(error)).value
         if status >= _FAULT:
@@ -118,12 +121,12 @@ def _shown(batch_id: str) -> dict[str, Any]:
     with services().database.reading() as session:
         view = batch_view(session, batches.get_batch(session, batch_id, owner=caller().sees))
         states = [State(state)] if state else []
-        found = items.list_items(session, batch_id, states, after=after, limit=_IN_A_GRID + 1)
-    shown = found[:_IN_A_GRID]
+        later = partial(items.list_items, session, batch_id, states, after=after)
+        found = pagination.page(later, _IN_A_GRID, position=attrgetter("sort_id"))
     return {
         "batch": view,
-        "items": [job_view(item) for item in shown],
-        "cursor": pagination.encode(shown[-1].sort_id) if len(found) > _IN_A_GRID else None,
+        "items": [job_view(item) for item in found.rows],
+        "cursor": found.next_cursor,
         "state": state,
         "states": State,
         "asked": {name: value for name, value in (("state", state), ("cursor", text)) if value},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Response, make_response, redirect, render_template, request
 
 from api.access import Access
-from api.auth import door, public
+from api.auth import caller_cache, public
 from api.dashboard import session as browser
 from api.dashboard.pages import blueprint, page
 from api.services import services
@@ -31,7 +31,7 @@ def sign_in() -> Response:
         key = keys.find(session, request.form.get("key", "").strip())
         token = browser_sessions.create(session, key.id) if key else None
     if token is None:
-        wrong = "This is no API key of ours, or it was revoked."
+        wrong = "That key is invalid or revoked."
         return make_response(render_template("login.html", next=back, wrong=wrong), 401)
     response = make_response(redirect(back, 303))
     browser.remember(response, token)
@@ -44,7 +44,7 @@ def logout() -> Response:
     """Sign the browser out."""
     with services().database.writing() as session:
         browser_sessions.end(session, request.cookies[browser.COOKIE])
-    door().clear()
+    caller_cache().clear()
     response = make_response(redirect("/login", 303))
     response.delete_cookie(browser.COOKIE)
     return response

@@ -46,10 +46,12 @@ def now_live() -> str:
 @page(access=Access.OPERATE)
 def steer_queue(way: str) -> Response:
     """Pause or resume the queue."""
-    steer = {"pause": workers.pause_queue, "resume": workers.resume_queue}.get(way)
-    if steer is None:
+    if way == "pause":
+        workers.pause_queue(services().database, caller())
+    elif way == "resume":
+        workers.resume_queue(services().database, services().dispatcher, caller())
+    else:
         raise NotFound
-    steer(services(), caller())
     return _back()
 
 
@@ -60,7 +62,7 @@ def instruct_worker(name: str, way: str) -> Response:
     wish = _WISHES.get(way)
     if wish is None:
         raise NotFound
-    workers.instruct_worker(services(), caller(), name, wish)
+    workers.set_desired_state(services().database, services().dispatcher, caller(), name, wish)
     return _back()
 
 
