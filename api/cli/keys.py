@@ -76,7 +76,7 @@ def revoke(key_id: str, url: str | None) -> None:
 def _create_in_database(name: str, asked: dict[str, Any]) -> Key:
     from api.http.problems import validated  # what follows needs the database's libraries, which no other command does
     from api.schemas.admin import KeyRequest
-    from api.serializers.admin import new_key_view
+    from api.serializers.admin import serialize_new_key
     from api.usecases.keys import new_key
     from shared.db.access import keys as kept
     from shared.db.admin.audit import Host
@@ -92,7 +92,7 @@ def _create_in_database(name: str, asked: dict[str, Any]) -> Key:
         key, token = new_key(database, Host(), request)
     finally:
         database.engine.dispose()
-    return Key.model_validate(new_key_view(key, token).model_dump())
+    return Key.model_validate(serialize_new_key(key, token).model_dump())
 
 
 def _day(moment: str | None) -> str:

@@ -19,7 +19,7 @@ from redis import RedisError
 from sqlalchemy.orm import Session
 
 from api.schemas.admin import WorkerView
-from api.serializers.admin import workers_view
+from api.serializers.admin import serialize_workers
 from api.services import Services
 from shared import clock
 from shared.db import workers
@@ -152,7 +152,7 @@ class Overview:
             running=running,
             oldest_s=None if oldest_at is None else max(0.0, (clock.now() - oldest_at).total_seconds()),
             wall=_live(found, jobs),
-            workers=workers_view(found).workers,
+            workers=serialize_workers(found.database).workers,
             slow=slow,
         )
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pydantic import ValidationError
 
 from api.jobs.submission import Sizes
-from api.services import Services
 from shared import logs
 from shared.db import workers
+from shared.db.base import Database
 from shared.errors import TooLarge
 from shared.painting import costs
 from shared.painting.costs import Capacity, Estimate
@@ -21,14 +21,14 @@ from shared.painting.params import StyleParams
 log = logs.get(__name__)
 
 
-def estimate(services: Services, params: StyleParams, sizes: Sizes) -> Estimate | None:
+def estimate(database: Database, params: StyleParams, sizes: Sizes) -> Estimate | None:
     """Predict a job on the fastest live worker that can hold it; None while none has told its capacity.
 
     Raises `TooLarge`, with the largest size that any of them can hold, if none can.
     """
     found: list[Estimate] = []
     refusals: list[TooLarge] = []
-    for capacity in _capacities(services):
+    for capacity in _capacities(database):
         try:
             found.append(costs.estimate(params, sizes.content, sizes.styles, capacity))
         except TooLarge as error:
@@ -38,9 +38,9 @@ def estimate(services: Services, params: StyleParams, sizes: Sizes) -> Estimate 
     return min(found, key=lambda one: one.seconds, default=None)
 
 
-def _capacities(services: Services) -> Iterator[Capacity]:
+def _capacities(database: Database) -> Iterator[Capacity]:
     """Yield what the live workers have told; one of another version that cannot be read says nothing."""
-    with services.database.reading() as session:
+    with database.reading() as session:
         told = {worker.name: (worker.about or {}).get("capacity") for worker in workers.list_alive(session)}
     for name, capacity in told.items():
         if capacity is None:

@@ -60,7 +60,7 @@ def _fits(services: Services, session: Session, job: Shown) -> bool:
         return True
     content, *styles = [(found[image_id].height, found[image_id].width) for image_id in wanted]
     try:
-        estimates.estimate(services, StyleParams.model_validate(job.params), Sizes(content, styles))
+        estimates.estimate(services.database, StyleParams.model_validate(job.params), Sizes(content, styles))
     except TooLarge:
         return False
     except InvalidParams:

@@ -115,7 +115,7 @@ def examine(services: Services, submission: Submission) -> tuple[Submission, Siz
     if submission.request.init_job is not None:
         submission = _with_result_of(services, submission, submission.request.init_job)
     sizes = checks.check(services, submission)
-    return submission, sizes, estimates.estimate(services, submission.params, sizes)
+    return submission, sizes, estimates.estimate(services.database, submission.params, sizes)
 
 
 def _queued(services: Services, caller: Caller, job: Job, work: int, note: Note) -> Job:

@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import Any
 
 from api.schemas import jobs
-from api.serializers.jobs import job_view
+from api.serializers.jobs import serialize_job
 from shared.db.jobs import queries
 from shared.db.jobs.queries import Shown
 from shared.painting.forecasts import Forecast
@@ -50,7 +50,7 @@ class Sight:
 
     def view(self) -> jobs.JobView:
         """Show it."""
-        return job_view(self.job, live=self.progress, queue=self.queue, eta=self.eta)
+        return serialize_job(self.job, live=self.progress, queue=self.queue, eta=self.eta)
 
     def retry_after_s(self) -> int:
         """Say when to look again: about when the job ends, within reason."""

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from api.openapi import examples_admin
-from api.serializers.jobs import image_view, job_view
+from api.serializers.jobs import serialize_image, serialize_job
 from shared.db.models import DEFAULT_RETENTION_S, Image, Job
 from shared.painting.params import DEFAULT_PRESET, resolve
 from shared.states import State
@@ -43,9 +43,9 @@ def add(models: dict[str, Any]) -> None:
 
 
 def _examples() -> dict[str, Any]:
-    job = job_view(_job()).model_dump(mode="json")
+    job = serialize_job(_job()).model_dump(mode="json")
     return {
-        "ImageView": image_view(_image(), DEFAULT_RETENTION_S).model_dump(mode="json"),
+        "ImageView": serialize_image(_image(), DEFAULT_RETENTION_S).model_dump(mode="json"),
         "JobView": job,
         "JobPage": {"jobs": [job], "next_cursor": None},
         "DryRunView": _dry_run(),

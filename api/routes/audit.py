@@ -11,7 +11,7 @@ from api.http.responses import paged
 from api.openapi.operation import operation
 from api.openapi.parameters import PAGING, given
 from api.schemas.bulk_actions import AuditPage
-from api.serializers.bulk_actions import entry_view
+from api.serializers.bulk_actions import serialize_audit_entry
 from api.services import services
 from shared import errors
 from shared.db.admin import audit
@@ -43,4 +43,4 @@ def listing() -> Response:
         found = audit.list_entries(session, wanted, before=last, limit=limit + 1)
     page = found[:limit]
     cursor = pagination.encode(page[-1].id) if len(found) > limit else None
-    return paged(AuditPage(entries=[entry_view(entry) for entry in page], next_cursor=cursor), cursor)
+    return paged(AuditPage(entries=[serialize_audit_entry(entry) for entry in page], next_cursor=cursor), cursor)

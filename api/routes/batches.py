@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 from api.access import Access
 from api.auth import caller
 from api.batches import archive_reader, lifecycle, matrix_sheet, readers
-from api.batches.ingest import Intake
-from api.batches.report import added_view
+from api.batches.ingest import BatchIngest
+from api.batches.report import serialize_report
 from api.http import bodies, idempotency, pagination
 from api.http.idempotency import Answer
 from api.http.problems import validated
@@ -21,6 +21,7 @@ from api.jobs.current import shown
 from api.live.snapshot import Sight
 from api.openapi.operation import operation
 from api.openapi.parameters import BINARY, PAGING, given
+from api.routes.items import upload
 from api.schemas.batches import (
     AddedView,
     BatchChange,
@@ -32,10 +33,8 @@ from api.schemas.batches import (
     RetriedView,
 )
 from api.schemas.jobs import JobView
-from api.serializers.batches import batch_view, batch_views
+from api.serializers.batches import serialize_batch, serialize_batches
 from api.services import services
-from api.usecases import images
-from api.usecases.images import inspect_upload
 from shared import errors
 from shared.db.batches import lifecycle as batches
 from shared.db.batches.lifecycle import Filter
@@ -84,13 +83,13 @@ def open_() -> Response:
         answers: list[Answer] = []
 
         def note(session: Session, batch: Batch) -> None:
-            view = batch_view(session, batch)
+            view = serialize_batch(session, batch)
             answers.append(Answer(201, view.links["self"], view.model_dump_json()))
             if once:
                 once.keep(session, answers[-1])
 
         for data in asked_for.styles:
-            images.upload(services(), inspect_upload(services(), data), caller())
+            upload(data)
         lifecycle.open_batch(services(), caller(), asked, note)
         return answers[-1]
 
@@ -120,7 +119,7 @@ def listing() -> Response:
     wanted = Filter(caller().sees or request.args.get("owner"), _state(), request.args.get("label"))
     with services().database.reading() as session:
         found = batches.list_batches(session, wanted, before=before, limit=limit + 1)
-        views = batch_views(session, found[:limit])
+        views = serialize_batches(session, found[:limit])
     cursor = pagination.encode(views[-1].id) if len(found) > limit else None
     return paged(BatchPage(batches=views, next_cursor=cursor), cursor)
 
@@ -144,7 +143,7 @@ def change(batch_id: str) -> Response:
     """Change what may be changed."""
     _view(batch_id)  # one that is not there is not there, whatever is asked of it
     asked = validated(BatchChange, bodies.json_object(request))
-    lifecycle.change(services(), caller(), batch_id, asked)
+    lifecycle.change(services().database, services().dispatcher, caller(), batch_id, asked)
     return json_answer(_view(batch_id))
 
 
@@ -181,7 +180,7 @@ def cancel(batch_id: str) -> Response:
 @operation("Try again the items that failed or expired", access=Access.WRITE, returns=RetriedView, errors=_STEERED)
 def retry_failed(batch_id: str) -> Response:
     """Put new jobs in the place of those that failed."""
-    count = lifecycle.retry_failed(services(), caller(), batch_id)
+    count = lifecycle.retry_failed(services().database, services().dispatcher, caller(), batch_id)
     return json_answer(RetriedView(retried=count, batch=_view(batch_id)))
 
 
@@ -197,7 +196,7 @@ def sheet(batch_id: str) -> Response:
     matrix = _view(batch_id).matrix
     if matrix is None:
         raise errors.NoResult("Only a matrix has a sheet, and this batch is none.")
-    drawn = matrix_sheet.draw(services(), batch_id, matrix)
+    drawn = matrix_sheet.draw(services().database, services().store, batch_id, matrix)
     return Response(drawn, content_type="image/webp", headers={"Cache-Control": "no-cache"})
 
 
@@ -214,7 +213,7 @@ def promote(batch_id: str) -> tuple[Response, int]:
     """Queue a job like an item, of another size."""
     _view(batch_id)
     asked = validated(PromoteRequest, bodies.json_object(request))
-    job = submit.submit(services(), lifecycle.promotion(services(), caller(), batch_id, asked))
+    job = submit.submit(services(), lifecycle.promotion(services().database, caller(), batch_id, asked))
     return shown(Sight(job)), 202
 
 
@@ -222,25 +221,28 @@ def _fill(batch_id: str, asked: BatchRequest, archive: IO[bytes] | None) -> Adde
     """Add what came with the request of an open batch, and start it."""
     with services().database.reading() as session:
         is_open = batches.get_batch(session, batch_id, owner=caller().sees).state == BatchState.OPEN
+    found, limit = services(), services().settings.max_batch_items
     if asked.matrix is not None and is_open:
-        lifecycle.fill_matrix(services(), caller(), batch_id, asked.matrix)
+        lifecycle.fill_matrix(BatchIngest(found.database, caller(), batch_id, max_items=limit), asked.matrix)
+        lifecycle.transition(found.database, found.dispatcher, caller(), batch_id, BatchState.RUNNING)
     if archive is None or not is_open:
         return None
-    intake = Intake(services(), caller(), batch_id)
-    kind = archive_reader.kind(archive)
-    tally = intake.take(readers.from_archive(services(), caller(), archive, kind, skip=intake.tally.skip))
-    lifecycle.steer(services(), caller(), batch_id, BatchState.RUNNING)
-    return added_view(batch_id, tally)
+    ingest = BatchIngest(found.database, caller(), batch_id, max_items=limit)
+    media_type = archive_reader.detect_media_type(archive)
+    report = ingest.add(readers.from_archive(found.settings, archive, media_type, upload, skip=ingest.report.skip))
+    lifecycle.transition(found.database, found.dispatcher, caller(), batch_id, BatchState.RUNNING)
+    return serialize_report(batch_id, report)
 
 
 def _steered(batch_id: str, to: BatchState, *, only_from: BatchState | None = None) -> Response:
-    lifecycle.steer(services(), caller(), batch_id, to, only_from=only_from)
+    found = services()
+    lifecycle.transition(found.database, found.dispatcher, caller(), batch_id, to, only_from=only_from)
     return json_answer(_view(batch_id))
 
 
 def _view(batch_id: str) -> BatchView:
     with services().database.reading() as session:
-        return batch_view(session, batches.get_batch(session, batch_id, owner=caller().sees))
+        return serialize_batch(session, batches.get_batch(session, batch_id, owner=caller().sees))
 
 
 def _state() -> BatchState | None:

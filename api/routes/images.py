@@ -10,7 +10,7 @@ from api.http import bodies
 from api.openapi.operation import operation
 from api.openapi.parameters import BINARY
 from api.schemas.jobs import ImageView
-from api.serializers.jobs import image_view
+from api.serializers.jobs import serialize_image
 from api.services import services
 from api.usecases import images
 from api.usecases.images import inspect_upload
@@ -76,7 +76,7 @@ def content(image_id: str) -> Response:
 
 
 def _described(image: Image) -> Response:
-    view = image_view(image, services().settings.retention_s)
+    view = serialize_image(image, services().settings.retention_s)
     return Response(view.model_dump_json(), content_type="application/json")
 
 

@@ -9,8 +9,8 @@ from flask import Blueprint, Response, request
 from api.access import Access
 from api.auth import caller
 from api.batches import archive_reader, archive_writer, imports, readers, results_feed
-from api.batches.ingest import Intake
-from api.batches.report import Offer, added_view
+from api.batches.ingest import BatchIngest
+from api.batches.report import Candidate, serialize_report
 from api.http import bodies, pagination
 from api.http.problems import validated
 from api.http.query import flag, wanted_states
@@ -19,8 +19,10 @@ from api.openapi.operation import operation
 from api.openapi.parameters import BINARY, PAGING, given
 from api.schemas.batches import AddedView, ItemRequest, ItemResultView, SourceRequest
 from api.schemas.jobs import JobPage
-from api.serializers.jobs import job_view
+from api.serializers.jobs import serialize_job
 from api.services import services
+from api.usecases import images
+from api.usecases.images import inspect_upload
 from shared import errors
 from shared.db.batches import items, lifecycle
 from shared.states import State
@@ -61,10 +63,10 @@ _ITEMS = {
 )
 def add(batch_id: str) -> Response:
     """Add items, of which bad ones are told and good ones kept."""
-    intake = Intake(services(), caller(), batch_id)
-    tally = intake.take(_offers(intake.tally.skip))
+    ingest = BatchIngest(services().database, caller(), batch_id, max_items=services().settings.max_batch_items)
+    report = ingest.add(_candidates(ingest.report.skip))
     services().dispatcher.nudge()
-    return json_answer(added_view(batch_id, tally))
+    return json_answer(serialize_report(batch_id, report))
 
 
 @blueprint.get("/items")
@@ -92,7 +94,7 @@ def listing(batch_id: str) -> Response:
             found = items.list_items(session, batch_id, states, after=after, limit=limit + 1)
     page = found[:limit]
     cursor = pagination.encode(page[-1].sort_id) if len(found) > limit else None
-    return paged(JobPage(jobs=[job_view(job) for job in page], next_cursor=cursor), cursor)
+    return paged(JobPage(jobs=[serialize_job(job) for job in page], next_cursor=cursor), cursor)
 
 
 @blueprint.get("/results.jsonl")
@@ -112,7 +114,10 @@ def results(batch_id: str) -> Response:
     found, after, follow = services(), _after(), flag("follow")
     with found.database.reading() as session:
         lifecycle.get_batch(session, batch_id, owner=caller().sees)
-    return _streamed(results_feed.lines(found, batch_id, after=after, follow=follow), _LINES[0])
+    lines = results_feed.lines(
+        found.database, found.hub, batch_id, after=after, follow=follow, max_duration_s=found.settings.stream_life_s
+    )
+    return _streamed(lines, _LINES[0])
 
 
 @blueprint.get("/archive.zip")
@@ -126,12 +131,19 @@ def archive(batch_id: str) -> Response:
     """Stream a zip."""
     with services().database.reading() as session:
         lifecycle.get_batch(session, batch_id, owner=caller().sees)
-    return _streamed(archive_writer.stream(services(), batch_id), archive_reader.ZIP[0], f"{batch_id}.zip")
+    return _streamed(
+        archive_writer.stream(services().database, services().store, batch_id), archive_reader.ZIP[0], f"{batch_id}.zip"
+    )
 
 
-def _offers(skip: Callable[[], None]) -> Iterator[Offer]:
-    """Read the items of this request, however it brings them."""
-    found, who = services(), caller()
+def upload(data: bytes) -> str:
+    """Store a picture of the caller's; return its image id."""
+    return images.upload(services(), inspect_upload(services(), data), caller())[0].id
+
+
+def _candidates(skip: Callable[[], None]) -> Iterator[Candidate]:
+    """Read the items of this request, in whichever form it sends them."""
+    found = services()
     request.max_content_length = found.settings.max_batch_bytes
     if request.mimetype in _LINES:
         return readers.from_lines(request.stream)
@@ -139,13 +151,15 @@ def _offers(skip: Callable[[], None]) -> Iterator[Offer]:
         request.max_content_length = readers.MAX_LIST_BYTES
         body = readers.body(request.get_data(cache=False))
         if isinstance(body, dict):
-            return imports.offers(found, who, validated(SourceRequest, body).source, skip=skip)
+            return imports.candidates(
+                found.settings, found.store, validated(SourceRequest, body).source, upload, skip=skip
+            )
         return readers.from_list(body)
     if request.mimetype == bodies.MULTIPART:
-        return readers.from_files(found, who, [file for _, file in request.files.items(multi=True)])
+        return readers.from_files([file for _, file in request.files.items(multi=True)], upload)
     if request.mimetype in (*archive_reader.ZIP, *archive_reader.TAR):
         request.max_content_length = None  # an archive has the same bound, and an error of its own
-        return readers.from_archive(found, who, request.stream, request.mimetype, skip=skip)
+        return readers.from_archive(found.settings, request.stream, request.mimetype, upload, skip=skip)
     raise errors.UnsupportedMediaType(
         f"Send items as application/json, {_LINES[0]}, multipart/form-data or an archive."
     )

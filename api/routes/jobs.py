@@ -21,7 +21,7 @@ from api.live.snapshot import Sight
 from api.openapi.operation import operation
 from api.openapi.parameters import BINARY, PAGING, given
 from api.schemas.jobs import DryRunView, JobPage, JobRequest, JobView
-from api.serializers.jobs import job_view
+from api.serializers.jobs import serialize_job
 from api.services import services
 from api.usecases import jobs
 from shared import errors
@@ -185,7 +185,7 @@ def listing() -> Response:
         found = queries.list_jobs(session, _filter(), before=before, limit=limit + 1)
     page = found[:limit]
     cursor = pagination.encode(page[-1].sort_id) if len(found) > limit else None
-    return paged(JobPage(jobs=[job_view(job) for job in page], next_cursor=cursor), cursor)
+    return paged(JobPage(jobs=[serialize_job(job) for job in page], next_cursor=cursor), cursor)
 
 
 @blueprint.get("/<job_id>")
@@ -230,7 +230,7 @@ def _accepted(once: Once | None, act: Callable[[Note], Job]) -> Response:
         queued: list[Answer] = []
 
         def note(session: Session, job: Job) -> None:
-            view = job_view(job)
+            view = serialize_job(job)
             queued.append(Answer(202, view.links["self"], view.model_dump_json()))
             if once:
                 once.keep(session, queued[-1])

@@ -18,7 +18,7 @@ from api.http.responses import json_answer
 from api.openapi.operation import operation
 from api.openapi.parameters import PAGING
 from api.schemas.admin import KeyPage, KeyRequest, KeyView, NewKeyView
-from api.serializers.admin import key_view, new_key_view
+from api.serializers.admin import serialize_key, serialize_new_key
 from api.services import services
 from api.usecases import keys as usecases_keys
 from shared import errors
@@ -47,7 +47,7 @@ def create() -> Response:
     made: list[NewKeyView] = []
 
     def act(note: Callable[[Session, ApiKey], None]) -> None:
-        made.append(new_key_view(*usecases_keys.new_key(services().database, who, asked, note=note)))
+        made.append(serialize_new_key(*usecases_keys.new_key(services().database, who, asked, note=note)))
 
     answer, replayed = idempotency.make(services(), once, act, _answer_to)
     if replayed:
@@ -74,7 +74,7 @@ def listing() -> Response:
         found = keys.list_keys(session, after=_place(after), limit=limit + 1)
     page = found[:limit]
     cursor = pagination.encode(f"{page[-1].created_at.isoformat()} {page[-1].id}") if len(found) > limit else None
-    response = json_answer(KeyPage(keys=[key_view(key) for key in page], next_cursor=cursor))
+    response = json_answer(KeyPage(keys=[serialize_key(key) for key in page], next_cursor=cursor))
     if cursor:
         response.headers["Link"] = f'<{url_for("keys.listing", limit=limit, cursor=cursor)}>; rel="next"'
     return response
@@ -85,7 +85,7 @@ def listing() -> Response:
 def show(key_id: str) -> Response:
     """Show a key."""
     with services().database.reading() as session:
-        return json_answer(key_view(keys.get_key(session, key_id)))
+        return json_answer(serialize_key(keys.get_key(session, key_id)))
 
 
 @blueprint.delete("/<key_id>")
@@ -105,7 +105,7 @@ def revoke(key_id: str) -> Response:
 
 def _answer_to(key: ApiKey) -> Answer:
     """Say what is kept of the answer: nothing that opens."""
-    view = key_view(key)
+    view = serialize_key(key)
     return Answer(201, view.links["self"], view.model_dump_json())
 
 

@@ -16,7 +16,7 @@ from api.http.responses import accepted, json_answer, paged
 from api.openapi.operation import operation
 from api.openapi.parameters import PAGING
 from api.schemas.bulk_actions import MatchedView, OperationPage, OperationRequest, OperationView
-from api.serializers.bulk_actions import operation_view
+from api.serializers.bulk_actions import serialize_operation
 from api.services import services
 from api.usecases import bulk_actions
 from shared import errors
@@ -70,7 +70,7 @@ def listing() -> Response:
         found = operations.list_operations(session, owner=caller().sees, before=before, limit=limit + 1)
     page = found[:limit]
     cursor = pagination.encode(page[-1].id) if len(found) > limit else None
-    return paged(OperationPage(operations=[operation_view(each) for each in page], next_cursor=cursor), cursor)
+    return paged(OperationPage(operations=[serialize_operation(each) for each in page], next_cursor=cursor), cursor)
 
 
 @blueprint.get("/<operation_id>")
@@ -78,7 +78,7 @@ def listing() -> Response:
 def show(operation_id: str) -> Response:
     """Show an operation."""
     with services().database.reading() as session:
-        return json_answer(operation_view(operations.get_operation(session, operation_id, owner=caller().sees)))
+        return json_answer(serialize_operation(operations.get_operation(session, operation_id, owner=caller().sees)))
 
 
 @blueprint.post("/<operation_id>/stop")
@@ -90,9 +90,9 @@ def show(operation_id: str) -> Response:
 )
 def stop(operation_id: str) -> Response:
     """Stop an operation."""
-    return json_answer(operation_view(bulk_actions.stop(services(), caller(), operation_id)))
+    return json_answer(serialize_operation(bulk_actions.stop(services(), caller(), operation_id)))
 
 
 def _answer_to(found: Operation) -> Answer:
-    view = operation_view(found)
+    view = serialize_operation(found)
     return Answer(202, view.links["self"], view.model_dump_json())

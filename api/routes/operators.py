@@ -9,7 +9,7 @@ from api.access import Access
 from api.auth import caller
 from api.openapi.operation import operation
 from api.schemas.admin import BacklogView, WorkersView, WorkerView
-from api.serializers.admin import backlog_view, workers_view
+from api.serializers.admin import serialize_backlog, serialize_workers
 from api.services import services
 from api.usecases import workers as usecases_workers
 from shared import errors
@@ -22,7 +22,7 @@ blueprint = Blueprint("operators", __name__, url_prefix="/v1")
 @operation("List the workers", access=Access.OVERSEE, returns=WorkersView, errors=(errors.DatabaseUnavailable,))
 def workers() -> Response:
     """List the workers."""
-    return _json(workers_view(services()))
+    return _json(serialize_workers(services().database))
 
 
 @blueprint.post("/workers/<name>/drain")
@@ -67,7 +67,7 @@ def resume_worker(name: str) -> Response:
 )
 def queue() -> Response:
     """Show the queue."""
-    return _json(backlog_view(services()))
+    return _json(serialize_backlog(services().database))
 
 
 @blueprint.post("/queue/pause")
@@ -80,7 +80,7 @@ def queue() -> Response:
 def pause_queue() -> Response:
     """Pause the queue."""
     usecases_workers.pause_queue(services(), caller())
-    return _json(backlog_view(services()))
+    return _json(serialize_backlog(services().database))
 
 
 @blueprint.post("/queue/resume")
@@ -88,13 +88,13 @@ def pause_queue() -> Response:
 def resume_queue() -> Response:
     """Resume the queue."""
     usecases_workers.resume_queue(services(), caller())
-    return _json(backlog_view(services()))
+    return _json(serialize_backlog(services().database))
 
 
 def _instructed(name: str, wish: DesiredState) -> Response:
     """Wish something of a worker and show it; it may end and be forgotten in between."""
     usecases_workers.instruct_worker(services(), caller(), name, wish)
-    for view in workers_view(services()).workers:
+    for view in serialize_workers(services().database).workers:
         if view.name == name:
             return _json(view)
     raise errors.NotFound(f"There is no worker {name} any more.")

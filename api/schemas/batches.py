@@ -50,8 +50,8 @@ def check_key(key: str) -> None:
         raise UnsafePath(error.errors()[0]["msg"]) from None
 
 
-def readable(key: object) -> str:
-    """Write a name that may be anything so that it can be told."""
+def printable_key(key: object) -> str:
+    """Return a key that may be anything as valid text of bounded length, to name it in a report."""
     return str(key)[:MAX_KEY].encode("utf-8", "replace").decode()
 
 

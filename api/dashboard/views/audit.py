@@ -7,7 +7,7 @@ from flask import render_template, request
 from api.access import Access
 from api.dashboard.pages import blueprint, page
 from api.http import pagination
-from api.serializers.bulk_actions import entry_view
+from api.serializers.bulk_actions import serialize_audit_entry
 from api.services import services
 from shared.db.admin import audit
 
@@ -25,7 +25,7 @@ def audit_log() -> str:
     before = pagination.decode(request.args.get("cursor"))
     with services().database.reading() as session:
         found = audit.list_entries(session, wanted, before=before, limit=_ON_A_PAGE + 1)
-    entries = [entry_view(entry) for entry in found[:_ON_A_PAGE]]
+    entries = [serialize_audit_entry(entry) for entry in found[:_ON_A_PAGE]]
     cursor = pagination.encode(entries[-1].id) if len(found) > _ON_A_PAGE else None
     pages = {each.id: _PAGES.get(each.action.partition(".")[0]) for each in entries}
     return render_template("audit.html", entries=entries, pages=pages, given=given, cursor=cursor)

@@ -16,8 +16,8 @@ from api.http import pagination, problems
 from api.http.problems import validated
 from api.jobs import submit
 from api.schemas.batches import BatchView, PromoteRequest
-from api.serializers.batches import batch_view, batch_views
-from api.serializers.jobs import job_view
+from api.serializers.batches import serialize_batch, serialize_batches
+from api.serializers.jobs import serialize_job
 from api.services import services
 from shared.db.batches import items
 from shared.db.batches import lifecycle as batches
@@ -51,7 +51,7 @@ def list_batches() -> str:
     before = pagination.decode(request.args.get("cursor"))
     with services().database.reading() as session:
         found = batches.list_batches(session, wanted, before=before, limit=_ON_A_PAGE + 1)
-        views = batch_views(session, found[:_ON_A_PAGE])
+        views = serialize_batches(session, found[:_ON_A_PAGE])
     cursor = pagination.encode(views[-1].id) if len(found) > _ON_A_PAGE else None
     return render_template("batches.html", batches=views, cursor=cursor, state=state, states=BatchState)
 
@@ -77,7 +77,8 @@ def steer_batch(batch_id: str, way: str) -> Response:
     if way not in _WAYS:
         raise NotFound
     to, only_from = _WAYS[way]
-    lifecycle.steer(services(), caller(), batch_id, to, only_from=only_from)
+    found = services()
+    lifecycle.transition(found.database, found.dispatcher, caller(), batch_id, to, only_from=only_from)
     return _to(batch_id)
 
 
@@ -85,7 +86,7 @@ def steer_batch(batch_id: str, way: str) -> Response:
 @page(access=Access.WRITE)
 def retry_failed_items(batch_id: str) -> Response:
     """Try again what failed."""
-    lifecycle.retry_failed(services(), caller(), batch_id)
+    lifecycle.retry_failed(services().database, services().dispatcher, caller(), batch_id)
     return _to(batch_id)
 
 
@@ -96,7 +97,7 @@ def promote_cell(batch_id: str) -> Response | tuple[str, int]:
     key, size = request.form.get("key", "").strip(), request.form.get("size", "")
     asked = {"key": key, "size": int(size) if size.isascii() and size.isdigit() else size}
     try:
-        promoted = lifecycle.promotion(services(), caller(), batch_id, validated(PromoteRequest, asked))
+        promoted = lifecycle.promotion(services().database, caller(), batch_id, validated(PromoteRequest, asked))
         return make_once(lambda note: submit.submit(services(), promoted, note=note), "/dashboard/jobs")
     except AtelierError as error:
         status = problems.status_of(type(error)).value
@@ -116,13 +117,13 @@ def _shown(batch_id: str) -> dict[str, Any]:
         raise InvalidParams(f"{state!r} is no state; the states are {', '.join(State)}.")
     after = pagination.decode(text)
     with services().database.reading() as session:
-        view = batch_view(session, batches.get_batch(session, batch_id, owner=caller().sees))
+        view = serialize_batch(session, batches.get_batch(session, batch_id, owner=caller().sees))
         states = [State(state)] if state else []
         found = items.list_items(session, batch_id, states, after=after, limit=_IN_A_GRID + 1)
     shown = found[:_IN_A_GRID]
     return {
         "batch": view,
-        "items": [job_view(item) for item in shown],
+        "items": [serialize_job(item) for item in shown],
         "cursor": pagination.encode(shown[-1].sort_id) if len(found) > _IN_A_GRID else None,
         "state": state,
         "states": State,

@@ -15,7 +15,7 @@ from api.dashboard.pages import blueprint, may, page
 from api.http import pagination
 from api.http.problems import validated
 from api.schemas.bulk_actions import OperationRequest
-from api.serializers.bulk_actions import operation_view
+from api.serializers.bulk_actions import serialize_operation
 from api.services import services
 from api.usecases import bulk_actions
 from shared.clock import rfc3339
@@ -82,7 +82,7 @@ def _page(text: str, action: str, wrong: str = "") -> str:
     before = pagination.decode(request.args.get("cursor"))
     with services().database.reading() as session:
         found = operations.list_operations(session, owner=caller().sees, before=before, limit=_ON_A_PAGE + 1)
-    page_of_them = [operation_view(each) for each in found[:_ON_A_PAGE]]
+    page_of_them = [serialize_operation(each) for each in found[:_ON_A_PAGE]]
     return render_template(
         "operations.html",
         q=text,
@@ -127,4 +127,4 @@ def _fields(wanted: Filter) -> dict[str, Any]:
 def _shown(operation_id: str) -> dict[str, Any]:
     with services().database.reading() as session:
         found = operations.get_operation(session, operation_id, owner=caller().sees)
-    return {"operation": operation_view(found), "q": search_query.text_of(operations.filter_from_json(found))}
+    return {"operation": serialize_operation(found), "q": search_query.text_of(operations.filter_from_json(found))}

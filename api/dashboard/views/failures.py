@@ -6,7 +6,7 @@ from flask import render_template
 
 from api.access import Access
 from api.dashboard.pages import blueprint, page
-from api.serializers.bulk_actions import failure_view
+from api.serializers.bulk_actions import serialize_failure
 from api.services import services
 from shared.db.jobs import failures
 
@@ -16,5 +16,5 @@ from shared.db.jobs import failures
 def list_failures() -> str:
     """Show the groups, that which was met last first."""
     with services().database.reading() as session:
-        groups = [failure_view(group) for group in failures.groups(session)]
+        groups = [serialize_failure(group) for group in failures.groups(session)]
     return render_template("failures.html", groups=groups, since_s=failures.SINCE_S)

@@ -10,7 +10,7 @@ from api.auth import caller
 from api.dashboard import search_query
 from api.dashboard.pages import blueprint, page
 from api.http import pagination
-from api.serializers.jobs import job_view
+from api.serializers.jobs import serialize_job
 from api.services import services
 from shared.db.jobs import queries
 from shared.errors import InvalidParams
@@ -39,7 +39,7 @@ def jobs() -> Response | str:
     with services().database.reading() as session:
         found = queries.list_jobs(session, wanted, before=before, limit=_ON_A_PAGE + 1)
         count = queries.count_jobs(session, wanted, most=_MOST_COUNTED)
-    views = [job_view(job) for job in found[:_ON_A_PAGE]]
+    views = [serialize_job(job) for job in found[:_ON_A_PAGE]]
     cursor = pagination.encode(found[_ON_A_PAGE - 1].sort_id) if len(found) > _ON_A_PAGE else None
     more = count >= _MOST_COUNTED
     return render_template("jobs.html", **shown, jobs=views, count=count, more=more, cursor=cursor)
