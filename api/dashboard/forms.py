@@ -1,4 +1,4 @@
-"""Forms that make something: sent twice, by a second press or a page loaded again, they make it once."""
+"""Forms that create something do so once, even if they are sent twice."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from api.services import services
 from shared import ids
 from shared.errors import InvalidRequest
 
-#: The hidden field that tells one filling in of a form from another.
+#: The hidden field that identifies a form, from when the page was loaded.
 FIELD = "once"
 
 
 @blueprint.app_template_global()
 def once() -> str:
-    """Return a new value of the hidden field `once`."""
+    """Return a new value for the hidden field `once`."""
     return ids.new_id()
 
 

@@ -1,6 +1,6 @@
-"""What is typed into the search: `state:failed code:oom owner:ann label:"in oils" after:2026-11-01`, as a filter.
+"""The search language, as in `state:failed code:oom owner:ann label:"in oils" after:2026-11-01`, parsed to a filter.
 
-Words without a field are an id. Days are those of UTC; `before` and `after` take a day or an RFC 3339 time.
+A word without a field is a job id. `before` and `after` take a day, in UTC, or an RFC 3339 time.
 """
 
 from __future__ import annotations
@@ -19,23 +19,22 @@ from shared.errors import InvalidParams, subclasses
 from shared.ids import is_uuid
 from shared.states import State
 
-#: What can be searched for, as a pattern to show.
 FIELDS = ("state", "code", "owner", "label", "batch", "after", "before")
 _TERM = re.compile(r'(?:(\w+):)?("[^"]*"|\S+)')
 _MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
-#: Shorter words for what is typed often.
+#: Short forms of error codes.
 _ALIASES = {"oom": "out_of_memory"}
 
 
 class Search(NamedTuple):
-    """What is looked for, and the id that was typed, if one was."""
+    """A parsed search: a filter, and the job id if one was typed."""
 
     filter: Filter
     job_id: str | None = None
 
 
 def parse(text: str) -> Search:
-    """Read a search; raise `InvalidParams` for what cannot be looked for."""
+    """Parse a search; raise `InvalidParams`."""
     given: dict[str, list[str]] = {}
     job_id = None
     for name, word in _TERM.findall(text):
@@ -45,15 +44,15 @@ def parse(text: str) -> Search:
         elif is_uuid(word):
             job_id = word
         else:
-            raise InvalidParams(f"{word!r} is no id; what can be searched for is {', '.join(f'{f}:' for f in FIELDS)}.")
+            raise InvalidParams(f"{word!r} is not a job ID; the search fields are {', '.join(FIELDS)}.")
     for name, values in given.items():
         if name != "state" and len(values) > 1:
-            raise InvalidParams(f"{name}: is given twice; only states can be several.")
+            raise InvalidParams(f"{name}: is given twice; only state: can be repeated.")
     return Search(_filter({name: values[0] for name, values in given.items()}, given.get("state", [])), job_id)
 
 
-def text_of(wanted: Filter) -> str:
-    """Write the search that finds what a filter does."""
+def to_text(wanted: Filter) -> str:
+    """Write the search that `parse` turns into this filter."""
     fields: dict[str, str | None] = {
         "code": wanted.code,
         "owner": wanted.owner,
@@ -83,14 +82,14 @@ def _state(name: str) -> State:
     try:
         return State(name)
     except ValueError:
-        raise InvalidParams(f"{name!r} is no state; the states are {', '.join(State)}.") from None
+        raise InvalidParams(f"{name!r} is not a state; the states are {', '.join(State)}.") from None
 
 
 def _code(name: str | None) -> str | None:
     known = {kind.code for kind in subclasses()}
     found = _ALIASES.get(name or "", name)
     if found is not None and found not in known:
-        raise InvalidParams(f"{name!r} is no error's code; the documentation lists them.")
+        raise InvalidParams(f"{name!r} is not an error code; the documentation lists them.")
     return found
 
 
@@ -105,4 +104,4 @@ def _moment(name: str, one: Mapping[str, str]) -> datetime | None:
     try:
         return _MOMENT.validate_python(text)
     except ValidationError:
-        raise InvalidParams(f"{name}:{text} is no day such as 2026-11-01, and no RFC 3339 time.") from None
+        raise InvalidParams(f"{name}:{text} is neither a day such as 2026-11-01 nor an RFC 3339 time.") from None

@@ -53,7 +53,7 @@ def test_the_cookie_is_for_https_alone_where_there_is_https(browser, key) -> Non
 def test_a_wrong_key_is_told_so(browser) -> None:
     answer = sign_in(browser, "atl_1_2")
     assert answer.status_code == 401
-    assert "no API key of ours" in answer.text
+    assert "That key is invalid or revoked." in answer.text
     assert "Set-Cookie" not in answer.headers
 
 

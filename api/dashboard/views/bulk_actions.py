@@ -1,4 +1,4 @@
-"""Bulk actions: what a search finds is counted first, a reason is asked, then the server does it at its own pace."""
+"""The pages of bulk actions: count the jobs that match a search, give a reason, start, and watch the progress."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ from shared.db.admin.bulk_steps import Action
 from shared.db.jobs.queries import Filter
 from shared.errors import InvalidParams
 
-_ON_A_PAGE = 30
+_PER_PAGE = 30
 _HOME = "/dashboard/operations"
 
 
 @blueprint.get(_HOME)
 @page(access=Access.READ)
 def list_operations() -> str:
-    """List bulk actions, newest first; count what one would be about."""
+    """List bulk actions, newest first, and count the jobs that a new one would process."""
     return _page(request.args.get("q", "").strip(), request.args.get("action", ""))
 
 
 @blueprint.post(_HOME)
 @page(access=Access.WRITE)
 def start_operation() -> Response | tuple[str, int]:
-    """Begin a bulk action, and go to where it is watched."""
+    """Start a bulk action and go to its page."""
     text, action = request.form.get("q", "").strip(), request.form.get("action", "")
     try:
-        asked = _asked(text, action, reason=request.form.get("reason", ""))
+        asked = _request(text, action, reason=request.form.get("reason", ""))
     except InvalidParams as error:
         return _page(text, action, wrong=error.detail), 422
     who = caller()
@@ -52,14 +52,14 @@ def start_operation() -> Response | tuple[str, int]:
 @page(access=Access.READ)
 def operation(operation_id: str) -> str:
     """Show a bulk action."""
-    return render_template("operation.html", **_shown(operation_id))
+    return render_template("operation.html", **_context(operation_id))
 
 
 @blueprint.get(f"{_HOME}/<operation_id>/live")
 @page(access=Access.READ)
 def operation_live(operation_id: str) -> str:
     """Send the part of the page that changes."""
-    return render_template("_operation.html", **_shown(operation_id))
+    return render_template("_operation.html", **_context(operation_id))
 
 
 @blueprint.post(f"{_HOME}/<operation_id>/stop")
@@ -74,15 +74,15 @@ def _page(text: str, action: str, wrong: str = "") -> str:
     matched = None
     if text and action and may(Access.WRITE):
         try:
-            matched = bulk_actions.count(services(), caller(), _asked(text, action))
+            matched = bulk_actions.count(services(), caller(), _request(text, action))
         except InvalidParams as error:
             wrong = wrong or error.detail
     elif request.args.get("count"):
-        wrong = wrong or "Say which jobs: a search that is empty would mean all there are."
+        wrong = wrong or "Enter a search; an empty one would match every job."
     before = pagination.decode(request.args.get("cursor"))
     with services().database.reading() as session:
-        found = operations.list_operations(session, owner=caller().sees, before=before, limit=_ON_A_PAGE + 1)
-    page_of_them = [serialize_operation(each) for each in found[:_ON_A_PAGE]]
+        found = operations.list_operations(session, owner=caller().sees, before=before, limit=_PER_PAGE + 1)
+    shown = [serialize_operation(each) for each in found[:_PER_PAGE]]
     return render_template(
         "operations.html",
         q=text,
@@ -92,26 +92,23 @@ def _page(text: str, action: str, wrong: str = "") -> str:
         more=matched is not None and matched >= operations.MOST_COUNTED,
         wrong=wrong,
         reason=request.form.get("reason", ""),
-        operations=page_of_them,
-        searched={
-            each.id: search_query.text_of(operations.filter_from_json(row))
-            for each, row in zip(page_of_them, found, strict=False)
-        },
-        cursor=pagination.encode(page_of_them[-1].id) if len(found) > _ON_A_PAGE else None,
+        operations=shown,
+        searches={each.id: search_query.to_text(operations.filter_from_json(each)) for each in found},
+        cursor=pagination.encode(shown[-1].id) if len(found) > _PER_PAGE else None,
     )
 
 
-def _asked(text: str, action: str, *, reason: str | None = None) -> OperationRequest:
-    """Read what is asked for, to be counted if no reason is given yet; raise `InvalidParams`."""
+def _request(text: str, action: str, *, reason: str | None = None) -> OperationRequest:
+    """Build the API's request, a dry run unless a reason is given; raise `InvalidParams`."""
     search = search_query.parse(text)
     if search.job_id is not None:
-        raise InvalidParams("That is the id of one job; its own page has the buttons for it.")
-    wished = {"action": action, "filter": _fields(search.filter)}
-    return validated(OperationRequest, wished | ({"dry_run": True} if reason is None else {"reason": reason}))
+        raise InvalidParams("That is the id of a single job; use the buttons on its page.")
+    body = {"action": action, "filter": _filter_body(search.filter)}
+    return validated(OperationRequest, body | ({"dry_run": True} if reason is None else {"reason": reason}))
 
 
-def _fields(wanted: Filter) -> dict[str, Any]:
-    """Write a filter as the API takes it."""
+def _filter_body(wanted: Filter) -> dict[str, Any]:
+    """Write a filter as the API accepts it."""
     fields = {
         "state": list(wanted.states) or None,
         "code": wanted.code,
@@ -124,7 +121,7 @@ def _fields(wanted: Filter) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _shown(operation_id: str) -> dict[str, Any]:
+def _context(operation_id: str) -> dict[str, Any]:
     with services().database.reading() as session:
         found = operations.get_operation(session, operation_id, owner=caller().sees)
-    return {"operation": serialize_operation(found), "q": search_query.text_of(operations.filter_from_json(found))}
+    return {"operation": serialize_operation(found), "q": search_query.to_text(operations.filter_from_json(found))}

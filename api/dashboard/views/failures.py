@@ -1,4 +1,4 @@
-"""The page Failures: the last ones, grouped by code and place."""
+"""The page Failures: recent failures, grouped by error code and scale."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shared.db.jobs import failures
 @blueprint.get("/dashboard/failures")
 @page(access=Access.OVERSEE)
 def list_failures() -> str:
-    """Show the groups, that which was met last first."""
+    """List the groups, the most recent first."""
     with services().database.reading() as session:
         groups = [serialize_failure(group) for group in failures.groups(session)]
     return render_template("failures.html", groups=groups, since_s=failures.SINCE_S)
