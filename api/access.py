@@ -1,6 +1,6 @@
-"""Who may do what: each view declares what it needs, and this table says which roles have it.
+"""Who may do what: each view declares the access it needs, and this table says which roles have it.
 
-A client acts on what is its own and sees nothing else; a viewer sees all and changes nothing; an operator does all.
+A client sees and changes only what is its own; a viewer sees everything and changes nothing; an operator may do all.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from shared.states import Role
 
 
 class Access(Enum):
-    """What a view needs of its caller, as the roles that have it."""
+    """What a view needs, as the roles that have it."""
 
-    #: Nothing, not even a key.
+    #: Anyone, without a key.
     PUBLIC = frozenset[Role]()
-    #: To see jobs and images: a client its own, the others all.
+    #: See jobs and images: a client its own, the others all.
     READ = frozenset({Role.CLIENT, Role.VIEWER, Role.OPERATOR})
-    #: To submit and to change jobs: a client its own, an operator all.
+    #: Submit and change jobs: a client its own, an operator all.
     WRITE = frozenset({Role.CLIENT, Role.OPERATOR})
-    #: To see how the whole does.
+    #: See how the service is doing.
     OVERSEE = frozenset({Role.VIEWER, Role.OPERATOR})
-    #: To steer the whole.
+    #: Control the service.
     OPERATE = frozenset({Role.OPERATOR})
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who makes a request, and within which limits; null is none."""
+    """Who makes a request, and within which limits; None is no limit."""
 
     key_id: str
     owner: str
@@ -42,10 +42,10 @@ class Caller:
 
     @property
     def quota(self) -> Quota:
-        """What it may have waiting, and ask for in a day."""
+        """How many jobs it may have waiting, and how much work it may ask for in a day."""
         return Quota(self.key_id, self.owner, self.max_waiting, self.max_work_per_day)
 
     @property
     def sees(self) -> str | None:
-        """The owner whose things are all that it sees; None for all."""
+        """The owner whose jobs and images it sees; None sees everything."""
         return self.owner if self.role == Role.CLIENT else None

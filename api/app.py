@@ -1,7 +1,7 @@
-"""The Flask app, made by a factory. Starts in about a second and loads neither TensorFlow nor the workers.
+"""The application factory. The app starts in about a second and loads neither TensorFlow nor the workers.
 
-Every answer has a request id, which the log lines of that request carry too, and the headers that keep a
-browser from guessing types or running what strangers uploaded.
+Every response has a request id, which the request's log lines have too, and the headers that keep a browser from
+guessing types or running what strangers uploaded.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ from shared import ids
 from shared.errors import InvalidParams, NotFound
 from shared.settings import Settings
 
-#: What multipart adds around the files, in bytes, with room for the JSON part.
+#: Room for the JSON part and for what multipart adds around the files, in bytes.
 _MULTIPART_OVERHEAD_BYTES = 2**20
 _MAX_PARTS = 64
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-#: Styles come from our own files; scripts, frames and everything else are refused.
+#: Allows styles and images from this origin; the dashboard has a policy of its own.
 _CONTENT_POLICY = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 
 class _App(Flask):
-    """Flask, where every view and hook is a plain function: it would look again, eight times a request."""
+    """Flask without async views: it would check each view and hook for being one, eight times a request."""
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         return func
@@ -61,7 +61,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         template_folder="dashboard/templates",
     )
     app.config.update(
-        # a job brings its content and its styles in one body
+        # a job may bring its content and its styles in one body
         MAX_CONTENT_LENGTH=4 * settings.max_upload_bytes + _MULTIPART_OVERHEAD_BYTES,
         MAX_FORM_MEMORY_SIZE=_MULTIPART_OVERHEAD_BYTES,
         MAX_FORM_PARTS=_MAX_PARTS,
@@ -74,7 +74,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         app.register_blueprint(resource.blueprint)
     dashboard.register(app)
     app.before_request(_begin)
-    api_metrics.register(app, app.extensions["atelier"])
+    api_metrics.register(app, app.extensions["atelier"].database)
     auth.register(app)
     app.after_request(_finish)
     return app
@@ -89,13 +89,13 @@ def _begin() -> None:
 
 
 def _refuse_nul() -> None:
-    """Let no NUL through to the database, where PostgreSQL has no place for one."""
+    """Refuse NUL characters, which PostgreSQL cannot store."""
     if "\0" in request.path:
         raise NotFound
     names = [name for name, value in request.args.items(multi=True) if "\0" in value]
     if names:
-        mistake = {"pointer": names[0], "detail": "no character NUL"}
-        raise InvalidParams(f"{names[0]} has a character NUL.", errors=[mistake])
+        mistake = {"pointer": names[0], "detail": "text without NUL characters"}
+        raise InvalidParams(f"{names[0]} contains a NUL character.", errors=[mistake])
 
 
 def _finish(response: Response) -> Response:

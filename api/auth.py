@@ -1,7 +1,7 @@
-"""The door: every request brings an API key, or a browser's sign-in, and passes only what the view behind it declares.
+"""Authentication: every request brings an API key or a browser session, and reaches only views that its role allows.
 
-Either is looked up in the database and remembered for a second, so that polling costs no more statements than it
-must; the process that revokes a key or ends a sign-in forgets it at once, others within that second.
+Callers are cached for a second, so that polling does not read the database each time. The process that revokes a key
+or ends a session forgets its cache at once, the others within that second.
 
 Invariant: a view that declares nothing is closed to all but operators.
 """
@@ -16,8 +16,8 @@ import structlog
 from flask import Flask, Response, current_app, g, request
 
 from api.access import Access, Caller
-from api.http.rate_limits import Standing
-from api.live.ttl_cache import Recent
+from api.http.rate_limits import RateLimitStatus
+from api.live.ttl_cache import TtlCache
 from api.services import services
 from shared.db.access import keys
 from shared.db.models import ApiKey
@@ -26,36 +26,36 @@ from shared.states import Role
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-#: How long a key that was found good is not looked up again, in seconds.
-_REMEMBERED_S = 1.0
+#: How long a caller is cached, in seconds.
+_CACHED_S = 1.0
 
 
-class Door(Recent[tuple[object, bytes], Caller]):
-    """Finds who calls; any number of threads may ask."""
+class CallerCache(TtlCache[tuple[object, bytes], Caller]):
+    """Callers by their tokens; any number of threads may use it."""
 
     def __init__(self) -> None:
-        """Remember nobody yet."""
-        super().__init__(_REMEMBERED_S)
+        """Start empty."""
+        super().__init__(_CACHED_S)
 
     def caller(self, token: str, look_up: Callable[[str], Caller]) -> Caller:
-        """Return who comes with `token`, by what `look_up` finds or has just found; raise what that raises."""
-        mark = look_up, hashlib.sha256(token.encode()).digest()  # a cookie is no key, nor the other way round
-        known = self.get(mark)
+        """Return the caller with `token`, from the cache or by `look_up`; raise what that raises."""
+        key = look_up, hashlib.sha256(token.encode()).digest()  # so that no cookie passes for an API key
+        known = self.get(key)
         if known is None:
             known = look_up(token)
-            self.keep(mark, known)
+            self.keep(key, known)
         return known
 
 
 def register(app: Flask) -> None:
     """Guard every route of `app`."""
-    app.extensions["atelier_door"] = Door()
-    app.before_request(_admit)
-    app.after_request(_tell_standing)
+    app.extensions["atelier_callers"] = CallerCache()
+    app.before_request(_authenticate)
+    app.after_request(_add_rate_limit)
 
 
 def public(view: View) -> View:
-    """Declare that a view that is no part of the API needs no key."""
+    """Declare that a view outside the API needs no key."""
     view.access = Access.PUBLIC  # type: ignore[attr-defined]
     return view
 
@@ -66,9 +66,9 @@ def caller() -> Caller:
     return found
 
 
-def door() -> Door:
-    """Return the door of the app that handles this request."""
-    found: Door = current_app.extensions["atelier_door"]
+def caller_cache() -> CallerCache:
+    """Return the callers cached by the app that handles this request."""
+    found: CallerCache = current_app.extensions["atelier_callers"]
     return found
 
 
@@ -78,8 +78,8 @@ def access_of(view: Callable[..., Any]) -> Access:
     return declared
 
 
-def _admit() -> None:
-    if request.endpoint is None or request.endpoint == "static":  # nothing there, or a file that is everybody's
+def _authenticate() -> None:
+    if request.endpoint is None or request.endpoint == "static":  # 404, or a public file
         return
     view = current_app.view_functions[request.endpoint]
     access = access_of(view)
@@ -88,36 +88,36 @@ def _admit() -> None:
     by_cookie = getattr(view, "finds_caller", None)
     g.caller = (by_cookie or _by_key)()
     structlog.contextvars.bind_contextvars(key_id=g.caller.key_id)
-    if not (by_cookie and request.method == "GET"):  # a page that is open polls, and is no program of the key's
-        g.standing = services().rate_limits.count(g.caller)  # what is forbidden counts too
+    if not (by_cookie and request.method == "GET"):  # open pages poll, and are not the key's programs
+        g.rate_limit = services().rate_limits.count(g.caller)  # requests that are forbidden count too
     if g.caller.role not in access.value:
-        raise Forbidden(f"A key of the role {g.caller.role} may not do that.", role=g.caller.role)
+        raise Forbidden(f"The role {g.caller.role} does not allow that.", role=g.caller.role)
 
 
 def _by_key() -> Caller:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
-        raise Unauthorized("Send an API key as `Authorization: Bearer …`; `atelier keys create` makes one.")
-    return door().caller(token.strip(), _looked_up)
+        raise Unauthorized("Send an API key as `Authorization: Bearer …`; create one with `atelier keys create`.")
+    return caller_cache().caller(token.strip(), _look_up)
 
 
-def _tell_standing(response: Response) -> Response:
-    standing: Standing | None = g.get("standing")
-    if standing is not None:
-        response.headers.update(standing.headers())
+def _add_rate_limit(response: Response) -> Response:
+    status: RateLimitStatus | None = g.get("rate_limit")
+    if status is not None:
+        response.headers.update(status.headers())
     return response
 
 
-def _looked_up(token: str) -> Caller:
+def _look_up(token: str) -> Caller:
     with services().database.reading() as session:
         key = keys.find(session, token)
     if key is None:
-        raise Unauthorized("This is no API key of ours, or it was revoked.")
+        raise Unauthorized("That key is invalid or revoked.")
     return caller_of(key)
 
 
 def caller_of(key: ApiKey) -> Caller:
-    """Return who calls with a key."""
+    """Return the caller that a key identifies."""
     return Caller(
         key_id=key.id,
         key_name=key.name,

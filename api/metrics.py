@@ -1,6 +1,6 @@
-"""What the whole does, for Prometheus: asked of the database at each scrape, and counted in this process.
+"""Metrics for Prometheus: of the service, read from the database at each scrape, and of this process's requests.
 
-Limits: counts of requests are this process's own; with several processes on one address a scrape meets one of them.
+Limits: requests are counted per process; with several processes on one address, a scrape reaches one of them.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from api.serializers.admin import serialize_workers
-from api.services import Services
 from shared import clock
 from shared.db import deliveries
+from shared.db.base import Database
 from shared.db.jobs import forecasts, queries
 from shared.painting.forecasts import quantile
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-#: Recent jobs that quantiles and accuracy are about, and the time that counts are about, in seconds.
+#: Recent jobs that quantiles and accuracy are taken of, and the period of the counts, in seconds.
 _RECENT, _HOUR_S = 500, 3600.0
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
@@ -30,14 +30,14 @@ _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 class Metrics:
     """The registry of one process."""
 
-    def __init__(self, services: Services) -> None:
-        """Ask the services at each scrape."""
-        self._services = services
+    def __init__(self, database: Database) -> None:
+        """Read the database at each scrape."""
+        self._database = database
         self._registry = CollectorRegistry()
         self._registry.register(self)
         self._requests = Histogram(
             "atelier_request_seconds",
-            "Time from a request to its answer, by route; a stream's is its life.",
+            "Time from a request to its response, by route; for a stream until it ends.",
             ("method", "route", "status"),
             buckets=_BUCKETS,
             registry=self._registry,
@@ -48,7 +48,7 @@ class Metrics:
         return generate_latest(self._registry)
 
     def observe(self, response: Response) -> Response:
-        """Count a request that is answered."""
+        """Count a request that has its response."""
         began_at = g.get("began_at")
         if began_at is not None:
             route = request.url_rule.rule if request.url_rule else "none"
@@ -57,35 +57,35 @@ class Metrics:
         return response
 
     def describe(self) -> Iterator[Metric]:
-        """Name nothing ahead of a scrape, which would ask the database while the process starts."""
+        """Describe nothing ahead of a scrape, which would read the database while the process starts."""
         return iter(())
 
     def collect(self) -> Iterator[Metric]:
-        """Ask what there is to know."""
-        with self._services.database.reading() as session:
+        """Read what the database knows, and yield it."""
+        with self._database.reading() as session:
             backlog = queries.get_backlog(session)
             ended = queries.count_ended_since(session, _HOUR_S)
             recent = forecasts.recent_times(session, _RECENT)
-            promises = forecasts.list_eta_outcomes(session, _RECENT)
+            etas = forecasts.list_eta_outcomes(session, _RECENT)
             pending = deliveries.count_pending(session)
         waiting_s = (clock.now() - backlog.oldest_at).total_seconds() if backlog.oldest_at else 0.0
-        yield _gauge("jobs_queued", "Jobs that wait.", backlog.queued)
-        yield _gauge("jobs_running", "Jobs that are being painted.", backlog.running)
+        yield _gauge("jobs_queued", "Jobs that wait to run.", backlog.queued)
+        yield _gauge("jobs_running", "Jobs that run.", backlog.running)
         yield _gauge("oldest_waiting_seconds", "Age of the oldest waiting job.", max(0.0, waiting_s))
-        yield _by("jobs_ended_last_hour", "Jobs that ended within an hour.", ("state", "code"), ended)
+        yield _by("jobs_ended_last_hour", "Jobs that ended within the last hour.", ("state", "code"), ended)
         yield _quantiles("wait_seconds", "Time from submission to the first step of recent jobs.", recent.waits_s)
         yield _quantiles("run_seconds", "Time that recent jobs took to paint.", recent.runs_s)
-        yield from _accuracy(promises)
+        yield from _accuracy(etas)
         yield _gauge("webhook_deliveries_pending", "Deliveries still to be made.", pending)
         states: dict[tuple[str, ...], float] = {}
-        for worker in serialize_workers(self._services.database).workers:
+        for worker in serialize_workers(self._database).workers:
             states[worker.state,] = states.get((worker.state,), 0) + 1
         yield _by("workers", "Painting workers.", ("state",), states)
 
 
-def register(app: Flask, services: Services) -> None:
-    """Count the requests of `app`, whose beginnings `api.http.access_log` notes."""
-    metrics = app.extensions["atelier_metrics"] = Metrics(services)
+def register(app: Flask, database: Database) -> None:
+    """Count the requests of `app`, whose start `api.http.access_log` records."""
+    metrics = app.extensions["atelier_metrics"] = Metrics(database)
     app.after_request(metrics.observe)
 
 
@@ -107,24 +107,24 @@ def _quantiles(name: str, text: str, values: list[float]) -> Metric:
     return family
 
 
-def _accuracy(promises: list[forecasts.EtaOutcome]) -> Iterator[Metric]:
-    """Say how right the promises were: a half should end before the first moment, nine in ten before the second."""
+def _accuracy(etas: list[forecasts.EtaOutcome]) -> Iterator[Metric]:
+    """Measure how accurate ETAs were: half of the jobs should end by their p50, nine in ten by their p90."""
     kept = GaugeMetricFamily(
-        "atelier_eta_kept_ratio", "Share of recent jobs that ended by the time promised.", labels=("promise",)
+        "atelier_eta_kept_ratio", "Share of recent jobs that ended by their ETA.", labels=("promise",)
     )
-    error = GaugeMetricFamily("atelier_eta_error_ratio", "Median of how wrong the p50 promise was, over the real time.")
-    if promises:
+    error = GaugeMetricFamily("atelier_eta_error_ratio", "Median error of the p50 ETA, relative to the actual time.")
+    if etas:
         for name, in_time in (
-            ("p50", [each.ended_at <= each.p50_at for each in promises]),
-            ("p90", [each.ended_at <= each.p90_at for each in promises]),
+            ("p50", [each.ended_at <= each.p50_at for each in etas]),
+            ("p90", [each.ended_at <= each.p90_at for each in etas]),
         ):
             kept.add_metric([name], sum(in_time) / len(in_time))
-        error.add_metric([], statistics.median(_wrong(each) for each in promises))
+        error.add_metric([], statistics.median(_relative_error(each) for each in etas))
     yield kept
     yield error
-    yield CounterMetricFamily("atelier_eta_judged", "Recent jobs that promises were made of.", value=len(promises))
+    yield CounterMetricFamily("atelier_eta_judged", "Recent jobs that had an ETA.", value=len(etas))
 
 
-def _wrong(promise: forecasts.EtaOutcome) -> float:
-    real_s = max(0.001, (promise.ended_at - promise.created_at).total_seconds())
-    return abs((promise.p50_at - promise.ended_at).total_seconds()) / real_s
+def _relative_error(eta: forecasts.EtaOutcome) -> float:
+    actual_s = max(0.001, (eta.ended_at - eta.created_at).total_seconds())
+    return abs((eta.p50_at - eta.ended_at).total_seconds()) / actual_s

@@ -1,17 +1,19 @@
-"""Everything a request may need, opened once per process and handed to the views."""
+"""Everything that requests use, opened once per process; only views know the whole, and pass on what is needed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from threading import BoundedSemaphore
-from typing import TYPE_CHECKING
 
 from flask import current_app
 
 from api.http.rate_limits import RateLimits
+from api.jobs.current import CurrentJobs
+from api.jobs.submit import Submitter
 from api.live.forecaster import Forecaster
 from api.live.hub import Hub
-from api.live.ttl_cache import Recent
+from api.live.snapshot import CachedSnapshot
+from api.live.ttl_cache import TtlCache
 from shared.db.base import Database, connect
 from shared.messaging import progress
 from shared.messaging.broker import Broker
@@ -20,11 +22,8 @@ from shared.messaging.progress import RedisProgress
 from shared.settings import Settings
 from shared.storage.store import ImageStore, open_store
 
-if TYPE_CHECKING:
-    from api.live.snapshot import Seen
-
-#: How long what was seen of a running job is shown again if Redis has no news of it, in seconds.
-_SEEN_S = 1.0
+#: How long a running job's snapshot is reused while Redis has no news of it, in seconds.
+_SNAPSHOT_S = 1.0
 #: Longest wait for Redis inside a request, in seconds.
 _REQUEST_REDIS_S = 0.5
 #: The same for the hub, which blocks for a fifth of a second on purpose.
@@ -45,17 +44,27 @@ class Services:
     hub: Hub
     rate_limits: RateLimits
     forecaster: Forecaster
-    #: Running jobs as they were seen last.
-    seen: Recent[str, Seen]
+    #: The last snapshots of running jobs.
+    snapshots: TtlCache[str, CachedSnapshot]
     #: One permit for each event stream and long poll, so that these never take every thread.
     streams: BoundedSemaphore = field(repr=False)
+
+    @property
+    def submitter(self) -> Submitter:
+        """What submits jobs."""
+        return Submitter(self.settings, self.database, self.store, self.forecaster, self.dispatcher)
+
+    @property
+    def current_jobs(self) -> CurrentJobs:
+        """Jobs as they are now."""
+        return CurrentJobs(self.database, self.progress, self.forecaster, self.snapshots)
 
 
 def open_services(settings: Settings) -> Services:
     """Open what `settings` names; nothing is connected before it is used."""
     database = connect(settings.database_url)
     streams = BoundedSemaphore(settings.stream_limit)
-    seen: Recent[str, Seen] = Recent(_SEEN_S)
+    snapshots: TtlCache[str, CachedSnapshot] = TtlCache(_SNAPSHOT_S)
     live = RedisProgress(progress.connect(settings.redis_url, timeout_s=_STREAM_REDIS_S))
     return Services(
         settings=settings,
@@ -63,10 +72,10 @@ def open_services(settings: Settings) -> Services:
         store=open_store(settings.storage_url),
         dispatcher=Dispatcher(database, Broker(settings), settings),
         progress=RedisProgress(progress.connect(settings.redis_url, timeout_s=_REQUEST_REDIS_S)),
-        hub=Hub(database, live, streams, seen),
+        hub=Hub(database, live, streams, snapshots),
         rate_limits=RateLimits(settings.redis_url, settings.requests_per_min),
         forecaster=Forecaster(database),
-        seen=seen,
+        snapshots=snapshots,
         streams=streams,
     )
 

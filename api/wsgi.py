@@ -1,14 +1,13 @@
 """Serve the API with gunicorn: a few processes, many threads.
 
-Threads suit it: requests wait for the database, whose drivers block, pictures are decoded outside Python's lock, and
-one model holds for views, workers and the command line. An event stream holds a thread that sleeps on a queue, filled
-by the one reader of `api.live.hub`: there are as many of these threads besides those for all other requests, and none
-is made before it is needed. Greenlets or an event loop would save their stacks, and let every blocking call and every
-decoding hold up all others.
+Threads suit it: database drivers block, pictures are decoded outside the GIL, and views, workers and the command line
+can share code. An event stream holds a thread that sleeps on a queue, filled by the one reader in `api.live.hub`; there
+are `stream_limit` threads for streams besides those for other requests, started as they are needed. Greenlets or an
+event loop would save their stacks, but then each blocking call and each decoding would hold up all other requests.
 
-The processes may be given a socket that is bound already, which keeps the address while they are replaced. SIGHUP
-replaces them: each loads the app anew and opens its own services. One that stops ends its streams at once, whose
-clients resume with the next, and answers what it has begun.
+The processes may be given a socket that is already bound, which keeps the address while they are replaced. SIGHUP
+replaces them: each loads the app again and opens its own services. A process that stops ends its streams at once, whose
+clients resume with the next process, and finishes the requests it has begun.
 """
 
 from __future__ import annotations
@@ -31,18 +30,18 @@ from shared.db.base import connect
 from shared.errors import Misconfigured
 from shared.settings import Settings
 
-#: Connections for each thread: most of those that are kept open wait for their next request, and need none.
+#: Connections per thread: most keep-alive connections are idle, and need no thread.
 _CONNECTIONS_PER_THREAD = 4
-#: How long a connection waits for its next request, in seconds: longer than proxies do, so that they part first.
-_KEEP_S = 75
-#: How long a process that stops answers what it has begun, in seconds; less than what its supervisor waits.
+#: How long an idle connection is kept, in seconds: longer than proxies keep theirs, so that they close first.
+_KEEP_ALIVE_S = 75
+#: How long a stopping process may take to finish its requests, in seconds; less than its supervisor waits.
 _GRACE_S = 10
-#: Open files where the system names no bound.
+#: Open files to ask for where the system sets no limit.
 _FILES = 65_536
 
 
 class _Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
-    """A process that ends its streams when it is asked to stop."""
+    """A gunicorn worker that ends its streams when it is asked to stop."""
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         super().handle_exit(sig, frame)
@@ -56,13 +55,13 @@ class Server(BaseApplication):  # type: ignore[misc]  # ditto
     """The API on one address."""
 
     def __init__(self, settings: Settings, bind: str) -> None:
-        """Serve what `settings` say on `bind`, as gunicorn names addresses; `run` does so until SIGTERM."""
+        """Prepare to serve on `bind`, an address as gunicorn writes it; `run` serves until SIGTERM."""
         self._settings = settings
         self._bind = bind
         super().__init__()
 
     def load_config(self) -> None:
-        """Tell gunicorn our options; its own log of requests stays off, for `api.http.access_log` tells more."""
+        """Set gunicorn's options; its own access log stays off, since `api.http.access_log` says more."""
         threads = self._settings.api_threads + self._settings.stream_limit
         options: dict[str, Any] = {
             "bind": self._bind,
@@ -70,7 +69,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # ditto
             "workers": self._settings.api_processes,
             "threads": threads,
             "worker_connections": _CONNECTIONS_PER_THREAD * threads,
-            "keepalive": _KEEP_S,
+            "keepalive": _KEEP_ALIVE_S,
             "timeout": 60,
             "graceful_timeout": _GRACE_S,
             "control_socket_disable": True,
@@ -80,9 +79,9 @@ class Server(BaseApplication):  # type: ignore[misc]  # ditto
                 self.cfg.set(name, value)
 
     def load(self) -> Flask:
-        """Make the app, in each process anew, and have what it is made of searched for garbage no more.
+        """Make the app, in each process anew, and exempt it from garbage collection.
 
-        All of it stays to the end, and each search held every request up for a tenth of a second.
+        It all lives as long as the process, and each collection held up every request for a tenth of a second.
         """
         logs.configure(self._settings.log_format, self._settings.log_level)
         app = create_app(self._settings)
@@ -92,7 +91,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # ditto
 
 
 def serve(settings: Settings, *, listener_fd: int | None = None) -> None:
-    """Serve until SIGTERM, on the settings' address or on a socket that is bound already."""
+    """Serve until SIGTERM, on the settings' address or on a socket that is already bound."""
     ensure_guarded(settings)
     _allow_open_files()
     bind = f"{settings.host}:{settings.port}" if listener_fd is None else f"fd://{listener_fd}"
@@ -100,7 +99,7 @@ def serve(settings: Settings, *, listener_fd: int | None = None) -> None:
 
 
 def ensure_guarded(settings: Settings) -> None:
-    """Raise `Misconfigured` before others than this machine's users reach an API to which nobody has a key."""
+    """Raise `Misconfigured` if the API would listen beyond this machine while no operator key exists."""
     if _is_loopback(settings.host):
         return
     database = connect(settings.database_url)
@@ -112,13 +111,13 @@ def ensure_guarded(settings: Settings) -> None:
         database.engine.dispose()
     if not guarded:
         raise Misconfigured(
-            f"The API would listen on {settings.host}, and nobody has a key to it: "
-            "make one with `atelier keys create NAME --role operator --database`, or listen on 127.0.0.1."
+            f"The API would listen on {settings.host}, but no operator key exists: "
+            "create one with `atelier keys create NAME --role operator --database`, or listen on 127.0.0.1."
         )
 
 
 def _is_loopback(host: str) -> bool:
-    """Say whether a host is this machine alone; of names, which anybody may point anywhere, `localhost` is."""
+    """Say whether a host is this machine alone; of names, only `localhost` is trusted to be."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -126,7 +125,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _allow_open_files() -> None:
-    """Let the process hold as many connections as the system allows it."""
+    """Raise the process's limit of open files, and so of connections, as far as the system allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _FILES if hard == resource.RLIM_INFINITY else hard
     if soft < wanted:
@@ -135,9 +134,9 @@ def _allow_open_files() -> None:
 
 
 def main() -> None:
-    """Serve what the environment says: `python -m api.wsgi [--fd N]`."""
+    """Serve as the environment says: `python -m api.wsgi [--fd N]`."""
     parser = argparse.ArgumentParser(prog="python -m api.wsgi")
-    parser.add_argument("--fd", type=int, help="a bound, listening socket to take over")
+    parser.add_argument("--fd", type=int, help="a bound, listening socket to serve on")
     serve(Settings.load(), listener_fd=parser.parse_args().fd)
 
 

@@ -18,7 +18,7 @@ from api.access import Caller
 from api.batches.report import Candidate, IngestReport
 from api.http.problems import invalid, validated
 from api.jobs import checks, estimates
-from api.jobs.submission import Sizes
+from api.jobs.estimates import Sizes
 from api.schemas.batches import ItemRequest, printable_key
 from api.schemas.jobs import StyleChoice
 from shared.db import images
@@ -133,7 +133,8 @@ class BatchIngest:
         for number, style in enumerate(styles):
             if style.mask:
                 checks.check_mask_shape(f"/styles/{number}/mask", self._size(style.mask), sizes.content)
-        estimate = estimates.estimate(self._database, params, sizes)
+        with self._database.reading() as session:
+            estimate = estimates.estimate(session, params, sizes)
         chosen = [style.model_dump(exclude_none=True) for style in styles]
         resolved = params.model_dump(mode="json")
         return _Plan(

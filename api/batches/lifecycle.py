@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -17,28 +18,26 @@ from api.batches.ingest import BatchIngest
 from api.batches.report import Candidate
 from api.http import problems
 from api.http.problems import invalid
-from api.jobs import checks, submit
-from api.jobs.submission import Submission
+from api.jobs import checks
+from api.jobs.submit import Submission
 from api.schemas.batches import MAX_CELLS, BatchChange, BatchRequest, MatrixRequest, PromoteRequest, cell_key
 from api.schemas.jobs import JobRequest, StyleChoice
-from api.services import Services
-from api.usecases.webhooks import check_webhook
 from shared import logs
 from shared.db import images
 from shared.db.admin import audit
-from shared.db.base import Database
+from shared.db.base import Database, on_commit
 from shared.db.batches import items, lifecycle
 from shared.db.jobs import queries
 from shared.db.models import Batch
 from shared.errors import IllegalTransition, UnknownImage
 from shared.messaging.dispatch import Dispatcher
 from shared.painting.params import resolve
+from shared.settings import Settings
 from shared.states import BatchState
+from shared.storage.store import ImageStore
 
 log = logs.get(__name__)
 
-#: Called in the transaction that opens a batch, to store something beside it.
-Note = Callable[[Session, Batch], None]
 #: The audit log's name of each transition of a batch that was started.
 _AUDITED = {
     BatchState.RUNNING: "batch.resume",
@@ -49,43 +48,43 @@ _AUDITED = {
 _CELL_PX = 256
 
 
-def open_batch(services: Services, caller: Caller, asked: BatchRequest, note: Note) -> Batch:
-    """Create an open batch; raise `InvalidParams`, `UnknownImage`, `ForbiddenUrl` or `InvalidMask`."""
-    most_s = submit.most_retention_s(services, caller)
-    submit.check_limits(services, caller, asked.time_limit_s, asked.retention_s)
-    if asked.webhook is not None:
-        check_webhook(services, asked.webhook)
-    params = dict(asked.params)
-    if asked.matrix is not None:
+def new_batch(settings: Settings, store: ImageStore, caller: Caller, request: BatchRequest) -> Batch:
+    """Validate a request and build its batch; raise `InvalidParams`, `ForbiddenUrl` or `InvalidMask`."""
+    checks.check_limits(settings, caller, request.time_limit_s, request.retention_s)
+    if request.webhook is not None:
+        checks.check_webhook(settings, request.webhook)
+    params = dict(request.params)
+    if request.matrix is not None:
         params = {"size": _CELL_PX, **params}
-        _check_cells(asked.matrix)
-    _resolved(asked.preset.value, params)
-    styles = asked.style_choices()
+        _check_cells(request.matrix)
+    _resolved(request.preset.value, params)
+    styles = request.style_choices()
     for number, style in enumerate(styles):
         if style.mask:
-            checks.check_mask_paints(services, f"/styles/{number}/mask", style.mask)
-    batch = Batch(
+            checks.check_mask_paints(store, f"/styles/{number}/mask", style.mask, max_px=settings.max_upload_px)
+    return Batch(
         owner=caller.owner,
-        preset=asked.preset.value,
+        preset=request.preset.value,
         params=params,
         styles=[style.model_dump(exclude_none=True) for style in styles],
-        weights_wanted=asked.weights_wanted(),
-        matrix=asked.matrix.model_dump(mode="json") if asked.matrix else None,
-        priority=asked.priority,
-        max_parallel=asked.max_parallel,
-        reuse=asked.reuse,
-        label=asked.label,
-        annotations=asked.metadata,
-        webhook=asked.webhook,
-        retention_s=asked.retention_s or most_s,
-        time_limit_s=asked.time_limit_s,
+        weights_wanted=request.weights_wanted(),
+        matrix=request.matrix.model_dump(mode="json") if request.matrix else None,
+        priority=request.priority,
+        max_parallel=request.max_parallel,
+        reuse=request.reuse,
+        label=request.label,
+        annotations=request.metadata,
+        webhook=request.webhook,
+        retention_s=request.retention_s or checks.max_retention_s(settings, caller),
+        time_limit_s=request.time_limit_s,
     )
-    with services.database.writing("open_batch") as session:
-        _use(session, caller, _image_ids(asked, styles))
-        lifecycle.create(session, batch)
-        note(session, batch)
-    log.info("batch_opened", batch_id=batch.id, preset=batch.preset)
-    return batch
+
+
+def open_batch(session: Session, caller: Caller, batch: Batch) -> None:
+    """Store a batch that `new_batch` built, as open; raise `UnknownImage`."""
+    _use(session, caller, _image_ids(batch))
+    lifecycle.create(session, batch)
+    on_commit(session, partial(log.info, "batch_opened", batch_id=batch.id, preset=batch.preset))
 
 
 def fill_matrix(ingest: BatchIngest, matrix: MatrixRequest) -> None:
@@ -121,13 +120,13 @@ def transition(
     dispatcher.nudge()
 
 
-def change(database: Database, dispatcher: Dispatcher, caller: Caller, batch_id: str, asked: BatchChange) -> None:
-    """Set the fields that `asked` names; raise `NotFound`."""
+def change(database: Database, dispatcher: Dispatcher, caller: Caller, batch_id: str, request: BatchChange) -> None:
+    """Set the fields that `request` names; raise `NotFound`."""
     with database.writing("change_batch") as session:
         batch = lifecycle.lock_batch(session, batch_id, owner=caller.sees)
-        for name in asked.model_fields_set:
-            setattr(batch, name, getattr(asked, name))
-        audit.record(session, caller, "batch.change", batch_id, details=asked.model_dump(exclude_unset=True))
+        for name in request.model_fields_set:
+            setattr(batch, name, getattr(request, name))
+        audit.record(session, caller, "batch.change", batch_id, details=request.model_dump(exclude_unset=True))
     dispatcher.nudge()
 
 
@@ -147,22 +146,22 @@ def retry_failed(database: Database, dispatcher: Dispatcher, caller: Caller, bat
     return total
 
 
-def promotion(database: Database, caller: Caller, batch_id: str, asked: PromoteRequest) -> Submission:
+def promotion(database: Database, caller: Caller, batch_id: str, request: PromoteRequest) -> Submission:
     """Build the submission that paints one item at another size; raise `NotFound`."""
     with database.reading() as session:
         batch = lifecycle.get_batch(session, batch_id, owner=caller.sees)
-        item = items.get_item(session, batch_id, asked.key)
-    params = {**item.params, **asked.params, "size": asked.size}
-    request = JobRequest(
+        item = items.get_item(session, batch_id, request.key)
+    params = {**item.params, **request.params, "size": request.size}
+    job = JobRequest(
         content=item.content_id,
         styles=[StyleChoice(**style) for style in item.styles],
         preset=item.preset,
         params=params,
         weights=batch.weights_wanted,
         label=batch.label,
-        metadata={"batch_id": batch_id, "key": asked.key},
+        metadata={"batch_id": batch_id, "key": request.key},
     )
-    return Submission(caller, request, _resolved(item.preset, params))
+    return Submission(caller, job, _resolved(item.preset, params))
 
 
 def _resolved(preset: str, params: dict[str, Any]) -> Any:
@@ -172,9 +171,9 @@ def _resolved(preset: str, params: dict[str, Any]) -> Any:
         raise invalid(error, at="/params") from None
 
 
-def _image_ids(asked: BatchRequest, styles: list[StyleChoice]) -> set[str]:
-    named = {image for style in styles for image in (style.image, style.mask) if image}
-    return named | (set(asked.matrix.contents) | set(asked.matrix.styles) if asked.matrix else set())
+def _image_ids(batch: Batch) -> set[str]:
+    named = {style[part] for style in batch.styles for part in ("image", "mask") if style.get(part)}
+    return named | ({*batch.matrix["contents"], *batch.matrix["styles"]} if batch.matrix else set())
 
 
 def _use(session: Session, caller: Caller, image_ids: set[str]) -> None:
@@ -190,7 +189,7 @@ def _check_cells(matrix: MatrixRequest) -> None:
     for values in matrix.params.values():
         count *= len(values)
     if count > MAX_CELLS:
-        raise problems.mistake(
+        raise problems.pointed_error(
             "/matrix", f"The matrix has {count} cells; at most {MAX_CELLS} are allowed.", le=MAX_CELLS
         )
 

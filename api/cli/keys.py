@@ -89,7 +89,8 @@ def _create_in_database(name: str, asked: dict[str, Any]) -> Key:
     try:
         with database.reading() as session:
             kept.ensure_table(session)
-        key, token = new_key(database, Host(), request)
+        with database.writing("create_key") as session:
+            key, token = new_key(session, Host(), request)
     finally:
         database.engine.dispose()
     return Key.model_validate(serialize_new_key(key, token).model_dump())

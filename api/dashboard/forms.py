@@ -1,22 +1,19 @@
-"""Forms that create something do so once, even if they are sent twice."""
+"""Forms that create something: sent twice, by a second press or a reload, they create it once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from flask import redirect, request
-from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from api.auth import caller
 from api.dashboard.pages import blueprint
-from api.http.idempotency import Answer, Once, fingerprint, make
+from api.http.idempotency import Answer, Once, fingerprint
+from api.jobs.submit import PreparedJob
 from api.services import services
 from shared import ids
 from shared.errors import InvalidRequest
 
-#: The hidden field that identifies a form, from when the page was loaded.
+#: The hidden field that identifies a form, new whenever its page is loaded.
 FIELD = "once"
 
 
@@ -26,16 +23,27 @@ def once() -> str:
     return ids.new_id()
 
 
-def make_once(act: Callable[[Callable[[Session, Any], None]], object], under: str) -> Response:
-    """Make a thing by `act`, which calls what it is given in the transaction, unless this form did.
-
-    Leads to the thing's page, whose address is its id below `under`.
-
-    Raises `InvalidRequest` for a form without the field, and what `act` raises.
-    """
+def read_once() -> Once:
+    """Return the identity of the form that this request sends; raise `InvalidRequest` if it has none."""
     value = request.form.get(FIELD, "")
     if not ids.is_uuid(value):
-        raise InvalidRequest("The form is not one of ours; load the page again.")
-    this = Once(caller().owner, f"form:{value}", fingerprint(request, "form"))
-    answer, _ = make(services(), this, act, lambda made: Answer(303, f"{under}/{made.id}", ""))
-    return redirect(answer.location, 303)
+        raise InvalidRequest("The form is incomplete; reload the page.")
+    return Once(caller().owner, f"form:{value}", fingerprint(request, "form"))
+
+
+def created(path: str) -> Answer:
+    """Return the answer to a form that created something, whose page is `path`."""
+    return Answer(303, path, "")
+
+
+def queue_job(once: Once, prepared: PreparedJob) -> None:
+    """Queue the job that a form asks for."""
+    with once.writing(services().database, "submit") as session:
+        job = services().submitter.queue(session, prepared)
+        once.answer = created(f"/dashboard/jobs/{job.id}")
+
+
+def to_created(once: Once) -> Response:
+    """Redirect to the page of what a form created, now or when it was first sent."""
+    assert once.answer is not None
+    return redirect(once.answer.location, 303)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from flask import Response, g, request
 
 from api.access import Caller
-from api.auth import caller_of, door
+from api.auth import caller_cache, caller_of
 from api.services import services
 from shared.db.access import browser_sessions
 from shared.errors import Forbidden, InvalidParams, Unauthorized
@@ -24,7 +24,7 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 def signed_in() -> Caller:
     """Return the caller of this request; raise `Unauthorized`, or `Forbidden` for a forged request."""
     token = request.cookies.get(COOKIE, "")
-    found = door().caller(token, _find)
+    found = caller_cache().caller(token, _find)
     g.csrf = csrf_token(token)
     if request.method not in _SAFE:
         require_own_origin()

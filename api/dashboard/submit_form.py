@@ -114,7 +114,7 @@ def _layers(name: str, text: str) -> Any:
     try:
         return bodies.json_value(text.encode())
     except InvalidRequest:
-        raise problems.mistake(f"/params/{name}", 'Write layers as JSON, such as {"block3_conv2": 1}.') from None
+        raise problems.pointed_error(f"/params/{name}", 'Write layers as JSON, such as {"block3_conv2": 1}.') from None
 
 
 def _field(name: str, described: Mapping[str, Any], presets: dict[str, str]) -> Field:

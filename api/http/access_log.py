@@ -1,9 +1,9 @@
-"""One line for each request, when its answer has been sent: what was asked, what came of it, and how long it took.
+"""One log line per request, once its response has been sent: method, path, status, bytes and duration.
 
-Limits: no query, no header and no body, which may hold what is secret. Files that the server sends by itself are
-told when they begin.
+Limits: queries, headers and bodies are left out, since they may hold secrets. Files that the server itself sends are
+logged when they begin.
 
-Invariant: a stream's line is written at its end, however that comes.
+Invariant: a stream's line is written when it ends, however that happens.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from shared import logs
 
 log = logs.get(__name__)
 
-#: What is asked every few seconds for ever.
+#: Views that are polled by machines, logged at debug level.
 _QUIET = frozenset({"system.alive"})
 
 
 class _Counted:
-    """An answer's chunks, and how many bytes of them were taken."""
+    """A response's chunks, and how many bytes of them have been sent."""
 
     def __init__(self, response: Response) -> None:
-        self._chunks, self._answer = response.iter_encoded(), response.response
+        self._chunks, self._wrapped = response.iter_encoded(), response.response
         self.bytes = 0
 
     def __iter__(self) -> Iterator[bytes]:
@@ -37,13 +37,13 @@ class _Counted:
             yield chunk
 
     def close(self) -> None:
-        """Close what was asked for the chunks, which may be waiting."""
-        if hasattr(self._answer, "close"):
-            self._answer.close()
+        """Close the wrapped iterable, which may be waiting."""
+        if hasattr(self._wrapped, "close"):
+            self._wrapped.close()
 
 
 def register(app: Flask) -> None:
-    """Have every request of `app` told; register this before whatever may answer or change an answer."""
+    """Log every request of `app`; register this before whatever may respond or change a response."""
     app.before_request(_begin)
     app.after_request(_observe)
 
@@ -53,8 +53,8 @@ def _begin() -> None:
 
 
 def _observe(response: Response) -> Response:
-    tell = partial(
-        _tell,
+    write = partial(
+        _write,
         logging.DEBUG if request.endpoint in _QUIET else logging.INFO,
         g.get("began_at") or time.perf_counter(),
         method=request.method,
@@ -64,11 +64,11 @@ def _observe(response: Response) -> Response:
     if response.is_streamed and not response.direct_passthrough:
         counted = _Counted(response)
         response.response = counted
-        response.call_on_close(lambda: tell(bytes=counted.bytes))
+        response.call_on_close(lambda: write(bytes=counted.bytes))
     else:
-        tell(bytes=0 if request.method == "HEAD" else response.content_length or 0)
+        write(bytes=0 if request.method == "HEAD" else response.content_length or 0)
     return response
 
 
-def _tell(level: int, began_at: float, **fields: Any) -> None:
+def _write(level: int, began_at: float, **fields: Any) -> None:
     log.log(level, "request_answered", ms=round((time.perf_counter() - began_at) * 1000, 1), **fields)

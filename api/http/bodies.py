@@ -1,6 +1,6 @@
 """Request bodies: raw bytes, JSON, or multipart with files, each read within bounds.
 
-Invariant: nothing of a body is kept here; a multipart job is checked whole before any part of it is.
+Nothing is stored here; what a body says is validated by `api.schemas`.
 """
 
 from __future__ import annotations
@@ -13,23 +13,24 @@ from typing import IO, Any, NamedTuple
 
 from flask import Request, json
 
+from api.http.problems import from_mistakes
 from shared import ids
-from shared.errors import BodyTooLarge, InvalidParams, InvalidRequest, UnsupportedImage, UnsupportedMediaType
+from shared.errors import BodyTooLarge, InvalidRequest, UnsupportedImage, UnsupportedMediaType
 
 MULTIPART = "multipart/form-data"
 
-#: Longest JSON, in bytes: read, it takes many times that.
+#: Longest JSON, in bytes: parsed, it takes many times that.
 MAX_JSON_BYTES = 2**20
 
-#: The files of a multipart job; those named `image` are pictures that the request names by their ids.
+#: The file parts of a multipart job; those named `image` are pictures that `request` refers to by id.
 JOB_FILES = ("content", "style", "mask", "init_image", "image")
-#: The part with everything else, and the parts of which a job has one.
+#: The JSON part with everything else, and the parts that a job has at most once.
 _REQUEST = "request"
 _SINGLE = ("content", "init_image", _REQUEST)
 
 
 def image_bytes(request: Request) -> bytes:
-    """Read the one image of a request: a raw body or the multipart file `file`."""
+    """Read the image of an upload: a raw body, or the multipart file `file`."""
     if request.mimetype == MULTIPART:
         file = request.files.get("file")
         if file is None:
@@ -43,73 +44,72 @@ def image_bytes(request: Request) -> bytes:
     return data
 
 
-class Asked(NamedTuple):
-    """A job as it was asked for: the request, and the pictures that came with it, by their ids."""
+class JobForm(NamedTuple):
+    """A job as its client sent it: the request, and the pictures that came with it, by id."""
 
     body: dict[str, Any]
     files: dict[str, bytes]
 
 
-def job(request: Request) -> Asked:
-    """Read a job from JSON, or from multipart with its files; nothing in it is checked yet."""
+def job_form(request: Request) -> JobForm:
+    """Read a job from JSON, or from multipart with its files; it is not validated yet."""
     if request.mimetype != MULTIPART:
-        return Asked(json_object(request), {})
-    refuse(_idle_parts(request))
+        return JobForm(json_object(request), {})
+    refuse(_unknown_parts(request))
     files = {name: [bytes(file.read()) for file in request.files.getlist(name)] for name in JOB_FILES}
-    asked, named = _request_part(request), naming(files)
-    refuse({name: "It comes as a file, and `request` names it too." for name in named.body if name in asked})
-    return Asked(asked | named.body, named.files)
+    body, named = _request_part(request), form_of_files(files)
+    refuse({name: "Send it as a file or name it in `request`, not both." for name in named.body if name in body})
+    return JobForm(body | named.body, named.files)
 
 
-def naming(files: Mapping[str, Sequence[bytes]]) -> Asked:
-    """Write the part of a job's request that files stand for, given by the names of `JOB_FILES`."""
+def form_of_files(files: Mapping[str, Sequence[bytes]]) -> JobForm:
+    """Return the part of a job that its files, by the names of `JOB_FILES`, stand for."""
     named = _named({name: [ids.image_id(data) for data in files.get(name, ())] for name in JOB_FILES})
-    return Asked(named, {ids.image_id(data): data for several in files.values() for data in several})
+    return JobForm(named, {ids.image_id(data): data for several in files.values() for data in several})
 
 
-def _idle_parts(request: Request) -> dict[str, str]:
-    """Find the parts of a form that nothing would come of: by its name, what is wrong with each."""
+def _unknown_parts(request: Request) -> dict[str, str]:
+    """Return what is wrong with each part of a form that would have no effect, by name."""
     found = {}
     for name in dict.fromkeys([*request.files, *request.form]):
         if name not in (*JOB_FILES, _REQUEST):
-            found[name] = f"A job has no such part; its parts are {', '.join((*JOB_FILES, _REQUEST))}."
+            found[name] = f"Unknown part; the parts of a job are {', '.join((*JOB_FILES, _REQUEST))}."
         elif name != _REQUEST and name in request.form:
-            found[name] = "It is text, and a file is wanted."
+            found[name] = "Send this part as a file, not as text."
         elif name in _SINGLE and len(request.files.getlist(name)) + len(request.form.getlist(name)) > 1:
-            found[name] = "A job has one such part."
+            found[name] = "A job has only one of these."
     return found
 
 
 def refuse(mistakes: dict[str, str]) -> None:
-    """Raise `InvalidParams` for parts of a form, by name, with what is wrong with each, if there are any."""
+    """Raise `InvalidParams` for mistakes in a form, if there are any: the detail of each, by the part's name."""
     found = []
     for name, detail in mistakes.items():
-        pointer = "/" + (name or "").replace("~", "~0").replace("/", "~1")  # a part that has no name is called None
+        pointer = "/" + (name or "").replace("~", "~0").replace("/", "~1")  # a part without a name is called None
         found.append({"pointer": pointer, "detail": f"{pointer}: {detail}"})
     if found:
-        count = "1 mistake" if len(found) == 1 else f"{len(found)} mistakes"
-        raise InvalidParams(f"The request has {count}: {found[0]['detail']}", errors=found)
+        raise from_mistakes(found)
 
 
 def _named(found: dict[str, list[str]]) -> dict[str, Any]:
-    """Write the part of a request that the files stand for, given their ids."""
+    """Return the fields of a request that files of these ids stand for."""
     single = {name: found[name] for name in ("content", "init_image") if found[name]}
     if len(found["mask"]) > len(found["style"]):
-        raise InvalidRequest("There are more files `mask` than `style`: each is for the style of its place.")
+        raise InvalidRequest("There are more `mask` files than `style` files: the n-th mask is for the n-th style.")
     pairs = zip_longest(found["style"], found["mask"])
     styles = [{"image": style, **({"mask": mask} if mask else {})} for style, mask in pairs]
     return {name: image_ids[0] for name, image_ids in single.items()} | ({"styles": styles} if styles else {})
 
 
-class AskedBatch(NamedTuple):
-    """A batch as it was asked for: the request, the styles that came with it, and an archive of contents."""
+class BatchForm(NamedTuple):
+    """A batch as its client sent it: the request, the styles that came with it, and an archive of contents."""
 
     body: dict[str, Any]
     styles: list[bytes]
     archive: IO[bytes] | None
 
     def fingerprint(self) -> list[Any]:
-        """Tell what was asked for from anything else, an archive by its bytes."""
+        """Return what tells this batch from any other: the request, and a hash of the archive."""
         if self.archive is None:
             return [self.body]
         digest = hashlib.sha256()
@@ -119,15 +119,15 @@ class AskedBatch(NamedTuple):
         return [self.body, digest.hexdigest()]
 
 
-def batch(request: Request) -> AskedBatch:
-    """Read a batch from JSON, or from multipart with its files; nothing in it is checked yet."""
+def batch_form(request: Request) -> BatchForm:
+    """Read a batch from JSON, or from multipart with its files; it is not validated yet."""
     if request.mimetype != MULTIPART:
-        return AskedBatch(json_object(request), [], None)
+        return BatchForm(json_object(request), [], None)
     styles = [bytes(file.read()) for file in request.files.getlist("style")]
     named = [{"image": ids.image_id(data)} for data in styles]
     archive = request.files.get("archive")
     body = _request_part(request) | ({"styles": named} if named else {})
-    return AskedBatch(body, styles, archive.stream if archive else None)
+    return BatchForm(body, styles, archive.stream if archive else None)
 
 
 def json_object(request: Request) -> dict[str, Any]:
@@ -139,19 +139,19 @@ def json_object(request: Request) -> dict[str, Any]:
 
 
 def json_value(text: bytes) -> Any:
-    """Read JSON that every database takes; raise `InvalidRequest`."""
+    """Parse JSON that every database can store; raise `InvalidRequest`."""
     try:
         value = json.loads(text)
-        again = strict.dumps(value, allow_nan=False, ensure_ascii=False).encode()
-    except (ValueError, RecursionError):  # no JSON, numbers that are none, halves of characters
+        written = strict.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):  # no JSON, NaN or infinity, lone surrogates
         raise InvalidRequest("The body is not JSON.") from None
-    if b"\\u0000" in again.replace(rb"\\", b""):
-        raise InvalidRequest("The body has a character NUL, which no database takes.")
+    if b"\\u0000" in written.replace(rb"\\", b""):
+        raise InvalidRequest("The body contains a NUL character, which databases cannot store.")
     return value
 
 
 def _request_part(request: Request) -> dict[str, Any]:
-    """Read the optional part `request`, sent as a field or as a file."""
+    """Read the optional part `request`, sent as a field or a file."""
     if _REQUEST in request.files:
         return _object(request.files[_REQUEST].read(MAX_JSON_BYTES + 1))
     return _object(request.form[_REQUEST].encode()) if _REQUEST in request.form else {}
@@ -159,7 +159,7 @@ def _request_part(request: Request) -> dict[str, Any]:
 
 def _object(text: bytes) -> dict[str, Any]:
     if len(text) > MAX_JSON_BYTES:
-        raise BodyTooLarge(f"JSON may have {MAX_JSON_BYTES} bytes.", max_bytes=MAX_JSON_BYTES)
+        raise BodyTooLarge(f"JSON may have at most {MAX_JSON_BYTES} bytes.", max_bytes=MAX_JSON_BYTES)
     value = json_value(text)
     if not isinstance(value, dict):
         raise InvalidRequest("The body is not a JSON object.")

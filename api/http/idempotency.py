@@ -1,8 +1,8 @@
-"""Requests that a client may send again: one that brings the same `Idempotency-Key` is carried out once.
+"""Requests that a client may repeat: those that share an `Idempotency-Key` are carried out once.
 
-The answer is kept beside what the request made, in one transaction; that to `POST /v1/keys` without what opens, so that
-a repetition is told that there is a key, and never gets it. So there is no time in which a request is "still
-in work": one that comes meanwhile waits for the first to commit, milliseconds, and gets the same answer.
+A view looks for the stored answer with `find`, and otherwise writes inside `writing`, which stores its answer in the
+same transaction. A request that arrives meanwhile waits for that commit, milliseconds, and replays the answer, so no
+request is ever "still in progress". The answer to `POST /v1/keys` is stored without the secret.
 
 Invariant: of any number of requests with one key of one owner, at any number of servers, one is carried out.
 """
@@ -12,21 +12,22 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 from flask import Request
+from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
 from api.access import Caller
-from api.services import Services
 from shared.db.access import idempotency
 from shared.db.access.idempotency import AlreadyDone, Answer
-from shared.errors import InvalidRequest
+from shared.db.base import Database
+from shared.errors import DatabaseUnavailable, InvalidRequest
 
-__all__ = ["Answer", "Once", "carry_out", "fingerprint", "make", "named"]
-
-Made = TypeVar("Made")
+__all__ = ["Answer", "Once", "fingerprint", "once"]
 
 HEADER = "Idempotency-Key"
 #: On an answer that was given before.
@@ -34,72 +35,61 @@ REPLAYED_HEADER = "Idempotency-Replayed"
 _KEY = re.compile(r"[!-~]{1,255}")
 
 
-class Once(NamedTuple):
-    """A request that is to be carried out once."""
+@dataclass
+class Once:
+    """A request to carry out once, and its answer as soon as there is one; without a key it is always carried out."""
 
     owner: str
-    key: str
+    key: str | None
     fingerprint: str
+    answer: Answer | None = None
+    #: Whether the answer is that of an earlier request.
+    replayed: bool = False
 
-    def keep(self, session: Session, answer: Answer) -> None:
-        """Keep its answer in the transaction that carries it out; raise `AlreadyDone`."""
-        idempotency.keep(session, self.owner, self.key, self.fingerprint, answer)
+    def find(self, database: Database) -> Answer | None:
+        """Return the answer of an earlier request with this key; raise `IdempotencyConflict` if it asked otherwise."""
+        if self.key is not None:
+            with database.reading() as session:
+                self.answer = idempotency.find(session, self.owner, self.key, self.fingerprint)
+            self.replayed = self.answer is not None
+        return self.answer
+
+    def created_id(self) -> str:
+        """Return the id of what the request created, once it is answered."""
+        assert self.answer is not None
+        return self.answer.location.rpartition("/")[2]
+
+    def show(self, view: BaseModel) -> None:
+        """Respond with another body than the stored one: with what has been added since."""
+        assert self.answer is not None
+        self.answer = self.answer._replace(body=view.model_dump_json())
+
+    @contextmanager
+    def writing(self, database: Database, name: str) -> Iterator[Session]:
+        """Open the transaction that carries the request out; set `answer` in it, which is stored along.
+
+        If another request with the key was first, this one's transaction is rolled back and the other's answer taken.
+        """
+        try:
+            with database.writing(name) as session:
+                yield session
+                assert self.answer is not None
+                if self.key is not None:
+                    idempotency.keep(session, self.owner, self.key, self.fingerprint, self.answer)
+        except AlreadyDone:
+            if self.find(database) is None:  # a day old, it was deleted just now
+                raise DatabaseUnavailable("The answer to this request has just expired; send it again.") from None
 
 
-def fingerprint(request: Request, asked: Any) -> str:
-    """Hash a request by what it asks for, not by how that is written: a form's boundaries differ each time."""
-    what = [request.method, request.path, sorted(request.args.items(multi=True)), asked]
-    return hashlib.sha256(json.dumps(what, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-def named(request: Request, caller: Caller, asked: Any) -> Once | None:
-    """Read a request's key, if it brings one; raise `InvalidRequest` for one that is none."""
+def once(request: Request, caller: Caller, body: Any) -> Once:
+    """Read a request's idempotency key, if it has one; raise `InvalidRequest` for an invalid one."""
     key = request.headers.get(HEADER)
-    if key is None:
-        return None
-    if not _KEY.fullmatch(key):
-        raise InvalidRequest(f"{HEADER} has 1 to 255 visible ASCII characters.")
-    return Once(caller.owner, key, fingerprint(request, asked))
+    if key is not None and not _KEY.fullmatch(key):
+        raise InvalidRequest(f"{HEADER} must have 1 to 255 visible ASCII characters.")
+    return Once(caller.owner, key, fingerprint(request, body))
 
 
-def carry_out(services: Services, once: Once | None, act: Callable[[], Answer]) -> tuple[Answer, bool]:
-    """Do `act`, which keeps its answer by `once`, unless it was done; return the answer and whether it was.
-
-    Raises `IdempotencyConflict` if another request was made with the key.
-    """
-    if once is None:
-        return act(), False
-    found = _found(services, once)
-    if found is not None:
-        return found, True
-    try:
-        return act(), False
-    except AlreadyDone:
-        return _found(services, once) or act(), True
-
-
-def make(
-    services: Services,
-    once: Once | None,
-    act: Callable[[Callable[[Session, Made], None]], object],
-    answer_to: Callable[[Made], Answer],
-) -> tuple[Answer, bool]:
-    """Make a thing by `act`, which calls what it is given in the transaction, unless it was made; as `carry_out`."""
-
-    def once_made() -> Answer:
-        answers: list[Answer] = []
-
-        def note(session: Session, made: Made) -> None:
-            answers.append(answer_to(made))
-            if once:
-                once.keep(session, answers[-1])
-
-        act(note)
-        return answers[-1]
-
-    return carry_out(services, once, once_made)
-
-
-def _found(services: Services, once: Once) -> Answer | None:
-    with services.database.reading() as session:
-        return idempotency.find(session, *once)
+def fingerprint(request: Request, body: Any) -> str:
+    """Hash what a request asks for, however it is written: a multipart boundary differs each time."""
+    content = [request.method, request.path, sorted(request.args.items(multi=True)), body]
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

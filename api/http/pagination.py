@@ -1,48 +1,81 @@
-"""Keyset cursors: opaque to clients, the place of the last row inside."""
+"""Pages of listings, by keyset cursors: opaque to clients, each holds the position of a page's last row.
+
+Invariant: a page costs the same however far down the list it is, and rows added meanwhile neither repeat nor hide any.
+"""
 
 from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 
+from pydantic import BaseModel, BeforeValidator, Field
+
+from api.http.query import Count
 from shared.errors import InvalidParams
 from shared.ids import is_uuid
+
+Row = TypeVar("Row")
 
 DEFAULT_LIMIT, MAX_LIMIT = 50, 200
 
 
-def encode(last: str) -> str:
-    """Make the cursor of the page after the row at `last`."""
-    return urlsafe_b64encode(last.encode()).decode().rstrip("=")
+class Page(NamedTuple, Generic[Row]):
+    """Rows, and the cursor of the page that follows, if one does."""
+
+    rows: list[Row]
+    next_cursor: str | None
+
+
+def page(
+    listing: Callable[..., Sequence[Row]], limit: int, *, position: Callable[[Row], str] = attrgetter("id")
+) -> Page[Row]:
+    """Read up to `limit` rows by `listing(limit=…)`, which is asked for one more to see whether a page follows.
+
+    `position` is what the listing continues from.
+    """
+    found = listing(limit=limit + 1)
+    rows = list(found[:limit])
+    return Page(rows, encode(position(rows[-1])) if len(found) > limit else None)
+
+
+def encode(position: str) -> str:
+    """Return the cursor of the page after the row at `position`."""
+    return urlsafe_b64encode(position.encode()).decode().rstrip("=")
 
 
 def decode(cursor: str | None) -> str | None:
-    """Read a cursor that `encode` made of an id; raise `InvalidParams` for any other."""
+    """Return the id that a cursor holds, None for the first page; raise `InvalidParams` for anything else."""
     last_id = decode_text(cursor)
     if last_id is not None and not is_uuid(last_id):
-        raise not_ours()
+        raise invalid_cursor()
     return last_id
 
 
 def decode_text(cursor: str | None) -> str | None:
-    """Read a cursor that `encode` made; raise `InvalidParams` for any other."""
+    """Return the text that a cursor holds, None for the first page; raise `InvalidParams`."""
     if not cursor:
         return None
     try:
         return urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
     except ValueError:
-        raise not_ours() from None
+        raise invalid_cursor() from None
 
 
-def not_ours() -> InvalidParams:
-    """Make the error of a cursor that is none."""
-    return InvalidParams("The cursor is not one of ours.", errors=[{"pointer": "cursor", "detail": "not a cursor"}])
+def invalid_cursor() -> InvalidParams:
+    """Make the error of a cursor that this service did not issue."""
+    return InvalidParams("The cursor is not valid.", errors=[{"pointer": "cursor", "detail": "a `next_cursor`"}])
 
 
-def limit(text: str | None) -> int:
-    """Read how many rows a page shall have; raise `InvalidParams` out of bounds."""
-    plain = text is not None and text.isascii() and text.isdigit() and len(text) <= 9
-    value = DEFAULT_LIMIT if text is None else int(text) if plain else 0
-    if not 1 <= value <= MAX_LIMIT:
-        mistake = {"pointer": "limit", "detail": "a whole number", "ge": 1, "le": MAX_LIMIT}
-        raise InvalidParams(f"limit is a whole number from 1 to {MAX_LIMIT}.", errors=[mistake])
-    return value
+#: What declares the two parameters of every listing; the position that a cursor holds is the listing's own.
+LIMIT: Any = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="Rows of a page.")
+CURSOR: Any = Field(None, description="Where the page before ended: its `next_cursor`.")
+
+
+class PageQuery(BaseModel):
+    """Which page of a listing."""
+
+    limit: Count = LIMIT
+    #: The id of the last row of the page before.
+    cursor: Annotated[str | None, BeforeValidator(decode)] = CURSOR

@@ -1,7 +1,7 @@
-"""Errors as RFC 9457 problems; the one place that knows which HTTP number an error has.
+"""Errors as RFC 9457 problem documents; the only module that knows the HTTP status of an error.
 
-The framework's own errors (unknown path, wrong method, body too long) leave in the same shape. What nobody
-foresaw is logged with its traceback and leaves as `internal`, without a word about the inside.
+Flask's own errors (unknown path, wrong method, body too long) become the same documents. An unexpected exception is
+logged with its traceback and becomes `internal`, which reveals nothing of the inside.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from shared.painting.params import StyleParams
 
 log = logs.get(__name__)
 
-Form = TypeVar("Form", bound=BaseModel)
+Model = TypeVar("Model", bound=BaseModel)
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -61,10 +61,10 @@ STATUS: dict[type[AtelierError], HTTPStatus] = {
     errors.StorageUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.DatabaseUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
-#: What a client is told to wait before it tries a retryable error again, in seconds.
+#: `Retry-After` of a retryable error that does not name its own, in seconds.
 _RETRY_AFTER_S = 5
 
-#: The framework's errors by their number.
+#: Flask's own errors, by status.
 _FRAMEWORK: dict[int, type[AtelierError]] = {
     400: errors.InvalidRequest,
     404: errors.NotFound,
@@ -81,7 +81,7 @@ def status_of(kind: type[AtelierError]) -> HTTPStatus:
 
 
 def document(error: AtelierError) -> dict[str, Any]:
-    """Return what the problem document of an error says."""
+    """Return the problem document of an error."""
     return {
         "type": f"/docs#{error.code}",
         "title": error.message,
@@ -93,7 +93,7 @@ def document(error: AtelierError) -> dict[str, Any]:
 
 
 def problem(error: AtelierError) -> Response:
-    """Write an error as a problem document."""
+    """Respond with an error's problem document."""
     status = status_of(type(error))
     response = Response(json.dumps(document(error)), status=status, content_type=MEDIA_TYPE)
     if error.retryable:
@@ -103,15 +103,24 @@ def problem(error: AtelierError) -> Response:
     return response
 
 
-def invalid(error: ValidationError, *, at: str = "") -> errors.InvalidParams:
+def invalid(error: ValidationError, *, at: str = "") -> AtelierError:
     """Turn a failed validation into `invalid_params` with a JSON pointer, the bounds and the unit of each mistake."""
-    mistakes = [_mistake(found, at) for found in error.errors(include_url=False, include_context=True)]
+    return from_mistakes([_mistake(found, at) for found in error.errors(include_url=False, include_context=True)])
+
+
+def pointed_error(pointer: str, detail: str, kind: type[AtelierError] = InvalidParams, **bounds: Any) -> AtelierError:
+    """Make the error of one mistake, at a JSON pointer into the request."""
+    return from_mistakes([{"pointer": pointer, "detail": f"{pointer}: {detail}", **bounds}], kind)
+
+
+def from_mistakes(mistakes: list[dict[str, Any]], kind: type[AtelierError] = InvalidParams) -> AtelierError:
+    """Make the error of one or more mistakes."""
     count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
-    return errors.InvalidParams(f"The request has {count}: {mistakes[0]['detail']}", errors=mistakes)
+    return kind(f"The request has {count}: {mistakes[0]['detail']}", errors=mistakes)
 
 
-def validated(kind: type[Form], body: object) -> Form:
-    """Check a body by its model; raise `InvalidParams`."""
+def validated(kind: type[Model], body: object) -> Model:
+    """Validate a body against its model; raise `InvalidParams`."""
     try:
         return kind.model_validate(body)
     except ValidationError as error:
@@ -129,7 +138,7 @@ def _mistake(found: Any, at: str) -> dict[str, Any]:
 
 
 def register(app: Flask) -> None:
-    """Make every error of `app` leave as a problem."""
+    """Turn every error of `app` into a problem document."""
 
     @app.errorhandler(AtelierError)
     def _ours(error: AtelierError) -> Response:
@@ -151,10 +160,3 @@ def register(app: Flask) -> None:
     def _unforeseen(error: Exception) -> Response:
         log.error("request_failed", code=AtelierError.code, exc_info=error)
         return problem(AtelierError())
-
-
-def mistake(pointer: str, detail: str, kind: type[AtelierError] = InvalidParams, **bounds: Any) -> AtelierError:
-    """Make the error that points at one place of the request."""
-    detail = f"{pointer}: {detail}"
-    found = {"pointer": pointer, "detail": detail, **bounds}
-    return kind(f"The request has 1 mistake: {detail}", errors=[found])

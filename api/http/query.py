@@ -1,77 +1,122 @@
-"""Parameters of queries that several lists take: moments."""
+"""Query parameters: each declared once, in a pydantic model, which validates it and which OpenAPI describes.
+
+A wrong parameter is `invalid_params`, with a pointer that is its name. Parameters that a model does not have are
+ignored.
+"""
 
 from __future__ import annotations
 
-import math
 import re
-from datetime import datetime
+from functools import cache
+from typing import Annotated, Any, TypeVar
 
 from flask import request
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
-from api.schemas.jobs import Moment
-from shared import errors
 from shared.errors import InvalidParams
-from shared.states import State
 
-_MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
-
-
-def moment(name: str) -> datetime | None:
-    """Read the moment that a request gives by `name`; raise `InvalidParams` for what is none."""
-    text = request.args.get(name)
-    try:
-        return _MOMENT.validate_python(text) if text is not None else None
-    except ValidationError:
-        detail = "an RFC 3339 time with its zone, such as 2030-01-31T12:00:00Z"
-        raise InvalidParams(f"{name} is {detail}.", errors=[{"pointer": name, "detail": detail}]) from None
-
+Query = TypeVar("Query", bound=BaseModel)
 
 #: Longest wait that a request may ask for, in seconds.
 MAX_WAIT_S = 60.0
-
-
 _PREFERRED_WAIT = re.compile(r"\bwait\s*=\s*\"?(\d{1,6})\b", re.IGNORECASE)
+#: What JSON Schema calls the bounds that an error names.
+_BOUNDS = {"minimum": "ge", "maximum": "le"}
 
 
-def wait_s() -> float:
-    """Read how long a request wishes to wait, in seconds: by `?wait=` or by `Prefer: wait=`; 0 if it does not.
+def _digits(text: str) -> str:
+    if not (text.isascii() and text.isdigit() and len(text) <= 9):
+        raise ValueError("write digits")
+    return text
 
-    Raises `InvalidParams` for a wait that is no number of seconds up to `MAX_WAIT_S`.
-    """
-    text = request.args.get("wait")
-    if text is None:
-        return preferred_wait_s()
+
+def _true_or_false(text: str) -> str:
+    if text not in ("true", "false"):
+        raise ValueError("write true or false")
+    return text
+
+
+#: A whole number, in digits alone.
+Count = Annotated[int, BeforeValidator(_digits)]
+#: `true` or `false`, and none of the other words that pydantic takes.
+Flag = Annotated[bool, BeforeValidator(_true_or_false)]
+
+
+class WaitQuery(BaseModel):
+    """How long to wait for a change."""
+
+    wait: float = Field(
+        0,
+        ge=0,
+        le=MAX_WAIT_S,
+        allow_inf_nan=False,
+        description="Seconds to wait for the next change of its state; a job that has ended is shown at once.",
+    )
+
+    def wait_s(self) -> float:
+        """Return the wait by `?wait=`, or else by `Prefer: wait=`, in seconds."""
+        return self.wait if "wait" in self.model_fields_set else preferred_wait_s()
+
+
+def parsed_query(kind: type[Query]) -> Query:
+    """Parse this request's query; raise `InvalidParams`. Of a parameter sent twice the first counts, save in lists."""
+    schemas = parameter_schemas(kind)
+    given = {
+        name: request.args.getlist(name) if schemas[name]["schema"].get("type") == "array" else request.args[name]
+        for name in schemas
+        if name in request.args
+    }
     try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds <= MAX_WAIT_S:
-        mistake = {"pointer": "wait", "detail": "a number of seconds", "ge": 0, "le": MAX_WAIT_S}
-        raise InvalidParams(f"wait is a number of seconds from 0 to {MAX_WAIT_S:g}.", errors=[mistake])
-    return seconds
+        return kind.model_validate(given)
+    except ValidationError as error:
+        name = str(error.errors()[0]["loc"][0])
+        raise _invalid(name, schemas[name]["schema"]) from None
+
+
+@cache
+def parameter_schemas(kind: type[BaseModel]) -> dict[str, dict[str, Any]]:
+    """Return each parameter of a query as OpenAPI describes it: its `description` and its `schema`."""
+    model = kind.model_json_schema()
+    return {name: _described(field, model.get("$defs", {})) for name, field in model["properties"].items()}
+
+
+def _invalid(name: str, schema: dict[str, Any]) -> InvalidParams:
+    """Make the error of a parameter that does not fit its schema."""
+    expected = _expected(schema.get("items", schema))
+    bounds = {ours: schema[theirs] for theirs, ours in _BOUNDS.items() if theirs in schema}
+    return InvalidParams(f"{name} must be {expected}.", errors=[{"pointer": name, "detail": expected, **bounds}])
 
 
 def preferred_wait_s() -> float:
-    """Read `Prefer: wait=`, in seconds, which is cut to what is allowed, as preferences are; 0 without it."""
+    """Read `Prefer: wait=`, in seconds, cut to what is allowed, as preferences are; 0 without it."""
     found = _PREFERRED_WAIT.search(request.headers.get("Prefer", ""))
     return min(float(found[1]), MAX_WAIT_S) if found else 0.0
 
 
-def flag(name: str) -> bool:
-    """Read a query parameter that is true or false; raise `InvalidParams` for anything else."""
-    value = request.args.get(name, "false")
-    if value not in ("true", "false"):
-        mistake = {"pointer": name, "detail": "one of true, false"}
-        raise InvalidParams(f"{name} is true or false.", errors=[mistake])
-    return value == "true"
+def _described(field: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    """Write a field of a model's schema as a parameter: null is for one that is absent, and enums stand in place."""
+    schema = {name: value for name, value in field.items() if name not in ("title", "description", "anyOf", "$ref")}
+    if "anyOf" in field:
+        schema |= next(choice for choice in field["anyOf"] if choice.get("type") != "null")
+    if schema.get("default", ...) is None:
+        del schema["default"]
+    schema = _inlined({**schema, **({"$ref": field["$ref"]} if "$ref" in field else {})}, definitions)
+    if "items" in schema:
+        schema["items"] = _inlined(schema["items"], definitions)
+    return {"description": field["description"], "schema": schema}
 
 
-def wanted_states() -> list[State]:
-    """Read the states that a listing is asked for; raise `InvalidParams`."""
-    wanted = request.args.getlist("state")
-    try:
-        return [State(name) for name in wanted]
-    except ValueError:
-        mistake = {"pointer": "state", "detail": f"one of {', '.join(State)}"}
-        raise errors.InvalidParams(f"state is one of {', '.join(State)}.", errors=[mistake]) from None
+def _inlined(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    if "$ref" not in schema:
+        return schema
+    enum = definitions[schema.pop("$ref").rpartition("/")[2]]
+    return {"type": enum["type"], "enum": enum["enum"], **schema}
+
+
+def _expected(schema: dict[str, Any]) -> str:
+    """Say in words what a parameter must be."""
+    if "enum" in schema:
+        return f"one of {', '.join(schema['enum'])}"
+    words = {"boolean": "true or false", "integer": "a whole number", "number": "a number of seconds"}
+    interval = f" from {schema['minimum']} to {schema['maximum']:g}" if "maximum" in schema else ""
+    return words.get(schema["type"], "an RFC 3339 time with its zone, such as 2030-01-31T12:00:00Z") + interval

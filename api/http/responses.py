@@ -1,50 +1,79 @@
-"""Answers in the form that the whole API gives them, and what requests wish of them: to wait, or to be spared.
+"""Responses in the form that the whole API gives them.
 
-`ETag` is a hash of what a view is made of, so that a client that polls is sent a body, and has one made, only when
-something is new.
+An `ETag` is a hash of what a response shows, so that a client that polls is sent a body only when it has changed.
 """
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from flask import Response, request, url_for
 from pydantic import BaseModel
+from werkzeug.http import quote_etag
 
-from api.http.idempotency import REPLAYED_HEADER, Answer
+from api.http.idempotency import REPLAYED_HEADER, Once
+from api.live.snapshot import JobSnapshot
+from shared.states import TERMINAL
 
 
-def json_answer(view: BaseModel, status: int = 200) -> Response:
-    """Answer with a resource."""
+class PageView(Protocol):
+    """A model that shows one page of a listing."""
+
+    next_cursor: str | None
+
+    def model_dump_json(self) -> str:
+        """Return the page as JSON."""
+
+
+def model_response(view: BaseModel | PageView, status: int = 200) -> Response:
+    """Respond with a resource."""
     return json_response(view.model_dump_json(), status)
 
 
-def tagged(view: BaseModel) -> Response:
-    """Answer with a resource, or with 304 if the client has it as it is."""
-    response = json_answer(view)
+def json_response(body: str | bytes, status: int = 200) -> Response:
+    """Respond with JSON text."""
+    return Response(body, status=status, content_type="application/json")
+
+
+def etag_response(view: BaseModel) -> Response:
+    """Respond with a resource, or with 304 if the client already has it."""
+    response = model_response(view)
     response.add_etag()
     response.headers["Cache-Control"] = "private, no-cache"
     response.make_conditional(request)
     return response
 
 
-def json_response(body: str, status: int) -> Response:
-    """Answer with JSON that is written already."""
-    return Response(body, status=status, content_type="application/json")
-
-
-def paged(view: BaseModel, cursor: str | None) -> Response:
-    """Answer with a page of this request's list, and name the page that follows at `cursor`, if one does."""
-    response = json_answer(view)
-    if cursor and request.endpoint:
-        arguments = {**request.args.to_dict(flat=False), **(request.view_args or {}), "cursor": [cursor]}
+def page_response(view: PageView) -> Response:
+    """Respond with a page of this request's listing, and link to the page that follows, if one does."""
+    response = model_response(view)
+    if view.next_cursor and request.endpoint:
+        arguments = {**request.args.to_dict(flat=False), **(request.view_args or {}), "cursor": [view.next_cursor]}
         response.headers["Link"] = f'<{url_for(request.endpoint, **arguments)}>; rel="next"'
     return response
 
 
-def accepted(answer: Answer, *, replayed: bool) -> Response:
-    """Answer a request that makes something, for the first time or again."""
-    response = json_response(answer.body, answer.status)
-    response.headers["Location"] = answer.location
+def accepted_response(once: Once) -> Response:
+    """Respond with what a request created, now or the first time that it was sent."""
+    assert once.answer is not None
+    response = json_response(once.answer.body, once.answer.status)
+    response.headers["Location"] = once.answer.location
     response.headers["Retry-After"] = "1"
-    if replayed:
+    if once.replayed:
         response.headers[REPLAYED_HEADER] = "true"
+    return response
+
+
+def job_response(snapshot: JobSnapshot, status: int = 200) -> Response:
+    """Respond with a job, or with 304 if the client already has it."""
+    has_ended = snapshot.job.state in TERMINAL
+    if request.method == "GET" and request.if_none_match.contains_weak(snapshot.etag):
+        response = Response(status=304)
+    else:
+        response = json_response(snapshot.body, status)
+        response.headers["Location"] = f"/v1/jobs/{snapshot.job.id}"
+    response.headers["ETag"] = quote_etag(snapshot.etag, weak=not has_ended)  # until the end a forecast counts down
+    response.headers["Cache-Control"] = "private, no-cache"
+    if not has_ended:
+        response.headers["Retry-After"] = str(snapshot.retry_after_s())
     return response

@@ -1,34 +1,42 @@
-"""What a job would take on the workers there are, from what each has told of its device.
+"""What a job would take on the live workers, from what each reports of its device.
 
-Limits: masks and a start of the job's own are not counted; they are small beside the painting.
+Limits: masks and an initial image are not counted; they are small beside the painting.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from pydantic import ValidationError
+from sqlalchemy.orm import Session
 
-from api.jobs.submission import Sizes
 from shared import logs
 from shared.db import workers
-from shared.db.base import Database
 from shared.errors import TooLarge
 from shared.painting import costs
 from shared.painting.costs import Capacity, Estimate
 from shared.painting.params import StyleParams
+from shared.painting.sizes import Size
 
 log = logs.get(__name__)
 
 
-def estimate(database: Database, params: StyleParams, sizes: Sizes) -> Estimate | None:
-    """Predict a job on the fastest live worker that can hold it; None while none has told its capacity.
+class Sizes(NamedTuple):
+    """The sizes of a job's originals."""
+
+    content: Size
+    styles: list[Size]
+
+
+def estimate(session: Session, params: StyleParams, sizes: Sizes) -> Estimate | None:
+    """Predict a job on the fastest live worker that can hold it; None while no worker has reported its capacity.
 
     Raises `TooLarge`, with the largest size that any of them can hold, if none can.
     """
     found: list[Estimate] = []
     refusals: list[TooLarge] = []
-    for capacity in _capacities(database):
+    for capacity in _capacities(session):
         try:
             found.append(costs.estimate(params, sizes.content, sizes.styles, capacity))
         except TooLarge as error:
@@ -38,11 +46,10 @@ def estimate(database: Database, params: StyleParams, sizes: Sizes) -> Estimate 
     return min(found, key=lambda one: one.seconds, default=None)
 
 
-def _capacities(database: Database) -> Iterator[Capacity]:
-    """Yield what the live workers have told; one of another version that cannot be read says nothing."""
-    with database.reading() as session:
-        told = {worker.name: (worker.about or {}).get("capacity") for worker in workers.list_alive(session)}
-    for name, capacity in told.items():
+def _capacities(session: Session) -> Iterator[Capacity]:
+    """Yield the capacities of the live workers; one that cannot be read, of another version, is skipped."""
+    reported = {worker.name: (worker.about or {}).get("capacity") for worker in workers.list_alive(session)}
+    for name, capacity in reported.items():
         if capacity is None:
             continue
         try:

@@ -1,4 +1,4 @@
-"""Why a job waits, its place in line, and when it is expected to start."""
+"""A waiting job's position in line, why it waits, and when it is expected to start."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from typing import Literal
 from sqlalchemy.orm import Session
 
 from api.jobs import estimates
-from api.jobs.submission import Sizes
-from api.live.forecaster import Outlook
+from api.jobs.estimates import Sizes
+from api.live.forecaster import QueueForecast
 from api.schemas import jobs
-from api.services import Services
 from shared.db import workers
 from shared.db.batches import counts, lifecycle
 from shared.db.jobs import queries
@@ -22,16 +21,16 @@ from shared.states import BatchState, State
 Reason = Literal["turn", "paused", "no_worker", "no_worker_with_memory", "quota"]
 
 
-def queue_view(services: Services, session: Session, job: Shown, outlook: Outlook) -> jobs.QueueView:
+def queue_view(session: Session, job: Shown, forecast: QueueForecast) -> jobs.QueueView:
     """Show where a queued job stands."""
-    reason = _reason(services, session, job)
-    starts_s = outlook.starts.p50_s if outlook.starts and reason == "turn" else None
+    reason = _reason(session, job)
+    starts_s = forecast.starts.p50_s if forecast.starts and reason == "turn" else None
     return jobs.QueueView(
-        position=outlook.position, eta_s=None if starts_s is None else round(starts_s, 1), waiting_for=reason
+        position=forecast.position, eta_s=None if starts_s is None else round(starts_s, 1), waiting_for=reason
     )
 
 
-def _reason(services: Services, session: Session, job: Shown) -> Reason:
+def _reason(session: Session, job: Shown) -> Reason:
     queue = workers.get_queue(session)
     if queue.paused_at or queue.held_for:
         return "paused"
@@ -40,11 +39,11 @@ def _reason(services: Services, session: Session, job: Shown) -> Reason:
         return held
     if not workers.count_accepting(session):
         return "no_worker"
-    return "turn" if _fits(services, session, job) else "no_worker_with_memory"
+    return "turn" if _fits(session, job) else "no_worker_with_memory"
 
 
 def _held_by_batch(session: Session, batch_id: str) -> Reason | None:
-    """Say why a batch has none of its items begun, if it has a reason; as many as may run at once is `quota`."""
+    """Say why a batch starts none of its items, if it does not: `quota` if as many run as may at once."""
     batch = lifecycle.get_batch(session, batch_id)
     if batch.state != BatchState.RUNNING:
         return "paused"
@@ -52,15 +51,15 @@ def _held_by_batch(session: Session, batch_id: str) -> Reason | None:
     return "quota" if batch.max_parallel is not None and running >= batch.max_parallel else None
 
 
-def _fits(services: Services, session: Session, job: Shown) -> bool:
-    """Say whether a live worker can hold the job; one whose pictures are gone is not held up by memory."""
+def _fits(session: Session, job: Shown) -> bool:
+    """Say whether a live worker can hold the job; memory is not why one waits whose pictures are gone."""
     wanted = [job.content_id, *(style["image"] for style in job.styles)]
     found = queries.get_images(session, set(wanted))
     if len(found) < len(set(wanted)):
         return True
     content, *styles = [(found[image_id].height, found[image_id].width) for image_id in wanted]
     try:
-        estimates.estimate(services.database, StyleParams.model_validate(job.params), Sizes(content, styles))
+        estimates.estimate(session, StyleParams.model_validate(job.params), Sizes(content, styles))
     except TooLarge:
         return False
     except InvalidParams:

@@ -1,214 +1,255 @@
-"""From a request to a queued job: read it, find its start, check it, keep its pictures, queue it.
+"""Submitting a job: read → validate → prepare → queue. A dry run ends after validate, before anything is stored.
 
-Invariant: a job that is refused, and a dry run, leave no trace.
+`queue` writes in its caller's transaction, so that a view can store its answer along with the job. What comes before
+takes as long as decoding pictures does, and so runs outside of it.
+
+Invariant: a job that is queued has all its pictures. Pictures of one that is refused by its quota stay, as uploads do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
+from typing import NamedTuple
 
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from api.access import Caller
-from api.http import problems
-from api.http.problems import invalid, validated
+from api.http.bodies import JobForm
+from api.http.problems import invalid, pointed_error, validated
 from api.jobs import checks, estimates
-from api.jobs.submission import Sizes, Submission
+from api.jobs.estimates import Sizes
+from api.live.forecaster import Forecaster
 from api.schemas.jobs import JobRequest
-from api.services import Services
-from api.usecases.images import inspect_upload, upload
-from api.usecases.webhooks import check_webhook
+from api.usecases.images import Upload, inspect_upload, keep_upload
 from shared import clock, ids, logs
 from shared.db import images
 from shared.db.access import quotas
 from shared.db.admin import audit
+from shared.db.base import Database, on_commit
 from shared.db.jobs import queries, successors, transitions
-from shared.db.models import Job
-from shared.errors import IdTaken, NotFound
+from shared.db.models import Image, Job
+from shared.errors import IdTaken, NotFound, UnknownImage
+from shared.imaging.codec import ImageInfo
+from shared.messaging.dispatch import Dispatcher
 from shared.painting import sizes as sizes_of_scales
 from shared.painting.costs import Estimate
 from shared.painting.keys import group_key, way_key, work_key
 from shared.painting.params import StyleParams, resolve
+from shared.painting.sizes import Size
+from shared.settings import Settings
 from shared.states import State
+from shared.storage.store import ImageStore
 
 log = logs.get(__name__)
 
-#: Promises that lie farther away are noted as this far, in seconds: a year.
-_FARTHEST_S = 365 * 86_400.0
+#: ETAs that lie further away are recorded as this far, in seconds: a year.
+_MAX_ETA_S = 365 * 86_400.0
 
 
-#: Called in the transaction that queues a job, to note something beside it.
-Note = Callable[[Session, Job], None]
+@dataclass(frozen=True)
+class Submission:
+    """A job as its client asks for it: its form is valid, its pictures are whole, but neither is known to fit yet."""
+
+    caller: Caller
+    request: JobRequest
+    params: StyleParams
+    #: The pictures that came with it, by the id that each gets when it is stored.
+    uploads: Mapping[str, Upload] = field(default_factory=dict)
+    #: The image to start from, once that is known.
+    init_id: str | None = None
 
 
-def _note_nothing(session: Session, job: Job) -> None:
-    """Leave the job alone."""
+class ValidJob(NamedTuple):
+    """A submission that could be queued, and what it would take; None while no worker has reported its capacity."""
+
+    submission: Submission
+    sizes: Sizes
+    estimate: Estimate | None
 
 
-def read(services: Services, caller: Caller, body: Mapping[str, object], files: Mapping[str, bytes]) -> Submission:
-    """Check a request's form and that its pictures are whole; raise `InvalidParams` or what is wrong with a picture."""
-    job, params = _parsed(services, caller, body)
-    inspected = {image_id: inspect_upload(services, data) for image_id, data in files.items()}
-    return Submission(caller, job, params, inspected, init_id=job.init_image)
+class PreparedJob(NamedTuple):
+    """A job that only has to be queued, and its work in px·steps; its pictures are stored."""
+
+    caller: Caller
+    job: Job
+    work: int
 
 
-def submit(
-    services: Services,
-    submission: Submission,
-    *,
-    job_id: str | None = None,
-    fingerprint: str | None = None,
-    note: Note = _note_nothing,
-) -> Job:
-    """Check a job, keep the pictures that came with it and queue it: nothing → queued. Raises as `examine`.
+@dataclass(frozen=True)
+class Submitter:
+    """The way from a request to a queued job, and what it takes."""
 
-    A `job_id` of the client's own choosing comes with the request's `fingerprint`; `IdTaken` if something has it.
-    """
-    submission, sizes, estimate = examine(services, submission)
-    for file in submission.files.values():
-        upload(services, file, submission.caller)
-    job = _job(services, submission, sizes)
-    job.predicted_s = estimate.seconds if estimate else None
-    if job_id is not None:
-        job.id, job.sort_id, job.fingerprint = job_id, job.id, fingerprint
-    work = sizes_of_scales.work(submission.params, sizes.content, sizes.styles)
-    return _queued(services, submission.caller, job, work, note)
+    settings: Settings
+    database: Database
+    store: ImageStore
+    forecaster: Forecaster
+    dispatcher: Dispatcher
 
+    def read(self, caller: Caller, form: JobForm) -> Submission:
+        """Validate a job's form and inspect its files; raise `InvalidParams` or what is wrong with a picture."""
+        request = validated(JobRequest, form.body)
+        checks.check_limits(self.settings, caller, request.time_limit_s, request.retention_s)
+        try:
+            params = resolve(request.preset, request.params)
+        except ValidationError as error:
+            raise invalid(error, at="/params") from None
+        uploads = {image_id: inspect_upload(self.settings, data) for image_id, data in form.files.items()}
+        return Submission(caller, request, params, uploads, init_id=request.init_image)
 
-def again(services: Services, caller: Caller, job_id: str, *, note: Note = _note_nothing) -> Job:
-    """Queue another job like one that has ended: nothing → queued.
+    def validate(self, submission: Submission) -> ValidJob:
+        """Check everything that can be checked without storing anything, and predict what the job takes.
 
-    Raises `NotFound`, `IllegalTransition` if it has not ended, and `UnknownImage` if a picture of it is gone.
-    """
-    with services.database.reading() as session:
-        job = successors.successor(queries.get_job(session, job_id, owner=caller.sees))
-        work = successors.work_of(job, queries.get_images(session, successors.pictures_of(job)))
+        Raises `ForbiddenUrl`, `UnknownImage`, `InvalidMask`, `TooLarge`, or `InvalidParams` for sizes at which the
+        pictures cannot be painted.
+        """
+        if submission.request.webhook is not None:
+            checks.check_webhook(self.settings, submission.request.webhook)
+        if submission.request.init_job is not None:
+            submission = self._with_result_of(submission, submission.request.init_job)
+        sizes = self._checked_pictures(submission)
+        with self.database.reading() as session:
+            return ValidJob(submission, sizes, estimates.estimate(session, submission.params, sizes))
 
-    def note_both(session: Session, made: Job) -> None:
-        audit.record(session, caller, "job.retry", job_id, details={"job_id": made.id})
-        note(session, made)
+    def prepare(
+        self, submission: Submission, *, job_id: str | None = None, fingerprint: str | None = None
+    ) -> PreparedJob:
+        """Validate a submission and store the pictures that came with it. Raises as `validate`.
 
-    return _queued(services, caller, job, work, note_both)
+        A `job_id` of the client's choosing comes with the `fingerprint` of its request.
+        """
+        submission, sizes, estimate = self.validate(submission)
+        for upload in submission.uploads.values():
+            keep_upload(self.database, self.store, upload, submission.caller)
+        job = self._job(submission, sizes)
+        job.predicted_s = estimate.seconds if estimate else None
+        if job_id is not None:
+            job.id, job.sort_id, job.fingerprint = job_id, job.id, fingerprint
+        work = sizes_of_scales.work(submission.params, sizes.content, sizes.styles)
+        return PreparedJob(submission.caller, job, work)
 
+    def retry(self, caller: Caller, job_id: str) -> PreparedJob:
+        """Prepare another job like one that has ended.
 
-def is_same(services: Services, caller: Caller, job_id: str, fingerprint: str) -> bool:
-    """Say whether the caller has asked for the job of that id in just this way; raise `IdTaken` if it is another."""
-    with services.database.reading() as session:
-        found = session.get(Job, job_id)
-    if found is None:
-        return False
-    if found.owner != caller.owner or found.fingerprint != fingerprint:
-        raise IdTaken(f"There is something of the id {job_id} already, and it is not what was asked for.")
-    return True
+        Raises `NotFound`, `IllegalTransition` if it has not ended, and `UnknownImage` if a picture of it is gone.
+        """
+        with self.database.reading() as session:
+            job = successors.successor(queries.get_job(session, job_id, owner=caller.sees))
+            work = successors.work_of(job, queries.get_images(session, successors.pictures_of(job)))
+        return PreparedJob(caller, job, work)
 
+    def queue(self, session: Session, prepared: PreparedJob) -> Job:
+        """Queue a job in the caller's transaction, and nudge the dispatcher once that is committed: nothing → queued.
 
-def examine(services: Services, submission: Submission) -> tuple[Submission, Sizes, Estimate | None]:
-    """Check a job whole, its start found; predict what it takes, or None while no worker has told what it can do.
-
-    Raises `UnknownImage`, `InvalidMask`, `TooLarge`, or `InvalidParams` for sizes at which nothing can be painted.
-    """
-    if submission.request.webhook is not None:
-        check_webhook(services, submission.request.webhook)
-    if submission.request.init_job is not None:
-        submission = _with_result_of(services, submission, submission.request.init_job)
-    sizes = checks.check(services, submission)
-    return submission, sizes, estimates.estimate(services.database, submission.params, sizes)
-
-
-def _queued(services: Services, caller: Caller, job: Job, work: int, note: Note) -> Job:
-    with services.database.writing("submit") as session:
+        Raises `QuotaExceeded`, `IdTaken`, and `UnknownImage` if a picture has just gone.
+        """
+        caller, job, work = prepared
         images.use(session, successors.pictures_of(job))
         quotas.charge(session, caller.quota, work=work)
-        _promise(services, session, job)
+        self._record_eta(session, job)
         transitions.create(session, job)
-        note(session, job)
-    log.info("job_queued", job_id=job.id, preset=job.preset)
-    services.dispatcher.nudge()
-    return job
+        if job.retry_of is not None:
+            audit.record(session, caller, "job.retry", job.retry_of, details={"job_id": job.id})
+        on_commit(session, partial(log.info, "job_queued", job_id=job.id, preset=job.preset))
+        on_commit(session, self.dispatcher.nudge)
+        return job
 
+    def submit(self, prepared: PreparedJob) -> Job:
+        """Queue a job in a transaction of its own."""
+        with self.database.writing("submit") as session:
+            return self.queue(session, prepared)
 
-def _promise(services: Services, session: Session, job: Job) -> None:
-    """Note when the job is expected to end, so that what came of it can be told."""
-    ends = services.forecaster.outlook(session, job).ends
-    if ends is not None:
-        now = clock.now()
-        job.eta_p50_at = now + timedelta(seconds=min(ends.p50_s, _FARTHEST_S))
-        job.eta_p90_at = now + timedelta(seconds=min(ends.p90_s, _FARTHEST_S))
+    def was_submitted(self, caller: Caller, job_id: str, fingerprint: str) -> bool:
+        """Say whether the caller has submitted this very job under its id; raise `IdTaken` if that is another job."""
+        with self.database.reading() as session:
+            found = session.get(Job, job_id)
+        if found is None:
+            return False
+        if found.owner != caller.owner or found.fingerprint != fingerprint:
+            raise IdTaken(f"The id {job_id} is taken by something else.")
+        return True
 
+    def _with_result_of(self, submission: Submission, job_id: str) -> Submission:
+        """Start from another job's picture, stored like an upload, so that it outlives that job."""
+        data = self._result_of(job_id, submission.caller)
+        image_id = ids.image_id(data)
+        uploads = {**submission.uploads, image_id: inspect_upload(self.settings, data)}
+        return replace(submission, uploads=uploads, init_id=image_id)
 
-def _parsed(services: Services, caller: Caller, body: Mapping[str, object]) -> tuple[JobRequest, StyleParams]:
-    request = validated(JobRequest, body)
-    check_limits(services, caller, request.time_limit_s, request.retention_s)
-    try:
-        return request, resolve(request.preset, request.params)
-    except ValidationError as error:
-        raise invalid(error, at="/params") from None
+    def _result_of(self, job_id: str, caller: Caller) -> bytes:
+        try:
+            with self.database.reading() as session:
+                job = queries.get_job(session, job_id, owner=caller.sees)
+        except NotFound as error:
+            raise pointed_error("/init_job", error.detail) from None
+        if job.state != State.SUCCEEDED or not job.result:
+            raise pointed_error("/init_job", f"The job is {job.state}; start from one that has succeeded.")
+        gone = pointed_error("/init_job", "The job's picture is gone.")
+        if job.files_gone_at is not None:
+            raise gone
+        try:
+            return self.store.get(job.result["key"])
+        except NotFound:  # deleted since its row was read, or lost
+            raise gone from None
 
+    def _checked_pictures(self, submission: Submission) -> Sizes:
+        """Return the sizes of the originals, once every picture is known and fits."""
+        styles = submission.request.style_choices()
+        masks = {f"/styles/{number}/mask": style.mask for number, style in enumerate(styles) if style.mask}
+        content, start = submission.request.content, [submission.init_id] if submission.init_id else []
+        found = self._sizes(submission, [content, *(style.image for style in styles), *masks.values(), *start])
+        sizes = Sizes(found[content], [found[style.image] for style in styles])
+        checks.check_sizes(submission.params, *sizes)
+        for pointer, mask in masks.items():
+            checks.check_mask_shape(pointer, found[mask], sizes.content)
+        for mask, pointer in {mask: pointer for pointer, mask in reversed(masks.items())}.items():
+            upload = submission.uploads.get(mask)
+            data, max_px = upload and upload.data, self.settings.max_upload_px
+            checks.check_mask_paints(self.store, pointer, mask, data, max_px=max_px)
+        return sizes
 
-def check_limits(services: Services, caller: Caller, time_limit_s: float | None, retention_s: float | None) -> None:
-    """Raise `InvalidParams` for a time that is longer than may be asked for."""
-    most_s = services.settings.time_limit_s
-    if time_limit_s is not None and time_limit_s > most_s:
-        raise problems.mistake("/time_limit_s", f"No job runs here for more than {most_s:g} s.", le=most_s, unit="s")
-    most_s = most_retention_s(services, caller)
-    if retention_s is not None and retention_s > most_s:
-        raise problems.mistake("/retention_s", f"Files are kept here for {most_s:g} s at most.", le=most_s, unit="s")
+    def _sizes(self, submission: Submission, wanted: Iterable[str]) -> dict[str, Size]:
+        """Return the size of each picture, be it an upload of the request's or stored before; raise `UnknownImage`."""
+        found: dict[str, ImageInfo | Image] = {image_id: each.info for image_id, each in submission.uploads.items()}
+        with self.database.reading() as session:
+            found |= queries.get_images(session, set(wanted) - set(found), owner=submission.caller.sees)
+        unknown = sorted(set(wanted) - set(found))
+        if unknown:
+            raise UnknownImage(f"No image {unknown[0]} has been uploaded.", images=unknown)
+        return {image_id: (picture.height, picture.width) for image_id, picture in found.items()}
 
+    def _job(self, submission: Submission, sizes: Sizes) -> Job:
+        request, params = submission.request, submission.params
+        styles = [style.model_dump(exclude_none=True) for style in request.style_choices()]
+        weights, painted = request.weights_wanted(), params.model_dump(mode="json")
+        return Job(
+            id=ids.new_id(),
+            owner=submission.caller.owner,
+            preset=request.preset.value,
+            params=painted,
+            weights_wanted=weights,
+            content_id=request.content,
+            styles=styles,
+            init_id=submission.init_id,
+            group_key=group_key(params, styles, sizes.content, weights, submission.init_id),
+            work_key=work_key(way_key(painted, styles, submission.init_id, weights), request.content),
+            reuse=request.reuse,
+            priority=request.priority,
+            retention_s=request.retention_s or checks.max_retention_s(self.settings, submission.caller),
+            webhook=request.webhook,
+            start_by=request.start_by,
+            time_limit_s=request.time_limit_s,
+            label=request.label,
+            annotations=request.metadata,
+        )
 
-def most_retention_s(services: Services, caller: Caller) -> float:
-    """Return how long an ended job's files may stay at most, in seconds."""
-    return min(services.settings.retention_s, caller.max_retention_s or services.settings.retention_s)
-
-
-def _with_result_of(services: Services, submission: Submission, job_id: str) -> Submission:
-    """Take another job's picture along like an upload, so that it outlives that job."""
-    data = _result_of(services, job_id, submission.caller)
-    image_id = ids.image_id(data)
-    files = {**submission.files, image_id: inspect_upload(services, data)}
-    return replace(submission, files=files, init_id=image_id)
-
-
-def _result_of(services: Services, job_id: str, caller: Caller) -> bytes:
-    try:
-        with services.database.reading() as session:
-            job = queries.get_job(session, job_id, owner=caller.sees)
-    except NotFound as error:
-        raise problems.mistake("/init_job", error.detail) from None
-    if job.state != State.SUCCEEDED or not job.result:
-        raise problems.mistake("/init_job", f"The job is {job.state}; only one that has succeeded can be a start.")
-    gone = problems.mistake("/init_job", "The job's picture is gone.")
-    if job.files_gone_at is not None:
-        raise gone
-    try:
-        return services.store.get(job.result["key"])
-    except NotFound:  # deleted since its row was read, or lost
-        raise gone from None
-
-
-def _job(services: Services, submission: Submission, sizes: Sizes) -> Job:
-    request, params = submission.request, submission.params
-    styles = [style.model_dump(exclude_none=True) for style in request.style_choices()]
-    weights, painted = request.weights_wanted(), params.model_dump(mode="json")
-    return Job(
-        id=ids.new_id(),
-        owner=submission.caller.owner,
-        preset=request.preset.value,
-        params=painted,
-        weights_wanted=weights,
-        content_id=request.content,
-        styles=styles,
-        init_id=submission.init_id,
-        group_key=group_key(params, styles, sizes.content, weights, submission.init_id),
-        work_key=work_key(way_key(painted, styles, submission.init_id, weights), request.content),
-        reuse=request.reuse,
-        priority=request.priority,
-        retention_s=request.retention_s or most_retention_s(services, submission.caller),
-        webhook=request.webhook,
-        start_by=request.start_by,
-        time_limit_s=request.time_limit_s,
-        label=request.label,
-        annotations=request.metadata,
-    )
+    def _record_eta(self, session: Session, job: Job) -> None:
+        """Record when the job is expected to end, to compare it with when it does."""
+        ends = self.forecaster.forecast_queued(session, job).ends
+        if ends is not None:
+            now = clock.now()
+            job.eta_p50_at = now + timedelta(seconds=min(ends.p50_s, _MAX_ETA_S))
+            job.eta_p90_at = now + timedelta(seconds=min(ends.p90_s, _MAX_ETA_S))

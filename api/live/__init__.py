@@ -1,1 +1,1 @@
-"""The hub: one reader of Redis and the database for all who follow jobs, and what it keeps for them."""
+"""What requests share while jobs run: the hub that notifies subscribers, forecasts, snapshots and a cache."""

@@ -1,6 +1,6 @@
-"""When a job starts and ends, as far as anybody can say: at evens and nine times in ten.
+"""When a job will start and end: the median, and the 90th percentile.
 
-What recent jobs took is read once in some seconds for all requests of this process.
+How long recent jobs took is read once every few seconds for all requests of this process.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from shared.db.jobs import forecasts, queries
 from shared.db.jobs.queries import Shown
 from shared.painting.forecasts import Experience, Forecast, Sample
 
-#: Jobs learned from, and how long that holds, in seconds.
+#: Recent jobs to learn from, and how long what was learned is used, in seconds.
 _SAMPLES, _FRESH_S = 500, 5.0
 
 
-class Outlook(NamedTuple):
-    """A waiting job's place in line, counted from 1, and when it starts and ends; None where nobody can say."""
+class QueueForecast(NamedTuple):
+    """A waiting job's position in line, from 1, and when it starts and ends; None where that cannot be predicted."""
 
     position: int
     starts: Forecast | None
@@ -34,31 +34,31 @@ class Forecaster:
     """Forecasts for one process; any number of threads may ask."""
 
     def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
-        """Know nothing yet."""
+        """Prepare to forecast; nothing is read yet."""
         self._database = database
         self._clock = clock
         self._lock = threading.Lock()
         self._learned_at = float("-inf")
         self._experience = Experience(())
 
-    def outlook(self, session: Session, job: Shown) -> Outlook:
-        """Say when a job that waits, or is about to, starts and ends."""
+    def forecast_queued(self, session: Session, job: Shown) -> QueueForecast:
+        """Forecast a job that waits, or is about to be queued."""
         experience = self._learned(lambda: forecasts.samples(session, _SAMPLES))
         ahead = forecasts.count_ahead(session, job.owner, job.priority, job.sort_id or job.id, job.batch_id)
-        takes = _takes(experience, job, job.predicted_s)
+        runs = _run_time(experience, job, job.predicted_s)
         if ahead.seconds is None and ahead.jobs:
-            return Outlook(ahead.jobs + 1, None, None)
-        willing = max(1, workers.count_accepting(session))
+            return QueueForecast(ahead.jobs + 1, None, None)
+        accepting = max(1, workers.count_accepting(session))
         busy_s = queries.busy_s(session)
-        like = _takes(experience, job, (ahead.seconds or 0.0) / ahead.jobs) if ahead.jobs else None
-        wait = like.times(ahead.jobs / willing) if like else Forecast(0.0, 0.0)
-        left_s = sum(busy_s) / willing if len(busy_s) >= willing or ahead.jobs else 0.0
+        each = _run_time(experience, job, (ahead.seconds or 0.0) / ahead.jobs) if ahead.jobs else None
+        wait = each.times(ahead.jobs / accepting) if each else Forecast(0.0, 0.0)
+        left_s = sum(busy_s) / accepting if len(busy_s) >= accepting or ahead.jobs else 0.0
         starts = wait + Forecast(left_s, left_s)
-        return Outlook(ahead.jobs + 1, starts, starts + takes if takes else None)
+        return QueueForecast(ahead.jobs + 1, starts, starts + runs if runs else None)
 
-    def left(self, job: Shown, eta_s: float) -> Forecast:
-        """Say how long a running job still takes, when its engine says `eta_s`."""
-        whole = _takes(self._learned(self._samples), job, job.predicted_s)
+    def forecast_running(self, job: Shown, eta_s: float) -> Forecast:
+        """Forecast how long a running job still takes, given its engine's own estimate, `eta_s`."""
+        whole = _run_time(self._learned(self._samples), job, job.predicted_s)
         spread = whole.p90_s / whole.p50_s if whole and whole.p50_s else 1.5
         return Forecast(eta_s, eta_s * spread)
 
@@ -75,6 +75,6 @@ class Forecaster:
         return self._experience
 
 
-def _takes(experience: Experience, job: Shown, predicted_s: float | None) -> Forecast | None:
-    """Say how long painting a job takes, or one like it, that was predicted to take that long."""
+def _run_time(experience: Experience, job: Shown, predicted_s: float | None) -> Forecast | None:
+    """Forecast how long painting takes for a job like `job` whose cost model predicted `predicted_s`."""
     return experience.forecast(job.preset, int(job.params.get("size", 0)), predicted_s)

@@ -1,4 +1,4 @@
-"""A job as it was seen at one moment: all that an answer about it is made of, and the tag that stands for that."""
+"""A job at one moment: everything that a response about it shows, and the ETag that stands for it."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from shared.db.jobs import queries
 from shared.db.jobs.queries import Shown
 from shared.painting.forecasts import Forecast
 
-#: The shortest and the longest time between two polls that a client is asked for, in seconds.
+#: The shortest and the longest interval between polls that a client is asked for, in seconds.
 _POLL_S = (1, 30)
-#: What a tag is made of, besides progress, which may be newer than the row's; and what it begins with: releases that
-#: show other fields give other tags.
-_KEPT = attrgetter(*(name for name in queries.SHOWN if name not in ("sort_id", "predicted_s", "progress")))
+#: What an ETag is made of, besides progress, which may be newer than the row's. It starts with the names of the fields
+#: shown, so that a release that shows others gives other tags.
+_ROW = attrgetter(*(name for name in queries.SHOWN if name not in ("sort_id", "predicted_s", "progress")))
 _SHAPE = hashlib.sha256(",".join(jobs.JobView.model_fields).encode())
 
 
 @dataclass(frozen=True)
-class Sight:
-    """A job at one moment: all that an answer about it is made of."""
+class JobSnapshot:
+    """A job at one moment."""
 
     job: Shown
     progress: dict[str, Any] | None = None
@@ -33,34 +33,34 @@ class Sight:
     eta: Forecast | None = None
 
     @cached_property
-    def tag(self) -> str:
-        """What is another once the view is another, found without making the view.
+    def etag(self) -> str:
+        """The ETag, computed without building the response.
 
-        A forecast, which is a little older each time, is no news: what was forecast before is as good.
+        Forecasts are left out: they change with each second, and an earlier one is as good.
         """
-        place = self.queue and (self.queue.position, self.queue.waiting_for)
-        mark = _SHAPE.copy()
-        mark.update(repr((_KEPT(self.job), self.progress, place)).encode())
-        return mark.hexdigest()[:32]
+        position = self.queue and (self.queue.position, self.queue.waiting_for)
+        digest = _SHAPE.copy()
+        digest.update(repr((_ROW(self.job), self.progress, position)).encode())
+        return digest.hexdigest()[:32]
 
     @cached_property
     def body(self) -> str:
-        """The view as JSON."""
+        """The response body, as JSON."""
         return self.view().model_dump_json()
 
     def view(self) -> jobs.JobView:
-        """Show it."""
+        """Serialize the job."""
         return serialize_job(self.job, live=self.progress, queue=self.queue, eta=self.eta)
 
     def retry_after_s(self) -> int:
-        """Say when to look again: about when the job ends, within reason."""
+        """Return when to poll next, in seconds: about when the job ends, within `_POLL_S`."""
         eta_s = self.eta.p50_s if self.eta else self.progress["eta_s"] if self.progress else 0
         shortest, longest = _POLL_S
         return max(shortest, min(longest, math.ceil(eta_s)))
 
 
 @dataclass
-class Seen:
-    """A running job as it was seen last: both its newest step, as Redis has it, and the sight, of one moment."""
+class CachedSnapshot:
+    """The last snapshot of a running job, with the newest step, as Redis had it, that it was made from."""
 
-    last: tuple[bytes, Sight]
+    last: tuple[bytes, JobSnapshot]

@@ -1,9 +1,9 @@
-"""One who follows a job, and what it may be told.
+"""A subscriber to a job: the queue of notifications between the hub and one client.
 
-Limits: a follower that lags by `_WAITING` news is dropped and its connection cut, so that a client that does not
-read holds no thread; it comes back with the last id that it has.
+Limits: a subscriber that falls `_CAPACITY` notifications behind is dropped and its connection cut, so that a client
+that stops reading never holds a thread. It reconnects with the last event id that it has.
 
-Invariant: whoever is dropped is told nothing more, so that what a follower hears has no hole.
+Invariant: a dropped subscriber receives nothing more, so that what it has received has no gap.
 """
 
 from __future__ import annotations
@@ -18,81 +18,81 @@ from typing import Any, NamedTuple
 
 from shared.messaging.progress import Event
 
-#: News that a follower may lag behind.
-_WAITING = 2000
+#: Notifications that may wait for one subscriber.
+_CAPACITY = 2000
 
 
-class Row(NamedTuple):
-    """Where a job is, as the database has it."""
+class JobRow(NamedTuple):
+    """What the database says of a job that is followed."""
 
     state: str
     attempt: int
     progress: dict[str, Any] | None
 
 
-class Told(NamedTuple):
-    """An event, and how it is written to clients."""
+class PublishedEvent(NamedTuple):
+    """An event from Redis, and its text as clients receive it."""
 
     event: Event
     text: str
 
 
-class Sign(Enum):
-    """What is told without more words."""
+class Signal(Enum):
+    """A notification without data."""
 
-    #: The job is no longer there.
+    #: The job was deleted.
     DELETED = auto()
-    #: Redis was away: what is kept has to be read again from the last id told.
+    #: Redis was unavailable: read its history again, from the last event id received.
     BEHIND = auto()
 
 
-News = Told | Row | Sign
+Notification = PublishedEvent | JobRow | Signal
 
 
-class Follower:
-    """One who follows a job; one thread tells and another hears."""
+class Subscriber:
+    """One subscriber; one thread pushes and another drains."""
 
     def __init__(self, *, until: float = math.inf, hang_up: Callable[[], None] | None = None) -> None:
-        """Have heard nothing. From `until` on, by the monotonic clock, it may be dropped; `hang_up` cuts its client."""
+        """Start empty. From `until` on, by the monotonic clock, it may be dropped; `hang_up` cuts its connection."""
         self.until = until
         self.dropped = False
         self._hang_up = hang_up
-        self._waiting: queue.Queue[News] = queue.Queue(_WAITING)
+        self._pending: queue.Queue[Notification] = queue.Queue(_CAPACITY)
 
-    def hear(self, timeout_s: float) -> list[News]:
-        """Wait for news up to `timeout_s`; return all there are, oldest first."""
+    def drain(self, timeout_s: float) -> list[Notification]:
+        """Wait up to `timeout_s` for a notification; return all that are pending, oldest first."""
         try:
-            heard = [self._waiting.get(timeout=max(0.0, timeout_s))]
+            drained = [self._pending.get(timeout=max(0.0, timeout_s))]
         except queue.Empty:
             return []
         with suppress(queue.Empty):
             while True:
-                heard.append(self._waiting.get_nowait())
-        return heard
+                drained.append(self._pending.get_nowait())
+        return drained
 
-    def tell(self, news: News) -> None:
-        """Hand over news; one who has too many waiting is dropped."""
+    def push(self, notification: Notification) -> None:
+        """Add a notification; drop the subscriber if its queue is full."""
         if self.dropped:
             return
         try:
-            self._waiting.put_nowait(news)
+            self._pending.put_nowait(notification)
         except queue.Full:
             self.drop()
 
     def drop(self) -> None:
-        """Tell no more and cut the client, which may hold its thread by not reading."""
+        """Push nothing more and cut the connection, which may hold its thread by not reading."""
         self.dropped = True
         if self._hang_up:
             self._hang_up()
 
     def end(self) -> None:
-        """Tell no more and wake, so that the stream ends in good order."""
+        """Push nothing more and wake the reader, so that its stream ends in good order."""
         self.dropped = True
         with suppress(queue.Full):
-            self._waiting.put_nowait(Sign.BEHIND)
+            self._pending.put_nowait(Signal.BEHIND)
 
 
 def format_event(event: Event) -> str:
-    """Write one event; one made from the database has no id, so that it never moves a client's place."""
+    """Format a Server-Sent Event; one made from the database has no id, so it never moves a client's position."""
     lines = [f"event: {event.name}", f"data: {json.dumps(event.data, separators=(',', ':'))}"]
     return "\n".join([f"id: {event.id}", *lines] if event.id else lines) + "\n\n"

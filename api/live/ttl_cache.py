@@ -1,6 +1,6 @@
-"""What was found lately, kept for a moment, so that asking again and again costs no more than it must.
+"""A thread-safe cache whose entries expire after a fixed time, so that repeated requests share one lookup.
 
-Invariant: nothing is returned that was kept longer ago than the moment allows, or before it was forgotten.
+Invariant: no entry is returned after its time, or after it was forgotten.
 """
 
 from __future__ import annotations
@@ -11,37 +11,37 @@ from typing import Generic, TypeVar
 
 from cachetools import TTLCache
 
-Name = TypeVar("Name", bound=Hashable)
-Found = TypeVar("Found")
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
 
-#: How many things are kept at once; the oldest go first.
-_MOST = 10_000
+#: Most entries at once; the oldest go first.
+_MAX_ENTRIES = 10_000
 
 
-class Recent(Generic[Name, Found]):
-    """Things by their names; any number of threads may ask."""
+class TtlCache(Generic[Key, Value]):
+    """Values by key; any number of threads may use it."""
 
-    def __init__(self, kept_s: float) -> None:
-        """Keep each thing for `kept_s` seconds."""
-        self._found: TTLCache[Name, Found] = TTLCache(_MOST, kept_s)
+    def __init__(self, ttl_s: float) -> None:
+        """Keep each value for `ttl_s` seconds."""
+        self._values: TTLCache[Key, Value] = TTLCache(_MAX_ENTRIES, ttl_s)
         self._lock = threading.Lock()
 
-    def get(self, name: Name) -> Found | None:
-        """Return what is kept by that name, or None."""
+    def get(self, key: Key) -> Value | None:
+        """Return the value of a key, or None."""
         with self._lock:
-            return self._found.get(name)
+            return self._values.get(key)
 
-    def keep(self, name: Name, found: Found) -> None:
-        """Keep a thing from now on."""
+    def keep(self, key: Key, value: Value) -> None:
+        """Store a value, whose time starts now."""
         with self._lock:
-            self._found[name] = found
+            self._values[key] = value
 
-    def forget(self, name: Name) -> None:
-        """Keep nothing by that name."""
+    def forget(self, key: Key) -> None:
+        """Remove a key, if it is there."""
         with self._lock:
-            self._found.pop(name, None)
+            self._values.pop(key, None)
 
     def clear(self) -> None:
-        """Keep nothing of what was found so far."""
+        """Remove everything."""
         with self._lock:
-            self._found.clear()
+            self._values.clear()

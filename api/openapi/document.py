@@ -16,7 +16,7 @@ from flask import Flask
 from api.access import Access
 from api.openapi import schemas, texts, webhooks
 from api.openapi.operation import Operation
-from api.openapi.parameters import BINARY, Part, answer_headers, link_all, parameters, refusals
+from api.openapi.parameters import BINARY, Part, answer_headers, link_all, parameters, query_parameters, refusals
 from shared import errors
 from shared.errors import AtelierError
 from shared.imaging.codec import MEDIA_TYPES
@@ -83,7 +83,7 @@ def _answers(declared: Operation) -> dict[str, Part]:
         good[206] = ("The range that was asked for.", declared.returns)
     answers = {}
     for status, (text, content) in good.items():
-        headers = answer_headers(status, declared.headers, is_page="cursor" in declared.query)
+        headers = answer_headers(status, declared.headers, is_page="cursor" in query_parameters(declared.query))
         answers[str(status)] = {"description": text, "headers": headers}
         if content:
             answers[str(status)]["content"] = _content(content)

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from pydantic import BaseModel
+
 from api.access import Access
-from api.openapi.parameters import Part
 from shared.errors import AtelierError
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -22,8 +23,8 @@ class Operation:
     status: int
     returns: dict[str, Any]
     takes: dict[str, Any] = field(default_factory=dict)
-    #: Each parameter in words, or as `given` describes it.
-    query: dict[str, str | Part] = field(default_factory=dict)
+    #: The model of the query, which the view reads with `parsed_query`.
+    query: type[BaseModel] | None = None
     errors: tuple[type[AtelierError], ...] = ()
     #: Good answers of another status, with what each says and its model.
     others: dict[int, tuple[str, Any]] = field(default_factory=dict)
@@ -38,7 +39,7 @@ def operation(  # noqa: PLR0913 - each is a word of the contract
     returns: Any,
     status: int = 200,
     takes: dict[str, Any] | None = None,
-    query: dict[str, str | Part] | None = None,
+    query: type[BaseModel] | None = None,
     errors: tuple[type[AtelierError], ...] = (),
     others: dict[int, tuple[str, Any]] | None = None,
     headers: tuple[str, ...] = (),
@@ -49,7 +50,7 @@ def operation(  # noqa: PLR0913 - each is a word of the contract
     def declare(view: View) -> View:
         view.access = access  # type: ignore[attr-defined]
         view.operation = Operation(  # type: ignore[attr-defined]
-            summary, access, status, returned, takes or {}, query or {}, errors, others or {}, headers
+            summary, access, status, returned, takes or {}, query, errors, others or {}, headers
         )
         return view
 

@@ -8,7 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from api.http import pagination, problems
+from pydantic import BaseModel
+
+from api.http import problems
+from api.http.query import parameter_schemas
 from shared import errors
 from shared.errors import AtelierError
 
@@ -18,18 +21,11 @@ REF = "#/components/schemas/{model}"
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 
 
-def given(text: str, *, repeatable: bool = False, **schema: Any) -> Part:
-    """Describe a parameter by its words and its JSON schema, which is that of each value if it may be repeated."""
-    return {"description": text, "schema": {"type": "array", "items": schema} if repeatable else schema}
+def given(text: str, **schema: Any) -> Part:
+    """Describe a parameter by its words and its JSON schema."""
+    return {"description": text, "schema": schema}
 
 
-#: What every list takes.
-PAGING: dict[str, str | Part] = {
-    "cursor": given("Where the page before ended: its `next_cursor`.", type="string"),
-    "limit": given(
-        "Rows of a page.", type="integer", default=pagination.DEFAULT_LIMIT, minimum=1, maximum=pagination.MAX_LIMIT
-    ),
-}
 #: Parameters of paths, by name; any other is some text.
 _IN_PATH = {
     "job_id": given("The job's id.", type="string", format="uuid", pattern=f"^{_UUID}$"),
@@ -91,14 +87,20 @@ _NAMED_BY_ID = {
 }
 
 
-def parameters(in_path: Iterable[str], query: dict[str, str | Part], headers: Iterable[str]) -> list[Part]:
+def parameters(in_path: Iterable[str], query: type[BaseModel] | None, headers: Iterable[str]) -> list[Part]:
     """Describe all parameters of an operation."""
     plain = {"schema": {"type": "string"}}
     return [
         *({"name": name, "in": "path", "required": True, **_IN_PATH.get(name, plain)} for name in in_path),
-        *({"name": name, "in": "query", **_worded(part)} for name, part in query.items()),
+        *({"name": name, "in": "query", **_without_nul(part)} for name, part in query_parameters(query).items()),
         *({"name": name, "in": "header", **_IN_HEADER[name]} for name in headers),
     ]
+
+
+def query_parameters(query: type[BaseModel] | None) -> dict[str, Part]:
+    """Describe the parameters of a query, by name, those of paging last."""
+    found = parameter_schemas(query) if query else {}
+    return {name: found[name] for name in sorted(found, key=lambda name: (name == "limit", name == "cursor"))}
 
 
 def answer_headers(status: int, heeded: Iterable[str] = (), *, is_page: bool = False) -> dict[str, Part]:
@@ -173,9 +175,8 @@ def _links(answer: Part, paths: dict[str, Part]) -> dict[str, Part]:
     return links
 
 
-def _worded(part: str | Part) -> Part:
-    part = given(part, type="string") if isinstance(part, str) else part
-    # free text has no NUL, which PostgreSQL cannot hold
+def _without_nul(part: Part) -> Part:
+    """Say that free text has no NUL, which PostgreSQL cannot store."""
     return {**part, "schema": {"pattern": "^[^\\u0000]*$", **part["schema"]}} if _is_free(part["schema"]) else part
 
 

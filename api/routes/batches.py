@@ -1,26 +1,27 @@
-"""Batches: open, fill, steer, change, list, show, try again, promote."""
+"""Batches: open, fill, start, pause, resume, cancel, change, list, show, retry, promote."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import IO
 
 from flask import Blueprint, Response, request
-from sqlalchemy.orm import Session
+from pydantic import Field
 
 from api.access import Access
 from api.auth import caller
 from api.batches import archive_reader, lifecycle, matrix_sheet, readers
 from api.batches.ingest import BatchIngest
 from api.batches.report import serialize_report
-from api.http import bodies, idempotency, pagination
-from api.http.idempotency import Answer
+from api.http import bodies, idempotency
+from api.http.idempotency import Answer, Once
+from api.http.pagination import PageQuery, page
 from api.http.problems import validated
-from api.http.responses import accepted, json_answer, paged, tagged
-from api.jobs import submit
-from api.jobs.current import shown
-from api.live.snapshot import Sight
+from api.http.query import parsed_query
+from api.http.responses import accepted_response, etag_response, job_response, model_response, page_response
+from api.live.snapshot import JobSnapshot
 from api.openapi.operation import operation
-from api.openapi.parameters import BINARY, PAGING, given
+from api.openapi.parameters import BINARY
 from api.routes.items import upload
 from api.schemas.batches import (
     AddedView,
@@ -38,7 +39,6 @@ from api.services import services
 from shared import errors
 from shared.db.batches import lifecycle as batches
 from shared.db.batches.lifecycle import Filter
-from shared.db.models import Batch
 from shared.states import BatchState
 
 blueprint = Blueprint("batches", __name__, url_prefix="/v1/batches")
@@ -51,7 +51,15 @@ _MULTIPART = {
         "request": {"$ref": "#/components/schemas/BatchRequestPart"},
     },
 }
-_STEERED = (errors.NotFound, errors.IllegalTransition)
+_REFUSALS = (errors.NotFound, errors.IllegalTransition)
+
+
+class BatchesQuery(PageQuery):
+    """Which batches to list."""
+
+    state: BatchState | None = Field(None, description="Only those in this state.")
+    label: str | None = Field(None, description="Only those with this label.")
+    owner: str | None = Field(None, description="Only those of this owner; a client sees its own in any case.")
 
 
 @blueprint.post("")
@@ -73,31 +81,17 @@ _STEERED = (errors.NotFound, errors.IllegalTransition)
     ),
 )
 def open_() -> Response:
-    """Open a batch; one with a matrix or an archive is filled and started too."""
+    """Open a batch; one with a matrix or an archive is also filled and started."""
     request.max_content_length = services().settings.max_batch_bytes
-    asked_for = bodies.batch(request)
-    once = idempotency.named(request, caller(), asked_for.fingerprint())
-    asked = validated(BatchRequest, asked_for.body)
-
-    def act() -> Answer:
-        answers: list[Answer] = []
-
-        def note(session: Session, batch: Batch) -> None:
-            view = serialize_batch(session, batch)
-            answers.append(Answer(201, view.links["self"], view.model_dump_json()))
-            if once:
-                once.keep(session, answers[-1])
-
-        for data in asked_for.styles:
-            upload(data)
-        lifecycle.open_batch(services(), caller(), asked, note)
-        return answers[-1]
-
-    answer, replayed = idempotency.carry_out(services(), once, act)
-    batch_id = answer.location.rpartition("/")[2]
-    added = _fill(batch_id, asked, asked_for.archive)  # again too: the first request may have died before
-    view = OpenedView(**_view(batch_id).model_dump(), added=added)
-    return accepted(Answer(answer.status, answer.location, view.model_dump_json()), replayed=replayed)
+    form = bodies.batch_form(request)
+    once = idempotency.once(request, caller(), form.fingerprint())
+    batch_request = validated(BatchRequest, form.body)
+    if once.find(services().database) is None:
+        _open(once, batch_request, form.styles)
+    batch_id = once.created_id()
+    added = _fill(batch_id, batch_request, form.archive)  # on a replay too: the first request may have died before
+    once.show(OpenedView(**_view(batch_id).model_dump(), added=added))
+    return accepted_response(once)
 
 
 @blueprint.get("")
@@ -105,30 +99,23 @@ def open_() -> Response:
     "List batches, newest first",
     access=Access.READ,
     returns=BatchPage,
-    query={
-        "state": given("Only those in this state.", type="string", enum=list(BatchState)),
-        "label": given("Only those with this label.", type="string"),
-        "owner": given("Only those of this owner; a client sees its own in any case.", type="string"),
-        **PAGING,
-    },
+    query=BatchesQuery,
 )
 def listing() -> Response:
     """List batches."""
-    limit = pagination.limit(request.args.get("limit"))
-    before = pagination.decode(request.args.get("cursor"))
-    wanted = Filter(caller().sees or request.args.get("owner"), _state(), request.args.get("label"))
+    query = parsed_query(BatchesQuery)
+    wanted = Filter(caller().sees or query.owner, query.state, query.label)
     with services().database.reading() as session:
-        found = batches.list_batches(session, wanted, before=before, limit=limit + 1)
-        views = serialize_batches(session, found[:limit])
-    cursor = pagination.encode(views[-1].id) if len(found) > limit else None
-    return paged(BatchPage(batches=views, next_cursor=cursor), cursor)
+        found = page(partial(batches.list_batches, session, wanted, before=query.cursor), query.limit)
+        views = serialize_batches(session, found.rows)
+    return page_response(BatchPage(batches=views, next_cursor=found.next_cursor))
 
 
 @blueprint.get("/<batch_id>")
 @operation("Show a batch", access=Access.READ, returns=BatchView, headers=("If-None-Match",), errors=(errors.NotFound,))
 def show(batch_id: str) -> Response:
     """Show a batch."""
-    return tagged(_view(batch_id))
+    return etag_response(_view(batch_id))
 
 
 @blueprint.patch("/<batch_id>")
@@ -141,52 +128,57 @@ def show(batch_id: str) -> Response:
 )
 def change(batch_id: str) -> Response:
     """Change what may be changed."""
-    _view(batch_id)  # one that is not there is not there, whatever is asked of it
-    asked = validated(BatchChange, bodies.json_object(request))
-    lifecycle.change(services().database, services().dispatcher, caller(), batch_id, asked)
-    return json_answer(_view(batch_id))
+    _view(batch_id)  # 404 for an unknown batch, whatever the body
+    changes = validated(BatchChange, bodies.json_object(request))
+    lifecycle.change(services().database, services().dispatcher, caller(), batch_id, changes)
+    return model_response(_view(batch_id))
 
 
 @blueprint.post("/<batch_id>/start")
-@operation("Start a batch that was opened", access=Access.WRITE, returns=BatchView, errors=_STEERED)
+@operation("Start a batch that was opened", access=Access.WRITE, returns=BatchView, errors=_REFUSALS)
 def start(batch_id: str) -> Response:
-    """Have its items painted."""
-    return _steered(batch_id, BatchState.RUNNING, only_from=BatchState.OPEN)
+    """Start painting its items."""
+    return _transition(batch_id, BatchState.RUNNING, only_from=BatchState.OPEN)
 
 
 @blueprint.post("/<batch_id>/pause")
-@operation("Begin no more items until it is resumed; those that run go on", access=Access.WRITE, returns=BatchView,
-           errors=_STEERED)  # fmt: skip
+@operation("Pause a batch: no more items start; those that run go on", access=Access.WRITE, returns=BatchView,
+           errors=_REFUSALS)  # fmt: skip
 def pause(batch_id: str) -> Response:
-    """Hold a batch."""
-    return _steered(batch_id, BatchState.PAUSED)
+    """Pause a batch."""
+    return _transition(batch_id, BatchState.PAUSED)
 
 
 @blueprint.post("/<batch_id>/resume")
-@operation("Go on with a batch that is paused", access=Access.WRITE, returns=BatchView, errors=_STEERED)
+@operation("Resume a paused batch", access=Access.WRITE, returns=BatchView, errors=_REFUSALS)
 def resume(batch_id: str) -> Response:
-    """Go on."""
-    return _steered(batch_id, BatchState.RUNNING, only_from=BatchState.PAUSED)
+    """Resume a batch."""
+    return _transition(batch_id, BatchState.RUNNING, only_from=BatchState.PAUSED)
 
 
 @blueprint.post("/<batch_id>/cancel")
-@operation("Cancel what has not ended of a batch, for good", access=Access.WRITE, returns=BatchView, errors=_STEERED)
+@operation(
+    "Cancel a batch permanently, and its items that have not ended",
+    access=Access.WRITE,
+    returns=BatchView,
+    errors=_REFUSALS,
+)
 def cancel(batch_id: str) -> Response:
-    """Give a batch up."""
-    return _steered(batch_id, BatchState.CANCELED)
+    """Cancel a batch."""
+    return _transition(batch_id, BatchState.CANCELED)
 
 
 @blueprint.post("/<batch_id>/retry-failed")
-@operation("Try again the items that failed or expired", access=Access.WRITE, returns=RetriedView, errors=_STEERED)
+@operation("Retry the items that failed or expired", access=Access.WRITE, returns=RetriedView, errors=_REFUSALS)
 def retry_failed(batch_id: str) -> Response:
-    """Put new jobs in the place of those that failed."""
+    """Replace failed items by new jobs."""
     count = lifecycle.retry_failed(services().database, services().dispatcher, caller(), batch_id)
-    return json_answer(RetriedView(retried=count, batch=_view(batch_id)))
+    return model_response(RetriedView(retried=count, batch=_view(batch_id)))
 
 
 @blueprint.get("/<batch_id>/sheet.webp")
 @operation(
-    "Show a matrix as one picture, as far as it is painted",
+    "Show a matrix as one picture, with the cells painted so far",
     access=Access.READ,
     returns={"image/webp": BINARY},
     errors=(errors.NotFound, errors.NoResult),
@@ -195,35 +187,49 @@ def sheet(batch_id: str) -> Response:
     """Draw the contact sheet."""
     matrix = _view(batch_id).matrix
     if matrix is None:
-        raise errors.NoResult("Only a matrix has a sheet, and this batch is none.")
+        raise errors.NoResult("Only a matrix has a contact sheet, and this batch is not a matrix.")
     drawn = matrix_sheet.draw(services().database, services().store, batch_id, matrix)
     return Response(drawn, content_type="image/webp", headers={"Cache-Control": "no-cache"})
 
 
 @blueprint.post("/<batch_id>/promote")
 @operation(
-    "Paint one item again for good, as a job of its own",
+    "Paint one item at its final size, as a job of its own",
     access=Access.WRITE,
     status=202,
     returns=JobView,
     takes={"application/json": PromoteRequest},
     errors=(errors.NotFound, errors.InvalidParams, errors.UnknownImage, errors.TooLarge, errors.QuotaExceeded),
 )
-def promote(batch_id: str) -> tuple[Response, int]:
+def promote(batch_id: str) -> Response:
     """Queue a job like an item, of another size."""
     _view(batch_id)
-    asked = validated(PromoteRequest, bodies.json_object(request))
-    job = submit.submit(services(), lifecycle.promotion(services().database, caller(), batch_id, asked))
-    return shown(Sight(job)), 202
+    promotion = lifecycle.promotion(
+        services().database, caller(), batch_id, validated(PromoteRequest, bodies.json_object(request))
+    )
+    submitter = services().submitter
+    return job_response(JobSnapshot(submitter.submit(submitter.prepare(promotion))), 202)
 
 
-def _fill(batch_id: str, asked: BatchRequest, archive: IO[bytes] | None) -> AddedView | None:
-    """Add what came with the request of an open batch, and start it."""
+def _open(once: Once, batch_request: BatchRequest, styles: list[bytes]) -> None:
+    """Store the styles that came with a batch, and open it."""
+    found = services()
+    for data in styles:
+        upload(data)
+    batch = lifecycle.new_batch(found.settings, found.store, caller(), batch_request)
+    with once.writing(found.database, "open_batch") as session:
+        lifecycle.open_batch(session, caller(), batch)
+        view = serialize_batch(session, batch)
+        once.answer = Answer(201, view.links["self"], view.model_dump_json())
+
+
+def _fill(batch_id: str, batch_request: BatchRequest, archive: IO[bytes] | None) -> AddedView | None:
+    """Add the cells or the archive that came with a request to an open batch, and start it."""
     with services().database.reading() as session:
         is_open = batches.get_batch(session, batch_id, owner=caller().sees).state == BatchState.OPEN
     found, limit = services(), services().settings.max_batch_items
-    if asked.matrix is not None and is_open:
-        lifecycle.fill_matrix(BatchIngest(found.database, caller(), batch_id, max_items=limit), asked.matrix)
+    if batch_request.matrix is not None and is_open:
+        lifecycle.fill_matrix(BatchIngest(found.database, caller(), batch_id, max_items=limit), batch_request.matrix)
         lifecycle.transition(found.database, found.dispatcher, caller(), batch_id, BatchState.RUNNING)
     if archive is None or not is_open:
         return None
@@ -234,21 +240,12 @@ def _fill(batch_id: str, asked: BatchRequest, archive: IO[bytes] | None) -> Adde
     return serialize_report(batch_id, report)
 
 
-def _steered(batch_id: str, to: BatchState, *, only_from: BatchState | None = None) -> Response:
+def _transition(batch_id: str, to: BatchState, *, only_from: BatchState | None = None) -> Response:
     found = services()
     lifecycle.transition(found.database, found.dispatcher, caller(), batch_id, to, only_from=only_from)
-    return json_answer(_view(batch_id))
+    return model_response(_view(batch_id))
 
 
 def _view(batch_id: str) -> BatchView:
     with services().database.reading() as session:
         return serialize_batch(session, batches.get_batch(session, batch_id, owner=caller().sees))
-
-
-def _state() -> BatchState | None:
-    text = request.args.get("state")
-    try:
-        return BatchState(text) if text is not None else None
-    except ValueError:
-        mistake = {"pointer": "state", "detail": f"one of {', '.join(BatchState)}"}
-        raise errors.InvalidParams(f"state is one of {', '.join(BatchState)}.", errors=[mistake]) from None

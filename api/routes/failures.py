@@ -1,11 +1,11 @@
-"""Failures: the last of them, in groups."""
+"""The most recent failures, grouped."""
 
 from __future__ import annotations
 
 from flask import Blueprint, Response
 
 from api.access import Access
-from api.http.responses import json_answer
+from api.http.responses import model_response
 from api.openapi.operation import operation
 from api.schemas.bulk_actions import FailuresView
 from api.serializers.bulk_actions import serialize_failure
@@ -21,4 +21,4 @@ def listing() -> Response:
     """Show the groups."""
     with services().database.reading() as session:
         found = [serialize_failure(group) for group in failures.groups(session)]
-    return json_answer(FailuresView(failures=found, since_s=failures.SINCE_S, most=failures.MOST))
+    return model_response(FailuresView(failures=found, since_s=failures.SINCE_S, most=failures.MOST))

@@ -1,4 +1,4 @@
-"""Images: upload once, name by hash."""
+"""Images: uploaded once, named by a hash of their bytes."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from flask import Blueprint, Response, request
 from api.access import Access
 from api.auth import caller
 from api.http import bodies
+from api.http.responses import model_response
 from api.openapi.operation import operation
 from api.openapi.parameters import BINARY
 from api.schemas.jobs import ImageView
 from api.serializers.jobs import serialize_image
 from api.services import services
-from api.usecases import images
-from api.usecases.images import inspect_upload
+from api.usecases.images import inspect_upload, keep_upload
 from shared import errors
 from shared.db.jobs import queries
 from shared.db.models import Image
@@ -32,7 +32,7 @@ _FILE = {"type": "object", "properties": {"file": BINARY}, "required": ["file"]}
     access=Access.WRITE,
     status=201,
     returns=ImageView,
-    others={200: ("These bytes were known already.", ImageView)},
+    others={200: ("These bytes had been uploaded before.", ImageView)},
     takes={**_PICTURE, bodies.MULTIPART: _FILE},
     errors=(
         errors.InvalidRequest,
@@ -43,12 +43,13 @@ _FILE = {"type": "object", "properties": {"file": BINARY}, "required": ["file"]}
         errors.StorageFull,
     ),
 )
-def upload() -> tuple[Response, int]:
-    """Keep an uploaded image."""
-    image, is_new = images.upload(services(), inspect_upload(services(), bodies.image_bytes(request)), caller())
-    response = _described(image)
+def upload() -> Response:
+    """Store an uploaded image."""
+    upload = inspect_upload(services().settings, bodies.image_bytes(request))
+    image, is_new = keep_upload(services().database, services().store, upload, caller())
+    response = _described(image, 201 if is_new else 200)
     response.headers["Location"] = f"/v1/images/{image.id}"
-    return response, 201 if is_new else 200
+    return response
 
 
 @blueprint.get("/<image_id>")
@@ -66,7 +67,7 @@ def show(image_id: str) -> Response:
     errors=(errors.NotFound,),
 )
 def content(image_id: str) -> Response:
-    """Send the bytes, never to be shown inline: they are a stranger's."""
+    """Send the bytes for download, never inline: a stranger uploaded them."""
     image = _image(image_id)
     response = Response(services().store.get(image_key(image.id)), content_type=MEDIA_TYPES[image.format])
     name = image.id.removeprefix("sha256:")[:16]
@@ -75,9 +76,8 @@ def content(image_id: str) -> Response:
     return response
 
 
-def _described(image: Image) -> Response:
-    view = serialize_image(image, services().settings.retention_s)
-    return Response(view.model_dump_json(), content_type="application/json")
+def _described(image: Image, status: int = 200) -> Response:
+    return model_response(serialize_image(image, services().settings.retention_s), status)
 
 
 def _image(image_id: str) -> Image:

@@ -1,28 +1,31 @@
-"""What is in a batch: items added and listed, results as they come."""
+"""The items of a batch: added, listed, and their results streamed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
+from operator import attrgetter
 
 from flask import Blueprint, Response, request
+from pydantic import BaseModel, Field
 
 from api.access import Access
 from api.auth import caller
 from api.batches import archive_reader, archive_writer, imports, readers, results_feed
 from api.batches.ingest import BatchIngest
 from api.batches.report import Candidate, serialize_report
-from api.http import bodies, pagination
+from api.http import bodies
+from api.http.pagination import Page, PageQuery, page
 from api.http.problems import validated
-from api.http.query import flag, wanted_states
-from api.http.responses import json_answer, paged
+from api.http.query import Count, Flag, parsed_query
+from api.http.responses import model_response, page_response
 from api.openapi.operation import operation
-from api.openapi.parameters import BINARY, PAGING, given
+from api.openapi.parameters import BINARY
 from api.schemas.batches import AddedView, ItemRequest, ItemResultView, SourceRequest
 from api.schemas.jobs import JobPage
 from api.serializers.jobs import serialize_job
 from api.services import services
-from api.usecases import images
-from api.usecases.images import inspect_upload
+from api.usecases.images import inspect_upload, keep_upload
 from shared import errors
 from shared.db.batches import items, lifecycle
 from shared.states import State
@@ -43,9 +46,23 @@ _ITEMS = {
 }
 
 
+class ItemsQuery(PageQuery):
+    """Which items to list."""
+
+    state: list[State] = Field(default_factory=list, description="Only those in these states.")
+    key: str | None = Field(None, description="Only the item of this key.")
+
+
+class ResultsQuery(BaseModel):
+    """Which results to read."""
+
+    after: Count = Field(0, ge=0, description="The last `number` read; results after it follow.")
+    follow: Flag = Field(False, description="`true` stays until the batch has ended; empty lines keep it alive.")
+
+
 @blueprint.post("/items")
 @operation(
-    "Add items, before it starts or while it runs; the same item again is the one that is there",
+    "Add items, before a batch starts or while it runs; an item that is sent again is added once",
     access=Access.WRITE,
     returns=AddedView,
     takes=_ITEMS,
@@ -62,11 +79,11 @@ _ITEMS = {
     ),
 )
 def add(batch_id: str) -> Response:
-    """Add items, of which bad ones are told and good ones kept."""
+    """Add the valid items, and report the others."""
     ingest = BatchIngest(services().database, caller(), batch_id, max_items=services().settings.max_batch_items)
     report = ingest.add(_candidates(ingest.report.skip))
     services().dispatcher.nudge()
-    return json_answer(serialize_report(batch_id, report))
+    return model_response(serialize_report(batch_id, report))
 
 
 @blueprint.get("/items")
@@ -74,55 +91,45 @@ def add(batch_id: str) -> Response:
     "List items in the order in which they were added",
     access=Access.READ,
     returns=JobPage,
-    query={
-        "state": given("Only those in these states.", repeatable=True, type="string", enum=list(State)),
-        "key": given("Only the item of this key.", type="string"),
-        **PAGING,
-    },
+    query=ItemsQuery,
     errors=(errors.NotFound,),
 )
 def listing(batch_id: str) -> Response:
     """List items."""
-    limit = pagination.limit(request.args.get("limit"))
-    after = pagination.decode(request.args.get("cursor"))
-    states, key = wanted_states(), request.args.get("key")
+    query = parsed_query(ItemsQuery)
     with services().database.reading() as session:
         lifecycle.get_batch(session, batch_id, owner=caller().sees)
-        if key is not None:
-            found = [items.get_item(session, batch_id, key)]
+        if query.key is not None:
+            found = Page([items.get_item(session, batch_id, query.key)], None)
         else:
-            found = items.list_items(session, batch_id, states, after=after, limit=limit + 1)
-    page = found[:limit]
-    cursor = pagination.encode(page[-1].sort_id) if len(found) > limit else None
-    return paged(JobPage(jobs=[serialize_job(job) for job in page], next_cursor=cursor), cursor)
+            later = partial(items.list_items, session, batch_id, query.state, after=query.cursor)
+            found = page(later, query.limit, position=attrgetter("sort_id"))
+    return page_response(JobPage(jobs=[serialize_job(job) for job in found.rows], next_cursor=found.next_cursor))
 
 
 @blueprint.get("/results.jsonl")
 @operation(
-    "Read what has ended, a line each, in an order that never changes",
+    "Read the items that have ended, one per line, in an order that never changes",
     access=Access.READ,
     returns={_LINES[0]: ItemResultView},
-    query={
-        "after": given("The last `number` that was read; it goes on behind it.", type="integer", minimum=0, default=0),
-        "follow": given("`true` stays until the batch has ended; empty lines are signs of life.", type="boolean",
-                        default=False),
-    },
+    query=ResultsQuery,
     errors=(errors.NotFound, errors.TooManyStreams),
-)  # fmt: skip
+)
 def results(batch_id: str) -> Response:
     """Stream results."""
-    found, after, follow = services(), _after(), flag("follow")
+    found, query = services(), parsed_query(ResultsQuery)
     with found.database.reading() as session:
         lifecycle.get_batch(session, batch_id, owner=caller().sees)
+    max_duration_s = found.settings.stream_life_s
     lines = results_feed.lines(
-        found.database, found.hub, batch_id, after=after, follow=follow, max_duration_s=found.settings.stream_life_s
+        found.database, found.hub, batch_id, after=query.after, follow=query.follow, max_duration_s=max_duration_s
     )
     return _streamed(lines, _LINES[0])
 
 
 @blueprint.get("/archive.zip")
 @operation(
-    "Download the pictures that are done as one zip, with `manifest.jsonl` as its last file",
+    "Download the finished pictures as a zip, with `manifest.jsonl` as its last file",
     access=Access.READ,
     returns={archive_reader.ZIP[0]: BINARY},
     errors=(errors.NotFound, errors.TooManyStreams),
@@ -138,7 +145,8 @@ def archive(batch_id: str) -> Response:
 
 def upload(data: bytes) -> str:
     """Store a picture of the caller's; return its image id."""
-    return images.upload(services(), inspect_upload(services(), data), caller())[0].id
+    found = services()
+    return keep_upload(found.database, found.store, inspect_upload(found.settings, data), caller())[0].id
 
 
 def _candidates(skip: Callable[[], None]) -> Iterator[Candidate]:
@@ -158,28 +166,20 @@ def _candidates(skip: Callable[[], None]) -> Iterator[Candidate]:
     if request.mimetype == bodies.MULTIPART:
         return readers.from_files([file for _, file in request.files.items(multi=True)], upload)
     if request.mimetype in (*archive_reader.ZIP, *archive_reader.TAR):
-        request.max_content_length = None  # an archive has the same bound, and an error of its own
+        request.max_content_length = None  # the archive reader has the same bound, and an error of its own
         return readers.from_archive(found.settings, request.stream, request.mimetype, upload, skip=skip)
     raise errors.UnsupportedMediaType(
         f"Send items as application/json, {_LINES[0]}, multipart/form-data or an archive."
     )
 
 
-def _streamed(told: Iterator[bytes], media_type: str, name: str | None = None) -> Response:
-    """Answer with what is written while it is sent, one of so many at a time."""
+def _streamed(chunks: Iterator[bytes], media_type: str, name: str | None = None) -> Response:
+    """Respond with chunks written while they are sent; raise `TooManyStreams`."""
     streams = services().streams
     if not streams.acquire(blocking=False):
         raise errors.TooManyStreams
-    response = Response(told, content_type=media_type, headers={"Cache-Control": "no-store"})
+    response = Response(chunks, content_type=media_type, headers={"Cache-Control": "no-store"})
     response.call_on_close(streams.release)
     if name:
         response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
-
-
-def _after() -> int:
-    text = request.args.get("after", "0")
-    if not (text.isascii() and text.isdigit() and len(text) <= 9):
-        mistake = {"pointer": "after", "detail": "the number of a result, or 0", "ge": 0}
-        raise errors.InvalidParams("after is the number of a result, or 0.", errors=[mistake])
-    return int(text)

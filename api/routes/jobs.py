@@ -1,33 +1,32 @@
-"""Jobs: submit, list, show, cancel, try again, delete."""
+"""Jobs: submit, list, show, cancel, retry, delete."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
+from operator import attrgetter
 
 from flask import Blueprint, Response, request
-from sqlalchemy.orm import Session
+from pydantic import BaseModel, Field
 
 from api.access import Access
 from api.auth import caller
-from api.http import bodies, idempotency, pagination
+from api.http import bodies, idempotency
 from api.http.idempotency import Answer, Once
-from api.http.query import MAX_WAIT_S, flag, moment, preferred_wait_s, wait_s, wanted_states
-from api.http.responses import accepted, json_answer, paged
-from api.jobs import submit as submissions
-from api.jobs.current import await_change, await_end, current_job, shown
-from api.jobs.submission import dry_run_view
-from api.jobs.submit import Note
-from api.live.snapshot import Sight
+from api.http.pagination import PageQuery, page
+from api.http.query import Flag, WaitQuery, parsed_query, preferred_wait_s
+from api.http.responses import accepted_response, job_response, model_response, page_response
+from api.jobs.current import await_change, await_end
+from api.jobs.submit import PreparedJob
+from api.live.snapshot import JobSnapshot
 from api.openapi.operation import operation
-from api.openapi.parameters import BINARY, PAGING, given
-from api.schemas.jobs import DryRunView, JobPage, JobRequest, JobView
-from api.serializers.jobs import serialize_job
+from api.openapi.parameters import BINARY
+from api.schemas.jobs import DryRunView, JobPage, JobRequest, JobView, Moment
+from api.serializers.jobs import serialize_dry_run, serialize_job
 from api.services import services
 from api.usecases import jobs
 from shared import errors
 from shared.db.jobs import queries
 from shared.db.jobs.queries import Filter
-from shared.db.models import Job
 from shared.ids import is_uuid
 from shared.states import State
 
@@ -44,9 +43,6 @@ _MULTIPART = {
         "request": {"$ref": "#/components/schemas/JobRequestPart"},
     },
 }
-
-
-_WAIT = "Seconds to wait for the next change of its state; a job that has ended is shown at once."
 _TAKES = {"application/json": JobRequest, bodies.MULTIPART: _MULTIPART}
 _REFUSALS = (
     errors.InvalidRequest,
@@ -65,6 +61,29 @@ _REFUSALS = (
 )
 
 
+class SubmitQuery(BaseModel):
+    """How to submit a job."""
+
+    dry_run: Flag = Field(False, description="`true` checks everything and keeps nothing.")
+
+
+class JobsQuery(PageQuery):
+    """Which jobs to list."""
+
+    state: list[State] = Field(default_factory=list, description="Only those in these states.")
+    label: str | None = Field(None, description="Only those with this label.")
+    owner: str | None = Field(None, description="Only those of this owner; a client sees its own in any case.")
+    code: str | None = Field(None, description="Only those that failed by the error of this code.")
+    batch: str | None = Field(None, description="Only the items of this batch.")
+    created_after: Moment | None = Field(None, description="Only those made after this RFC 3339 time.")
+    created_before: Moment | None = Field(None, description="Only those made before this RFC 3339 time.")
+
+    def filter(self, owner: str | None) -> Filter:
+        """Return what to list, to a caller that sees this owner's jobs alone unless it is None."""
+        times = {"created_after": self.created_after, "created_before": self.created_before}
+        return Filter(self.state, owner or self.owner, self.label, **times, code=self.code, batch_id=self.batch)
+
+
 @blueprint.post("")
 @operation(
     "Submit a job",
@@ -72,27 +91,21 @@ _REFUSALS = (
     status=202,
     returns=JobView,
     others={200: ("A dry run: the job as it would be queued, and what it would take.", DryRunView)},
-    query={"dry_run": given("`true` checks everything and keeps nothing.", type="boolean", default=False)},
+    query=SubmitQuery,
     takes=_TAKES,
     headers=("Idempotency-Key", "Prefer"),
     errors=(*_REFUSALS, errors.IdempotencyConflict),
 )
 def submit() -> Response:
     """Queue a job, or say what it would take."""
-    dry_run = flag("dry_run")
-    asked = bodies.job(request)
-    once = idempotency.named(request, caller(), asked.body)
-    if dry_run:
-        submission, _, estimate = submissions.examine(
-            services(), submissions.read(services(), caller(), asked.body, asked.files)
-        )
-        return json_answer(dry_run_view(submission, estimate))
-
-    def act(note: Note) -> Job:
-        submission = submissions.read(services(), caller(), asked.body, asked.files)
-        return submissions.submit(services(), submission, note=note)
-
-    return _accepted(once, act)
+    query, form, submitter = parsed_query(SubmitQuery), bodies.job_form(request), services().submitter
+    once = idempotency.once(request, caller(), form.body)
+    if query.dry_run:
+        job, _, estimate = submitter.validate(submitter.read(caller(), form))
+        return model_response(serialize_dry_run(job.request, job.params, job.init_id, estimate))
+    if once.find(services().database) is None:
+        _queue(once, submitter.prepare(submitter.read(caller(), form)))
+    return _accepted(once)
 
 
 @blueprint.put("/<job_id>")
@@ -105,23 +118,22 @@ def submit() -> Response:
     takes=_TAKES,
     errors=(*_REFUSALS, errors.IdTaken),
 )
-def put(job_id: str) -> tuple[Response, int]:
+def put(job_id: str) -> Response:
     """Queue a job of that id, unless it is there."""
     if not is_uuid(job_id):
         mistake = {"pointer": "job_id", "detail": "a UUID in its canonical form"}
-        raise errors.InvalidParams("The id of a job is a UUID in lower case.", errors=[mistake])
-    asked = bodies.job(request)
-    fingerprint = idempotency.fingerprint(request, asked.body)
-    if submissions.is_same(services(), caller(), job_id, fingerprint):
-        return _current(job_id), 200
-    submission = submissions.read(services(), caller(), asked.body, asked.files)
+        raise errors.InvalidParams("The id of a job must be a UUID in lower case.", errors=[mistake])
+    form, submitter = bodies.job_form(request), services().submitter
+    fingerprint = idempotency.fingerprint(request, form.body)
+    if submitter.was_submitted(caller(), job_id, fingerprint):
+        return _current(job_id)
+    prepared = submitter.prepare(submitter.read(caller(), form), job_id=job_id, fingerprint=fingerprint)
     try:
-        job = submissions.submit(services(), submission, job_id=job_id, fingerprint=fingerprint)
+        return job_response(JobSnapshot(submitter.submit(prepared)), 202)
     except errors.IdTaken:
-        if not submissions.is_same(services(), caller(), job_id, fingerprint):
+        if not submitter.was_submitted(caller(), job_id, fingerprint):
             raise
-        return _current(job_id), 200
-    return shown(Sight(job)), 202
+        return _current(job_id)
 
 
 @blueprint.post("/<job_id>/retry")
@@ -142,13 +154,15 @@ def put(job_id: str) -> tuple[Response, int]:
 )
 def retry(job_id: str) -> Response:
     """Queue a job like one that has ended."""
-    once = idempotency.named(request, caller(), None)
-    return _accepted(once, lambda note: submissions.again(services(), caller(), job_id, note=note))
+    once = idempotency.once(request, caller(), None)
+    if once.find(services().database) is None:
+        _queue(once, services().submitter.retry(caller(), job_id))
+    return _accepted(once)
 
 
 @blueprint.delete("/<job_id>")
 @operation(
-    "Forget a job that has ended, and its files",
+    "Delete a job that has ended, and its files",
     access=Access.WRITE,
     status=204,
     returns={},
@@ -156,7 +170,7 @@ def retry(job_id: str) -> Response:
 )
 def delete(job_id: str) -> Response:
     """Delete a job."""
-    jobs.delete(services(), job_id, caller())
+    jobs.delete(services().database, services().store, job_id, caller())
     return Response(status=204)
 
 
@@ -165,27 +179,17 @@ def delete(job_id: str) -> Response:
     "List jobs, newest first",
     access=Access.READ,
     returns=JobPage,
-    query={
-        "state": given("Only those in these states.", repeatable=True, type="string", enum=list(State)),
-        "label": given("Only those with this label.", type="string"),
-        "owner": given("Only those of this owner; a client sees its own in any case.", type="string"),
-        "code": given("Only those that failed by the error of this code.", type="string"),
-        "batch": given("Only the items of this batch.", type="string"),
-        "created_after": given("Only those made after this RFC 3339 time.", type="string", format="date-time"),
-        "created_before": given("Only those made before this RFC 3339 time.", type="string", format="date-time"),
-        **PAGING,
-    },
+    query=JobsQuery,
     errors=(errors.InvalidParams,),
 )
 def listing() -> Response:
     """List jobs."""
-    limit = pagination.limit(request.args.get("limit"))
-    before = pagination.decode(request.args.get("cursor"))
+    query = parsed_query(JobsQuery)
+    wanted = query.filter(caller().sees)
     with services().database.reading() as session:
-        found = queries.list_jobs(session, _filter(), before=before, limit=limit + 1)
-    page = found[:limit]
-    cursor = pagination.encode(page[-1].sort_id) if len(found) > limit else None
-    return paged(JobPage(jobs=[serialize_job(job) for job in page], next_cursor=cursor), cursor)
+        older = partial(queries.list_jobs, session, wanted, before=query.cursor)
+        found = page(older, query.limit, position=attrgetter("sort_id"))
+    return page_response(JobPage(jobs=[serialize_job(job) for job in found.rows], next_cursor=found.next_cursor))
 
 
 @blueprint.get("/<job_id>")
@@ -193,15 +197,15 @@ def listing() -> Response:
     "Show a job with its live progress",
     access=Access.READ,
     returns=JobView,
-    query={"wait": given(_WAIT, type="number", minimum=0, maximum=MAX_WAIT_S, default=0)},
+    query=WaitQuery,
     headers=("If-None-Match", "Prefer"),
     errors=(errors.NotFound, errors.InvalidParams),
 )
 def show(job_id: str) -> Response:
-    """Show a job, now or once its state is another."""
-    seconds = wait_s()
-    if seconds:
-        await_change(services(), job_id, caller(), seconds)
+    """Show a job, now or once its state has changed."""
+    wait_s = parsed_query(WaitQuery).wait_s()
+    if wait_s:
+        await_change(services().database, services().hub, job_id, caller(), wait_s)
     return _current(job_id)
 
 
@@ -213,50 +217,30 @@ def show(job_id: str) -> Response:
     returns=JobView,
     errors=(errors.NotFound, errors.IllegalTransition),
 )
-def cancel(job_id: str) -> tuple[Response, int]:
+def cancel(job_id: str) -> Response:
     """Cancel a job."""
-    jobs.cancel(services(), job_id, caller())
-    return shown(current_job(services(), job_id, caller())), 202
+    jobs.cancel(services().database, services().progress, job_id, caller())
+    return _current(job_id, 202)
 
 
-def _current(job_id: str) -> Response:
-    return shown(current_job(services(), job_id, caller()))
+def _queue(once: Once, prepared: PreparedJob) -> None:
+    """Queue a job, and store the answer along with it."""
+    with once.writing(services().database, "submit") as session:
+        view = serialize_job(services().submitter.queue(session, prepared))
+        once.answer = Answer(202, view.links["self"], view.model_dump_json())
 
 
-def _accepted(once: Once | None, act: Callable[[Note], Job]) -> Response:
-    """Queue a job by `act`, or answer as before if that was done, and wait for its end if that is preferred."""
-
-    def queue() -> Answer:
-        queued: list[Answer] = []
-
-        def note(session: Session, job: Job) -> None:
-            view = serialize_job(job)
-            queued.append(Answer(202, view.links["self"], view.model_dump_json()))
-            if once:
-                once.keep(session, queued[-1])
-
-        act(note)
-        return queued[-1]
-
-    answer, replayed = idempotency.carry_out(services(), once, queue)
-    seconds = preferred_wait_s()
-    if not seconds:
-        return accepted(answer, replayed=replayed)
-    job_id = answer.location.rpartition("/")[2]
-    await_end(services(), job_id, seconds)
-    response = shown(current_job(services(), job_id, caller()), 202)
-    response.headers["Preference-Applied"] = f"wait={seconds:g}"
+def _accepted(once: Once) -> Response:
+    """Respond with the job as it was queued, or as it is after the wait that the client prefers."""
+    wait_s = preferred_wait_s()
+    if not wait_s:
+        return accepted_response(once)
+    job_id = once.created_id()
+    await_end(services().database, services().hub, job_id, wait_s)
+    response = _current(job_id, 202)
+    response.headers["Preference-Applied"] = f"wait={wait_s:g}"
     return response
 
 
-def _filter() -> Filter:
-    seen = caller().sees
-    return Filter(
-        wanted_states(),
-        owner=seen or request.args.get("owner"),
-        label=request.args.get("label"),
-        created_after=moment("created_after"),
-        created_before=moment("created_before"),
-        code=request.args.get("code"),
-        batch_id=request.args.get("batch"),
-    )
+def _current(job_id: str, status: int = 200) -> Response:
+    return job_response(services().current_jobs.get(job_id, caller()), status)

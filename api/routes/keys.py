@@ -1,26 +1,28 @@
-"""Keys: made, listed and revoked by operators."""
+"""API keys: created, listed and revoked by operators."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
+from functools import partial
+from typing import Annotated
 
-from flask import Blueprint, Response, request, url_for
-from sqlalchemy.orm import Session
+from flask import Blueprint, Response, request
+from pydantic import BaseModel, BeforeValidator, WithJsonSchema
 
 from api import auth
 from api.access import Access
 from api.auth import caller
 from api.http import bodies, idempotency, pagination
 from api.http.idempotency import Answer
+from api.http.pagination import CURSOR, LIMIT, page
 from api.http.problems import validated
-from api.http.responses import json_answer
+from api.http.query import Count, parsed_query
+from api.http.responses import model_response, page_response
 from api.openapi.operation import operation
-from api.openapi.parameters import PAGING
 from api.schemas.admin import KeyPage, KeyRequest, KeyView, NewKeyView
 from api.serializers.admin import serialize_key, serialize_new_key
 from api.services import services
-from api.usecases import keys as usecases_keys
+from api.usecases.keys import new_key, revoke_key
 from shared import errors
 from shared.db.access import keys
 from shared.db.models import ApiKey
@@ -28,9 +30,34 @@ from shared.db.models import ApiKey
 blueprint = Blueprint("keys", __name__, url_prefix="/v1/keys")
 
 
+def _position(key: ApiKey) -> str:
+    return f"{key.created_at.isoformat()} {key.id}"
+
+
+def _read_position(cursor: str) -> tuple[datetime, str] | None:
+    text = pagination.decode_text(cursor)
+    if text is None:
+        return None
+    created_at, _, key_id = text.partition(" ")
+    try:
+        return datetime.fromisoformat(created_at), key_id
+    except ValueError:
+        raise pagination.invalid_cursor() from None
+
+
+_Cursor = Annotated[tuple[datetime, str] | None, BeforeValidator(_read_position), WithJsonSchema({"type": "string"})]
+
+
+class KeysQuery(BaseModel):
+    """Which page of keys; they are listed by when they were created, since their ids are random."""
+
+    limit: Count = LIMIT
+    cursor: _Cursor = CURSOR
+
+
 @blueprint.post("")
 @operation(
-    "Make a key, which is shown in full this once: a repetition gets its id alone",
+    "Create a key, which is shown in full only this once: a repeated request gets its id alone",
     access=Access.OPERATE,
     status=201,
     returns=NewKeyView,
@@ -39,21 +66,19 @@ blueprint = Blueprint("keys", __name__, url_prefix="/v1/keys")
     errors=(errors.InvalidParams, errors.IdempotencyConflict, errors.AlreadyMade),
 )
 def create() -> Response:
-    """Make a key."""
+    """Create a key."""
     body = bodies.json_object(request)
-    asked = validated(KeyRequest, body)
-    who = caller()
-    once = idempotency.named(request, who, body)
-    made: list[NewKeyView] = []
-
-    def act(note: Callable[[Session, ApiKey], None]) -> None:
-        made.append(serialize_new_key(*usecases_keys.new_key(services().database, who, asked, note=note)))
-
-    answer, replayed = idempotency.make(services(), once, act, _answer_to)
-    if replayed:
-        raise _already_made(answer)
-    response = json_answer(made[-1], 201)
-    response.headers["Location"] = answer.location
+    key_request = validated(KeyRequest, body)
+    once = idempotency.once(request, caller(), body)
+    if once.find(services().database) is None:
+        with once.writing(services().database, "create_key") as session:
+            key, token = new_key(session, caller(), key_request)
+            view = serialize_key(key)
+            once.answer = Answer(201, view.links["self"], view.model_dump_json())  # without the secret
+    if once.replayed:
+        raise _already_made(once.created_id())
+    response = model_response(serialize_new_key(key, token), 201)
+    response.headers["Location"] = view.links["self"]
     response.headers["Cache-Control"] = "no-store"
     return response
 
@@ -63,21 +88,15 @@ def create() -> Response:
     "List the keys, oldest first, revoked ones too",
     access=Access.OPERATE,
     returns=KeyPage,
-    query=PAGING,
+    query=KeysQuery,
     errors=(errors.InvalidParams,),
 )
 def listing() -> Response:
     """List keys."""
-    limit = pagination.limit(request.args.get("limit"))
-    after = pagination.decode_text(request.args.get("cursor"))
+    query = parsed_query(KeysQuery)
     with services().database.reading() as session:
-        found = keys.list_keys(session, after=_place(after), limit=limit + 1)
-    page = found[:limit]
-    cursor = pagination.encode(f"{page[-1].created_at.isoformat()} {page[-1].id}") if len(found) > limit else None
-    response = json_answer(KeyPage(keys=[serialize_key(key) for key in page], next_cursor=cursor))
-    if cursor:
-        response.headers["Link"] = f'<{url_for("keys.listing", limit=limit, cursor=cursor)}>; rel="next"'
-    return response
+        found = page(partial(keys.list_keys, session, after=query.cursor), query.limit, position=_position)
+    return page_response(KeyPage(keys=[serialize_key(key) for key in found.rows], next_cursor=found.next_cursor))
 
 
 @blueprint.get("/<key_id>")
@@ -85,12 +104,12 @@ def listing() -> Response:
 def show(key_id: str) -> Response:
     """Show a key."""
     with services().database.reading() as session:
-        return json_answer(serialize_key(keys.get_key(session, key_id)))
+        return model_response(serialize_key(keys.get_key(session, key_id)))
 
 
 @blueprint.delete("/<key_id>")
 @operation(
-    "Revoke a key, for good; the last operator's key stays",
+    "Revoke a key permanently; the last operator key cannot be revoked",
     access=Access.OPERATE,
     status=204,
     returns={},
@@ -98,28 +117,11 @@ def show(key_id: str) -> Response:
 )
 def revoke(key_id: str) -> Response:
     """Revoke a key."""
-    usecases_keys.revoke_key(services(), caller(), key_id)
-    auth.door().clear()
+    revoke_key(services().database, caller(), key_id)
+    auth.caller_cache().clear()
     return Response(status=204)
 
 
-def _answer_to(key: ApiKey) -> Answer:
-    """Say what is kept of the answer: nothing that opens."""
-    view = serialize_key(key)
-    return Answer(201, view.links["self"], view.model_dump_json())
-
-
-def _already_made(answer: Answer) -> errors.AlreadyMade:
-    key_id = answer.location.rpartition("/")[2]
-    detail = f"Key {key_id} was made by this request before, and shown in full that once. If that answer was lost, "
-    return errors.AlreadyMade(f"{detail}revoke the key and make another.", key_id=key_id)
-
-
-def _place(text: str | None) -> tuple[datetime, str] | None:
-    if text is None:
-        return None
-    moment, _, key_id = text.partition(" ")
-    try:
-        return datetime.fromisoformat(moment), key_id
-    except ValueError:
-        raise pagination.not_ours() from None
+def _already_made(key_id: str) -> errors.AlreadyMade:
+    detail = f"This request has already created key {key_id}, which was shown in full only then. "
+    return errors.AlreadyMade(f"{detail}If you did not receive it, revoke the key and create another.", key_id=key_id)

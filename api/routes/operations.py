@@ -1,57 +1,56 @@
-"""Bulk actions: begin, count first, list, show, stop."""
+"""Bulk actions: count, start, list, show, stop."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 
 from flask import Blueprint, Response, request
-from sqlalchemy.orm import Session
 
 from api.access import Access
 from api.auth import caller
-from api.http import bodies, idempotency, pagination
+from api.http import bodies, idempotency
 from api.http.idempotency import Answer
+from api.http.pagination import PageQuery, page
 from api.http.problems import validated
-from api.http.responses import accepted, json_answer, paged
+from api.http.query import parsed_query
+from api.http.responses import accepted_response, model_response, page_response
 from api.openapi.operation import operation
-from api.openapi.parameters import PAGING
 from api.schemas.bulk_actions import MatchedView, OperationPage, OperationRequest, OperationView
 from api.serializers.bulk_actions import serialize_operation
 from api.services import services
 from api.usecases import bulk_actions
 from shared import errors
 from shared.db.admin import bulk_actions as operations
-from shared.db.models import Operation
 
 blueprint = Blueprint("operations", __name__, url_prefix="/v1/operations")
 
 
 @blueprint.post("")
 @operation(
-    "Cancel, try again or delete all jobs that a filter finds",
+    "Cancel, retry or delete all jobs that a filter matches",
     access=Access.WRITE,
     status=202,
     returns=OperationView,
-    others={200: ("A dry run: how many jobs it would be about.", MatchedView)},
+    others={200: ("A dry run: how many jobs it would affect.", MatchedView)},
     takes={"application/json": OperationRequest},
     headers=("Idempotency-Key",),
     errors=(errors.InvalidParams, errors.IdempotencyConflict),
 )
 def start() -> Response:
-    """Begin an operation, or say what it would be about."""
-    body = bodies.json_object(request)
-    asked, who = validated(OperationRequest, body), caller()
-    once = idempotency.named(request, who, body)
-    if asked.dry_run:
-        matched = bulk_actions.count(services(), who, asked)
+    """Start an operation, or say what it would affect."""
+    body, database = bodies.json_object(request), services().database
+    operation_request = validated(OperationRequest, body)
+    once = idempotency.once(request, caller(), body)
+    if operation_request.dry_run:
+        matched = bulk_actions.count(database, caller(), operation_request)
         more = matched >= operations.MOST_COUNTED
-        return json_answer(MatchedView(action=asked.action, matched=matched, more=more))
-
-    def act(note: Callable[[Session, Operation], None]) -> None:
-        bulk_actions.start(services(), who, asked, note=note)
-
-    answer, replayed = idempotency.make(services(), once, act, _answer_to)
-    return accepted(answer, replayed=replayed)
+        return model_response(MatchedView(action=operation_request.action, matched=matched, more=more))
+    if once.find(database) is None:
+        matched = bulk_actions.count(database, caller(), operation_request)
+        with once.writing(database, "start_operation") as session:
+            view = serialize_operation(bulk_actions.start(session, caller(), operation_request, matched))
+            once.answer = Answer(202, view.links["self"], view.model_dump_json())
+    return accepted_response(once)
 
 
 @blueprint.get("")
@@ -59,26 +58,25 @@ def start() -> Response:
     "List operations, newest first",
     access=Access.READ,
     returns=OperationPage,
-    query=PAGING,
+    query=PageQuery,
     errors=(errors.InvalidParams,),
 )
 def listing() -> Response:
     """List operations."""
-    limit = pagination.limit(request.args.get("limit"))
-    before = pagination.decode(request.args.get("cursor"))
+    query = parsed_query(PageQuery)
     with services().database.reading() as session:
-        found = operations.list_operations(session, owner=caller().sees, before=before, limit=limit + 1)
-    page = found[:limit]
-    cursor = pagination.encode(page[-1].id) if len(found) > limit else None
-    return paged(OperationPage(operations=[serialize_operation(each) for each in page], next_cursor=cursor), cursor)
+        older = partial(operations.list_operations, session, owner=caller().sees, before=query.cursor)
+        found = page(older, query.limit)
+    views = [serialize_operation(each) for each in found.rows]
+    return page_response(OperationPage(operations=views, next_cursor=found.next_cursor))
 
 
 @blueprint.get("/<operation_id>")
-@operation("Show how far an operation is", access=Access.READ, returns=OperationView, errors=(errors.NotFound,))
+@operation("Show the progress of an operation", access=Access.READ, returns=OperationView, errors=(errors.NotFound,))
 def show(operation_id: str) -> Response:
     """Show an operation."""
     with services().database.reading() as session:
-        return json_answer(serialize_operation(operations.get_operation(session, operation_id, owner=caller().sees)))
+        return model_response(serialize_operation(operations.get_operation(session, operation_id, owner=caller().sees)))
 
 
 @blueprint.post("/<operation_id>/stop")
@@ -90,9 +88,4 @@ def show(operation_id: str) -> Response:
 )
 def stop(operation_id: str) -> Response:
     """Stop an operation."""
-    return json_answer(serialize_operation(bulk_actions.stop(services(), caller(), operation_id)))
-
-
-def _answer_to(found: Operation) -> Answer:
-    view = serialize_operation(found)
-    return Answer(202, view.links["self"], view.model_dump_json())
+    return model_response(serialize_operation(bulk_actions.stop(services().database, caller(), operation_id)))

@@ -1,17 +1,17 @@
-"""What an operator sees and steers: the workers and the queue."""
+"""The workers and the queue, for operators: shown, paused, resumed, drained."""
 
 from __future__ import annotations
 
 from flask import Blueprint, Response
-from pydantic import BaseModel
 
 from api.access import Access
 from api.auth import caller
+from api.http.responses import model_response
 from api.openapi.operation import operation
 from api.schemas.admin import BacklogView, WorkersView, WorkerView
 from api.serializers.admin import serialize_backlog, serialize_workers
 from api.services import services
-from api.usecases import workers as usecases_workers
+from api.usecases import workers as control
 from shared import errors
 from shared.states import DesiredState
 
@@ -22,83 +22,84 @@ blueprint = Blueprint("operators", __name__, url_prefix="/v1")
 @operation("List the workers", access=Access.OVERSEE, returns=WorkersView, errors=(errors.DatabaseUnavailable,))
 def workers() -> Response:
     """List the workers."""
-    return _json(serialize_workers(services().database))
+    return model_response(serialize_workers(services().database))
 
 
 @blueprint.post("/workers/<name>/drain")
 @operation(
-    "Have a worker hand back its job, with a checkpoint, and take no other",
+    "Drain a worker: it hands back its job, with a checkpoint, and takes no other",
     access=Access.OPERATE,
     returns=WorkerView,
     errors=(errors.NotFound, errors.DatabaseUnavailable),
 )
 def drain_worker(name: str) -> Response:
     """Drain a worker."""
-    return _instructed(name, DesiredState.DRAIN)
+    return _set_state(name, DesiredState.DRAIN)
 
 
 @blueprint.post("/workers/<name>/pause")
 @operation(
-    "Have a worker take no further job; it finishes the one it has",
+    "Pause a worker: it finishes the job it has and takes no other",
     access=Access.OPERATE,
     returns=WorkerView,
     errors=(errors.NotFound, errors.DatabaseUnavailable),
 )
 def pause_worker(name: str) -> Response:
     """Pause a worker."""
-    return _instructed(name, DesiredState.PAUSE)
+    return _set_state(name, DesiredState.PAUSE)
 
 
 @blueprint.post("/workers/<name>/resume")
 @operation(
-    "Have a worker take jobs again",
+    "Resume a worker: it takes jobs again",
     access=Access.OPERATE,
     returns=WorkerView,
     errors=(errors.NotFound, errors.DatabaseUnavailable),
 )
 def resume_worker(name: str) -> Response:
-    """Let a worker work."""
-    return _instructed(name, DesiredState.WORK)
+    """Resume a worker."""
+    return _set_state(name, DesiredState.WORK)
 
 
 @blueprint.get("/queue")
 @operation(
-    "Show the queue as a whole", access=Access.OVERSEE, returns=BacklogView, errors=(errors.DatabaseUnavailable,)
+    "Show how many jobs wait and run", access=Access.OVERSEE, returns=BacklogView, errors=(errors.DatabaseUnavailable,)
 )
 def queue() -> Response:
     """Show the queue."""
-    return _json(serialize_backlog(services().database))
+    return model_response(serialize_backlog(services().database))
 
 
 @blueprint.post("/queue/pause")
 @operation(
-    "Hand out no more jobs; those that run go on",
+    "Pause the queue: no more jobs start; those that run go on",
     access=Access.OPERATE,
     returns=BacklogView,
     errors=(errors.DatabaseUnavailable,),
 )
 def pause_queue() -> Response:
     """Pause the queue."""
-    usecases_workers.pause_queue(services(), caller())
-    return _json(serialize_backlog(services().database))
+    control.pause_queue(services().database, caller())
+    return model_response(serialize_backlog(services().database))
 
 
 @blueprint.post("/queue/resume")
-@operation("Hand out jobs again", access=Access.OPERATE, returns=BacklogView, errors=(errors.DatabaseUnavailable,))
+@operation(
+    "Resume the queue",
+    access=Access.OPERATE,
+    returns=BacklogView,
+    errors=(errors.DatabaseUnavailable,),
+)
 def resume_queue() -> Response:
     """Resume the queue."""
-    usecases_workers.resume_queue(services(), caller())
-    return _json(serialize_backlog(services().database))
+    control.resume_queue(services().database, services().dispatcher, caller())
+    return model_response(serialize_backlog(services().database))
 
 
-def _instructed(name: str, wish: DesiredState) -> Response:
-    """Wish something of a worker and show it; it may end and be forgotten in between."""
-    usecases_workers.instruct_worker(services(), caller(), name, wish)
+def _set_state(name: str, state: DesiredState) -> Response:
+    """Set what a worker is to do and show it; raise `NotFound`, also if its row has just been removed."""
+    control.set_desired_state(services().database, services().dispatcher, caller(), name, state)
     for view in serialize_workers(services().database).workers:
         if view.name == name:
-            return _json(view)
-    raise errors.NotFound(f"There is no worker {name} any more.")
-
-
-def _json(view: BaseModel) -> Response:
-    return Response(view.model_dump_json(), content_type="application/json")
+            return model_response(view)
+    raise errors.NotFound(f"There is no worker {name}.")

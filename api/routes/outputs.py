@@ -1,4 +1,4 @@
-"""What a job gives while it runs and when it has ended: events, previews, losses, picture, timelapse, manifest."""
+"""The outputs of a job: events, preview and losses while it runs; picture, timelapse and manifest once it has ended."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ from contextlib import suppress
 from functools import partial
 from io import BytesIO
 from socket import SHUT_RDWR, socket
-from typing import TypeVar
+from typing import Literal, TypeVar, get_args
 
 from flask import Blueprint, Response, json, request, send_file
+from pydantic import BaseModel, Field
 from redis import RedisError
 
 from api.access import Access
 from api.auth import caller
-from api.jobs import event_stream
-from api.live.subscriber import Row
+from api.http.query import parsed_query
+from api.http.responses import json_response
+from api.jobs.event_stream import event_stream
+from api.live.subscriber import JobRow
 from api.openapi.operation import operation
-from api.openapi.parameters import BINARY, given
+from api.openapi.parameters import BINARY
 from api.schemas.jobs import LossColumns
 from api.services import Services, services
 from shared import errors
@@ -34,14 +37,26 @@ _EVENT = {
     "type": "object",
     "description": "One event; comments keep the stream alive.",
     "properties": {
-        "id": {"type": "string", "description": "To resume after it."},
+        "id": {"type": "string", "description": "Resume after it with `Last-Event-ID`."},
         "event": {"type": "string", "enum": ["state", "step", "preview", "gap", "end"]},
         "data": {"type": "string", "contentMediaType": "application/json"},
     },
     "required": ["event", "data"],
 }
 AnyJob = TypeVar("AnyJob", bound=Shown)
-_FORMATS = ("png", "jpeg", "webp")
+Format = Literal["png", "jpeg", "webp"]
+
+
+class EventsQuery(BaseModel):
+    """Where to resume a stream."""
+
+    last_event_id: str | None = Field(None, description="For clients that cannot send the header.")
+
+
+class ResultQuery(BaseModel):
+    """How to send a picture."""
+
+    format: Format = Field("png", description="jpeg shows transparency as white.")
 
 
 @blueprint.get("/events")
@@ -49,17 +64,16 @@ _FORMATS = ("png", "jpeg", "webp")
     "Follow a job as Server-Sent Events; `Last-Event-ID` resumes",
     access=Access.READ,
     returns={"text/event-stream": _EVENT},
-    query={"last_event_id": given("For clients that cannot send the header.", type="string")},
+    query=EventsQuery,
     headers=("Last-Event-ID",),
     errors=(errors.NotFound, errors.TooManyStreams),
 )
 def follow(job_id: str) -> Response:
     """Stream a job's events."""
-    found = services()
-    job = _job(job_id)
+    found, job = services(), _job(job_id)
+    last_id = request.headers.get("Last-Event-ID") or parsed_query(EventsQuery).last_event_id
     if not found.streams.acquire(blocking=False):
         raise errors.TooManyStreams
-    last_id = request.headers.get("Last-Event-ID") or request.args.get("last_event_id")
     response = Response(_streamed(found, job, last_id), content_type="text/event-stream")
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Accel-Buffering"] = "no"
@@ -75,8 +89,8 @@ def follow(job_id: str) -> Response:
     errors=(errors.NotFound, errors.ResultExpired),
 )
 def preview(job_id: str) -> Response:
-    """Send the newest frame: live while the job runs, the picture made small after."""
-    with services().database.autocommit() as connection:  # asked for again and again by whoever watches
+    """Send the newest frame while the job runs, and its picture, made small, after that."""
+    with services().database.autocommit() as connection:  # polled by whoever watches
         job = _unexpired(queries.get_job_row(connection, job_id, owner=caller().sees))
     try:
         data = services().progress.preview(job_id)
@@ -86,7 +100,7 @@ def preview(job_id: str) -> Response:
         longest = services().settings.preview_px
         data = codec.recode(_stored(job, "key"), format="jpeg", max_side=longest, quality=85)
     if data is None:
-        raise errors.NotFound("There is no frame of this job yet.")
+        raise errors.NotFound("This job has no frame yet.")
     response = Response(data, content_type="image/jpeg")
     response.headers["Cache-Control"] = "no-store"
     return response
@@ -94,7 +108,7 @@ def preview(job_id: str) -> Response:
 
 @blueprint.get("/losses")
 @operation(
-    "Fetch every step's losses as columns",
+    "Fetch the losses of every step, as columns",
     access=Access.READ,
     returns=LossColumns,
     errors=(errors.NotFound, errors.ResultExpired),
@@ -103,36 +117,33 @@ def losses(job_id: str) -> Response:
     """Send the losses: from storage if the job left a picture, from Redis otherwise."""
     job = _unexpired(_job(job_id))
     if job.result:
-        return Response(_stored(job, "losses_key"), content_type="application/json")
+        return json_response(_stored(job, "losses_key"))
     try:
         steps = [{**step, **step["losses"]} for step in services().progress.all_steps(job_id)]
     except RedisError:
         steps = [{**job.progress, **job.progress["losses"]}] if job.progress else []
     columns = {name: [step[name] for step in steps] for name in LossColumns.model_fields}
-    return Response(json.dumps(columns), content_type="application/json")
+    return json_response(json.dumps(columns))
 
 
 @blueprint.get("/result")
 @operation(
     "Fetch the picture",
     access=Access.READ,
-    returns={f"image/{name}": BINARY for name in _FORMATS},
-    query={"format": given("jpeg shows on white what is transparent.", type="string", enum=_FORMATS, default="png")},
+    returns={f"image/{name}": BINARY for name in get_args(Format)},
+    query=ResultQuery,
     headers=("If-None-Match", "Range"),
     errors=(errors.NotFound, errors.NotFinished, errors.NoResult, errors.ResultExpired, errors.InvalidParams),
 )
 def result(job_id: str) -> Response:
     """Send the picture, whole or a range of it."""
-    format_name = request.args.get("format", "png")
-    if format_name not in _FORMATS:
-        mistake = {"pointer": "format", "detail": f"one of {', '.join(_FORMATS)}"}
-        raise errors.InvalidParams(f"format is one of {', '.join(_FORMATS)}.", errors=[mistake])
+    format_name = parsed_query(ResultQuery).format
     return _sent(_finished(job_id), format_name, lambda job: _encoded(job, format_name))
 
 
 @blueprint.get("/timelapse")
 @operation(
-    "Fetch the animation of the painting, if one was asked for",
+    "Fetch the timelapse, if the job was asked for one",
     access=Access.READ,
     returns={"image/webp": BINARY},
     headers=("If-None-Match", "Range"),
@@ -142,7 +153,7 @@ def timelapse(job_id: str) -> Response:
     """Send the animation, whole or a range of it."""
     job = _finished(job_id)
     if "timelapse_key" not in (job.result or {}):
-        raise errors.NotFound("There is no timelapse of this job; the parameter `timelapse` asks for one.")
+        raise errors.NotFound("This job has no timelapse; the parameter `timelapse` asks for one.")
     return _sent(job, "webp", lambda job: _stored(job, "timelapse_key"), part="-timelapse")
 
 
@@ -150,20 +161,20 @@ def film(job_id: str) -> Response:
     """Send the film strip, for the dashboard; raise `NotFound` where the run was too short for one."""
     job = _finished(job_id)
     if "film_key" not in (job.result or {}):
-        raise errors.NotFound("There is no film strip of this job.")
+        raise errors.NotFound("This job has no film strip.")
     return _sent(job, "webp", lambda job: _stored(job, "film_key"), part="-film")
 
 
 @blueprint.get("/manifest")
 @operation(
-    "Fetch the provenance: everything that decided the picture",
+    "Fetch the manifest: everything that determined the picture",
     access=Access.READ,
     returns={"application/json": {"type": "object"}},
     errors=(errors.NotFound, errors.NotFinished, errors.NoResult, errors.ResultExpired),
 )
 def manifest(job_id: str) -> Response:
     """Send the manifest."""
-    return Response(_stored(_finished(job_id), "manifest_key"), content_type="application/json")
+    return json_response(_stored(_finished(job_id), "manifest_key"))
 
 
 def _job(job_id: str) -> Job:
@@ -172,17 +183,17 @@ def _job(job_id: str) -> Job:
 
 
 def _unexpired(job: AnyJob) -> AnyJob:
-    """Return a job whose files are kept; raise `ResultExpired` for another."""
+    """Return a job whose files are still there; raise `ResultExpired`."""
     if job.files_gone_at is not None:
         raise errors.ResultExpired(f"The job's files were kept until {rfc3339(job.expires_at)}.")
     return job
 
 
 def _finished(job_id: str) -> Job:
-    """Return a job whose picture is there; raise `NotFinished`, `NoResult` if there never is one, `ResultExpired`."""
+    """Return a job with a picture; raise `NotFinished`, `NoResult` if it ended without one, or `ResultExpired`."""
     job = _job(job_id)
     if job.state not in TERMINAL:
-        raise errors.NotFinished(f"The job is {job.state}; its result comes when it has ended.", state=job.state)
+        raise errors.NotFinished(f"The job is {job.state}; it has no result before it ends.", state=job.state)
     if not job.result:
         reason = f": {job.error_code}" if job.state == State.FAILED else ""
         ended = "was canceled" if job.state == State.CANCELED else f"has {job.state}"
@@ -191,7 +202,7 @@ def _finished(job_id: str) -> Job:
 
 
 def _sent(job: Job, format_name: str, read: Callable[[Job], bytes], part: str = "") -> Response:
-    """Send a file of a job that never changes, unless the client has it; `part` sets it apart from the result."""
+    """Send a file of a job, or 304 if the client has it; its ETag holds `part`, which tells it from the result."""
     etag = f"{job.id}-{job.attempt}{part}-{format_name}"
     if etag in request.if_none_match:
         return Response(status=304, headers={"ETag": f'"{etag}"'})
@@ -201,7 +212,7 @@ def _sent(job: Job, format_name: str, read: Callable[[Job], bytes], part: str = 
 
 
 def _encoded(job: Job, format_name: str) -> bytes:
-    """Return the picture in a format: as it is stored, or made anew from that."""
+    """Return the picture in a format, which is encoded now unless it is PNG."""
     png = _stored(job, "key")
     return png if format_name == "png" else codec.recode(png, format=format_name)
 
@@ -211,15 +222,16 @@ def _stored(job: Shown, key: str) -> bytes:
     try:
         return services().store.get(job.result[key])
     except errors.NotFound:
-        _unexpired(_job(job.id))  # its files may have gone since its row was read
+        _unexpired(_job(job.id))  # its files may have been deleted since its row was read
         raise
 
 
 def _streamed(found: Services, job: Job, last_id: str | None) -> Iterator[str]:
-    row = Row(job.state, job.attempt, job.progress)
+    row = JobRow(job.state, job.attempt, job.progress)
     connection: socket | None = request.environ.get("gunicorn.socket")
     hang_up = partial(_cut, connection) if connection else None
-    return event_stream.event_stream(found, job.id, row, last_id, hang_up=hang_up)
+    lifetime_s = found.settings.stream_life_s
+    return event_stream(found.hub, found.progress, job.id, row, last_id, lifetime_s=lifetime_s, hang_up=hang_up)
 
 
 def _cut(connection: socket) -> None:

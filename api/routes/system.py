@@ -1,4 +1,4 @@
-"""The service itself: is it alive, is it ready, and what it can do."""
+"""The service itself: health, readiness, its OpenAPI document and its documentation."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from api.access import Access
 from api.auth import public
 from api.http import problems
+from api.http.responses import json_response, model_response
 from api.openapi.document import build, presets
 from api.openapi.operation import operation
 from api.schemas.admin import HealthView, PartView, ReadinessView
@@ -25,20 +26,20 @@ blueprint = Blueprint("system", __name__)
 
 
 @blueprint.get("/healthz")
-@operation("Say whether the process lives", access=Access.PUBLIC, returns=HealthView)
+@operation("Say whether the process is alive", access=Access.PUBLIC, returns=HealthView)
 def alive() -> Response:
-    """Answer at all."""
-    return Response(HealthView(state="alive").model_dump_json(), content_type="application/json")
+    """Respond at all."""
+    return model_response(HealthView(state="alive"))
 
 
 @blueprint.get("/readyz")
 @operation(
-    "Say whether requests can be served, part by part; 503 if not",
+    "Say whether requests can be served, and which parts work; 503 if not",
     access=Access.PUBLIC,
     returns=ReadinessView,
     errors=(errors.DatabaseUnavailable,),
 )
-def ready() -> tuple[Response, int]:
+def ready() -> Response:
     """Try the database, the storage and Redis."""
     found = services()
     parts = {
@@ -50,14 +51,14 @@ def ready() -> tuple[Response, int]:
     view = ReadinessView(
         state="unavailable" if not needed else "ready" if parts["redis"].ok else "degraded", parts=parts
     )
-    return Response(view.model_dump_json(), content_type="application/json"), 200 if needed else 503
+    return model_response(view, 200 if needed else 503)
 
 
 @blueprint.get("/openapi.json")
 @public
 def specification() -> Response:
     """Send the OpenAPI document."""
-    return Response(json.dumps(_document()), content_type="application/json")
+    return json_response(json.dumps(_document()))
 
 
 @blueprint.get("/docs")
@@ -81,12 +82,12 @@ def docs() -> str:
 @blueprint.get("/")
 @public
 def home() -> AnyResponse:
-    """Send a browser to the dashboard, which asks who it is."""
+    """Redirect browsers to the dashboard."""
     return redirect("/dashboard")
 
 
 def _document() -> dict[str, Any]:
-    """Return the description, which is made once: the routes stay as they are."""
+    """Return the OpenAPI document, built once."""
     made = current_app.extensions.get("atelier_description")
     if made is None:
         made = current_app.extensions["atelier_description"] = build(current_app)
@@ -94,7 +95,7 @@ def _document() -> dict[str, Any]:
 
 
 def _groups(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """Sort the operations by what they are about."""
+    """Group the operations by tag."""
     calls = [
         {"path": path, "method": method, **described}
         for path, methods in document["paths"].items()

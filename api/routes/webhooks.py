@@ -1,20 +1,22 @@
-"""Webhooks: the secret that signs them, a call to try one out, and how each delivery went."""
+"""Webhooks: the secret that signs them, test events, and the deliveries with all their attempts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 
-from flask import Blueprint, Response, request, url_for
-from sqlalchemy.orm import Session
+from flask import Blueprint, Response, request
+from pydantic import Field
 
 from api.access import Access
 from api.auth import caller
-from api.http import bodies, idempotency, pagination
+from api.http import bodies, idempotency
 from api.http.idempotency import Answer
+from api.http.pagination import PageQuery, page
 from api.http.problems import validated
-from api.http.responses import accepted, json_answer
+from api.http.query import parsed_query
+from api.http.responses import accepted_response, model_response, page_response
+from api.jobs.checks import check_webhook
 from api.openapi.operation import operation
-from api.openapi.parameters import PAGING, given
 from api.schemas.webhooks import AttemptView, DeliveryPage, DeliveryView, SecretView, WebhookTestRequest
 from api.services import services
 from api.usecases import webhooks
@@ -29,18 +31,24 @@ from shared.states import DeliveryState
 blueprint = Blueprint("webhooks", __name__, url_prefix="/v1/webhooks")
 
 
+class DeliveriesQuery(PageQuery):
+    """Which deliveries to list."""
+
+    state: DeliveryState | None = Field(None, description="Only those in this state.")
+
+
 @blueprint.get("/secret")
 @operation("Show the secret that signs your webhooks", access=Access.WRITE, returns=SecretView)
 def secret() -> Response:
-    """Show the secret, made now if there is none."""
+    """Show the secret, creating it if there is none."""
     with services().database.writing("webhook_secret") as session:
         return _secret(deliveries.get_secrets(session, caller().owner))
 
 
 @blueprint.post("/secret/rotate")
-@operation("Sign with a new secret; the one before signs along for a day", access=Access.WRITE, returns=SecretView)
+@operation("Rotate the secret; the previous one remains valid for a day", access=Access.WRITE, returns=SecretView)
 def rotate() -> Response:
-    """Make a new secret."""
+    """Create a new secret."""
     with services().database.writing("rotate_secret") as session:
         rotated = deliveries.rotate_secret(session, caller().owner)
         audit.record(session, caller(), "webhook_secret.rotate", caller().owner)
@@ -49,7 +57,7 @@ def rotate() -> Response:
 
 @blueprint.post("/test")
 @operation(
-    "Send an event `webhook.test`",
+    "Send a test event, `webhook.test`",
     access=Access.WRITE,
     status=202,
     returns=DeliveryView,
@@ -58,10 +66,15 @@ def rotate() -> Response:
     errors=(errors.InvalidParams, errors.ForbiddenUrl, errors.IdempotencyConflict),
 )
 def test() -> Response:
-    """Try an address out."""
-    body = bodies.json_object(request)
-    asked = validated(WebhookTestRequest, body)
-    return _accepted(body, lambda note: webhooks.test_webhook(services(), caller(), asked.url, note=note))
+    """Send a test event."""
+    body, database = bodies.json_object(request), services().database
+    url = validated(WebhookTestRequest, body).url
+    once = idempotency.once(request, caller(), body)
+    if once.find(database) is None:
+        check_webhook(services().settings, url, at="/url")
+        with once.writing(database, "test_webhook") as session:
+            once.answer = _answer(webhooks.send_test(session, caller(), url))
+    return accepted_response(once)
 
 
 @blueprint.get("/deliveries")
@@ -69,24 +82,16 @@ def test() -> Response:
     "List deliveries, newest first",
     access=Access.READ,
     returns=DeliveryPage,
-    query={
-        "state": given("Only those in this state.", type="string", enum=list(DeliveryState)),
-        **PAGING,
-    },
+    query=DeliveriesQuery,
     errors=(errors.InvalidParams,),
 )
 def listing() -> Response:
     """List deliveries."""
-    limit, before = pagination.limit(request.args.get("limit")), pagination.decode(request.args.get("cursor"))
+    query, owner = parsed_query(DeliveriesQuery), caller().sees
     with services().database.reading() as session:
-        found = deliveries.list_deliveries(session, owner=caller().sees, state=_state(), before=before, limit=limit + 1)
-    page = found[:limit]
-    cursor = pagination.encode(page[-1].id) if len(found) > limit else None
-    response = json_answer(DeliveryPage(deliveries=[_view(each) for each in page], next_cursor=cursor))
-    if cursor:
-        arguments = {**request.args.to_dict(flat=False), "cursor": [cursor]}
-        response.headers["Link"] = f'<{url_for("webhooks.listing", **arguments)}>; rel="next"'  # type: ignore[arg-type]
-    return response
+        older = partial(deliveries.list_deliveries, session, owner=owner, state=query.state, before=query.cursor)
+        found = page(older, query.limit)
+    return page_response(DeliveryPage(deliveries=[_view(each) for each in found.rows], next_cursor=found.next_cursor))
 
 
 @blueprint.get("/deliveries/<delivery_id>")
@@ -94,12 +99,12 @@ def listing() -> Response:
 def show(delivery_id: str) -> Response:
     """Show a delivery."""
     with services().database.reading() as session:
-        return json_answer(_view(deliveries.get_delivery(session, delivery_id, owner=caller().sees)))
+        return model_response(_view(deliveries.get_delivery(session, delivery_id, owner=caller().sees)))
 
 
 @blueprint.post("/deliveries/<delivery_id>/redeliver")
 @operation(
-    "Tell the same event again, as another delivery",
+    "Send the same event again, as another delivery",
     access=Access.WRITE,
     status=202,
     returns=DeliveryView,
@@ -107,34 +112,22 @@ def show(delivery_id: str) -> Response:
     errors=(errors.NotFound, errors.IdempotencyConflict),
 )
 def redeliver(delivery_id: str) -> Response:
-    """Deliver again."""
-    return _accepted(None, lambda note: webhooks.redeliver(services(), caller(), delivery_id, note=note))
-
-
-def _state() -> DeliveryState | None:
-    name = request.args.get("state")
-    try:
-        return None if name is None else DeliveryState(name)
-    except ValueError:
-        mistake = {"pointer": "state", "detail": f"one of {', '.join(DeliveryState)}"}
-        raise errors.InvalidParams(f"state is one of {', '.join(DeliveryState)}.", errors=[mistake]) from None
+    """Send an event again."""
+    once = idempotency.once(request, caller(), None)
+    if once.find(services().database) is None:
+        with once.writing(services().database, "redeliver") as session:
+            once.answer = _answer(webhooks.redeliver(session, caller(), delivery_id))
+    return accepted_response(once)
 
 
 def _secret(found: Secrets) -> Response:
     times = {"created_at": str(rfc3339(found.created_at)), "previous_until": rfc3339(found.previous_until)}
-    response = json_answer(SecretView(secret=found.secret, **times))
+    response = model_response(SecretView(secret=found.secret, **times))
     response.headers["Cache-Control"] = "no-store"
     return response
 
 
-def _accepted(asked: object, add: Callable[[Callable[[Session, Delivery], None]], None]) -> Response:
-    """Add a delivery by `add`, or answer as before if the same was asked for under the same key."""
-    once = idempotency.named(request, caller(), asked)
-    answer, replayed = idempotency.make(services(), once, add, _answer_to)
-    return accepted(answer, replayed=replayed)
-
-
-def _answer_to(delivery: Delivery) -> Answer:
+def _answer(delivery: Delivery) -> Answer:
     view = _view(delivery)
     return Answer(202, view.links["self"], view.model_dump_json())
 

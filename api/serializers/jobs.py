@@ -6,12 +6,15 @@ from datetime import timedelta
 from typing import Any
 
 from api.schemas import jobs
+from api.schemas.jobs import JobRequest
 from shared import clock
 from shared.clock import rfc3339
 from shared.db import images
 from shared.db.jobs.queries import Shown
 from shared.db.models import Image
+from shared.painting.costs import Estimate
 from shared.painting.forecasts import Forecast
+from shared.painting.params import StyleParams
 from shared.states import TERMINAL, State
 
 #: Cap of `ends_at`, in seconds from now: one year.
@@ -75,6 +78,27 @@ def serialize_job(
         ended_at=rfc3339(job.ended_at),
         expires_at=rfc3339(job.expires_at),
         links=_links(job),
+    )
+
+
+def serialize_dry_run(
+    request: JobRequest, params: StyleParams, init_id: str | None, estimate: Estimate | None
+) -> jobs.DryRunView:
+    """Serialize a job that was validated but not queued."""
+    return jobs.DryRunView(
+        preset=request.preset.value,
+        params=params.model_dump(mode="json"),
+        weights={"name": request.weights} if request.weights_wanted() else None,
+        content=request.content,
+        styles=request.style_choices(),
+        init_image=init_id,
+        estimate=estimate
+        and jobs.EstimateView(
+            seconds=round(estimate.seconds, 3),
+            peak_bytes=estimate.peak_bytes,
+            tile_size=estimate.tile_size,
+            scales=[jobs.SizeView(width=width, height=height) for height, width in estimate.scales],
+        ),
     )
 
 

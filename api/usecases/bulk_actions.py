@@ -1,51 +1,47 @@
-"""What can be asked of many jobs at once: count what a filter finds, have it dealt with, stop that. No HTTP here.
+"""Bulk actions: count the jobs that a filter matches, start an action on them, stop it.
 
-Carrying it out is maintenance's; a client's operation reaches only its own jobs.
+Maintenance carries them out; a client's action reaches only its own jobs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 
 from sqlalchemy.orm import Session
 
 from api.access import Caller
 from api.schemas.bulk_actions import OperationRequest
-from api.services import Services
 from shared import logs
 from shared.db.admin import audit, bulk_actions
+from shared.db.base import Database, on_commit
 from shared.db.models import Operation
 
 log = logs.get(__name__)
 
 
-def count(services: Services, caller: Caller, asked: OperationRequest) -> int:
-    """Count the jobs that an operation would be about, exactly up to `operations.MOST_COUNTED`."""
-    with services.database.reading() as session:
-        return bulk_actions.count_matches(session, asked.action, asked.filter.wanted(caller.sees))
+def count(database: Database, caller: Caller, request: OperationRequest) -> int:
+    """Count the jobs that an action would affect, exactly up to `bulk_actions.MOST_COUNTED`."""
+    with database.reading() as session:
+        return bulk_actions.count_matches(session, request.action, request.filter.wanted(caller.sees))
 
 
-def start(
-    services: Services, caller: Caller, asked: OperationRequest, *, note: Callable[[Session, Operation], None]
-) -> Operation:
-    """Begin an operation: nothing → running. `note` is called in the transaction."""
-    chosen = bulk_actions.filter_to_json(asked.filter.wanted(caller.sees))
-    found = Operation(action=asked.action, chosen=chosen, reason=asked.reason.strip(), key_id=caller.key_id)
-    found.owner, found.matched = caller.sees, count(services, caller, asked)
-    with services.database.writing("start_operation") as session:
-        bulk_actions.create(session, found)
-        details = {"action": asked.action, "filter": chosen}
-        audit.record(
-            session, caller, "operation.start", found.id, count=found.matched, reason=found.reason, details=details
-        )
-        note(session, found)
-    log.info("operation_started", operation_id=found.id, action=asked.action, matched=found.matched)
-    return found
+def start(session: Session, caller: Caller, request: OperationRequest, matched: int) -> Operation:
+    """Start a bulk action that matched that many jobs: nothing → running."""
+    chosen = bulk_actions.filter_to_json(request.filter.wanted(caller.sees))
+    made = Operation(action=request.action, chosen=chosen, reason=request.reason.strip(), key_id=caller.key_id)
+    made.owner, made.matched = caller.sees, matched
+    bulk_actions.create(session, made)
+    details = {"action": request.action, "filter": chosen}
+    audit.record(session, caller, "operation.start", made.id, count=matched, reason=made.reason, details=details)
+    on_commit(
+        session, partial(log.info, "operation_started", operation_id=made.id, action=made.action, matched=matched)
+    )
+    return made
 
 
-def stop(services: Services, caller: Caller, operation_id: str) -> Operation:
-    """Have an operation deal with no further job; raise `NotFound`, or `IllegalTransition` if it is through."""
-    with services.database.writing("stop_operation") as session:
+def stop(database: Database, caller: Caller, operation_id: str) -> Operation:
+    """Stop a bulk action before its next jobs; raise `NotFound`, or `IllegalTransition` if it is done."""
+    with database.writing("stop_operation") as session:
         found = bulk_actions.stop(session, operation_id, owner=caller.sees)
         audit.record(session, caller, "operation.stop", operation_id, count=found.done)
     log.info("operation_stopped", operation_id=operation_id, done=found.done)

@@ -1,35 +1,35 @@
-"""Keeping uploads: proven whole and within bounds first, their bytes stored before their row."""
+"""Keeping uploads: inspected first, then their bytes stored, then their rows."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 from api.access import Caller
-from api.services import Services
 from shared import clock, ids
 from shared.db import images
+from shared.db.base import Database
 from shared.db.models import Image
 from shared.imaging import codec
 from shared.imaging.codec import ImageInfo
-from shared.storage.store import image_key
+from shared.settings import Settings
+from shared.storage.store import ImageStore, image_key
 
 
-class File(NamedTuple):
-    """A picture that came with a request, whole and within bounds."""
+class Upload(NamedTuple):
+    """A picture that came with a request, undamaged and within bounds."""
 
     data: bytes
     info: ImageInfo
 
 
-def inspect_upload(services: Services, data: bytes) -> File:
-    """Prove an upload whole and within bounds."""
-    settings = services.settings
-    return File(data, codec.inspect(data, max_bytes=settings.max_upload_bytes, max_px=settings.max_upload_px))
+def inspect_upload(settings: Settings, data: bytes) -> Upload:
+    """Check that an upload is undamaged and within bounds; raise what is wrong with it."""
+    return Upload(data, codec.inspect(data, max_bytes=settings.max_upload_bytes, max_px=settings.max_upload_px))
 
 
-def upload(services: Services, file: File, caller: Caller) -> tuple[Image, bool]:
-    """Keep an image, bytes first; return it and whether it is new to its owner. Equal bytes are one image."""
-    data, info = file
+def keep_upload(database: Database, store: ImageStore, upload: Upload, caller: Caller) -> tuple[Image, bool]:
+    """Store an image; return it and whether its owner had not uploaded it before. Equal bytes are one image."""
+    data, info = upload
     now = clock.now()
     image = Image(
         id=ids.image_id(data),
@@ -41,10 +41,10 @@ def upload(services: Services, file: File, caller: Caller) -> tuple[Image, bool]
         last_used_at=now,
     )
     key = image_key(image.id)
-    if not services.store.exists(key):
-        services.store.put(key, data)
-    with services.database.writing("upload") as session:
+    if not store.exists(key):
+        store.put(key, data)
+    with database.writing("upload") as session:
         kept, is_new = images.keep(session, image, caller.owner)
-        if not services.store.exists(key):  # removed meanwhile, as nobody can do any more before the commit
-            services.store.put(key, data)
+        if not store.exists(key):  # deleted since the check above; its row is locked now, so it stays
+            store.put(key, data)
     return kept, is_new

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from api.access import Caller
-from api.services import Services
 from shared import logs
 from shared.db import workers
 from shared.db.admin import audit
+from shared.db.base import Database
+from shared.messaging.dispatch import Dispatcher
 from shared.states import DesiredState
 
-#: What the audit log calls what is wished of a worker.
-_INSTRUCTIONS = {
+#: What the audit log calls each change of a worker's desired state.
+_ACTIONS = {
     DesiredState.WORK: "worker.resume",
     DesiredState.PAUSE: "worker.pause",
     DesiredState.DRAIN: "worker.drain",
@@ -19,28 +20,30 @@ _INSTRUCTIONS = {
 log = logs.get(__name__)
 
 
-def instruct_worker(services: Services, caller: Caller, name: str, wish: DesiredState) -> None:
-    """Wish something of a worker, which obeys within seconds; raise `NotFound`."""
-    with services.database.writing("instruct") as session:
-        workers.set_desired_state(session, name, wish)
-        audit.record(session, caller, _INSTRUCTIONS[wish], name)
-    log.info("worker_instructed", worker=name, wish=wish)
-    if wish == DesiredState.WORK:
-        services.dispatcher.nudge()
+def set_desired_state(
+    database: Database, dispatcher: Dispatcher, caller: Caller, name: str, state: DesiredState
+) -> None:
+    """Set what a worker is to do, which it does within seconds; raise `NotFound`."""
+    with database.writing("instruct") as session:
+        workers.set_desired_state(session, name, state)
+        audit.record(session, caller, _ACTIONS[state], name)
+    log.info("worker_instructed", worker=name, wish=state)
+    if state == DesiredState.WORK:
+        dispatcher.nudge()
 
 
-def pause_queue(services: Services, caller: Caller) -> None:
-    """Hand out no more jobs."""
-    with services.database.writing("pause_queue") as session:
+def pause_queue(database: Database, caller: Caller) -> None:
+    """Dispatch no more jobs."""
+    with database.writing("pause_queue") as session:
         workers.pause_queue(session)
         audit.record(session, caller, "queue.pause")
     log.info("queue_paused")
 
 
-def resume_queue(services: Services, caller: Caller) -> None:
-    """Hand out jobs again, from this moment on."""
-    with services.database.writing("resume_queue") as session:
+def resume_queue(database: Database, dispatcher: Dispatcher, caller: Caller) -> None:
+    """Dispatch jobs again."""
+    with database.writing("resume_queue") as session:
         workers.resume_queue(session)
         audit.record(session, caller, "queue.resume")
     log.info("queue_resumed")
-    services.dispatcher.nudge()
+    dispatcher.nudge()

@@ -9,7 +9,7 @@ Invariant: no transaction outlives its `with` block, and no block does slow work
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,6 +41,10 @@ _POSTGRES_BOUNDS = "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_tran
 #: Most connections of a process. None is closed for being one of many: those of threads that ask at the same time would
 #: be opened and closed each time, which takes longer than what is asked.
 _POOL: dict[str, Any] = {"pool_size": 15, "max_overflow": 0}
+
+
+#: Where a session keeps what is to follow its commit.
+_ON_COMMIT = "on_commit"
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -101,11 +105,18 @@ class Database:
                 yield session
                 failpoints.reach(f"before_commit_{name}")
             failpoints.reach(f"after_commit_{name}")
+            for act in session.info.get(_ON_COMMIT, ()):
+                act()
 
     def check(self) -> None:
         """Raise `DatabaseUnavailable` unless a statement comes back."""
         with self.reading() as session:
             session.execute(text("SELECT 1"))
+
+
+def on_commit(session: Session, act: Callable[[], object]) -> None:
+    """Call `act` once the transaction of `Database.writing` is committed, and never if it is rolled back."""
+    session.info.setdefault(_ON_COMMIT, []).append(act)
 
 
 @contextmanager

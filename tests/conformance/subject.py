@@ -38,7 +38,7 @@ def impatient_app(settings: Settings) -> Flask:
     """Make the app, whose event streams end and whose long polls answer at once."""
     app = create_app(settings.model_copy(update={"stream_life_s": 0.01}))
     found = app.extensions["atelier"]
-    hub = Impatient(found.database, found.progress, found.streams, found.seen)
+    hub = Impatient(found.database, found.progress, found.streams, found.snapshots)
     app.extensions["atelier"] = replace(found, hub=hub)
     return app
 

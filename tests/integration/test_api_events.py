@@ -60,10 +60,12 @@ def test_history_and_what_comes_after_meet_without_a_hole_or_a_repetition(client
 
 
 def test_what_is_both_kept_and_told_live_comes_once(app, client, worker, job_id) -> None:
-    with following(client, job_id) as events, app.extensions["atelier"].hub.follow(job_id) as witness:
+    with following(client, job_id) as events, app.extensions["atelier"].hub.subscribe(job_id) as witness:
         assert next(events).name == "state"  # it is told from now on, and has read no history yet
         worker.steps(job_id, [{"step": 1}], None)
-        wait_until(lambda: any(isinstance(news, subscriber.Told) for news in witness.hear(1)), "the hub tells")
+        wait_until(
+            lambda: any(isinstance(news, subscriber.PublishedEvent) for news in witness.drain(1)), "the hub tells"
+        )
         assert next(events).data == {"step": 1}
         worker.ended([job_id], "succeeded")
         assert [event.name for event in events] == ["end"]

@@ -1,4 +1,4 @@
-"""Polls are answered from no more than they show, and a tag stands for one body."""
+"""Polls are answered from no more than they show, and an ETag stands for one body."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import pytest
 from flask import Flask
 from sqlalchemy import event
 
-from api.live.snapshot import Sight
-from api.live.ttl_cache import Recent
+from api.live.snapshot import JobSnapshot
+from api.live.ttl_cache import TtlCache
 from api.schemas.jobs import QueueView
 from shared import clock
 from shared.db.jobs import queries, transitions
@@ -51,23 +51,26 @@ def row(database, job_id) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", queries.SHOWN)
 def test_no_two_views_that_differ_have_one_tag(row, name) -> None:
-    first, second = Sight(SimpleNamespace(**row)), Sight(SimpleNamespace(**row | {name: _OTHER.get(name, "other")}))
+    first, second = (
+        JobSnapshot(SimpleNamespace(**row)),
+        JobSnapshot(SimpleNamespace(**row | {name: _OTHER.get(name, "other")})),
+    )
     if name == "progress":
-        first, second = (Sight(SimpleNamespace(**row), step(number)) for number in (1, 2))
+        first, second = (JobSnapshot(SimpleNamespace(**row), step(number)) for number in (1, 2))
     if first.view() != second.view():
-        assert first.tag != second.tag
+        assert first.etag != second.etag
     else:
-        assert name in ("place", "predicted_s", "weights_wanted")
+        assert name in ("sort_id", "predicted_s", "weights_wanted")
 
 
 def test_a_place_in_line_is_news_and_a_forecast_is_none(row) -> None:
     job = SimpleNamespace(**row)
     first, moved, later = (
-        Sight(job, None, QueueView(position=position, eta_s=eta_s, waiting_for="turn"), Forecast(eta_s, eta_s))
+        JobSnapshot(job, None, QueueView(position=position, eta_s=eta_s, waiting_for="turn"), Forecast(eta_s, eta_s))
         for position, eta_s in ((2, 9.0), (1, 9.0), (2, 8.0))
     )
-    assert first.tag != moved.tag
-    assert first.tag == later.tag
+    assert first.etag != moved.etag
+    assert first.etag == later.etag
 
 
 def test_a_poll_of_a_job_that_runs_or_has_ended_asks_the_database_once(app, client, database, job_id) -> None:
@@ -90,7 +93,7 @@ def test_a_running_job_is_seen_again_without_the_database_until_redis_has_news(a
     worker, held = RedisProgress(redis), claim(database, job_id)
     worker.started(job_id, 1)
     worker.steps(job_id, [step(3)], None)
-    _keep_sights(app, seconds=3600)
+    _keep_snapshots(app, seconds=3600)
     first = client.get(f"/v1/jobs/{job_id}")
     with _statements(app.extensions["atelier"].database.engine) as made:
         again = client.get(f"/v1/jobs/{job_id}")
@@ -110,7 +113,7 @@ def test_what_was_seen_for_one_owner_is_not_shown_to_another(app, client, redis,
     claim(database, job_id)
     RedisProgress(redis).steps(job_id, [step(3)], None)
     stranger = client_with(app, add_key(database, "client", "bob"))
-    _keep_sights(app, seconds=3600)
+    _keep_snapshots(app, seconds=3600)
     assert client.get(f"/v1/jobs/{job_id}").status_code == 200
     assert stranger.get(f"/v1/jobs/{job_id}").status_code == 404
 
@@ -118,15 +121,15 @@ def test_what_was_seen_for_one_owner_is_not_shown_to_another(app, client, redis,
 def test_what_was_seen_is_read_anew_after_its_moment(app, client, redis, database, job_id) -> None:
     held = claim(database, job_id)
     RedisProgress(redis).steps(job_id, [step(3)], None)
-    _keep_sights(app, seconds=0.05)
+    _keep_snapshots(app, seconds=0.05)
     assert client.get(f"/v1/jobs/{job_id}").json["state"] == "running"
     with database.writing() as session:
         transitions.stop(session, held, result=None)  # by a worker that dies before it can tell Redis
     wait_until(lambda: client.get(f"/v1/jobs/{job_id}").json["state"] == "canceled", "the database is asked")
 
 
-def _keep_sights(app: Flask, *, seconds: float) -> None:
-    app.extensions["atelier"] = replace(app.extensions["atelier"], seen=Recent(seconds))
+def _keep_snapshots(app: Flask, *, seconds: float) -> None:
+    app.extensions["atelier"] = replace(app.extensions["atelier"], snapshots=TtlCache(seconds))
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from api.access import Caller
 from api.app import create_app
-from api.http.rate_limits import RateLimits, Standing
+from api.http.rate_limits import RateLimits, RateLimitStatus
 from api.local import redis_server
 from shared.errors import RateLimited
 from shared.states import Role
@@ -24,7 +24,7 @@ from tests.waiting import wait_until
 ANN = Caller("a1", "ann", Role.CLIENT)
 
 
-def asked(limits: RateLimits, caller: Caller = ANN) -> Standing | int | None:
+def asked(limits: RateLimits, caller: Caller = ANN) -> RateLimitStatus | int | None:
     """Count a request; give how its key stands, or the number of its refusal."""
     try:
         return limits.count(caller)
@@ -34,9 +34,9 @@ def asked(limits: RateLimits, caller: Caller = ANN) -> Standing | int | None:
 
 def test_a_window_is_one_for_all_processes_however_many_ask_at_once(redis, redis_url) -> None:
     processes = [RateLimits(redis_url, 100) for _ in range(4)]
-    answers: list[Standing | int | None] = []
+    answers: list[RateLimitStatus | int | None] = []
     meet(*[lambda limits=limits: answers.append(asked(limits)) for limits in processes for _ in range(60)])
-    assert len([answer for answer in answers if isinstance(answer, Standing)]) == 100
+    assert len([answer for answer in answers if isinstance(answer, RateLimitStatus)]) == 100
     assert answers.count(429) == 140
 
 
@@ -45,7 +45,7 @@ def test_a_request_is_counted_however_many_threads_hold_a_connection(redis, redi
     pool = limits._pool
     held = [pool.get_connection() for _ in range(100)]  # each by a thread that waits for Redis at this moment
     try:
-        assert isinstance(asked(limits), Standing)
+        assert isinstance(asked(limits), RateLimitStatus)
     finally:
         for connection in held:
             pool.release(connection)
@@ -53,7 +53,7 @@ def test_a_request_is_counted_however_many_threads_hold_a_connection(redis, redi
 
 def test_each_key_has_a_minute_of_its_own(redis, redis_url) -> None:
     limits = RateLimits(redis_url, 1)
-    assert [asked(limits), asked(limits, Caller("b1", "ann", Role.CLIENT))] == [Standing(1, 0, 60)] * 2
+    assert [asked(limits), asked(limits, Caller("b1", "ann", Role.CLIENT))] == [RateLimitStatus(1, 0, 60)] * 2
     assert asked(limits) == 429
 
 
@@ -108,10 +108,10 @@ def server(tmp_path) -> Iterator[subprocess.Popen]:
 
 def test_a_frozen_redis_limits_nobody_and_is_told_once_as_it_goes_and_once_as_it_returns(server, tmp_path) -> None:
     limits = RateLimits(f"unix://{tmp_path}/own.sock", 1)
-    assert asked(limits) == Standing(1, 0, 60)
+    assert asked(limits) == RateLimitStatus(1, 0, 60)
     with capture_logs() as told:
         server.send_signal(signal.SIGSTOP)
-        answers: list[Standing | int | None] = []
+        answers: list[RateLimitStatus | int | None] = []
         meet(*[lambda: answers.append(asked(limits)) for _ in range(8)])
         answers += [asked(limits) for _ in range(1000)]  # were each to wait, the test would run out of time
         assert set(answers) == {None}

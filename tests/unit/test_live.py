@@ -9,8 +9,8 @@ import pytest
 from redis import Redis, RedisError
 
 from api.live.hub import Hub
-from api.live.subscriber import Follower, Row, Sign, Told
-from api.live.ttl_cache import Recent
+from api.live.subscriber import JobRow, PublishedEvent, Signal, Subscriber
+from api.live.ttl_cache import TtlCache
 from shared.errors import DatabaseUnavailable
 from shared.messaging.progress import Event, RedisProgress
 from tests.factories import add_job
@@ -49,14 +49,14 @@ def permits() -> threading.BoundedSemaphore:
 
 
 @pytest.fixture
-def seen() -> Recent[str, str]:
-    """What was seen of jobs, kept for longer than any test takes."""
-    return Recent(3600)
+def snapshots() -> TtlCache[str, str]:
+    """Cached snapshots, kept for longer than any test takes."""
+    return TtlCache(3600)
 
 
 @pytest.fixture
-def hub(database, progress, permits, seen) -> Iterator[Hub]:
-    made = Hub(database, progress, permits, seen)
+def hub(database, progress, permits, snapshots) -> Iterator[Hub]:
+    made = Hub(database, progress, permits, snapshots)
     yield made
     made.close()
 
@@ -67,26 +67,26 @@ def worker(redis) -> RedisProgress:
     return RedisProgress(redis)
 
 
-def told(follower: Follower, count: int) -> list[Told]:
+def told(subscriber: Subscriber, count: int) -> list[PublishedEvent]:
     """Hear that many events."""
-    return heard(follower, lambda news: isinstance(news, Told), count)
+    return heard(subscriber, lambda news: isinstance(news, PublishedEvent), count)
 
 
-def heard(follower: Follower, wanted: Callable, count: int = 1) -> list:
+def heard(subscriber: Subscriber, wanted: Callable, count: int = 1) -> list:
     found: list = []
     while len(found) < count:
-        news = follower.hear(10)
+        news = subscriber.drain(10)
         assert news, f"only {found} came"
         found += [one for one in news if wanted(one)]
     return found
 
 
-def numbers(events: list[Told]) -> list[int]:
+def numbers(events: list[PublishedEvent]) -> list[int]:
     return [one.event.data["step"] for one in events]
 
 
 def test_all_followers_of_a_job_are_told_each_event_once_and_in_order(hub, worker) -> None:
-    with hub.follow("a") as first, hub.follow("a") as second, hub.follow("b") as other:
+    with hub.subscribe("a") as first, hub.subscribe("a") as second, hub.subscribe("b") as other:
         for number in range(1, 6):
             worker.steps("a", [{"step": number}], None)
         worker.steps("b", [{"step": 99}], None)
@@ -96,16 +96,16 @@ def test_all_followers_of_a_job_are_told_each_event_once_and_in_order(hub, worke
 
 
 def test_an_event_is_written_once_however_many_follow(hub, worker) -> None:
-    with hub.follow("a") as first, hub.follow("a") as second:
+    with hub.subscribe("a") as first, hub.subscribe("a") as second:
         worker.steps("a", [{"step": 1}], None)
         assert told(first, 1)[0] is told(second, 1)[0]
 
 
 def test_what_was_before_is_not_told(hub, worker) -> None:
     worker.steps("a", [{"step": 1}], None)
-    with hub.follow("a") as follower:
+    with hub.subscribe("a") as subscriber:
         worker.steps("a", [{"step": 2}], None)
-        assert numbers(told(follower, 1)) == [2]
+        assert numbers(told(subscriber, 1)) == [2]
 
 
 def test_a_change_of_state_is_told_without_redis(hub, progress, database) -> None:
@@ -113,95 +113,95 @@ def test_a_change_of_state_is_told_without_redis(hub, progress, database) -> Non
 
     progress.away = True
     job_id = add_job(database)
-    with hub.follow(job_id) as follower:
-        assert heard(follower, lambda news: isinstance(news, Row))[0].state == "queued"
+    with hub.subscribe(job_id) as subscriber:
+        assert heard(subscriber, lambda news: isinstance(news, JobRow))[0].state == "queued"
         with database.writing() as session:
             transitions.claim(session, job_id, worker="w", weights={}, lease_s=20)
-        assert heard(follower, lambda news: isinstance(news, Row))[0].state == "running"
+        assert heard(subscriber, lambda news: isinstance(news, JobRow))[0].state == "running"
 
 
-def test_who_is_told_of_a_state_is_shown_it_even_if_the_worker_has_not_told_redis_yet(hub, database, seen) -> None:
+def test_who_is_told_of_a_state_is_shown_it_even_if_the_worker_has_not_told_redis_yet(hub, database, snapshots) -> None:
     from shared.db.jobs import transitions
 
     job_id = add_job(database)
-    with hub.follow(job_id) as follower:
-        heard(follower, lambda news: isinstance(news, Row))
-        seen.keep(job_id, "as it waited")
+    with hub.subscribe(job_id) as subscriber:
+        heard(subscriber, lambda news: isinstance(news, JobRow))
+        snapshots.keep(job_id, "as it waited")
         with database.writing() as session:
             transitions.claim(session, job_id, worker="w", weights={}, lease_s=20)
-        heard(follower, lambda news: isinstance(news, Row))
-        assert seen.get(job_id) is None
+        heard(subscriber, lambda news: isinstance(news, JobRow))
+        assert snapshots.get(job_id) is None
 
 
-def test_who_waited_for_another_state_is_shown_it(hub, database, seen) -> None:
+def test_who_waited_for_another_state_is_shown_it(hub, database, snapshots) -> None:
     job_id = add_job(database)
-    seen.keep(job_id, "as it ran")
+    snapshots.keep(job_id, "as it ran")
     assert hub.wait_change(job_id, "running", timeout_s=600)
-    assert seen.get(job_id) is None
+    assert snapshots.get(job_id) is None
 
 
 def test_a_deleted_job_is_told(hub) -> None:
-    with hub.follow("nobody") as follower:
-        assert heard(follower, lambda news: news is Sign.DELETED)
+    with hub.subscribe("nobody") as subscriber:
+        assert heard(subscriber, lambda news: news is Signal.DELETED)
 
 
 def test_who_followed_while_redis_was_away_is_told_to_read_again(hub, progress, worker) -> None:
     progress.away = True
-    with hub.follow("a") as follower:
+    with hub.subscribe("a") as subscriber:
         worker.steps("a", [{"step": 1}], None)
         progress.away = False
-        assert heard(follower, lambda news: news is Sign.BEHIND)
+        assert heard(subscriber, lambda news: news is Signal.BEHIND)
         worker.steps("a", [{"step": 2}], None)
-        assert numbers(told(follower, 1)) == [2]
+        assert numbers(told(subscriber, 1)) == [2]
 
 
 def test_who_follows_on_hears_all_when_redis_returns(hub, progress, worker) -> None:
-    with hub.follow("a") as follower:
+    with hub.subscribe("a") as subscriber:
         worker.steps("a", [{"step": 1}], None)
-        told(follower, 1)
+        told(subscriber, 1)
         progress.away = True
         assert progress.was_missed.wait(10)
         worker.steps("a", [{"step": 2}], None)
         progress.away = False
-        assert numbers(told(follower, 1)) == [2]
+        assert numbers(told(subscriber, 1)) == [2]
 
 
 def test_a_mistake_in_one_reading_does_not_end_the_reading(hub, progress, worker) -> None:
-    with hub.follow("a") as follower:
+    with hub.subscribe("a") as subscriber:
         progress.broken = True
         assert progress.was_missed.wait(10)
         progress.broken = False
         worker.steps("a", [{"step": 1}], None)
-        assert numbers(told(follower, 1)) == [1]
+        assert numbers(told(subscriber, 1)) == [1]
 
 
 def test_a_follower_that_lags_is_dropped_cut_and_told_nothing_more() -> None:
     cut: list[bool] = []
-    follower = Follower(hang_up=lambda: cut.append(True))
-    news = Told(Event("1-0", "step", {}), "")
+    subscriber = Subscriber(hang_up=lambda: cut.append(True))
+    news = PublishedEvent(Event("1-0", "step", {}), "")
     for _ in range(3000):
-        follower.tell(news)
-    assert follower.dropped
+        subscriber.push(news)
+    assert subscriber.dropped
     assert cut == [True]
-    kept = follower.hear(0)
-    follower.tell(news)
+    kept = subscriber.drain(0)
+    subscriber.push(news)
     assert len(kept) < 3000
-    assert follower.hear(0) == []
+    assert subscriber.drain(0) == []
 
 
 def test_a_follower_beyond_its_time_is_cut(hub) -> None:
     cut = threading.Event()
-    with hub.follow("a", Follower(until=0.0, hang_up=cut.set)) as follower:
+    with hub.subscribe("a", Subscriber(until=0.0, hang_up=cut.set)) as subscriber:
         assert cut.wait(10)
-        assert follower.dropped
+        assert subscriber.dropped
 
 
 def test_a_closed_hub_wakes_who_waits_and_who_comes(hub) -> None:
-    with hub.follow("a") as follower:
+    with hub.subscribe("a") as subscriber:
         hub.close()
-        assert follower.hear(10)
-        assert follower.dropped
-    with hub.follow("a") as late:
+        assert subscriber.drain(10)
+        assert subscriber.dropped
+    with hub.subscribe("a") as late:
         assert late.dropped
 
 
@@ -238,7 +238,7 @@ def test_a_wait_without_a_permit_does_not_wait_and_each_gives_its_own_back(hub, 
 
 
 def test_a_state_is_taken_as_it_was_while_the_database_is_away(hub, monkeypatch) -> None:
-    def away(_ids: list[str]) -> dict[str, Row]:
+    def away(_ids: list[str]) -> dict[str, JobRow]:
         raise DatabaseUnavailable
 
     monkeypatch.setattr(hub, "rows", away)

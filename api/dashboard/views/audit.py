@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from flask import render_template, request
 
 from api.access import Access
@@ -24,8 +26,7 @@ def audit_log() -> str:
     wanted = audit.Filter(key_id=given["key"] or None, action=given["action"] or None)
     before = pagination.decode(request.args.get("cursor"))
     with services().database.reading() as session:
-        found = audit.list_entries(session, wanted, before=before, limit=_PER_PAGE + 1)
-    entries = [serialize_audit_entry(entry) for entry in found[:_PER_PAGE]]
-    cursor = pagination.encode(entries[-1].id) if len(found) > _PER_PAGE else None
+        found = pagination.page(partial(audit.list_entries, session, wanted, before=before), _PER_PAGE)
+    entries = [serialize_audit_entry(entry) for entry in found.rows]
     pages = {each.id: _SUBJECT_PAGES.get(each.action.partition(".")[0]) for each in entries}
-    return render_template("audit.html", entries=entries, pages=pages, given=given, cursor=cursor)
+    return render_template("audit.html", entries=entries, pages=pages, given=given, cursor=found.next_cursor)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from operator import attrgetter
 from typing import Any
 
 from flask import redirect, render_template, request
@@ -10,11 +12,10 @@ from werkzeug.wrappers import Response
 from api.access import Access
 from api.auth import caller
 from api.batches import lifecycle
-from api.dashboard.forms import make_once
+from api.dashboard import forms
 from api.dashboard.pages import blueprint, page
 from api.http import pagination, problems
 from api.http.problems import validated
-from api.jobs import submit
 from api.schemas.batches import BatchView, PromoteRequest
 from api.serializers.batches import serialize_batch, serialize_batches
 from api.serializers.jobs import serialize_job
@@ -49,10 +50,9 @@ def list_batches() -> str:
     wanted = batches.Filter(caller().sees, BatchState(state) if state else None, None)
     before = pagination.decode(request.args.get("cursor"))
     with services().database.reading() as session:
-        found = batches.list_batches(session, wanted, before=before, limit=_PER_PAGE + 1)
-        shown = serialize_batches(session, found[:_PER_PAGE])
-    cursor = pagination.encode(shown[-1].id) if len(found) > _PER_PAGE else None
-    return render_template("batches.html", batches=shown, cursor=cursor, state=state, states=BatchState)
+        found = pagination.page(partial(batches.list_batches, session, wanted, before=before), _PER_PAGE)
+        shown = serialize_batches(session, found.rows)
+    return render_template("batches.html", batches=shown, cursor=found.next_cursor, state=state, states=BatchState)
 
 
 @blueprint.get("/dashboard/batches/<batch_id>")
@@ -96,8 +96,11 @@ def promote_cell(batch_id: str) -> Response | tuple[str, int]:
     key, size = request.form.get("key", "").strip(), request.form.get("size", "")
     asked = {"key": key, "size": int(size) if size.isascii() and size.isdigit() else size}
     try:
-        promoted = lifecycle.promotion(services().database, caller(), batch_id, validated(PromoteRequest, asked))
-        return make_once(lambda note: submit.submit(services(), promoted, note=note), "/dashboard/jobs")
+        once, database = forms.read_once(), services().database
+        if once.find(database) is None:
+            promoted = lifecycle.promotion(database, caller(), batch_id, validated(PromoteRequest, asked))
+            forms.queue_job(once, services().submitter.prepare(promoted))
+        return forms.to_created(once)
     except AtelierError as error:
         status = problems.status_of(type(error)).value
         if status >= _SERVER_ERROR:
@@ -118,12 +121,13 @@ def _context(batch_id: str) -> dict[str, Any]:
     with services().database.reading() as session:
         shown = serialize_batch(session, batches.get_batch(session, batch_id, owner=caller().sees))
         states = [State(state)] if state else []
-        found = items.list_items(session, batch_id, states, after=after, limit=_ITEMS_PER_PAGE + 1)
+        later = partial(items.list_items, session, batch_id, states, after=after)
+        found = pagination.page(later, _ITEMS_PER_PAGE, position=attrgetter("sort_id"))
     is_idle = not shown.counts.queued + shown.counts.running
     return {
         "batch": shown,
-        "items": [serialize_job(item) for item in found[:_ITEMS_PER_PAGE]],
-        "cursor": pagination.encode(found[_ITEMS_PER_PAGE - 1].sort_id) if len(found) > _ITEMS_PER_PAGE else None,
+        "items": [serialize_job(item) for item in found.rows],
+        "cursor": found.next_cursor,
         "state": state,
         "states": State,
         "query": {name: value for name, value in (("state", state), ("cursor", text)) if value},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from flask import redirect, render_template, request
@@ -9,8 +10,7 @@ from werkzeug.wrappers import Response
 
 from api.access import Access
 from api.auth import caller
-from api.dashboard import search_query
-from api.dashboard.forms import make_once
+from api.dashboard import forms, search_query
 from api.dashboard.pages import blueprint, may, page
 from api.http import pagination
 from api.http.problems import validated
@@ -44,8 +44,13 @@ def start_operation() -> Response | tuple[str, int]:
         asked = _request(text, action, reason=request.form.get("reason", ""))
     except InvalidParams as error:
         return _page(text, action, wrong=error.detail), 422
-    who = caller()
-    return make_once(lambda note: bulk_actions.start(services(), who, asked, note=note), _HOME)
+    once, database = forms.read_once(), services().database
+    if once.find(database) is None:
+        matched = bulk_actions.count(database, caller(), asked)
+        with once.writing(database, "start_operation") as session:
+            started = bulk_actions.start(session, caller(), asked, matched)
+            once.answer = forms.created(f"{_HOME}/{started.id}")
+    return forms.to_created(once)
 
 
 @blueprint.get(f"{_HOME}/<operation_id>")
@@ -66,7 +71,7 @@ def operation_live(operation_id: str) -> str:
 @page(access=Access.WRITE)
 def stop_operation(operation_id: str) -> Response:
     """Stop a bulk action."""
-    bulk_actions.stop(services(), caller(), operation_id)
+    bulk_actions.stop(services().database, caller(), operation_id)
     return redirect(f"{_HOME}/{operation_id}", 303)
 
 
@@ -74,15 +79,15 @@ def _page(text: str, action: str, wrong: str = "") -> str:
     matched = None
     if text and action and may(Access.WRITE):
         try:
-            matched = bulk_actions.count(services(), caller(), _request(text, action))
+            matched = bulk_actions.count(services().database, caller(), _request(text, action))
         except InvalidParams as error:
             wrong = wrong or error.detail
     elif request.args.get("count"):
         wrong = wrong or "Enter a search; an empty one would match every job."
     before = pagination.decode(request.args.get("cursor"))
     with services().database.reading() as session:
-        found = operations.list_operations(session, owner=caller().sees, before=before, limit=_PER_PAGE + 1)
-    shown = [serialize_operation(each) for each in found[:_PER_PAGE]]
+        older = partial(operations.list_operations, session, owner=caller().sees, before=before)
+        found = pagination.page(older, _PER_PAGE)
     return render_template(
         "operations.html",
         q=text,
@@ -92,9 +97,9 @@ def _page(text: str, action: str, wrong: str = "") -> str:
         more=matched is not None and matched >= operations.MOST_COUNTED,
         wrong=wrong,
         reason=request.form.get("reason", ""),
-        operations=shown,
-        searches={each.id: search_query.to_text(operations.filter_from_json(each)) for each in found},
-        cursor=pagination.encode(shown[-1].id) if len(found) > _PER_PAGE else None,
+        operations=[serialize_operation(each) for each in found.rows],
+        searches={each.id: search_query.to_text(operations.filter_from_json(each)) for each in found.rows},
+        cursor=found.next_cursor,
     )
 
 

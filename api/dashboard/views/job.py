@@ -12,10 +12,8 @@ from werkzeug.wrappers import Response
 
 from api.access import Access
 from api.auth import caller
-from api.dashboard.forms import make_once
+from api.dashboard import forms
 from api.dashboard.pages import blueprint, page
-from api.jobs import submit
-from api.jobs.current import current_job
 from api.schemas.jobs import JobView
 from api.services import services
 from api.usecases import jobs
@@ -51,7 +49,7 @@ def job_live(job_id: str) -> str:
 @page(access=Access.WRITE)
 def cancel_job(job_id: str) -> Response:
     """Cancel a job."""
-    jobs.cancel(services(), job_id, caller())
+    jobs.cancel(services().database, services().progress, job_id, caller())
     return redirect(f"/dashboard/jobs/{job_id}", 303)
 
 
@@ -59,21 +57,23 @@ def cancel_job(job_id: str) -> Response:
 @page(access=Access.WRITE)
 def retry_job(job_id: str) -> Response:
     """Submit an ended job again and go to the new one."""
-    who = caller()
-    return make_once(lambda note: submit.again(services(), who, job_id, note=note), "/dashboard/jobs")
+    once = forms.read_once()
+    if once.find(services().database) is None:
+        forms.queue_job(once, services().submitter.retry(caller(), job_id))
+    return forms.to_created(once)
 
 
 @blueprint.post("/dashboard/jobs/<job_id>/delete")
 @page(access=Access.WRITE)
 def delete_job(job_id: str) -> Response:
     """Delete an ended job."""
-    jobs.delete(services(), job_id, caller())
+    jobs.delete(services().database, services().store, job_id, caller())
     return redirect("/dashboard/jobs", 303)
 
 
 def _context(job_id: str) -> dict[str, Any]:
-    current = current_job(services(), job_id, caller())
-    shown = current.view()
+    snapshot = services().current_jobs.get(job_id, caller())
+    shown = snapshot.view()
     with services().database.reading() as session:
         events = queries.list_events(session, job_id)
     return {
@@ -84,7 +84,7 @@ def _context(job_id: str) -> dict[str, Any]:
         "is_operator": caller().role == Role.OPERATOR,
         "params": _params(shown),
         "version": _version(shown),
-        "has_film": "film_key" in (current.job.result or {}) and current.job.files_gone_at is None,
+        "has_film": "film_key" in (snapshot.job.result or {}) and snapshot.job.files_gone_at is None,
     }
 
 

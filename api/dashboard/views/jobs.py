@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from operator import attrgetter
+
 from flask import redirect, render_template, request
 from werkzeug.wrappers import Response
 
@@ -36,9 +39,9 @@ def jobs() -> Response | str:
     if caller().sees is not None:
         wanted = wanted._replace(owner=caller().sees)
     with services().database.reading() as session:
-        found = queries.list_jobs(session, wanted, before=before, limit=_PER_PAGE + 1)
+        older = partial(queries.list_jobs, session, wanted, before=before)
+        found = pagination.page(older, _PER_PAGE, position=attrgetter("sort_id"))
         count = queries.count_jobs(session, wanted, most=_MAX_COUNTED)
-    shown = [serialize_job(job) for job in found[:_PER_PAGE]]
-    cursor = pagination.encode(found[_PER_PAGE - 1].sort_id) if len(found) > _PER_PAGE else None
+    shown = [serialize_job(job) for job in found.rows]
     more = count >= _MAX_COUNTED
-    return render_template("jobs.html", **context, jobs=shown, count=count, more=more, cursor=cursor)
+    return render_template("jobs.html", **context, jobs=shown, count=count, more=more, cursor=found.next_cursor)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Response, make_response, redirect, render_template, request
 
 from api.access import Access
-from api.auth import door, public
+from api.auth import caller_cache, public
 from api.dashboard import session as browser
 from api.dashboard.pages import blueprint, page
 from api.services import services
@@ -44,7 +44,7 @@ def logout() -> Response:
     """End the session."""
     with services().database.writing() as session:
         browser_sessions.end(session, request.cookies[browser.COOKIE])
-    door().clear()
+    caller_cache().clear()
     response = make_response(redirect("/login", 303))
     response.delete_cookie(browser.COOKIE)
     return response

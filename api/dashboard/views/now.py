@@ -45,10 +45,12 @@ def now_live() -> str:
 @page(access=Access.OPERATE)
 def change_queue(action: str) -> Response:
     """Pause or resume the queue."""
-    change = {"pause": workers.pause_queue, "resume": workers.resume_queue}.get(action)
-    if change is None:
+    if action == "pause":
+        workers.pause_queue(services().database, caller())
+    elif action == "resume":
+        workers.resume_queue(services().database, services().dispatcher, caller())
+    else:
         raise NotFound
-    change(services(), caller())
     return _back()
 
 
@@ -59,7 +61,7 @@ def change_worker(name: str, action: str) -> Response:
     desired = _DESIRED_STATES.get(action)
     if desired is None:
         raise NotFound
-    workers.instruct_worker(services(), caller(), name, desired)
+    workers.set_desired_state(services().database, services().dispatcher, caller(), name, desired)
     return _back()
 
 

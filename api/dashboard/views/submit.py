@@ -10,11 +10,9 @@ from werkzeug.wrappers import Response
 
 from api.access import Access
 from api.auth import caller
-from api.dashboard import submit_form
-from api.dashboard.forms import make_once
+from api.dashboard import forms, submit_form
 from api.dashboard.pages import blueprint, page
 from api.http import bodies, problems
-from api.jobs import submit
 from api.services import services
 from shared.db.jobs import queries
 from shared.db.models import Job
@@ -51,9 +49,10 @@ def submit_job() -> Response | tuple[str, int]:
     """Submit a job and go to its page, or show what is wrong with the form."""
     earlier = _earlier_job(request.form.get("again"))
     try:
-        asked, who = _request(earlier), caller()
-        submission = submit.read(services(), who, asked.body, asked.files)
-        return make_once(lambda note: submit.submit(services(), submission, note=note), "/dashboard/jobs")
+        once, submitter = forms.read_once(), services().submitter
+        if once.find(services().database) is None:
+            forms.queue_job(once, submitter.prepare(submitter.read(caller(), _request(earlier))))
+        return forms.to_created(once)
     except AtelierError as error:
         status = problems.status_of(type(error)).value
         if status >= _SERVER_ERROR:
@@ -68,9 +67,8 @@ def estimate_job() -> str:
     earlier = _earlier_job(request.form.get("again"))
     estimate, wrong = None, None
     try:
-        asked = _request(earlier)
-        read = submit.read(services(), caller(), asked.body, asked.files)
-        estimate = submit.examine(services(), read)[2]
+        submitter = services().submitter
+        estimate = submitter.validate(submitter.read(caller(), _request(earlier))).estimate
     except AtelierError as error:
         if problems.status_of(type(error)).value >= _SERVER_ERROR:
             raise
@@ -80,7 +78,7 @@ def estimate_job() -> str:
     return _page(request.form, earlier, wrong, estimate=estimate, asked=True)
 
 
-def _request(earlier: Job | None) -> bodies.Asked:
+def _request(earlier: Job | None) -> bodies.JobForm:
     """Turn the form into a request; pictures that are not chosen are the earlier job's. Raises `InvalidParams`."""
     files = {name: [file.read() for file in request.files.getlist(name) if file.filename] for name in _MISSING}
     if earlier is None:
@@ -95,8 +93,8 @@ def _request(earlier: Job | None) -> bodies.Asked:
         "priority": request.form.get("priority", "").strip() or 0,
         "label": request.form.get("label", "").strip() or None,
     }
-    named = bodies.naming(files)
-    return bodies.Asked(body | kept | named.body, named.files)
+    named = bodies.form_of_files(files)
+    return bodies.JobForm(body | kept | named.body, named.files)
 
 
 def _earlier_job(job_id: str | None) -> Job | None:
