@@ -15,10 +15,9 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from flask import Request
-from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
 from api.access import Caller
@@ -33,6 +32,15 @@ HEADER = "Idempotency-Key"
 #: On an answer that was given before.
 REPLAYED_HEADER = "Idempotency-Replayed"
 _KEY = re.compile(r"[!-~]{1,255}")
+
+
+class LinkedView(Protocol):
+    """A model of a resource that links to itself."""
+
+    links: dict[str, str]
+
+    def model_dump_json(self) -> str:
+        """Return the resource as JSON."""
 
 
 @dataclass
@@ -59,14 +67,13 @@ class Once:
         assert self.answer is not None
         return self.answer.location.rpartition("/")[2]
 
-    def show(self, view: BaseModel) -> None:
-        """Respond with another body than the stored one: with what has been added since."""
-        assert self.answer is not None
-        self.answer = self.answer._replace(body=view.model_dump_json())
+    def respond(self, view: LinkedView, status: int) -> None:
+        """Answer with what the request created."""
+        self.answer = Answer(status, view.links["self"], view.model_dump_json())
 
     @contextmanager
     def writing(self, database: Database, name: str) -> Iterator[Session]:
-        """Open the transaction that carries the request out; set `answer` in it, which is stored along.
+        """Open the transaction that carries the request out; `respond` in it, and the answer is stored along.
 
         If another request with the key was first, this one's transaction is rolled back and the other's answer taken.
         """

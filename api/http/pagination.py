@@ -31,9 +31,9 @@ class Page(NamedTuple, Generic[Row]):
 def page(
     listing: Callable[..., Sequence[Row]], limit: int, *, position: Callable[[Row], str] = attrgetter("id")
 ) -> Page[Row]:
-    """Read up to `limit` rows by `listing(limit=…)`, which is asked for one more to see whether a page follows.
+    """Read a page of up to `limit` rows by `listing(limit=…)`, with one more to see whether another page follows.
 
-    `position` is what the listing continues from.
+    `position` returns what a listing continues after.
     """
     found = listing(limit=limit + 1)
     rows = list(found[:limit])
@@ -68,9 +68,9 @@ def invalid_cursor() -> InvalidParams:
     return InvalidParams("The cursor is not valid.", errors=[{"pointer": "cursor", "detail": "a `next_cursor`"}])
 
 
-#: What declares the two parameters of every listing; the position that a cursor holds is the listing's own.
-LIMIT: Any = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="Rows of a page.")
-CURSOR: Any = Field(None, description="Where the page before ended: its `next_cursor`.")
+#: How models declare the two parameters of every listing; what a cursor decodes to is up to the listing.
+LIMIT: Any = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="Rows per page.")
+CURSOR: Any = Field(None, description="The `next_cursor` of the previous page.")
 
 
 class PageQuery(BaseModel):

@@ -24,43 +24,31 @@ Model = TypeVar("Model", bound=BaseModel)
 
 MEDIA_TYPE = "application/problem+json"
 
-STATUS: dict[type[AtelierError], HTTPStatus] = {
-    errors.InvalidRequest: HTTPStatus.BAD_REQUEST,
-    errors.InvalidParams: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.InvalidMask: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.TooLarge: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.UnknownImage: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.ForbiddenUrl: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.IdempotencyConflict: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.BatchFull: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.DuplicateKey: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.UnsafePath: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.CorruptArchive: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.ForbiddenSource: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.ArchiveTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    errors.Unauthorized: HTTPStatus.UNAUTHORIZED,
-    errors.Forbidden: HTTPStatus.FORBIDDEN,
-    errors.NotFound: HTTPStatus.NOT_FOUND,
-    errors.NotFinished: HTTPStatus.CONFLICT,
-    errors.NoResult: HTTPStatus.CONFLICT,
-    errors.IllegalTransition: HTTPStatus.CONFLICT,
-    errors.IdTaken: HTTPStatus.CONFLICT,
-    errors.AlreadyMade: HTTPStatus.CONFLICT,
-    errors.ResultExpired: HTTPStatus.GONE,
-    errors.UnsupportedImage: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-    errors.UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-    errors.CorruptImage: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.ImageTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    errors.BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    errors.MethodNotAllowed: HTTPStatus.METHOD_NOT_ALLOWED,
-    errors.RangeNotSatisfiable: HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
-    errors.RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
-    errors.QuotaExceeded: HTTPStatus.TOO_MANY_REQUESTS,
-    errors.TooManyStreams: HTTPStatus.SERVICE_UNAVAILABLE,
-    errors.StorageFull: HTTPStatus.INSUFFICIENT_STORAGE,
-    errors.StorageUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
-    errors.DatabaseUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+# fmt: off
+_KINDS: dict[HTTPStatus, tuple[type[AtelierError], ...]] = {
+    HTTPStatus.BAD_REQUEST: (errors.InvalidRequest,),
+    HTTPStatus.UNAUTHORIZED: (errors.Unauthorized,),
+    HTTPStatus.FORBIDDEN: (errors.Forbidden,),
+    HTTPStatus.NOT_FOUND: (errors.NotFound,),
+    HTTPStatus.METHOD_NOT_ALLOWED: (errors.MethodNotAllowed,),
+    HTTPStatus.CONFLICT: (
+        errors.NotFinished, errors.NoResult, errors.IllegalTransition, errors.IdTaken, errors.AlreadyMade,
+    ),
+    HTTPStatus.GONE: (errors.ResultExpired,),
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: (errors.ArchiveTooLarge, errors.ImageTooLarge, errors.BodyTooLarge),
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: (errors.UnsupportedImage, errors.UnsupportedMediaType),
+    HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: (errors.RangeNotSatisfiable,),
+    HTTPStatus.UNPROCESSABLE_ENTITY: (
+        errors.InvalidParams, errors.InvalidMask, errors.TooLarge, errors.UnknownImage, errors.ForbiddenUrl,
+        errors.IdempotencyConflict, errors.BatchFull, errors.DuplicateKey, errors.UnsafePath, errors.CorruptArchive,
+        errors.ForbiddenSource, errors.CorruptImage,
+    ),
+    HTTPStatus.TOO_MANY_REQUESTS: (errors.RateLimited, errors.QuotaExceeded),
+    HTTPStatus.SERVICE_UNAVAILABLE: (errors.TooManyStreams, errors.StorageUnavailable, errors.DatabaseUnavailable),
+    HTTPStatus.INSUFFICIENT_STORAGE: (errors.StorageFull,),
 }
+# fmt: on
+STATUS = {kind: status for status, kinds in _KINDS.items() for kind in kinds}
 #: `Retry-After` of a retryable error that does not name its own, in seconds.
 _RETRY_AFTER_S = 5
 

@@ -1,7 +1,6 @@
-"""Query parameters: each declared once, in a pydantic model, which validates it and which OpenAPI describes.
+"""Query parameters: each declared once, in a pydantic model that validates it and that OpenAPI is generated from.
 
-A wrong parameter is `invalid_params`, with a pointer that is its name. Parameters that a model does not have are
-ignored.
+A wrong value is `invalid_params`, with the parameter's name as its pointer. Unknown parameters are ignored.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from functools import cache
 from typing import Annotated, Any, TypeVar
 
 from flask import request
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ValidationError
 
 from shared.errors import InvalidParams
 
@@ -42,24 +41,8 @@ Count = Annotated[int, BeforeValidator(_digits)]
 Flag = Annotated[bool, BeforeValidator(_true_or_false)]
 
 
-class WaitQuery(BaseModel):
-    """How long to wait for a change."""
-
-    wait: float = Field(
-        0,
-        ge=0,
-        le=MAX_WAIT_S,
-        allow_inf_nan=False,
-        description="Seconds to wait for the next change of its state; a job that has ended is shown at once.",
-    )
-
-    def wait_s(self) -> float:
-        """Return the wait by `?wait=`, or else by `Prefer: wait=`, in seconds."""
-        return self.wait if "wait" in self.model_fields_set else preferred_wait_s()
-
-
 def parsed_query(kind: type[Query]) -> Query:
-    """Parse this request's query; raise `InvalidParams`. Of a parameter sent twice the first counts, save in lists."""
+    """Parse this request's query; raise `InvalidParams`. If one is sent twice, the first counts, save for lists."""
     schemas = parameter_schemas(kind)
     given = {
         name: request.args.getlist(name) if schemas[name]["schema"].get("type") == "array" else request.args[name]
@@ -81,40 +64,33 @@ def parameter_schemas(kind: type[BaseModel]) -> dict[str, dict[str, Any]]:
 
 
 def _invalid(name: str, schema: dict[str, Any]) -> InvalidParams:
-    """Make the error of a parameter that does not fit its schema."""
+    """Make the error of a value that does not fit its schema."""
     expected = _expected(schema.get("items", schema))
     bounds = {ours: schema[theirs] for theirs, ours in _BOUNDS.items() if theirs in schema}
     return InvalidParams(f"{name} must be {expected}.", errors=[{"pointer": name, "detail": expected, **bounds}])
 
 
 def preferred_wait_s() -> float:
-    """Read `Prefer: wait=`, in seconds, cut to what is allowed, as preferences are; 0 without it."""
+    """Return the wait of `Prefer: wait=`, in seconds, capped as preferences may be; 0 without it."""
     found = _PREFERRED_WAIT.search(request.headers.get("Prefer", ""))
     return min(float(found[1]), MAX_WAIT_S) if found else 0.0
 
 
 def _described(field: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    """Write a field of a model's schema as a parameter: null is for one that is absent, and enums stand in place."""
-    schema = {name: value for name, value in field.items() if name not in ("title", "description", "anyOf", "$ref")}
-    if "anyOf" in field:
-        schema |= next(choice for choice in field["anyOf"] if choice.get("type") != "null")
-    if schema.get("default", ...) is None:
-        del schema["default"]
-    schema = _inlined({**schema, **({"$ref": field["$ref"]} if "$ref" in field else {})}, definitions)
-    if "items" in schema:
-        schema["items"] = _inlined(schema["items"], definitions)
+    """Describe a model's field as a parameter: null stands for an absent one, and enums are written out."""
+    choices = [choice for choice in field.get("anyOf", ()) if choice.get("type") != "null"]
+    schema = field | (choices[0] if choices else {})
+    for part in (schema, schema.get("items", {})):
+        if "$ref" in part:
+            enum = definitions[part.pop("$ref").rpartition("/")[2]]
+            part.update(type=enum["type"], enum=enum["enum"])
+    aside = ("title", "description", "anyOf")
+    schema = {name: value for name, value in schema.items() if name not in aside and value is not None}
     return {"description": field["description"], "schema": schema}
 
 
-def _inlined(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    if "$ref" not in schema:
-        return schema
-    enum = definitions[schema.pop("$ref").rpartition("/")[2]]
-    return {"type": enum["type"], "enum": enum["enum"], **schema}
-
-
 def _expected(schema: dict[str, Any]) -> str:
-    """Say in words what a parameter must be."""
+    """Say in words what a value must be."""
     if "enum" in schema:
         return f"one of {', '.join(schema['enum'])}"
     words = {"boolean": "true or false", "integer": "a whole number", "number": "a number of seconds"}

@@ -5,6 +5,8 @@ An `ETag` is a hash of what a response shows, so that a client that polls is sen
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from threading import BoundedSemaphore
 from typing import Protocol
 
 from flask import Response, request, url_for
@@ -13,6 +15,7 @@ from werkzeug.http import quote_etag
 
 from api.http.idempotency import REPLAYED_HEADER, Once
 from api.live.snapshot import JobSnapshot
+from shared.errors import TooManyStreams
 from shared.states import TERMINAL
 
 
@@ -50,6 +53,15 @@ def page_response(view: PageView) -> Response:
     if view.next_cursor and request.endpoint:
         arguments = {**request.args.to_dict(flat=False), **(request.view_args or {}), "cursor": [view.next_cursor]}
         response.headers["Link"] = f'<{url_for(request.endpoint, **arguments)}>; rel="next"'
+    return response
+
+
+def stream_response(permits: BoundedSemaphore, chunks: Iterable[str] | Iterable[bytes], media_type: str) -> Response:
+    """Respond with chunks that are made while they are sent; raise `TooManyStreams` if all permits are taken."""
+    if not permits.acquire(blocking=False):
+        raise TooManyStreams
+    response = Response(chunks, content_type=media_type, headers={"Cache-Control": "no-store"})
+    response.call_on_close(permits.release)
     return response
 
 

@@ -1,9 +1,9 @@
 """Submitting a job: read → validate → prepare → queue. A dry run ends after validate, before anything is stored.
 
-`queue` writes in its caller's transaction, so that a view can store its answer along with the job. What comes before
-takes as long as decoding pictures does, and so runs outside of it.
+`queue` writes in its caller's transaction, so that a view can store its answer along with the job. The steps before it
+decode and store pictures, which takes too long for a transaction.
 
-Invariant: a job that is queued has all its pictures. Pictures of one that is refused by its quota stay, as uploads do.
+Invariant: a queued job has all its pictures. If `queue` refuses a job, its pictures stay, like any upload.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _MAX_ETA_S = 365 * 86_400.0
 
 @dataclass(frozen=True)
 class Submission:
-    """A job as its client asks for it: its form is valid, its pictures are whole, but neither is known to fit yet."""
+    """A job as its client asks for it: its form is valid and its uploads undamaged; the rest is not checked yet."""
 
     caller: Caller
     request: JobRequest
@@ -81,7 +81,7 @@ class PreparedJob(NamedTuple):
 
 @dataclass(frozen=True)
 class Submitter:
-    """The way from a request to a queued job, and what it takes."""
+    """Takes a job from its request to the queue."""
 
     settings: Settings
     database: Database
@@ -90,7 +90,7 @@ class Submitter:
     dispatcher: Dispatcher
 
     def read(self, caller: Caller, form: JobForm) -> Submission:
-        """Validate a job's form and inspect its files; raise `InvalidParams` or what is wrong with a picture."""
+        """Validate a job's form and inspect its files; raise `InvalidParams`, or what is wrong with a picture."""
         request = validated(JobRequest, form.body)
         checks.check_limits(self.settings, caller, request.time_limit_s, request.retention_s)
         try:
@@ -101,7 +101,7 @@ class Submitter:
         return Submission(caller, request, params, uploads, init_id=request.init_image)
 
     def validate(self, submission: Submission) -> ValidJob:
-        """Check everything that can be checked without storing anything, and predict what the job takes.
+        """Check the job as far as that is possible without storing anything, and predict what it takes.
 
         Raises `ForbiddenUrl`, `UnknownImage`, `InvalidMask`, `TooLarge`, or `InvalidParams` for sizes at which the
         pictures cannot be painted.
@@ -196,7 +196,7 @@ class Submitter:
             raise gone from None
 
     def _checked_pictures(self, submission: Submission) -> Sizes:
-        """Return the sizes of the originals, once every picture is known and fits."""
+        """Check that every picture is known and fits; return the sizes of the originals."""
         styles = submission.request.style_choices()
         masks = {f"/styles/{number}/mask": style.mask for number, style in enumerate(styles) if style.mask}
         content, start = submission.request.content, [submission.init_id] if submission.init_id else []
@@ -212,7 +212,7 @@ class Submitter:
         return sizes
 
     def _sizes(self, submission: Submission, wanted: Iterable[str]) -> dict[str, Size]:
-        """Return the size of each picture, be it an upload of the request's or stored before; raise `UnknownImage`."""
+        """Return the size of each picture, uploaded with the request or before; raise `UnknownImage`."""
         found: dict[str, ImageInfo | Image] = {image_id: each.info for image_id, each in submission.uploads.items()}
         with self.database.reading() as session:
             found |= queries.get_images(session, set(wanted) - set(found), owner=submission.caller.sees)

@@ -100,7 +100,7 @@ def _refusals(declared: Operation, arguments: list[str]) -> Iterable[type[Atelie
     if declared.takes:
         yield from (errors.InvalidRequest, errors.UnsupportedMediaType, errors.BodyTooLarge)
     if "Idempotency-Key" in declared.headers:
-        yield errors.InvalidRequest
+        yield from (errors.InvalidRequest, errors.IdempotencyConflict)
     if "Range" in declared.headers:
         yield errors.RangeNotSatisfiable
     if declared.access is not Access.PUBLIC:

@@ -16,7 +16,6 @@ from api.schemas.bulk_actions import AuditPage
 from api.schemas.jobs import Moment
 from api.serializers.bulk_actions import serialize_audit_entry
 from api.services import services
-from shared import errors
 from shared.db.admin import audit
 
 blueprint = Blueprint("audit", __name__, url_prefix="/v1/audit")
@@ -25,20 +24,14 @@ blueprint = Blueprint("audit", __name__, url_prefix="/v1/audit")
 class AuditQuery(PageQuery):
     """Which entries to list."""
 
-    key_id: str | None = Field(None, description="Only what was done with this key.")
-    action: str | None = Field(None, description="Only this action, such as `job.cancel`.")
-    after: Moment | None = Field(None, description="Only what was done from this RFC 3339 time on.")
-    before: Moment | None = Field(None, description="Only what was done before this RFC 3339 time.")
+    key_id: str | None = Field(None, description="Only actions by this key.")
+    action: str | None = Field(None, description="Only this kind of action, such as `job.cancel`.")
+    after: Moment | None = Field(None, description="Only actions at or after this RFC 3339 time.")
+    before: Moment | None = Field(None, description="Only actions before this RFC 3339 time.")
 
 
 @blueprint.get("")
-@operation(
-    "List what was done, newest first",
-    access=Access.OVERSEE,
-    returns=AuditPage,
-    query=AuditQuery,
-    errors=(errors.InvalidParams,),
-)
+@operation("List recorded actions, newest first", access=Access.OVERSEE, returns=AuditPage, query=AuditQuery)
 def listing() -> Response:
     """List entries."""
     query = parsed_query(AuditQuery)

@@ -12,9 +12,9 @@ from api.access import Access
 from api.auth import caller
 from api.batches import archive_reader, lifecycle, matrix_sheet, readers
 from api.batches.ingest import BatchIngest
-from api.batches.report import serialize_report
+from api.batches.report import added_response
 from api.http import bodies, idempotency
-from api.http.idempotency import Answer, Once
+from api.http.idempotency import Once
 from api.http.pagination import PageQuery, page
 from api.http.problems import validated
 from api.http.query import parsed_query
@@ -22,7 +22,6 @@ from api.http.responses import accepted_response, etag_response, job_response, m
 from api.live.snapshot import JobSnapshot
 from api.openapi.operation import operation
 from api.openapi.parameters import BINARY
-from api.routes.items import upload
 from api.schemas.batches import (
     AddedView,
     BatchChange,
@@ -36,6 +35,7 @@ from api.schemas.batches import (
 from api.schemas.jobs import JobView
 from api.serializers.batches import serialize_batch, serialize_batches
 from api.services import services
+from api.usecases.images import inspect_upload, keep_upload
 from shared import errors
 from shared.db.batches import lifecycle as batches
 from shared.db.batches.lifecycle import Filter
@@ -51,15 +51,15 @@ _MULTIPART = {
         "request": {"$ref": "#/components/schemas/BatchRequestPart"},
     },
 }
-_REFUSALS = (errors.NotFound, errors.IllegalTransition)
+_REFUSALS = (errors.IllegalTransition,)
 
 
 class BatchesQuery(PageQuery):
     """Which batches to list."""
 
-    state: BatchState | None = Field(None, description="Only those in this state.")
-    label: str | None = Field(None, description="Only those with this label.")
-    owner: str | None = Field(None, description="Only those of this owner; a client sees its own in any case.")
+    state: BatchState | None = Field(None, description="Only batches in this state.")
+    label: str | None = Field(None, description="Only batches with this label.")
+    owner: str | None = Field(None, description="Only batches of this owner; a client sees only its own.")
 
 
 @blueprint.post("")
@@ -77,7 +77,6 @@ class BatchesQuery(PageQuery):
         errors.ForbiddenUrl,
         errors.QuotaExceeded,
         errors.TooLarge,
-        errors.IdempotencyConflict,
     ),
 )
 def open_() -> Response:
@@ -90,17 +89,12 @@ def open_() -> Response:
         _open(once, batch_request, form.styles)
     batch_id = once.created_id()
     added = _fill(batch_id, batch_request, form.archive)  # on a replay too: the first request may have died before
-    once.show(OpenedView(**_view(batch_id).model_dump(), added=added))
+    once.respond(OpenedView(**_view(batch_id).model_dump(), added=added), 201)
     return accepted_response(once)
 
 
 @blueprint.get("")
-@operation(
-    "List batches, newest first",
-    access=Access.READ,
-    returns=BatchPage,
-    query=BatchesQuery,
-)
+@operation("List batches, newest first", access=Access.READ, returns=BatchPage, query=BatchesQuery)
 def listing() -> Response:
     """List batches."""
     query = parsed_query(BatchesQuery)
@@ -112,7 +106,7 @@ def listing() -> Response:
 
 
 @blueprint.get("/<batch_id>")
-@operation("Show a batch", access=Access.READ, returns=BatchView, headers=("If-None-Match",), errors=(errors.NotFound,))
+@operation("Show a batch", access=Access.READ, returns=BatchView, headers=("If-None-Match",))
 def show(batch_id: str) -> Response:
     """Show a batch."""
     return etag_response(_view(batch_id))
@@ -124,13 +118,12 @@ def show(batch_id: str) -> Response:
     access=Access.WRITE,
     returns=BatchView,
     takes={"application/json": BatchChange},
-    errors=(errors.NotFound, errors.InvalidParams),
+    errors=(errors.InvalidParams,),
 )
 def change(batch_id: str) -> Response:
     """Change what may be changed."""
     _view(batch_id)  # 404 for an unknown batch, whatever the body
-    changes = validated(BatchChange, bodies.json_object(request))
-    lifecycle.change(services().database, services().dispatcher, caller(), batch_id, changes)
+    lifecycle.change(services(), caller(), batch_id, validated(BatchChange, bodies.json_object(request)))
     return model_response(_view(batch_id))
 
 
@@ -172,7 +165,7 @@ def cancel(batch_id: str) -> Response:
 @operation("Retry the items that failed or expired", access=Access.WRITE, returns=RetriedView, errors=_REFUSALS)
 def retry_failed(batch_id: str) -> Response:
     """Replace failed items by new jobs."""
-    count = lifecycle.retry_failed(services().database, services().dispatcher, caller(), batch_id)
+    count = lifecycle.retry_failed(services(), caller(), batch_id)
     return model_response(RetriedView(retried=count, batch=_view(batch_id)))
 
 
@@ -181,14 +174,14 @@ def retry_failed(batch_id: str) -> Response:
     "Show a matrix as one picture, with the cells painted so far",
     access=Access.READ,
     returns={"image/webp": BINARY},
-    errors=(errors.NotFound, errors.NoResult),
+    errors=(errors.NoResult,),
 )
 def sheet(batch_id: str) -> Response:
     """Draw the contact sheet."""
     matrix = _view(batch_id).matrix
     if matrix is None:
         raise errors.NoResult("Only a matrix has a contact sheet, and this batch is not a matrix.")
-    drawn = matrix_sheet.draw(services().database, services().store, batch_id, matrix)
+    drawn = matrix_sheet.draw(services(), batch_id, matrix)
     return Response(drawn, content_type="image/webp", headers={"Cache-Control": "no-cache"})
 
 
@@ -199,13 +192,13 @@ def sheet(batch_id: str) -> Response:
     status=202,
     returns=JobView,
     takes={"application/json": PromoteRequest},
-    errors=(errors.NotFound, errors.InvalidParams, errors.UnknownImage, errors.TooLarge, errors.QuotaExceeded),
+    errors=(errors.InvalidParams, errors.UnknownImage, errors.TooLarge, errors.QuotaExceeded),
 )
 def promote(batch_id: str) -> Response:
     """Queue a job like an item, of another size."""
     _view(batch_id)
     promotion = lifecycle.promotion(
-        services().database, caller(), batch_id, validated(PromoteRequest, bodies.json_object(request))
+        services(), caller(), batch_id, validated(PromoteRequest, bodies.json_object(request))
     )
     submitter = services().submitter
     return job_response(JobSnapshot(submitter.submit(submitter.prepare(promotion))), 202)
@@ -215,34 +208,30 @@ def _open(once: Once, batch_request: BatchRequest, styles: list[bytes]) -> None:
     """Store the styles that came with a batch, and open it."""
     found = services()
     for data in styles:
-        upload(data)
-    batch = lifecycle.new_batch(found.settings, found.store, caller(), batch_request)
+        keep_upload(found.database, found.store, inspect_upload(found.settings, data), caller())
+    batch = lifecycle.new_batch(found, caller(), batch_request)
     with once.writing(found.database, "open_batch") as session:
         lifecycle.open_batch(session, caller(), batch)
-        view = serialize_batch(session, batch)
-        once.answer = Answer(201, view.links["self"], view.model_dump_json())
+        once.respond(serialize_batch(session, batch), 201)
 
 
 def _fill(batch_id: str, batch_request: BatchRequest, archive: IO[bytes] | None) -> AddedView | None:
     """Add the cells or the archive that came with a request to an open batch, and start it."""
     with services().database.reading() as session:
         is_open = batches.get_batch(session, batch_id, owner=caller().sees).state == BatchState.OPEN
-    found, limit = services(), services().settings.max_batch_items
     if batch_request.matrix is not None and is_open:
-        lifecycle.fill_matrix(BatchIngest(found.database, caller(), batch_id, max_items=limit), batch_request.matrix)
-        lifecycle.transition(found.database, found.dispatcher, caller(), batch_id, BatchState.RUNNING)
+        lifecycle.fill_matrix(services(), caller(), batch_id, batch_request.matrix)
     if archive is None or not is_open:
         return None
-    ingest = BatchIngest(found.database, caller(), batch_id, max_items=limit)
-    media_type = archive_reader.detect_media_type(archive)
-    report = ingest.add(readers.from_archive(found.settings, archive, media_type, upload, skip=ingest.report.skip))
-    lifecycle.transition(found.database, found.dispatcher, caller(), batch_id, BatchState.RUNNING)
-    return serialize_report(batch_id, report)
+    intake = BatchIngest(services(), caller(), batch_id)
+    kind = archive_reader.kind(archive)
+    tally = intake.take(readers.from_archive(services(), caller(), archive, kind, skip=intake.tally.skip))
+    lifecycle.transition(services(), caller(), batch_id, BatchState.RUNNING)
+    return added_response(batch_id, tally)
 
 
 def _transition(batch_id: str, to: BatchState, *, only_from: BatchState | None = None) -> Response:
-    found = services()
-    lifecycle.transition(found.database, found.dispatcher, caller(), batch_id, to, only_from=only_from)
+    lifecycle.transition(services(), caller(), batch_id, to, only_from=only_from)
     return model_response(_view(batch_id))
 
 

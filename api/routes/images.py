@@ -34,14 +34,7 @@ _FILE = {"type": "object", "properties": {"file": BINARY}, "required": ["file"]}
     returns=ImageView,
     others={200: ("These bytes had been uploaded before.", ImageView)},
     takes={**_PICTURE, bodies.MULTIPART: _FILE},
-    errors=(
-        errors.InvalidRequest,
-        errors.UnsupportedImage,
-        errors.UnsupportedMediaType,
-        errors.CorruptImage,
-        errors.ImageTooLarge,
-        errors.StorageFull,
-    ),
+    errors=(errors.UnsupportedImage, errors.CorruptImage, errors.ImageTooLarge, errors.StorageFull),
 )
 def upload() -> Response:
     """Store an uploaded image."""
@@ -53,19 +46,14 @@ def upload() -> Response:
 
 
 @blueprint.get("/<image_id>")
-@operation("Describe an image", access=Access.READ, returns=ImageView, errors=(errors.NotFound,))
+@operation("Describe an image", access=Access.READ, returns=ImageView)
 def show(image_id: str) -> Response:
     """Describe an image."""
     return _described(_image(image_id))
 
 
 @blueprint.get("/<image_id>/content")
-@operation(
-    "Fetch an image's bytes as they were uploaded",
-    access=Access.READ,
-    returns=_PICTURE,
-    errors=(errors.NotFound,),
-)
+@operation("Fetch an image's bytes as they were uploaded", access=Access.READ, returns=_PICTURE)
 def content(image_id: str) -> Response:
     """Send the bytes for download, never inline: a stranger uploaded them."""
     image = _image(image_id)

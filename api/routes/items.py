@@ -13,19 +13,18 @@ from api.access import Access
 from api.auth import caller
 from api.batches import archive_reader, archive_writer, imports, readers, results_feed
 from api.batches.ingest import BatchIngest
-from api.batches.report import Candidate, serialize_report
+from api.batches.report import Candidate, added_response
 from api.http import bodies
 from api.http.pagination import Page, PageQuery, page
 from api.http.problems import validated
 from api.http.query import Count, Flag, parsed_query
-from api.http.responses import model_response, page_response
+from api.http.responses import model_response, page_response, stream_response
 from api.openapi.operation import operation
 from api.openapi.parameters import BINARY
 from api.schemas.batches import AddedView, ItemRequest, ItemResultView, SourceRequest
 from api.schemas.jobs import JobPage
 from api.serializers.jobs import serialize_job
 from api.services import services
-from api.usecases.images import inspect_upload, keep_upload
 from shared import errors
 from shared.db.batches import items, lifecycle
 from shared.states import State
@@ -49,15 +48,15 @@ _ITEMS = {
 class ItemsQuery(PageQuery):
     """Which items to list."""
 
-    state: list[State] = Field(default_factory=list, description="Only those in these states.")
-    key: str | None = Field(None, description="Only the item of this key.")
+    state: list[State] = Field(default_factory=list, description="Only items in these states.")
+    key: str | None = Field(None, description="Only the item with this key.")
 
 
 class ResultsQuery(BaseModel):
     """Which results to read."""
 
-    after: Count = Field(0, ge=0, description="The last `number` read; results after it follow.")
-    follow: Flag = Field(False, description="`true` stays until the batch has ended; empty lines keep it alive.")
+    after: Count = Field(0, ge=0, description="The last `number` read; results start after it.")
+    follow: Flag = Field(False, description="`true` streams until the batch has ended; empty lines keep it alive.")
 
 
 @blueprint.post("/items")
@@ -80,10 +79,10 @@ class ResultsQuery(BaseModel):
 )
 def add(batch_id: str) -> Response:
     """Add the valid items, and report the others."""
-    ingest = BatchIngest(services().database, caller(), batch_id, max_items=services().settings.max_batch_items)
-    report = ingest.add(_candidates(ingest.report.skip))
+    intake = BatchIngest(services(), caller(), batch_id)
+    tally = intake.take(_offers(intake.tally.skip))
     services().dispatcher.nudge()
-    return model_response(serialize_report(batch_id, report))
+    return model_response(added_response(batch_id, tally))
 
 
 @blueprint.get("/items")
@@ -120,11 +119,8 @@ def results(batch_id: str) -> Response:
     found, query = services(), parsed_query(ResultsQuery)
     with found.database.reading() as session:
         lifecycle.get_batch(session, batch_id, owner=caller().sees)
-    max_duration_s = found.settings.stream_life_s
-    lines = results_feed.lines(
-        found.database, found.hub, batch_id, after=query.after, follow=query.follow, max_duration_s=max_duration_s
-    )
-    return _streamed(lines, _LINES[0])
+    lines = results_feed.lines(found, batch_id, after=query.after, follow=query.follow)
+    return stream_response(found.streams, lines, _LINES[0])
 
 
 @blueprint.get("/archive.zip")
@@ -138,20 +134,14 @@ def archive(batch_id: str) -> Response:
     """Stream a zip."""
     with services().database.reading() as session:
         lifecycle.get_batch(session, batch_id, owner=caller().sees)
-    return _streamed(
-        archive_writer.stream(services().database, services().store, batch_id), archive_reader.ZIP[0], f"{batch_id}.zip"
-    )
+    response = stream_response(services().streams, archive_writer.stream(services(), batch_id), archive_reader.ZIP[0])
+    response.headers["Content-Disposition"] = f'attachment; filename="{batch_id}.zip"'
+    return response
 
 
-def upload(data: bytes) -> str:
-    """Store a picture of the caller's; return its image id."""
-    found = services()
-    return keep_upload(found.database, found.store, inspect_upload(found.settings, data), caller())[0].id
-
-
-def _candidates(skip: Callable[[], None]) -> Iterator[Candidate]:
+def _offers(skip: Callable[[], None]) -> Iterator[Candidate]:
     """Read the items of this request, in whichever form it sends them."""
-    found = services()
+    found, who = services(), caller()
     request.max_content_length = found.settings.max_batch_bytes
     if request.mimetype in _LINES:
         return readers.from_lines(request.stream)
@@ -159,27 +149,13 @@ def _candidates(skip: Callable[[], None]) -> Iterator[Candidate]:
         request.max_content_length = readers.MAX_LIST_BYTES
         body = readers.body(request.get_data(cache=False))
         if isinstance(body, dict):
-            return imports.candidates(
-                found.settings, found.store, validated(SourceRequest, body).source, upload, skip=skip
-            )
+            return imports.offers(found, who, validated(SourceRequest, body).source, skip=skip)
         return readers.from_list(body)
     if request.mimetype == bodies.MULTIPART:
-        return readers.from_files([file for _, file in request.files.items(multi=True)], upload)
+        return readers.from_files(found, who, [file for _, file in request.files.items(multi=True)])
     if request.mimetype in (*archive_reader.ZIP, *archive_reader.TAR):
         request.max_content_length = None  # the archive reader has the same bound, and an error of its own
-        return readers.from_archive(found.settings, request.stream, request.mimetype, upload, skip=skip)
+        return readers.from_archive(found, who, request.stream, request.mimetype, skip=skip)
     raise errors.UnsupportedMediaType(
         f"Send items as application/json, {_LINES[0]}, multipart/form-data or an archive."
     )
-
-
-def _streamed(chunks: Iterator[bytes], media_type: str, name: str | None = None) -> Response:
-    """Respond with chunks written while they are sent; raise `TooManyStreams`."""
-    streams = services().streams
-    if not streams.acquire(blocking=False):
-        raise errors.TooManyStreams
-    response = Response(chunks, content_type=media_type, headers={"Cache-Control": "no-store"})
-    response.call_on_close(streams.release)
-    if name:
-        response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
-    return response

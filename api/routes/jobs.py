@@ -11,9 +11,9 @@ from pydantic import BaseModel, Field
 from api.access import Access
 from api.auth import caller
 from api.http import bodies, idempotency
-from api.http.idempotency import Answer, Once
+from api.http.idempotency import Once
 from api.http.pagination import PageQuery, page
-from api.http.query import Flag, WaitQuery, parsed_query, preferred_wait_s
+from api.http.query import MAX_WAIT_S, Flag, parsed_query, preferred_wait_s
 from api.http.responses import accepted_response, job_response, model_response, page_response
 from api.jobs.current import await_change, await_end
 from api.jobs.submit import PreparedJob
@@ -37,20 +37,17 @@ _MULTIPART = {
     "properties": {
         "content": BINARY,
         "style": {"type": "array", "items": BINARY},
-        "mask": {"type": "array", "items": BINARY, "description": "Each for the style of its place."},
+        "mask": {"type": "array", "items": BINARY, "description": "The n-th is for the n-th style."},
         "init_image": BINARY,
-        "image": {"type": "array", "items": BINARY, "description": "Pictures that `request` names by their ids."},
+        "image": {"type": "array", "items": BINARY, "description": "Pictures that `request` refers to by id."},
         "request": {"$ref": "#/components/schemas/JobRequestPart"},
     },
 }
 _TAKES = {"application/json": JobRequest, bodies.MULTIPART: _MULTIPART}
 _REFUSALS = (
-    errors.InvalidRequest,
-    errors.UnsupportedMediaType,
     errors.UnsupportedImage,
     errors.CorruptImage,
     errors.ImageTooLarge,
-    errors.BodyTooLarge,
     errors.InvalidParams,
     errors.InvalidMask,
     errors.TooLarge,
@@ -64,24 +61,36 @@ _REFUSALS = (
 class SubmitQuery(BaseModel):
     """How to submit a job."""
 
-    dry_run: Flag = Field(False, description="`true` checks everything and keeps nothing.")
+    dry_run: Flag = Field(False, description="`true` checks everything and stores nothing.")
+
+
+class WaitQuery(BaseModel):
+    """How long to wait for a job to change."""
+
+    wait: float = Field(
+        0,
+        ge=0,
+        le=MAX_WAIT_S,
+        allow_inf_nan=False,
+        description="Seconds to wait for its state to change; a job that has ended is shown at once.",
+    )
 
 
 class JobsQuery(PageQuery):
     """Which jobs to list."""
 
-    state: list[State] = Field(default_factory=list, description="Only those in these states.")
-    label: str | None = Field(None, description="Only those with this label.")
-    owner: str | None = Field(None, description="Only those of this owner; a client sees its own in any case.")
-    code: str | None = Field(None, description="Only those that failed by the error of this code.")
-    batch: str | None = Field(None, description="Only the items of this batch.")
-    created_after: Moment | None = Field(None, description="Only those made after this RFC 3339 time.")
-    created_before: Moment | None = Field(None, description="Only those made before this RFC 3339 time.")
+    state: list[State] = Field(default_factory=list, description="Only jobs in these states.")
+    label: str | None = Field(None, description="Only jobs with this label.")
+    owner: str | None = Field(None, description="Only jobs of this owner; a client sees only its own.")
+    code: str | None = Field(None, description="Only jobs that failed with this error code.")
+    batch: str | None = Field(None, description="Only items of this batch.")
+    created_after: Moment | None = Field(None, description="Only jobs created after this RFC 3339 time.")
+    created_before: Moment | None = Field(None, description="Only jobs created before this RFC 3339 time.")
 
     def filter(self, owner: str | None) -> Filter:
-        """Return what to list, to a caller that sees this owner's jobs alone unless it is None."""
-        times = {"created_after": self.created_after, "created_before": self.created_before}
-        return Filter(self.state, owner or self.owner, self.label, **times, code=self.code, batch_id=self.batch)
+        """Return which jobs to list, for a caller that sees only this owner's unless it is None."""
+        times = self.created_after, self.created_before
+        return Filter(self.state, owner or self.owner, self.label, *times, self.code, self.batch)
 
 
 @blueprint.post("")
@@ -94,7 +103,7 @@ class JobsQuery(PageQuery):
     query=SubmitQuery,
     takes=_TAKES,
     headers=("Idempotency-Key", "Prefer"),
-    errors=(*_REFUSALS, errors.IdempotencyConflict),
+    errors=_REFUSALS,
 )
 def submit() -> Response:
     """Queue a job, or say what it would take."""
@@ -110,16 +119,16 @@ def submit() -> Response:
 
 @blueprint.put("/<job_id>")
 @operation(
-    "Submit a job under an id of your own choosing; the same again is the same job",
+    "Submit a job under an id that you choose; a repeated request returns the same job",
     access=Access.WRITE,
     status=202,
     returns=JobView,
-    others={200: ("The same was asked for before: the job as it is now.", JobView)},
+    others={200: ("It has been submitted before: the job as it is now.", JobView)},
     takes=_TAKES,
     errors=(*_REFUSALS, errors.IdTaken),
 )
 def put(job_id: str) -> Response:
-    """Queue a job of that id, unless it is there."""
+    """Queue a job under that id, unless it has been."""
     if not is_uuid(job_id):
         mistake = {"pointer": "job_id", "detail": "a UUID in its canonical form"}
         raise errors.InvalidParams("The id of a job must be a UUID in lower case.", errors=[mistake])
@@ -138,19 +147,12 @@ def put(job_id: str) -> Response:
 
 @blueprint.post("/<job_id>/retry")
 @operation(
-    "Submit a job that has ended again, as another job",
+    "Retry a job that has ended, as another job",
     access=Access.WRITE,
     status=202,
     returns=JobView,
     headers=("Idempotency-Key", "Prefer"),
-    errors=(
-        errors.NotFound,
-        errors.InvalidRequest,
-        errors.IllegalTransition,
-        errors.UnknownImage,
-        errors.QuotaExceeded,
-        errors.IdempotencyConflict,
-    ),
+    errors=(errors.IllegalTransition, errors.UnknownImage, errors.QuotaExceeded),
 )
 def retry(job_id: str) -> Response:
     """Queue a job like one that has ended."""
@@ -166,7 +168,7 @@ def retry(job_id: str) -> Response:
     access=Access.WRITE,
     status=204,
     returns={},
-    errors=(errors.NotFound, errors.IllegalTransition),
+    errors=(errors.IllegalTransition,),
 )
 def delete(job_id: str) -> Response:
     """Delete a job."""
@@ -175,13 +177,7 @@ def delete(job_id: str) -> Response:
 
 
 @blueprint.get("")
-@operation(
-    "List jobs, newest first",
-    access=Access.READ,
-    returns=JobPage,
-    query=JobsQuery,
-    errors=(errors.InvalidParams,),
-)
+@operation("List jobs, newest first", access=Access.READ, returns=JobPage, query=JobsQuery)
 def listing() -> Response:
     """List jobs."""
     query = parsed_query(JobsQuery)
@@ -199,11 +195,11 @@ def listing() -> Response:
     returns=JobView,
     query=WaitQuery,
     headers=("If-None-Match", "Prefer"),
-    errors=(errors.NotFound, errors.InvalidParams),
 )
 def show(job_id: str) -> Response:
     """Show a job, now or once its state has changed."""
-    wait_s = parsed_query(WaitQuery).wait_s()
+    query = parsed_query(WaitQuery)
+    wait_s = query.wait if "wait" in query.model_fields_set else preferred_wait_s()
     if wait_s:
         await_change(services().database, services().hub, job_id, caller(), wait_s)
     return _current(job_id)
@@ -211,11 +207,11 @@ def show(job_id: str) -> Response:
 
 @blueprint.post("/<job_id>/cancel")
 @operation(
-    "Cancel a queued job at once, a running one at its next steps; what was painted is kept",
+    "Cancel a queued job at once, or a running one at its next step; what it has painted is kept",
     access=Access.WRITE,
     status=202,
     returns=JobView,
-    errors=(errors.NotFound, errors.IllegalTransition),
+    errors=(errors.IllegalTransition,),
 )
 def cancel(job_id: str) -> Response:
     """Cancel a job."""
@@ -226,8 +222,7 @@ def cancel(job_id: str) -> Response:
 def _queue(once: Once, prepared: PreparedJob) -> None:
     """Queue a job, and store the answer along with it."""
     with once.writing(services().database, "submit") as session:
-        view = serialize_job(services().submitter.queue(session, prepared))
-        once.answer = Answer(202, view.links["self"], view.model_dump_json())
+        once.respond(serialize_job(services().submitter.queue(session, prepared)), 202)
 
 
 def _accepted(once: Once) -> Response:

@@ -13,7 +13,6 @@ from api import auth
 from api.access import Access
 from api.auth import caller
 from api.http import bodies, idempotency, pagination
-from api.http.idempotency import Answer
 from api.http.pagination import CURSOR, LIMIT, page
 from api.http.problems import validated
 from api.http.query import Count, parsed_query
@@ -63,7 +62,7 @@ class KeysQuery(BaseModel):
     returns=NewKeyView,
     takes={"application/json": KeyRequest},
     headers=("Idempotency-Key",),
-    errors=(errors.InvalidParams, errors.IdempotencyConflict, errors.AlreadyMade),
+    errors=(errors.InvalidParams, errors.AlreadyMade),
 )
 def create() -> Response:
     """Create a key."""
@@ -73,24 +72,17 @@ def create() -> Response:
     if once.find(services().database) is None:
         with once.writing(services().database, "create_key") as session:
             key, token = new_key(session, caller(), key_request)
-            view = serialize_key(key)
-            once.answer = Answer(201, view.links["self"], view.model_dump_json())  # without the secret
+            once.respond(serialize_key(key), 201)  # stored without the secret
     if once.replayed:
         raise _already_made(once.created_id())
     response = model_response(serialize_new_key(key, token), 201)
-    response.headers["Location"] = view.links["self"]
+    response.headers["Location"] = f"/v1/keys/{key.id}"
     response.headers["Cache-Control"] = "no-store"
     return response
 
 
 @blueprint.get("")
-@operation(
-    "List the keys, oldest first, revoked ones too",
-    access=Access.OPERATE,
-    returns=KeyPage,
-    query=KeysQuery,
-    errors=(errors.InvalidParams,),
-)
+@operation("List the keys, oldest first, revoked ones too", access=Access.OPERATE, returns=KeyPage, query=KeysQuery)
 def listing() -> Response:
     """List keys."""
     query = parsed_query(KeysQuery)
@@ -100,7 +92,7 @@ def listing() -> Response:
 
 
 @blueprint.get("/<key_id>")
-@operation("Show a key", access=Access.OPERATE, returns=KeyView, errors=(errors.NotFound,))
+@operation("Show a key", access=Access.OPERATE, returns=KeyView)
 def show(key_id: str) -> Response:
     """Show a key."""
     with services().database.reading() as session:
@@ -113,7 +105,7 @@ def show(key_id: str) -> Response:
     access=Access.OPERATE,
     status=204,
     returns={},
-    errors=(errors.NotFound, errors.IllegalTransition),
+    errors=(errors.IllegalTransition,),
 )
 def revoke(key_id: str) -> Response:
     """Revoke a key."""

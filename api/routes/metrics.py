@@ -7,18 +7,12 @@ from flask import Blueprint, Response, current_app
 from api.access import Access
 from api.metrics import CONTENT_TYPE
 from api.openapi.operation import operation
-from shared import errors
 
 blueprint = Blueprint("metrics", __name__)
 
 
 @blueprint.get("/metrics")
-@operation(
-    "Show metrics as Prometheus reads them",
-    access=Access.OVERSEE,
-    returns={"text/plain": {"type": "string"}},
-    errors=(errors.DatabaseUnavailable,),
-)
+@operation("Show metrics as Prometheus reads them", access=Access.OVERSEE, returns={"text/plain": {"type": "string"}})
 def metrics() -> Response:
     """Show the metrics of the system, and of this process."""
     return Response(current_app.extensions["atelier_metrics"].text(), content_type=CONTENT_TYPE)

@@ -9,7 +9,6 @@ from flask import Blueprint, Response, request
 from api.access import Access
 from api.auth import caller
 from api.http import bodies, idempotency
-from api.http.idempotency import Answer
 from api.http.pagination import PageQuery, page
 from api.http.problems import validated
 from api.http.query import parsed_query
@@ -34,7 +33,7 @@ blueprint = Blueprint("operations", __name__, url_prefix="/v1/operations")
     others={200: ("A dry run: how many jobs it would affect.", MatchedView)},
     takes={"application/json": OperationRequest},
     headers=("Idempotency-Key",),
-    errors=(errors.InvalidParams, errors.IdempotencyConflict),
+    errors=(errors.InvalidParams,),
 )
 def start() -> Response:
     """Start an operation, or say what it would affect."""
@@ -48,19 +47,12 @@ def start() -> Response:
     if once.find(database) is None:
         matched = bulk_actions.count(database, caller(), operation_request)
         with once.writing(database, "start_operation") as session:
-            view = serialize_operation(bulk_actions.start(session, caller(), operation_request, matched))
-            once.answer = Answer(202, view.links["self"], view.model_dump_json())
+            once.respond(serialize_operation(bulk_actions.start(session, caller(), operation_request, matched)), 202)
     return accepted_response(once)
 
 
 @blueprint.get("")
-@operation(
-    "List operations, newest first",
-    access=Access.READ,
-    returns=OperationPage,
-    query=PageQuery,
-    errors=(errors.InvalidParams,),
-)
+@operation("List operations, newest first", access=Access.READ, returns=OperationPage, query=PageQuery)
 def listing() -> Response:
     """List operations."""
     query = parsed_query(PageQuery)
@@ -72,7 +64,7 @@ def listing() -> Response:
 
 
 @blueprint.get("/<operation_id>")
-@operation("Show the progress of an operation", access=Access.READ, returns=OperationView, errors=(errors.NotFound,))
+@operation("Show the progress of an operation", access=Access.READ, returns=OperationView)
 def show(operation_id: str) -> Response:
     """Show an operation."""
     with services().database.reading() as session:
@@ -84,7 +76,7 @@ def show(operation_id: str) -> Response:
     "Stop an operation; what it has done stays done",
     access=Access.WRITE,
     returns=OperationView,
-    errors=(errors.NotFound, errors.IllegalTransition),
+    errors=(errors.IllegalTransition,),
 )
 def stop(operation_id: str) -> Response:
     """Stop an operation."""

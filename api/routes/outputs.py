@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from io import BytesIO
@@ -16,13 +16,13 @@ from redis import RedisError
 from api.access import Access
 from api.auth import caller
 from api.http.query import parsed_query
-from api.http.responses import json_response
+from api.http.responses import json_response, stream_response
 from api.jobs.event_stream import event_stream
 from api.live.subscriber import JobRow
 from api.openapi.operation import operation
 from api.openapi.parameters import BINARY
 from api.schemas.jobs import LossColumns
-from api.services import Services, services
+from api.services import services
 from shared import errors
 from shared.clock import rfc3339
 from shared.db.jobs import queries
@@ -72,12 +72,13 @@ def follow(job_id: str) -> Response:
     """Stream a job's events."""
     found, job = services(), _job(job_id)
     last_id = request.headers.get("Last-Event-ID") or parsed_query(EventsQuery).last_event_id
-    if not found.streams.acquire(blocking=False):
-        raise errors.TooManyStreams
-    response = Response(_streamed(found, job, last_id), content_type="text/event-stream")
-    response.headers["Cache-Control"] = "no-store"
+    row = JobRow(job.state, job.attempt, job.progress)
+    connection: socket | None = request.environ.get("gunicorn.socket")
+    hang_up = partial(_cut, connection) if connection else None
+    lifetime_s = found.settings.stream_life_s
+    events = event_stream(found.hub, found.progress, job_id, row, last_id, lifetime_s=lifetime_s, hang_up=hang_up)
+    response = stream_response(found.streams, events, "text/event-stream")
     response.headers["X-Accel-Buffering"] = "no"
-    response.call_on_close(found.streams.release)
     return response
 
 
@@ -133,7 +134,7 @@ def losses(job_id: str) -> Response:
     returns={f"image/{name}": BINARY for name in get_args(Format)},
     query=ResultQuery,
     headers=("If-None-Match", "Range"),
-    errors=(errors.NotFound, errors.NotFinished, errors.NoResult, errors.ResultExpired, errors.InvalidParams),
+    errors=(errors.NotFound, errors.NotFinished, errors.NoResult, errors.ResultExpired),
 )
 def result(job_id: str) -> Response:
     """Send the picture, whole or a range of it."""
@@ -224,14 +225,6 @@ def _stored(job: Shown, key: str) -> bytes:
     except errors.NotFound:
         _unexpired(_job(job.id))  # its files may have been deleted since its row was read
         raise
-
-
-def _streamed(found: Services, job: Job, last_id: str | None) -> Iterator[str]:
-    row = JobRow(job.state, job.attempt, job.progress)
-    connection: socket | None = request.environ.get("gunicorn.socket")
-    hang_up = partial(_cut, connection) if connection else None
-    lifetime_s = found.settings.stream_life_s
-    return event_stream(found.hub, found.progress, job.id, row, last_id, lifetime_s=lifetime_s, hang_up=hang_up)
 
 
 def _cut(connection: socket) -> None:

@@ -10,7 +10,6 @@ from pydantic import Field
 from api.access import Access
 from api.auth import caller
 from api.http import bodies, idempotency
-from api.http.idempotency import Answer
 from api.http.pagination import PageQuery, page
 from api.http.problems import validated
 from api.http.query import parsed_query
@@ -34,7 +33,7 @@ blueprint = Blueprint("webhooks", __name__, url_prefix="/v1/webhooks")
 class DeliveriesQuery(PageQuery):
     """Which deliveries to list."""
 
-    state: DeliveryState | None = Field(None, description="Only those in this state.")
+    state: DeliveryState | None = Field(None, description="Only deliveries in this state.")
 
 
 @blueprint.get("/secret")
@@ -63,7 +62,7 @@ def rotate() -> Response:
     returns=DeliveryView,
     takes={"application/json": WebhookTestRequest},
     headers=("Idempotency-Key",),
-    errors=(errors.InvalidParams, errors.ForbiddenUrl, errors.IdempotencyConflict),
+    errors=(errors.InvalidParams, errors.ForbiddenUrl),
 )
 def test() -> Response:
     """Send a test event."""
@@ -73,18 +72,12 @@ def test() -> Response:
     if once.find(database) is None:
         check_webhook(services().settings, url, at="/url")
         with once.writing(database, "test_webhook") as session:
-            once.answer = _answer(webhooks.send_test(session, caller(), url))
+            once.respond(_view(webhooks.send_test(session, caller(), url)), 202)
     return accepted_response(once)
 
 
 @blueprint.get("/deliveries")
-@operation(
-    "List deliveries, newest first",
-    access=Access.READ,
-    returns=DeliveryPage,
-    query=DeliveriesQuery,
-    errors=(errors.InvalidParams,),
-)
+@operation("List deliveries, newest first", access=Access.READ, returns=DeliveryPage, query=DeliveriesQuery)
 def listing() -> Response:
     """List deliveries."""
     query, owner = parsed_query(DeliveriesQuery), caller().sees
@@ -95,7 +88,7 @@ def listing() -> Response:
 
 
 @blueprint.get("/deliveries/<delivery_id>")
-@operation("Show a delivery with all its attempts", access=Access.READ, returns=DeliveryView, errors=(errors.NotFound,))
+@operation("Show a delivery with all its attempts", access=Access.READ, returns=DeliveryView)
 def show(delivery_id: str) -> Response:
     """Show a delivery."""
     with services().database.reading() as session:
@@ -109,14 +102,13 @@ def show(delivery_id: str) -> Response:
     status=202,
     returns=DeliveryView,
     headers=("Idempotency-Key",),
-    errors=(errors.NotFound, errors.IdempotencyConflict),
 )
 def redeliver(delivery_id: str) -> Response:
     """Send an event again."""
     once = idempotency.once(request, caller(), None)
     if once.find(services().database) is None:
         with once.writing(services().database, "redeliver") as session:
-            once.answer = _answer(webhooks.redeliver(session, caller(), delivery_id))
+            once.respond(_view(webhooks.redeliver(session, caller(), delivery_id)), 202)
     return accepted_response(once)
 
 
@@ -125,11 +117,6 @@ def _secret(found: Secrets) -> Response:
     response = model_response(SecretView(secret=found.secret, **times))
     response.headers["Cache-Control"] = "no-store"
     return response
-
-
-def _answer(delivery: Delivery) -> Answer:
-    view = _view(delivery)
-    return Answer(202, view.links["self"], view.model_dump_json())
 
 
 def _view(delivery: Delivery) -> DeliveryView:

@@ -27,7 +27,7 @@ def form(png) -> dict[str, Any]:
 def test_a_part_of_an_unknown_name_is_refused_by_its_name(client, settings, png, form, name, pointer, part) -> None:
     mistake = refusal(client.post("/v1/jobs", data={**form, name: part(png)}))
     assert mistake["pointer"] == pointer
-    assert "its parts are content, style, mask, init_image, image, request" in mistake["detail"]
+    assert "the parts of a job are content, style, mask, init_image, image, request" in mistake["detail"]
     assert stored(settings) == []
 
 
@@ -47,7 +47,7 @@ def test_a_part_that_a_job_has_once_is_refused_when_it_comes_twice(client, setti
 @pytest.mark.parametrize("name", ["content", "style", "mask", "init_image", "image"])
 def test_text_where_a_file_belongs_is_refused(client, png, form, name) -> None:
     mistake = refusal(client.post("/v1/jobs", data={**form, name: "photo.jpg"}))
-    assert (mistake["pointer"], "a file is wanted" in mistake["detail"]) == (f"/{name}", True)
+    assert (mistake["pointer"], "as a file" in mistake["detail"]) == (f"/{name}", True)
 
 
 @pytest.mark.parametrize("name", ["content", "styles"])
