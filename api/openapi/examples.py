@@ -1,6 +1,6 @@
-"""Examples of what is sent and answered, beside the models' schemas; a test holds each against its schema.
+"""Examples of the models, which a test validates against their schemas.
 
-A job is shown by the very code that shows real ones.
+The example of a job is serialized by the code that serializes real jobs.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _WORKER = {
 
 
 def add(models: dict[str, Any]) -> None:
-    """Put its example beside each model that has none of its own."""
+    """Add an example to each model that has none of its own."""
     for name, example in _examples().items():
         if name in models:
             models[name].setdefault("examples", [example])
@@ -118,7 +118,7 @@ def _of_batches(job: dict[str, Any]) -> dict[str, Any]:
         "ended_at": None,
         "links": {"self": path, "items": f"{path}/items", "results": f"{path}/results.jsonl"},
     }
-    refused = {"line": 3, "key": "../c.jpg", "code": "unsafe_path", "detail": "/key: write a relative path."}
+    refused = {"line": 3, "key": "../c.jpg", "code": "unsafe_path", "detail": "/key: use a relative path."}
     return {
         "BatchView": batch,
         "OpenedView": {**batch, "added": None},

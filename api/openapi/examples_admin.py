@@ -1,4 +1,4 @@
-"""Examples of bulk actions, the audit log and failures; as those of `api.openapi.examples`."""
+"""Examples of bulk actions, the audit log and failures, like those of `api.openapi.examples`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _AT = "2026-01-31T12:00:00.000Z"
 
 
 def examples() -> dict[str, Any]:
-    """Return an example of each model."""
+    """Return an example for each model."""
     path = f"/v1/operations/{_ID}"
     operation = {
         "id": _ID,
