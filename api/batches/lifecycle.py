@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from itertools import product
 from typing import Any
 
@@ -84,7 +83,7 @@ def open_batch(session: Session, caller: Caller, batch: Batch) -> None:
     """Store a batch that `new_batch` built, as open; raise `UnknownImage`."""
     _use(session, caller, _image_ids(batch))
     lifecycle.create(session, batch)
-    on_commit(session, partial(log.info, "batch_opened", batch_id=batch.id, preset=batch.preset))
+    on_commit(session, log.info, "batch_opened", batch_id=batch.id, preset=batch.preset)
 
 
 def fill_matrix(ingest: BatchIngest, matrix: MatrixRequest) -> None:

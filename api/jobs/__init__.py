@@ -1,1 +1,1 @@
-"""Submitting jobs and following them: checks, estimates, the place in the queue, the job as it is now, its events."""
+"""Submitting jobs and following them: checks, estimates, positions in the queue, current state, event streams."""

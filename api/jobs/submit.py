@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from functools import partial
 from typing import NamedTuple
 
 from pydantic import ValidationError
@@ -153,7 +152,7 @@ class Submitter:
         transitions.create(session, job)
         if job.retry_of is not None:
             audit.record(session, caller, "job.retry", job.retry_of, details={"job_id": job.id})
-        on_commit(session, partial(log.info, "job_queued", job_id=job.id, preset=job.preset))
+        on_commit(session, log.info, "job_queued", job_id=job.id, preset=job.preset)
         on_commit(session, self.dispatcher.nudge)
         return job
 

@@ -67,7 +67,6 @@ class ResultsQuery(BaseModel):
     returns=AddedView,
     takes=_ITEMS,
     errors=(
-        errors.NotFound,
         errors.IllegalTransition,
         errors.InvalidParams,
         errors.UnknownImage,
@@ -87,13 +86,7 @@ def add(batch_id: str) -> Response:
 
 
 @blueprint.get("/items")
-@operation(
-    "List items in the order in which they were added",
-    access=Access.READ,
-    returns=JobPage,
-    query=ItemsQuery,
-    errors=(errors.NotFound,),
-)
+@operation("List items in the order in which they were added", access=Access.READ, returns=JobPage, query=ItemsQuery)
 def listing(batch_id: str) -> Response:
     """List items."""
     query = parsed_query(ItemsQuery)
@@ -113,7 +106,7 @@ def listing(batch_id: str) -> Response:
     access=Access.READ,
     returns={_LINES[0]: ItemResultView},
     query=ResultsQuery,
-    errors=(errors.NotFound, errors.TooManyStreams),
+    errors=(errors.TooManyStreams,),
 )
 def results(batch_id: str) -> Response:
     """Stream results."""
@@ -132,7 +125,7 @@ def results(batch_id: str) -> Response:
     "Download the finished pictures as a zip, with `manifest.jsonl` as its last file",
     access=Access.READ,
     returns={archive_reader.ZIP[0]: BINARY},
-    errors=(errors.NotFound, errors.TooManyStreams),
+    errors=(errors.TooManyStreams,),
 )
 def archive(batch_id: str) -> Response:
     """Stream a zip."""

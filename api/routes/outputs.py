@@ -66,7 +66,7 @@ class ResultQuery(BaseModel):
     returns={"text/event-stream": _EVENT},
     query=EventsQuery,
     headers=("Last-Event-ID",),
-    errors=(errors.NotFound, errors.TooManyStreams),
+    errors=(errors.TooManyStreams,),
 )
 def follow(job_id: str) -> Response:
     """Stream a job's events."""
@@ -83,12 +83,7 @@ def follow(job_id: str) -> Response:
 
 
 @blueprint.get("/preview")
-@operation(
-    "Fetch the newest frame",
-    access=Access.READ,
-    returns={"image/jpeg": BINARY},
-    errors=(errors.NotFound, errors.ResultExpired),
-)
+@operation("Fetch the newest frame", access=Access.READ, returns={"image/jpeg": BINARY}, errors=(errors.ResultExpired,))
 def preview(job_id: str) -> Response:
     """Send the newest frame while the job runs, and its picture, made small, after that."""
     with services().database.autocommit() as connection:  # polled by whoever watches
@@ -112,7 +107,7 @@ def preview(job_id: str) -> Response:
     "Fetch the losses of every step, as columns",
     access=Access.READ,
     returns=LossColumns,
-    errors=(errors.NotFound, errors.ResultExpired),
+    errors=(errors.ResultExpired,),
 )
 def losses(job_id: str) -> Response:
     """Send the losses: from storage if the job left a picture, from Redis otherwise."""
@@ -134,7 +129,7 @@ def losses(job_id: str) -> Response:
     returns={f"image/{name}": BINARY for name in get_args(Format)},
     query=ResultQuery,
     headers=("If-None-Match", "Range"),
-    errors=(errors.NotFound, errors.NotFinished, errors.NoResult, errors.ResultExpired),
+    errors=(errors.NotFinished, errors.NoResult, errors.ResultExpired),
 )
 def result(job_id: str) -> Response:
     """Send the picture, whole or a range of it."""
@@ -148,7 +143,7 @@ def result(job_id: str) -> Response:
     access=Access.READ,
     returns={"image/webp": BINARY},
     headers=("If-None-Match", "Range"),
-    errors=(errors.NotFound, errors.NotFinished, errors.NoResult, errors.ResultExpired),
+    errors=(errors.NotFinished, errors.NoResult, errors.ResultExpired),
 )
 def timelapse(job_id: str) -> Response:
     """Send the animation, whole or a range of it."""
@@ -171,7 +166,7 @@ def film(job_id: str) -> Response:
     "Fetch the manifest: everything that determined the picture",
     access=Access.READ,
     returns={"application/json": {"type": "object"}},
-    errors=(errors.NotFound, errors.NotFinished, errors.NoResult, errors.ResultExpired),
+    errors=(errors.NotFinished, errors.NoResult, errors.ResultExpired),
 )
 def manifest(job_id: str) -> Response:
     """Send the manifest."""

@@ -5,8 +5,6 @@ Maintenance carries them out; a client's action reaches only its own jobs.
 
 from __future__ import annotations
 
-from functools import partial
-
 from sqlalchemy.orm import Session
 
 from api.access import Caller
@@ -33,9 +31,7 @@ def start(session: Session, caller: Caller, request: OperationRequest, matched: 
     bulk_actions.create(session, made)
     details = {"action": request.action, "filter": chosen}
     audit.record(session, caller, "operation.start", made.id, count=matched, reason=made.reason, details=details)
-    on_commit(
-        session, partial(log.info, "operation_started", operation_id=made.id, action=made.action, matched=matched)
-    )
+    on_commit(session, log.info, "operation_started", operation_id=made.id, action=made.action, matched=matched)
     return made
 
 

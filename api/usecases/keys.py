@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from functools import partial
 
 from sqlalchemy.orm import Session
 
@@ -28,7 +27,7 @@ def new_key(session: Session, actor: Actor, request: KeyRequest) -> tuple[ApiKey
     key = ApiKey(**request.model_dump(exclude={"owner"}), owner=request.owner or _as_owner(request.name))
     token = keys.create(session, key)
     audit.record(session, actor, "key.create", key.id, details={"owner": key.owner, "role": key.role})
-    on_commit(session, partial(log.info, "key_created", made=key.id, owner=key.owner, role=key.role))
+    on_commit(session, log.info, "key_created", made=key.id, owner=key.owner, role=key.role)
     return key, token
 
 

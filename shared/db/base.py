@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -114,9 +115,9 @@ class Database:
             session.execute(text("SELECT 1"))
 
 
-def on_commit(session: Session, act: Callable[[], object]) -> None:
+def on_commit(session: Session, act: Callable[..., object], *args: Any, **kwargs: Any) -> None:
     """Call `act` once the transaction of `Database.writing` is committed, and never if it is rolled back."""
-    session.info.setdefault(_ON_COMMIT, []).append(act)
+    session.info.setdefault(_ON_COMMIT, []).append(partial(act, *args, **kwargs))
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import pytest
 from sqlalchemy import Column, Integer, MetaData, Table, event, insert, select, update
 
-from shared.db.base import connect
+from shared.db.base import connect, on_commit
 from shared.errors import DatabaseUnavailable
 from tests.postgres import PostgresServer
 
@@ -139,3 +139,20 @@ def test_a_single_statement_is_read_without_a_transaction(database) -> None:
         session.execute(insert(counter).values(n=1))
     with database.autocommit() as connection:
         assert connection.scalar(select(counter.c.n)) == 1
+
+
+def test_what_is_to_follow_a_commit_is_done_after_it_and_never_without_it(database) -> None:
+    done: list[str] = []
+    with database.writing() as session:
+        on_commit(session, lambda: done.append("committed"))
+        assert done == []
+    assert done == ["committed"]
+
+    def fail() -> None:
+        with database.writing() as session:
+            on_commit(session, lambda: done.append("rolled back"))
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        fail()
+    assert done == ["committed"]

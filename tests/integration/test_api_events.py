@@ -155,7 +155,7 @@ def test_a_silent_stream_says_that_it_lives(client, redis, job_id, monkeypatch) 
 
 
 def test_a_follower_that_lags_too_far_is_sent_away_and_resumes(app, client, worker, job_id, monkeypatch) -> None:
-    monkeypatch.setattr(subscriber, "_WAITING", 5)
+    monkeypatch.setattr(subscriber, "_CAPACITY", 5)
     with following(client, job_id) as events:
         heard = taken(events, 1)
         for number in range(1, 40):

@@ -6,15 +6,18 @@ import re
 
 import jsonschema
 import pytest
+from pydantic import Field
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
 from api.access import Access
 from api.http import problems
+from api.http.pagination import PageQuery
 from api.openapi.document import build
 from api.openapi.operation import operation
-from api.openapi.parameters import PAGING, given, parameters
+from api.openapi.parameters import parameters
 from shared import errors
 from shared.errors import InvalidParams
+from shared.states import State
 from shared.webhooks.signing import EVENTS
 
 
@@ -111,11 +114,17 @@ def test_every_event_is_described_as_it_is_sent(document) -> None:
         assert names == {"webhook-id", "webhook-timestamp", "webhook-signature"}
 
 
-def test_a_parameter_may_still_be_said_in_words_alone() -> None:
-    described = parameters(["job_id", "else"], {"q": "Something.", **PAGING}, ["Range"])
-    assert [each["name"] for each in described] == ["job_id", "else", "q", "cursor", "limit", "Range"]
-    assert described[2]["schema"]["type"] == "string"
-    assert given("Many.", repeatable=True, type="integer")["schema"] == {"type": "array", "items": {"type": "integer"}}
+def test_the_parameters_of_a_query_are_described_by_its_model() -> None:
+    class Query(PageQuery):
+        q: str | None = Field(None, description="Something.")
+        state: list[State] = Field(default_factory=list, description="Several.")
+
+    described = parameters(["job_id", "else"], Query, ["Range"])
+    assert [each["name"] for each in described] == ["job_id", "else", "q", "state", "cursor", "limit", "Range"]
+    by_name = {each["name"]: each["schema"] for each in described}
+    assert by_name["q"] == {"type": "string", "pattern": "^[^\\u0000]*$"}
+    assert by_name["state"] == {"type": "array", "items": {"type": "string", "enum": list(State)}}
+    assert by_name["limit"] == {"type": "integer", "minimum": 1, "maximum": 200, "default": 50}
 
 
 @pytest.mark.parametrize("limit", ["", "0", "201", "-1", "+5", " 5", "1_0", "1e1", "٣", "9" * 30, "x"])
