@@ -99,11 +99,7 @@ class BatchRequest(BaseModel):
         0, strict=True, ge=-100, le=100, description="Higher runs first; among equals, other jobs overtake batches."
     )
     max_parallel: int | None = Field(
-        None,
-        strict=True,
-        ge=1,
-        le=2**31 - 1,
-        description="Maximum items running at once; null: unlimited.",
+        None, strict=True, ge=1, le=2**31 - 1, description="Maximum items running at once; null: unlimited."
     )
     reuse: bool = Field(True, description="Reuse identical earlier results.")
     time_limit_s: float | None = Field(

@@ -17,10 +17,7 @@ class JobFilter(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"minProperties": 1})
     state: list[State] | None = Field(
-        None,
-        min_length=1,
-        max_length=len(State),
-        description="By default, those that the action applies to.",
+        None, min_length=1, max_length=len(State), description="By default, those that the action applies to."
     )
     code: str | None = Field(None, min_length=1, max_length=64, description="Failed with this error code.")
     owner: str | None = Field(

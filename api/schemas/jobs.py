@@ -70,9 +70,7 @@ class JobRequest(BaseModel):
     model_config = ConfigDict(
         extra="forbid",
         json_schema_extra={
-            "examples": [
-                {"content": f"sha256:{'0' * 64}", "style": f"sha256:{'1' * 64}", "preset": DEFAULT_PRESET},
-            ]
+            "examples": [{"content": f"sha256:{'0' * 64}", "style": f"sha256:{'1' * 64}", "preset": DEFAULT_PRESET}]
         },
     )
     content: ImageId
