@@ -21,11 +21,11 @@ _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 @blueprint.app_template_filter()
-def when(moment: str | datetime | None) -> Markup | str:
+def when(time: str | datetime | None) -> Markup | str:
     """Format a time relative to now; its tooltip is the exact time."""
-    if moment is None:
+    if time is None:
         return "–"
-    at = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+    at = datetime.fromisoformat(time) if isinstance(time, str) else time
     seconds = (clock.now() - at).total_seconds()
     text = "now" if abs(seconds) < 1 else f"{duration(seconds)} ago" if seconds > 0 else f"in {duration(-seconds)}"
     return Markup('<time datetime="{}" title="{:%Y-%m-%d %H:%M:%S} UTC">{}</time>').format(at.isoformat(), at, text)

@@ -32,7 +32,7 @@ from shared.messaging.progress import RedisProgress
 from shared.states import DesiredState, State
 from shared.storage.store import ImageStore
 
-#: Running jobs that are shown, the most recently started first.
+#: Running jobs that are shown, the newest first.
 MAX_SHOWN = 48
 _MAX_COUNTED, _MAX_FAILURES = 10_000, 5_000
 #: How long an overview is reused, and its slow part, in seconds.

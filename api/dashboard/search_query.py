@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
-from api.schemas.jobs import Moment
+from api.schemas.jobs import Timestamp
 from shared.clock import rfc3339
 from shared.db.jobs.queries import Filter
 from shared.errors import InvalidParams, subclasses
@@ -21,7 +21,7 @@ from shared.states import State
 
 FIELDS = ("state", "code", "owner", "label", "batch", "after", "before")
 _TERM = re.compile(r'(?:(\w+):)?("[^"]*"|\S+)')
-_MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
+_TIMESTAMP: TypeAdapter[datetime] = TypeAdapter(Timestamp)
 #: Short forms of error codes.
 _ALIASES = {"oom": "out_of_memory"}
 
@@ -51,17 +51,17 @@ def parse(text: str) -> Search:
     return Search(_filter({name: values[0] for name, values in given.items()}, given.get("state", [])), job_id)
 
 
-def to_text(wanted: Filter) -> str:
+def to_text(job_filter: Filter) -> str:
     """Write the search that `parse` turns into this filter."""
     fields: dict[str, str | None] = {
-        "code": wanted.code,
-        "owner": wanted.owner,
-        "label": wanted.label,
-        "batch": wanted.batch_id,
-        "after": rfc3339(wanted.created_after),
-        "before": rfc3339(wanted.created_before),
+        "code": job_filter.code,
+        "owner": job_filter.owner,
+        "label": job_filter.label,
+        "batch": job_filter.batch_id,
+        "after": rfc3339(job_filter.created_after),
+        "before": rfc3339(job_filter.created_before),
     }
-    terms = [("state", str(state)) for state in wanted.states]
+    terms = [("state", str(state)) for state in job_filter.states]
     terms += [(name, value) for name, value in fields.items() if value is not None]
     return " ".join(f'{name}:"{value}"' if " " in value or not value else f"{name}:{value}" for name, value in terms)
 
@@ -102,6 +102,6 @@ def _moment(name: str, one: Mapping[str, str]) -> datetime | None:
     except ValueError:
         pass
     try:
-        return _MOMENT.validate_python(text)
+        return _TIMESTAMP.validate_python(text)
     except ValidationError:
         raise InvalidParams(f"{name}:{text} is neither a day such as 2026-11-01 nor an RFC 3339 time.") from None

@@ -182,14 +182,14 @@ def _of_webhooks(job: dict[str, Any]) -> dict[str, Any]:
         "ended_at": _MADE,
         "links": {"self": path, "redeliver": f"{path}/redeliver"},
     }
-    told = {
+    data = {
         name: job[name] for name in ("id", "state", "owner", "label", "metadata", "result", "created_at", "ended_at")
     }
     return {
         "DeliveryView": delivery,
         "DeliveryPage": {"deliveries": [delivery], "next_cursor": None},
         "SecretView": {"secret": "whsec_c2VjcmV0IHRoYXQgaXMgbm9uZQ==", "created_at": _MADE, "previous_until": None},
-        "WebhookView": {"type": "job.succeeded", "timestamp": _MADE, "data": told},
+        "WebhookView": {"type": "job.succeeded", "timestamp": _MADE, "data": data},
     }
 
 

@@ -32,9 +32,9 @@ def schema(shape: Any) -> Part:
 
 def schemas_of(outgoing: Iterable[Any], incoming: Iterable[Any]) -> Part:
     """Return the schema of every model among the shapes, with examples."""
-    wanted: Any = [(model, "serialization") for model in (*outgoing, jobs.ProblemView) if is_model(model)]
-    wanted += [(model, "validation") for model in (*incoming, StyleParams) if is_model(model)]
-    _, definitions = models_json_schema(list(dict.fromkeys(wanted)), ref_template=REF)
+    used: Any = [(model, "serialization") for model in (*outgoing, jobs.ProblemView) if is_model(model)]
+    used += [(model, "validation") for model in (*incoming, StyleParams) if is_model(model)]
+    _, definitions = models_json_schema(list(dict.fromkeys(used)), ref_template=REF)
     models: Part = definitions["$defs"]
     _refine_params(models["StyleParams"]["properties"])
     _refine_request(models["JobRequest"])

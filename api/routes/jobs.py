@@ -20,7 +20,7 @@ from api.jobs.submit import PreparedJob
 from api.live.snapshot import JobSnapshot
 from api.openapi.operation import operation
 from api.openapi.parameters import BINARY
-from api.schemas.jobs import DryRunView, JobPage, JobRequest, JobView, Moment
+from api.schemas.jobs import DryRunView, JobPage, JobRequest, JobView, Timestamp
 from api.serializers.jobs import serialize_dry_run, serialize_job
 from api.services import services
 from api.usecases import jobs
@@ -84,8 +84,8 @@ class JobsQuery(PageQuery):
     owner: str | None = Field(None, description="Only jobs of this owner; a client sees only its own.")
     code: str | None = Field(None, description="Only jobs that failed with this error code.")
     batch: str | None = Field(None, description="Only items of this batch.")
-    created_after: Moment | None = Field(None, description="Only jobs created after this RFC 3339 time.")
-    created_before: Moment | None = Field(None, description="Only jobs created before this RFC 3339 time.")
+    created_after: Timestamp | None = Field(None, description="Only jobs created after this RFC 3339 time.")
+    created_before: Timestamp | None = Field(None, description="Only jobs created before this RFC 3339 time.")
 
     def filter(self, owner: str | None) -> Filter:
         """Return which jobs to list, for a caller that sees only this owner's unless it is None."""

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from api.schemas.jobs import Moment
+from api.schemas.jobs import Timestamp
 from shared.db.admin.bulk_steps import Action
 from shared.db.jobs.queries import Filter
 from shared.states import OperationState, State
@@ -25,8 +25,8 @@ class JobFilter(BaseModel):
     )
     label: str | None = Field(None, max_length=200, description="With this label.")
     batch: str | None = Field(None, min_length=1, max_length=36, description="Items of this batch.")
-    created_after: Moment | None = Field(None, description="Created after this RFC 3339 time.")
-    created_before: Moment | None = Field(None, description="Created before this RFC 3339 time.")
+    created_after: Timestamp | None = Field(None, description="Created after this RFC 3339 time.")
+    created_before: Timestamp | None = Field(None, description="Created before this RFC 3339 time.")
 
     @model_validator(mode="after")
     def _names_something(self) -> Self:
@@ -34,10 +34,10 @@ class JobFilter(BaseModel):
             raise ValueError("give at least one field: an empty filter would match every job")
         return self
 
-    def wanted(self, owner: str | None) -> Filter:
+    def to_db_filter(self, owner: str | None) -> Filter:
         """Return the database's filter, restricted to `owner` unless it is None."""
-        moments = (self.created_after, self.created_before)
-        return Filter(tuple(self.state or ()), owner or self.owner, self.label, *moments, self.code, self.batch)
+        times = (self.created_after, self.created_before)
+        return Filter(tuple(self.state or ()), owner or self.owner, self.label, *times, self.code, self.batch)
 
 
 class OperationRequest(BaseModel):

@@ -35,9 +35,9 @@ def _require_rfc3339(value: object) -> object:
     return value
 
 
-def _in_utc(moment: datetime) -> datetime:
+def _in_utc(time: datetime) -> datetime:
     try:
-        return moment.astimezone(UTC)
+        return time.astimezone(UTC)
     except OverflowError:
         raise ValueError("this time is out of range") from None
 
@@ -49,7 +49,7 @@ def _canonical_uuid(text: str) -> str:
 
 
 Preset = StrEnum("Preset", {name: name for name in PRESETS})  # type: ignore[misc]
-Moment = Annotated[AwareDatetime, BeforeValidator(_require_rfc3339), AfterValidator(_in_utc)]
+Timestamp = Annotated[AwareDatetime, BeforeValidator(_require_rfc3339), AfterValidator(_in_utc)]
 ImageId = Annotated[str, Field(pattern=f"^{IMAGE_ID.pattern}$", description="The ID of an image, a hash of its bytes.")]
 
 JobId = Annotated[str, AfterValidator(_canonical_uuid)]
@@ -84,7 +84,7 @@ class JobRequest(BaseModel):
         None, description="VGG19 weights to require; `auto` and null use the worker's own."
     )
     priority: int = Field(0, ge=-100, le=100, description="Higher runs first.")
-    start_by: Moment | None = Field(None, description="A job that has not started by then expires.")
+    start_by: Timestamp | None = Field(None, description="A job that has not started by then expires.")
     time_limit_s: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="Longest time it may run, in seconds, up to the server's limit."
     )

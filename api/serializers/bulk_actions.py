@@ -62,7 +62,7 @@ def serialize_failure(group: Group) -> FailureView:
 
 
 def _filter(found: Operation) -> dict[str, Any]:
-    wanted = bulk_actions.filter_from_json(found)
-    times = {name: rfc3339(getattr(wanted, name)) for name in ("created_after", "created_before")}
-    fields = {**wanted._asdict(), **times}
+    db_filter = bulk_actions.filter_from_json(found)
+    times = {name: rfc3339(getattr(db_filter, name)) for name in ("created_after", "created_before")}
+    fields = {**db_filter._asdict(), **times}
     return {_PUBLIC_NAMES.get(name, name): value for name, value in fields.items() if value is not None}

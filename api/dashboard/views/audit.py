@@ -23,10 +23,10 @@ _SUBJECT_PAGES = {"job": "jobs", "batch": "batches", "operation": "operations"}
 def audit_log() -> str:
     """List entries, newest first."""
     given = {name: request.args.get(name, "").strip() for name in ("key", "action")}
-    wanted = audit.Filter(key_id=given["key"] or None, action=given["action"] or None)
+    entry_filter = audit.Filter(key_id=given["key"] or None, action=given["action"] or None)
     before = pagination.decode(request.args.get("cursor"))
     with services().database.reading() as session:
-        found = pagination.page(partial(audit.list_entries, session, wanted, before=before), _PER_PAGE)
+        found = pagination.page(partial(audit.list_entries, session, entry_filter, before=before), _PER_PAGE)
     entries = [serialize_audit_entry(entry) for entry in found.rows]
     pages = {each.id: _SUBJECT_PAGES.get(each.action.partition(".")[0]) for each in entries}
     return render_template("audit.html", entries=entries, pages=pages, given=given, cursor=found.next_cursor)

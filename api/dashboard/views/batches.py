@@ -47,10 +47,10 @@ def list_batches() -> str:
     state = request.args.get("state") or None
     if state is not None and state not in list(BatchState):
         raise InvalidParams(f"{state!r} is not a state; the states are {', '.join(BatchState)}.")
-    wanted = batches.Filter(caller().sees, BatchState(state) if state else None, None)
+    batch_filter = batches.Filter(caller().sees, BatchState(state) if state else None, None)
     before = pagination.decode(request.args.get("cursor"))
     with services().database.reading() as session:
-        found = pagination.page(partial(batches.list_batches, session, wanted, before=before), _PER_PAGE)
+        found = pagination.page(partial(batches.list_batches, session, batch_filter, before=before), _PER_PAGE)
         shown = serialize_batches(session, found.rows)
     return render_template("batches.html", batches=shown, cursor=found.next_cursor, state=state, states=BatchState)
 
@@ -94,11 +94,11 @@ def retry_failed_items(batch_id: str) -> Response:
 def promote_cell(batch_id: str) -> Response | tuple[str, int]:
     """Paint a cell of a matrix at another size and go to the new job, or show what is wrong with the form."""
     key, size = request.form.get("key", "").strip(), request.form.get("size", "")
-    asked = {"key": key, "size": int(size) if size.isascii() and size.isdigit() else size}
+    body = {"key": key, "size": int(size) if size.isascii() and size.isdigit() else size}
     try:
         once, database = forms.read_once(), services().database
         if once.find(database) is None:
-            promoted = lifecycle.promotion(database, caller(), batch_id, validated(PromoteRequest, asked))
+            promoted = lifecycle.promotion(database, caller(), batch_id, validated(PromoteRequest, body))
             forms.queue_job(once, services().submitter.prepare(promoted))
         return forms.to_created(once)
     except AtelierError as error:

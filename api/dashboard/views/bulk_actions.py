@@ -41,14 +41,14 @@ def start_operation() -> Response | tuple[str, int]:
     """Start a bulk action and go to its page."""
     text, action = request.form.get("q", "").strip(), request.form.get("action", "")
     try:
-        asked = _request(text, action, reason=request.form.get("reason", ""))
+        operation_request = _request(text, action, reason=request.form.get("reason", ""))
     except InvalidParams as error:
         return _page(text, action, wrong=error.detail), 422
     once, database = forms.read_once(), services().database
     if once.find(database) is None:
-        matched = bulk_actions.count(database, caller(), asked)
+        matched = bulk_actions.count(database, caller(), operation_request)
         with once.writing(database, "start_operation") as session:
-            started = bulk_actions.start(session, caller(), asked, matched)
+            started = bulk_actions.start(session, caller(), operation_request, matched)
             once.answer = forms.created(f"{_HOME}/{started.id}")
     return forms.to_created(once)
 
@@ -112,16 +112,16 @@ def _request(text: str, action: str, *, reason: str | None = None) -> OperationR
     return validated(OperationRequest, body | ({"dry_run": True} if reason is None else {"reason": reason}))
 
 
-def _filter_body(wanted: Filter) -> dict[str, Any]:
+def _filter_body(db_filter: Filter) -> dict[str, Any]:
     """Write a filter as the API accepts it."""
     fields = {
-        "state": list(wanted.states) or None,
-        "code": wanted.code,
-        "owner": wanted.owner,
-        "label": wanted.label,
-        "batch": wanted.batch_id,
-        "created_after": rfc3339(wanted.created_after),
-        "created_before": rfc3339(wanted.created_before),
+        "state": list(db_filter.states) or None,
+        "code": db_filter.code,
+        "owner": db_filter.owner,
+        "label": db_filter.label,
+        "batch": db_filter.batch_id,
+        "created_after": rfc3339(db_filter.created_after),
+        "created_before": rfc3339(db_filter.created_before),
     }
     return {name: value for name, value in fields.items() if value is not None}
 

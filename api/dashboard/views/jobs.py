@@ -35,13 +35,13 @@ def jobs() -> Response | str:
         return render_template("jobs.html", **context, wrong=error.detail)
     if search.job_id is not None:
         return redirect(f"/dashboard/jobs/{search.job_id}", 303)
-    wanted = search.filter
+    job_filter = search.filter
     if caller().sees is not None:
-        wanted = wanted._replace(owner=caller().sees)
+        job_filter = job_filter._replace(owner=caller().sees)
     with services().database.reading() as session:
-        older = partial(queries.list_jobs, session, wanted, before=before)
+        older = partial(queries.list_jobs, session, job_filter, before=before)
         found = pagination.page(older, _PER_PAGE, position=attrgetter("sort_id"))
-        count = queries.count_jobs(session, wanted, most=_MAX_COUNTED)
+        count = queries.count_jobs(session, job_filter, most=_MAX_COUNTED)
     shown = [serialize_job(job) for job in found.rows]
     more = count >= _MAX_COUNTED
     return render_template("jobs.html", **context, jobs=shown, count=count, more=more, cursor=found.next_cursor)

@@ -74,8 +74,10 @@ def estimate_job() -> str:
             raise
         wrong = error
     if "HX-Request" in request.headers:
-        return render_template("_estimate.html", asked=True, estimate=estimate, messages=submit_form.messages(wrong))
-    return _page(request.form, earlier, wrong, estimate=estimate, asked=True)
+        return render_template(
+            "_estimate.html", is_estimate=True, estimate=estimate, messages=submit_form.messages(wrong)
+        )
+    return _page(request.form, earlier, wrong, estimate=estimate, is_estimate=True)
 
 
 def _request(earlier: Job | None) -> bodies.JobForm:
@@ -111,7 +113,7 @@ def _page(
     error: AtelierError | None = None,
     *,
     estimate: Estimate | None = None,
-    asked: bool = False,
+    is_estimate: bool = False,
 ) -> str:
     with services().database.reading() as session:
         is_first = not queries.list_jobs(session, queries.Filter(owner=caller().sees), limit=1)
@@ -128,5 +130,5 @@ def _page(
         errors=submit_form.errors_by_field(error),
         messages=submit_form.messages(error),
         estimate=estimate,
-        asked=asked,
+        is_estimate=is_estimate,
     )
