@@ -67,13 +67,13 @@ class Once:
         assert self.answer is not None
         return self.answer.location.rpartition("/")[2]
 
-    def respond(self, view: LinkedView, status: int) -> None:
-        """Answer with what the request created."""
+    def set_answer(self, view: LinkedView, status: int) -> None:
+        """Answer with what the request created or, on a repeat, with how that is now."""
         self.answer = Answer(status, view.links["self"], view.model_dump_json())
 
     @contextmanager
     def writing(self, database: Database, name: str) -> Iterator[Session]:
-        """Open the transaction that carries the request out; `respond` in it, and the answer is stored along.
+        """Open the transaction that carries the request out; call `set_answer` in it, and the answer is stored along.
 
         If another request with the key was first, this one's transaction is rolled back and the other's answer taken.
         """

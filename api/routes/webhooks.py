@@ -18,7 +18,6 @@ from api.jobs.checks import check_webhook
 from api.openapi.operation import operation
 from api.schemas.webhooks import AttemptView, DeliveryPage, DeliveryView, SecretView, WebhookTestRequest
 from api.services import services
-from api.usecases import webhooks
 from shared import errors
 from shared.clock import rfc3339
 from shared.db import deliveries
@@ -26,6 +25,7 @@ from shared.db.admin import audit
 from shared.db.deliveries import Secrets
 from shared.db.models import Delivery
 from shared.states import DeliveryState
+from shared.webhooks import signing
 
 blueprint = Blueprint("webhooks", __name__, url_prefix="/v1/webhooks")
 
@@ -72,7 +72,7 @@ def test() -> Response:
     if once.find(database) is None:
         check_webhook(services().settings, url, at="/url")
         with once.writing(database, "test_webhook") as session:
-            once.respond(_view(webhooks.send_test(session, caller(), url)), 202)
+            once.set_answer(_view(deliveries.add(session, caller().owner, url, signing.TEST_EVENT)), 202)
     return accepted_response(once)
 
 
@@ -108,7 +108,9 @@ def redeliver(delivery_id: str) -> Response:
     once = idempotency.once(request, caller(), None)
     if once.find(services().database) is None:
         with once.writing(services().database, "redeliver") as session:
-            once.respond(_view(webhooks.redeliver(session, caller(), delivery_id)), 202)
+            former = deliveries.get_delivery(session, delivery_id, owner=caller().sees)
+            made = deliveries.add(session, former.owner, former.url, former.event, former.subject_id)
+            once.set_answer(_view(made), 202)
     return accepted_response(once)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import func, select
 
+from api.http.idempotency import Once
 from shared.db.access import idempotency
 from shared.db.access.idempotency import AlreadyDone, Answer
 from shared.db.jobs import transitions
@@ -58,3 +59,25 @@ def test_answers_are_forgotten_after_a_day_and_no_more_at_once_than_asked(databa
         assert [idempotency.forget(session, 1), idempotency.forget(session, 5)] == [1, 1]
     with database.reading() as session:
         assert idempotency.find(session, "ann", "2", "print") == ANSWER
+
+
+def test_of_two_requests_the_second_is_undone_and_takes_the_first_answer(database) -> None:
+    first, second = (Once("ann", "k", "print") for _ in range(2))
+    assert first.find(database) is second.find(database) is None  # neither knows of the other
+    with first.writing(database, "test") as session:
+        first.answer = ANSWER
+    with second.writing(database, "test") as session:
+        idempotency.keep(session, "ann", "beside", "print", ANSWER)
+        second.answer = ANSWER._replace(location="/second")
+    assert (first.replayed, second.replayed, second.answer) == (False, True, ANSWER)
+    with database.reading() as session:
+        assert idempotency.find(session, "ann", "beside", "print") is None
+
+
+def test_a_request_without_a_key_is_carried_out_each_time(database) -> None:
+    for _ in range(2):
+        once = Once("ann", None, "print")
+        assert once.find(database) is None
+        with once.writing(database, "test"):
+            once.answer = ANSWER
+        assert not once.replayed
