@@ -7,11 +7,12 @@ from werkzeug.wrappers import Response
 
 from api.auth import caller
 from api.dashboard.pages import blueprint
+from api.http import problems
 from api.http.idempotency import Answer, Once, fingerprint
 from api.jobs.submit import PreparedJob
 from api.services import services
 from shared import ids
-from shared.errors import InvalidRequest
+from shared.errors import AtelierError, InvalidRequest
 
 #: The hidden field that identifies a form, new whenever its page is loaded.
 FIELD = "once"
@@ -29,6 +30,14 @@ def read_once() -> Once:
     if not ids.is_uuid(value):
         raise InvalidRequest("The form is incomplete; reload the page.")
     return Once(caller().owner, f"form:{value}", fingerprint(request, "form"))
+
+
+def status_of(error: AtelierError) -> int:
+    """Return the status of an error in a form; raise an error that is the server's."""
+    status = problems.status_of(type(error)).value
+    if status >= 500:
+        raise error
+    return status
 
 
 def created(path: str) -> Answer:

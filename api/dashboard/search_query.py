@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
-from typing import NamedTuple
+from enum import StrEnum
+from typing import NamedTuple, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -20,6 +21,7 @@ from shared.ids import is_uuid
 from shared.states import State
 
 FIELDS = ("state", "code", "owner", "label", "batch", "after", "before")
+AnyState = TypeVar("AnyState", bound=StrEnum)
 _TERM = re.compile(r'(?:(\w+):)?("[^"]*"|\S+)')
 _TIMESTAMP: TypeAdapter[datetime] = TypeAdapter(Timestamp)
 #: Short forms of error codes.
@@ -68,7 +70,7 @@ def to_text(job_filter: Filter) -> str:
 
 def _filter(one: Mapping[str, str], states: list[str]) -> Filter:
     return Filter(
-        states=tuple(_state(name) for name in dict.fromkeys(states)),
+        states=tuple(parse_state(name, State) for name in dict.fromkeys(states)),
         owner=one.get("owner"),
         label=one.get("label"),
         created_after=_moment("after", one),
@@ -78,11 +80,12 @@ def _filter(one: Mapping[str, str], states: list[str]) -> Filter:
     )
 
 
-def _state(name: str) -> State:
+def parse_state(name: str, states: type[AnyState]) -> AnyState:
+    """Return the state of this name; raise `InvalidParams`."""
     try:
-        return State(name)
+        return states(name)
     except ValueError:
-        raise InvalidParams(f"{name!r} is not a state; the states are {', '.join(State)}.") from None
+        raise InvalidParams(f"{name!r} is not a state; the states are {', '.join(states)}.") from None
 
 
 def _code(name: str | None) -> str | None:

@@ -67,13 +67,7 @@ _OF_RESPONSE = {
     "WWW-Authenticate": given("How to authenticate.", type="string", enum=["Bearer"]),
 }
 #: Headers that a response always has, by status; every one has `X-Request-ID`.
-_REQUIRED = {
-    201: ("Location",),
-    202: ("Location",),
-    206: ("Content-Range",),
-    304: ("ETag",),
-    401: ("WWW-Authenticate",),
-}
+_ALWAYS = {201: ("Location",), 202: ("Location",), 206: ("Content-Range",), 304: ("ETag",), 401: ("WWW-Authenticate",)}
 #: Headers that it may have, by the request header that the view reads.
 _OPTIONAL = {
     "Idempotency-Key": ("Idempotency-Replayed", "Retry-After"),
@@ -111,7 +105,7 @@ def query_parameters(query: type[BaseModel] | None) -> dict[str, Part]:
 
 def response_headers(status: int, request_headers: Iterable[str] = (), *, is_page: bool = False) -> dict[str, Part]:
     """Describe the headers of a response by a view that reads `request_headers`."""
-    required = ("X-Request-ID", *_REQUIRED.get(status, ()))
+    required = ("X-Request-ID", *_ALWAYS.get(status, ()))
     optional = [name for header in request_headers for name in _OPTIONAL.get(header, ())] if status < 300 else []
     if is_page:
         optional.append("Link")

@@ -12,9 +12,9 @@ from werkzeug.wrappers import Response
 from api.access import Access
 from api.auth import caller
 from api.batches import lifecycle
-from api.dashboard import forms
+from api.dashboard import forms, search_query
 from api.dashboard.pages import blueprint, page
-from api.http import pagination, problems
+from api.http import pagination
 from api.http.problems import validated
 from api.schemas.batches import BatchView, PromoteRequest
 from api.serializers.batches import serialize_batch, serialize_batches
@@ -22,15 +22,13 @@ from api.serializers.jobs import serialize_job
 from api.services import services
 from shared.db.batches import items
 from shared.db.batches import lifecycle as batches
-from shared.errors import AtelierError, InvalidParams, NotFound
+from shared.errors import AtelierError, NotFound
 from shared.painting.params import PRESETS
 from shared.states import BatchState, State
 
 _PER_PAGE, _ITEMS_PER_PAGE = 30, 60
 #: Default long side of a promoted cell, in pixels.
 _PROMOTED_PX = 1024
-#: Errors from this status on are not the form's.
-_SERVER_ERROR = 500
 #: The state that each action leads to, and the only one it may start from.
 _TRANSITIONS = {
     "start": (BatchState.RUNNING, BatchState.OPEN),
@@ -44,10 +42,9 @@ _TRANSITIONS = {
 @page(access=Access.READ)
 def list_batches() -> str:
     """List batches, newest first."""
-    state = request.args.get("state") or None
-    if state is not None and state not in list(BatchState):
-        raise InvalidParams(f"{state!r} is not a state; the states are {', '.join(BatchState)}.")
-    batch_filter = batches.Filter(caller().sees, BatchState(state) if state else None, None)
+    text = request.args.get("state")
+    state = search_query.parse_state(text, BatchState) if text else None
+    batch_filter = batches.Filter(caller().sees, state, None)
     before = pagination.decode(request.args.get("cursor"))
     with services().database.reading() as session:
         found = pagination.page(partial(batches.list_batches, session, batch_filter, before=before), _PER_PAGE)
@@ -102,9 +99,7 @@ def promote_cell(batch_id: str) -> Response | tuple[str, int]:
             forms.queue_job(once, services().submitter.prepare(promoted))
         return forms.to_created(once)
     except AtelierError as error:
-        status = problems.status_of(type(error)).value
-        if status >= _SERVER_ERROR:
-            raise
+        status = forms.status_of(error)
         context = _context(batch_id) | {"cell": {"key": key, "size": size}, "wrong": error.detail}
         return render_template("batch.html", **context), status
 
@@ -114,13 +109,11 @@ def _to(batch_id: str) -> Response:
 
 
 def _context(batch_id: str) -> dict[str, Any]:
-    state, text = request.args.get("state") or None, request.args.get("cursor")
-    if state is not None and state not in list(State):
-        raise InvalidParams(f"{state!r} is not a state; the states are {', '.join(State)}.")
-    after = pagination.decode(text)
+    state, cursor = request.args.get("state"), request.args.get("cursor")
+    states = [search_query.parse_state(state, State)] if state else []
+    after = pagination.decode(cursor)
     with services().database.reading() as session:
         shown = serialize_batch(session, batches.get_batch(session, batch_id, owner=caller().sees))
-        states = [State(state)] if state else []
         later = partial(items.list_items, session, batch_id, states, after=after)
         found = pagination.page(later, _ITEMS_PER_PAGE, position=attrgetter("sort_id"))
     is_idle = not shown.counts.queued + shown.counts.running
@@ -130,7 +123,7 @@ def _context(batch_id: str) -> dict[str, Any]:
         "cursor": found.next_cursor,
         "state": state,
         "states": State,
-        "query": {name: value for name, value in (("state", state), ("cursor", text)) if value},
+        "query": {name: value for name, value in (("state", state), ("cursor", cursor)) if value},
         "ended": shown.state in (BatchState.FINISHED, BatchState.CANCELED) and is_idle,
         "overrides": _overrides(shown),
         "cell": {"key": "", "size": _PROMOTED_PX},

@@ -12,7 +12,7 @@ from api.access import Access
 from api.auth import caller
 from api.dashboard import forms, submit_form
 from api.dashboard.pages import blueprint, page
-from api.http import bodies, problems
+from api.http import bodies
 from api.services import services
 from shared.db.jobs import queries
 from shared.db.models import Job
@@ -21,8 +21,6 @@ from shared.painting.costs import Estimate
 from shared.painting.params import DEFAULT_PRESET, PRESETS, resolve
 
 _HOME = "/dashboard/submit"
-#: Errors from this status on are not the form's.
-_SERVER_ERROR = 500
 #: What to say of a missing picture.
 _MISSING = {
     "content": "Choose a photograph to paint.",
@@ -54,10 +52,7 @@ def submit_job() -> Response | tuple[str, int]:
             forms.queue_job(once, submitter.prepare(submitter.read(caller(), _request(earlier))))
         return forms.to_created(once)
     except AtelierError as error:
-        status = problems.status_of(type(error)).value
-        if status >= _SERVER_ERROR:
-            raise
-        return _page(request.form, earlier, error), status
+        return _page(request.form, earlier, error), forms.status_of(error)
 
 
 @blueprint.post(f"{_HOME}/estimate")
@@ -70,8 +65,7 @@ def estimate_job() -> str:
         submitter = services().submitter
         estimate = submitter.validate(submitter.read(caller(), _request(earlier))).estimate
     except AtelierError as error:
-        if problems.status_of(type(error)).value >= _SERVER_ERROR:
-            raise
+        forms.status_of(error)
         wrong = error
     if "HX-Request" in request.headers:
         return render_template(
