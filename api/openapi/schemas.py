@@ -65,7 +65,7 @@ def _beside_files(request: Part) -> Part:
         name: {"description": "Or a file of this name, which takes precedence."} for name in ("content", "init_image")
     }
     styles = {"styles": {"description": "Or files named `style` and `mask`, which take precedence."}}
-    text = "The request without its files; a picture that was uploaded before is given by its ID."
+    text = "The request without its files; it refers to files named `image` by their IDs."
     return {**part, "description": text, "properties": {**part["properties"], **by_file, **styles}, "examples": [{}]}
 
 
