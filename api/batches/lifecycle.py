@@ -48,7 +48,10 @@ _CELL_PX = 256
 
 
 def new_batch(settings: Settings, store: ImageStore, caller: Caller, request: BatchRequest) -> Batch:
-    """Validate a request and build its batch; raise `InvalidParams`, `ForbiddenUrl` or `InvalidMask`."""
+    """Validate a request and build its batch.
+
+    Raises `InvalidParams`, `UnknownImage`, `ForbiddenUrl` or `InvalidMask`.
+    """
     checks.check_limits(settings, caller, request.time_limit_s, request.retention_s)
     if request.webhook is not None:
         checks.check_webhook(settings, request.webhook)

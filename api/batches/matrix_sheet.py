@@ -2,7 +2,7 @@
 
 Lengths are in pixels. Cells shrink until every browser can show the sheet; a cell without a picture shows its state.
 
-Invariant: one picture is decoded at a time, no larger than its cell.
+Invariant: one picture is decoded at a time, and only its cell-sized copy is kept.
 """
 
 from __future__ import annotations

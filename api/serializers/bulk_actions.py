@@ -10,6 +10,7 @@ from shared.clock import rfc3339
 from shared.db.admin import bulk_actions
 from shared.db.admin.bulk_steps import Action
 from shared.db.jobs.failures import Group
+from shared.db.jobs.queries import Filter
 from shared.db.models import AuditEntry, Operation
 from shared.states import OperationState, State
 
@@ -23,7 +24,7 @@ def serialize_operation(found: Operation) -> OperationView:
     return OperationView(
         id=found.id,
         action=Action(found.action),
-        filter=_filter(found),
+        filter=serialize_filter(bulk_actions.filter_from_json(found)),
         reason=found.reason,
         state=OperationState(found.state),
         key_id=found.key_id,
@@ -61,8 +62,12 @@ def serialize_failure(group: Group) -> FailureView:
     )
 
 
-def _filter(found: Operation) -> dict[str, Any]:
-    db_filter = bulk_actions.filter_from_json(found)
-    times = {name: rfc3339(getattr(db_filter, name)) for name in ("created_after", "created_before")}
-    fields = {**db_filter._asdict(), **times}
+def serialize_filter(db_filter: Filter) -> dict[str, Any]:
+    """Serialize the fields of a filter that are given, as the API accepts them."""
+    fields = {
+        **db_filter._asdict(),
+        "states": list(db_filter.states) or None,
+        "created_after": rfc3339(db_filter.created_after),
+        "created_before": rfc3339(db_filter.created_before),
+    }
     return {_PUBLIC_NAMES.get(name, name): value for name, value in fields.items() if value is not None}

@@ -40,6 +40,7 @@ def test_picture_curve_and_figures_change_while_it_is_painted_and_it_is_canceled
     points = "losses.columns.step.length"
     drawn = page.evaluate(points)
     wait_until(lambda: page.evaluate(points) > drawn, "the curve grows")
+    assert page.evaluate("new Set(Object.values(losses.columns).map((column) => column.length)).size") == 1
     expect(page.locator("#film img").first).to_be_visible()
     watched.shoot("job-running")
     page.get_by_role("button", name="Cancel").click()

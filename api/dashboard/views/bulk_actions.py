@@ -15,13 +15,11 @@ from api.dashboard.pages import blueprint, may, page
 from api.http import pagination
 from api.http.problems import validated
 from api.schemas.bulk_actions import OperationRequest
-from api.serializers.bulk_actions import serialize_operation
+from api.serializers.bulk_actions import serialize_filter, serialize_operation
 from api.services import services
 from api.usecases import bulk_actions
-from shared.clock import rfc3339
 from shared.db.admin import bulk_actions as operations
 from shared.db.admin.bulk_steps import Action
-from shared.db.jobs.queries import Filter
 from shared.errors import InvalidParams
 
 _PER_PAGE = 30
@@ -107,23 +105,9 @@ def _request(text: str, action: str, *, reason: str | None = None) -> OperationR
     """Build the API's request, a dry run unless a reason is given; raise `InvalidParams`."""
     search = search_query.parse(text)
     if search.job_id is not None:
-        raise InvalidParams("That is the id of a single job; use the buttons on its page.")
-    body = {"action": action, "filter": _filter_body(search.filter)}
+        raise InvalidParams("That is the ID of a single job; use the buttons on its page.")
+    body = {"action": action, "filter": serialize_filter(search.filter)}
     return validated(OperationRequest, body | ({"dry_run": True} if reason is None else {"reason": reason}))
-
-
-def _filter_body(db_filter: Filter) -> dict[str, Any]:
-    """Write a filter as the API accepts it."""
-    fields = {
-        "state": list(db_filter.states) or None,
-        "code": db_filter.code,
-        "owner": db_filter.owner,
-        "label": db_filter.label,
-        "batch": db_filter.batch_id,
-        "created_after": rfc3339(db_filter.created_after),
-        "created_before": rfc3339(db_filter.created_before),
-    }
-    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _context(operation_id: str) -> dict[str, Any]:
