@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from contextlib import suppress
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Annotated
 
@@ -37,11 +38,12 @@ def _read_position(cursor: str) -> tuple[datetime, str] | None:
     text = pagination.decode_text(cursor)
     if text is None:
         return None
-    created_at, _, key_id = text.partition(" ")
-    try:
-        return datetime.fromisoformat(created_at), key_id
-    except ValueError:
-        raise pagination.invalid_cursor() from None
+    written_at, _, key_id = text.partition(" ")
+    with suppress(ValueError):
+        created_at = datetime.fromisoformat(written_at)
+        if created_at.utcoffset() == timedelta(0) and key_id.isalnum():
+            return created_at, key_id
+    raise pagination.invalid_cursor()
 
 
 _Cursor = Annotated[tuple[datetime, str] | None, BeforeValidator(_read_position), WithJsonSchema({"type": "string"})]

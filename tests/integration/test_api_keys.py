@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import urlsafe_b64encode
 
 import pytest
 
@@ -41,7 +42,14 @@ def test_keys_are_listed_page_by_page(client, database) -> None:
         seen += [key["owner"] for key in page["keys"]]
         url = f"/v1/keys?limit=2&cursor={page['next_cursor']}" if page["next_cursor"] else ""
     assert seen == ["local", "o0", "o1", "o2", "o3"]
-    assert client.get("/v1/keys?cursor=eA").json["code"] == "invalid_params"
+
+
+@pytest.mark.parametrize(
+    "text", ["x", "2030-01-01 x", "2030-01-01T00:00:00 x", "0001-01-01T00:00:00+14:00 x", "2030-01-01T00:00:00Z \0"]
+)
+def test_a_cursor_that_holds_no_position_is_refused(client, text) -> None:
+    cursor = urlsafe_b64encode(text.encode()).decode().rstrip("=")
+    assert client.get(f"/v1/keys?cursor={cursor}").json["code"] == "invalid_params"
 
 
 @pytest.mark.parametrize(
