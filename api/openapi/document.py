@@ -16,7 +16,15 @@ from flask import Flask
 from api.access import Access
 from api.openapi import schemas, texts, webhooks
 from api.openapi.operation import Operation
-from api.openapi.parameters import BINARY, Part, link_all, parameters, query_parameters, refusals, response_headers
+from api.openapi.parameters import (
+    BINARY,
+    Part,
+    link_all,
+    parameters,
+    problem_responses,
+    query_parameters,
+    response_headers,
+)
 from shared import errors
 from shared.errors import AtelierError
 from shared.imaging.codec import MEDIA_TYPES
@@ -66,14 +74,14 @@ def _describe(declared: Operation, endpoint: str, arguments: list[str]) -> Part:
         "summary": declared.summary,
         "description": texts.access(declared.access),
         "parameters": parameters(arguments, declared.query, declared.headers),
-        "responses": dict(sorted({**refusals(_refusals(declared, arguments)), **_answers(declared)}.items())),
+        "responses": dict(sorted({**problem_responses(_errors(declared, arguments)), **_responses(declared)}.items())),
     }
     if declared.takes:
         described["requestBody"] = {"required": True, "content": _content(declared.takes)}
     return described
 
 
-def _answers(declared: Operation) -> dict[str, Part]:
+def _responses(declared: Operation) -> dict[str, Part]:
     """Describe the successful responses."""
     good = {declared.status: (f"{declared.summary}.", declared.returns)}
     good |= {status: (text, {"application/json": model}) for status, (text, model) in declared.others.items()}
@@ -81,16 +89,16 @@ def _answers(declared: Operation) -> dict[str, Part]:
         good[304] = ("Not modified since that `ETag`.", {})
     if "Range" in declared.headers:
         good[206] = ("The requested range.", declared.returns)
-    answers = {}
+    responses = {}
     for status, (text, content) in good.items():
         headers = response_headers(status, declared.headers, is_page="cursor" in query_parameters(declared.query))
-        answers[str(status)] = {"description": text, "headers": headers}
+        responses[str(status)] = {"description": text, "headers": headers}
         if content:
-            answers[str(status)]["content"] = _content(content)
-    return answers
+            responses[str(status)]["content"] = _content(content)
+    return responses
 
 
-def _refusals(declared: Operation, arguments: list[str]) -> Iterable[type[AtelierError]]:
+def _errors(declared: Operation, arguments: list[str]) -> Iterable[type[AtelierError]]:
     """Yield the errors that a view declares, and those that its form and access imply."""
     yield from declared.errors
     if arguments:

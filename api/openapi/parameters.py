@@ -21,50 +21,50 @@ REF = "#/components/schemas/{model}"
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 
 
-def given(text: str, **schema: Any) -> Part:
-    """Describe a parameter or header by a text and a JSON schema."""
+def parameter(text: str, **schema: Any) -> Part:
+    """Describe a parameter, or a header, by a text and a JSON schema."""
     return {"description": text, "schema": schema}
 
 
 #: Path parameters, by name; others are plain text.
 _IN_PATH = {
-    "job_id": given("The job's ID.", type="string", format="uuid", pattern=f"^{_UUID}$"),
-    "batch_id": given("The batch's ID.", type="string", format="uuid", pattern=f"^{_UUID}$"),
-    "operation_id": given("The bulk action's ID.", type="string"),
-    "image_id": given("The image's ID, a hash of its bytes.", type="string", pattern="^sha256:[0-9a-f]{64}$"),
-    "key_id": given("The key's ID, which is not secret.", type="string"),
-    "delivery_id": given("The delivery's ID.", type="string"),
-    "name": given("The worker's name.", type="string", pattern="^[A-Za-z0-9_.-]{1,200}$"),
+    "job_id": parameter("The job's ID.", type="string", format="uuid", pattern=f"^{_UUID}$"),
+    "batch_id": parameter("The batch's ID.", type="string", format="uuid", pattern=f"^{_UUID}$"),
+    "operation_id": parameter("The bulk action's ID.", type="string"),
+    "image_id": parameter("The image's ID, a hash of its bytes.", type="string", pattern="^sha256:[0-9a-f]{64}$"),
+    "key_id": parameter("The key's ID, which is not secret.", type="string"),
+    "delivery_id": parameter("The delivery's ID.", type="string"),
+    "name": parameter("The worker's name.", type="string", pattern="^[A-Za-z0-9_.-]{1,200}$"),
 }
 #: Request headers that a view may declare.
 _IN_HEADER = {
-    "Idempotency-Key": given(
+    "Idempotency-Key": parameter(
         "Makes a repeated request safe: requests with the same key and the same content are carried out once.",
         type="string",
         pattern="^[!-~]{1,255}$",
         examples=["order-1815"],
     ),
-    "Prefer": given(
+    "Prefer": parameter(
         "`wait=n` waits up to n seconds, at most 60, for the job to end, or in a GET for its next state.",
         type="string",
         examples=["wait=30"],
     ),
-    "If-None-Match": given("The `ETag` of an earlier response; 304 if it is still current.", type="string"),
-    "Last-Event-ID": given("The ID of the last event received; the stream resumes after it.", type="string"),
-    "Range": given("The bytes to send, to resume a download.", type="string", examples=["bytes=0-1023"]),
+    "If-None-Match": parameter("The `ETag` of an earlier response; 304 if it is still current.", type="string"),
+    "Last-Event-ID": parameter("The ID of the last event received; the stream resumes after it.", type="string"),
+    "Range": parameter("The bytes to send, to resume a download.", type="string", examples=["bytes=0-1023"]),
 }
 #: Response headers.
 _OF_RESPONSE = {
-    "X-Request-ID": given("Identifies the request in the log; the client's own if it sent one.", type="string"),
-    "Location": given("The URL of the resource.", type="string", format="uri-reference"),
-    "Retry-After": given("When to poll or try again, in seconds.", type="integer", minimum=0),
-    "ETag": given("Identifies this version of the response.", type="string"),
-    "Link": given("`rel=next`: the next page, if there is one.", type="string"),
-    "Content-Range": given("The range of bytes sent, and the total.", type="string"),
-    "Content-Disposition": given("A file name.", type="string"),
-    "Idempotency-Replayed": given("`true` if it is the response to an earlier request.", type="string", enum=["true"]),
-    "Preference-Applied": given("The wait that was applied.", type="string"),
-    "WWW-Authenticate": given("How to authenticate.", type="string", enum=["Bearer"]),
+    "X-Request-ID": parameter("Identifies the request in the log; the client's own if it sent one.", type="string"),
+    "Location": parameter("The URL of the resource.", type="string", format="uri-reference"),
+    "Retry-After": parameter("When to poll or try again, in seconds.", type="integer", minimum=0),
+    "ETag": parameter("Identifies this version of the response.", type="string"),
+    "Link": parameter("`rel=next`: the next page, if there is one.", type="string"),
+    "Content-Range": parameter("The range of bytes sent, and the total.", type="string"),
+    "Content-Disposition": parameter("A file name.", type="string"),
+    "Idempotency-Replayed": parameter("`true` if it repeats an earlier response.", type="string", enum=["true"]),
+    "Preference-Applied": parameter("The wait that was applied.", type="string"),
+    "WWW-Authenticate": parameter("How to authenticate.", type="string", enum=["Bearer"]),
 }
 #: Headers that a response always has, by status; every one has `X-Request-ID`.
 _ALWAYS = {201: ("Location",), 202: ("Location",), 206: ("Content-Range",), 304: ("ETag",), 401: ("WWW-Authenticate",)}
@@ -114,15 +114,15 @@ def response_headers(status: int, request_headers: Iterable[str] = (), *, is_pag
     }
 
 
-def refusals(kinds: Iterable[type[AtelierError]]) -> dict[str, Part]:
+def problem_responses(kinds: Iterable[type[AtelierError]]) -> dict[str, Part]:
     """Describe the problem responses by status, with an example of each code."""
     by_status: dict[int, list[type[AtelierError]]] = {}
     for kind in dict.fromkeys(kinds):
         by_status.setdefault(problems.status_of(kind).value, []).append(kind)
-    return {str(status): _refusal(status, by_status[status]) for status in sorted(by_status)}
+    return {str(status): _problem_response(status, by_status[status]) for status in sorted(by_status)}
 
 
-def _refusal(status: int, kinds: list[type[AtelierError]]) -> Part:
+def _problem_response(status: int, kinds: list[type[AtelierError]]) -> Part:
     headers = response_headers(status)
     if any(kind.retryable for kind in kinds):
         headers["Retry-After"] = _OF_RESPONSE["Retry-After"] | {"required": all(kind.retryable for kind in kinds)}
@@ -140,33 +140,33 @@ def _refusal(status: int, kinds: list[type[AtelierError]]) -> Part:
 def _example(kind: type[AtelierError]) -> Part:
     if kind is errors.InvalidParams:
         detail = "/params/steps: Input should be greater than or equal to 1."
-        mistake = {"pointer": "/params/steps", "detail": detail, "ge": 1, "unit": "steps"}
-        return problems.document(kind(f"The request has 1 mistake: {detail}", errors=[mistake]))
+        invalid = {"pointer": "/params/steps", "detail": detail, "ge": 1, "unit": "steps"}
+        return problems.document(kind(f"The request has 1 mistake: {detail}", errors=[invalid]))
     return problems.document(kind())
 
 
 def link_all(paths: dict[str, Part]) -> None:
     """Link each response that creates or changes a resource to the operations that take its ID."""
     for methods in paths.values():
-        for method, described in methods.items():
-            for answer in described["responses"].values() if method in ("post", "put") else ():
-                links = _links(answer, paths)
+        for method, operation in methods.items():
+            for response in operation["responses"].values() if method in ("post", "put") else ():
+                links = _links(response, paths)
                 if links:
-                    answer["links"] = links
+                    response["links"] = links
 
 
-def _links(answer: Part, paths: dict[str, Part]) -> dict[str, Part]:
-    model = answer.get("content", {}).get("application/json", {}).get("schema", {}).get("$ref", "").rpartition("/")[2]
+def _links(response: Part, paths: dict[str, Part]) -> dict[str, Part]:
+    model = response.get("content", {}).get("application/json", {}).get("schema", {}).get("$ref", "").rpartition("/")[2]
     name = _ID_PARAMETERS.get(model)
     if name is None:
         return {}
     links = {
-        described["operationId"]: {
-            "operationId": described["operationId"],
+        operation["operationId"]: {
+            "operationId": operation["operationId"],
             "parameters": {f"path.{name}": "$response.body#/id"},
         }
         for path, methods in paths.items()
-        for method, described in methods.items()
+        for method, operation in methods.items()
         if f"{{{name}}}" in path and method != "put"
     }
     if model == "ImageView":

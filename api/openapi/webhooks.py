@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from api.openapi.parameters import REF, Part, given
+from api.openapi.parameters import REF, Part, parameter
 from api.schemas.webhooks import WebhookView
 from shared.webhooks.signing import EVENTS
 
@@ -11,9 +11,9 @@ __all__ = ["SENT", "describe"]
 #: The body of every event.
 SENT = WebhookView
 _HEADERS = {
-    "webhook-id": given("Identifies the event; the same in every attempt to deliver it.", type="string"),
-    "webhook-timestamp": given("When it was sent, in Unix seconds; reject old events.", type="integer"),
-    "webhook-signature": given(
+    "webhook-id": parameter("Identifies the event; the same in every attempt to deliver it.", type="string"),
+    "webhook-timestamp": parameter("When it was sent, in Unix seconds; reject old events.", type="integer"),
+    "webhook-signature": parameter(
         "`v1,` and the Base64 of the HMAC-SHA256 of `id.timestamp.body` with your secret; several, separated by "
         "spaces, while a secret is being replaced.",
         type="string",
