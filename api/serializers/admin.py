@@ -43,15 +43,11 @@ def serialize_backlog(database: Database) -> schemas.BacklogView:
 
 
 def _worker(worker: Worker, job_id: str | None, *, is_alive: bool) -> schemas.WorkerView:
-    idle: dict[str, Literal["idle", "paused", "drained"]] = {
-        DesiredState.PAUSE: "paused",
-        DesiredState.DRAIN: "drained",
-    }
     about = worker.about or {}
     limit = about.get("capacity", {}).get("memory_bytes")
     return schemas.WorkerView(
         name=worker.name,
-        state="gone" if not is_alive else "working" if job_id else idle.get(worker.wish, "idle"),
+        state="gone" if not is_alive else "working" if job_id else _IDLE.get(worker.wish, "idle"),
         wish=DesiredState(worker.wish),
         job_id=job_id,
         weights=about.get("weights"),
@@ -63,6 +59,7 @@ def _worker(worker: Worker, job_id: str | None, *, is_alive: bool) -> schemas.Wo
     )
 
 
+_IDLE: dict[str, Literal["idle", "paused", "drained"]] = {DesiredState.PAUSE: "paused", DesiredState.DRAIN: "drained"}
 _KEY_FIELDS = (
     "id", "name", "owner", "role", "max_waiting", "max_work_per_day", "max_requests_per_min", "max_retention_s",
 )  # fmt: skip
