@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 
 from api.access import Caller
 from api.services import Services
-from api.usecases.images import inspect_upload, upload
+from api.usecases.images import inspect_upload, keep_upload
 from shared import clock, ids
 from shared.db import images as image_rows
 from shared.db import sql_clock
@@ -213,12 +213,12 @@ def test_a_job_that_waited_for_a_year_is_painted_though_all_else_is_gone(
 def test_an_upload_and_the_sweep_never_leave_a_kept_image_without_its_bytes(
     services, png, database, store, expiry
 ) -> None:
-    file, image_id = inspect_upload(services, png), ids.image_id(png)
+    file, image_id = inspect_upload(services.settings, png), ids.image_id(png)
     refused = 0
-    upload(services, file, CALLER)
+    keep_upload(services.database, services.store, file, CALLER)
     for _ in range(ROUNDS):
         let_time_pass(database, jobs_too=False)
-        meet(expiry.images, lambda: upload(services, file, CALLER))
+        meet(expiry.images, lambda: keep_upload(services.database, services.store, file, CALLER))
         assert missing(database, store) == set()
         with database.writing() as session:
             try:
@@ -238,11 +238,11 @@ def test_an_upload_and_the_search_for_orphans_never_leave_a_kept_image_without_i
     """The bytes are there already, left by an upload that died before it wrote its row."""
     for seed in range(ROUNDS // 4):
         data = codec.encode(picture(8, 8, seed), format="png")
-        file = inspect_upload(services, data)
+        file = inspect_upload(services.settings, data)
         store.put(image_key(ids.image_id(data)), data)
         meet(
             lambda: remove_orphans(database, store, older_than_s=0),
-            lambda file=file: upload(services, file, CALLER),
+            lambda file=file: keep_upload(services.database, services.store, file, CALLER),
         )
         assert missing(database, store) == set()
         with database.reading() as session:
