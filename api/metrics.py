@@ -14,7 +14,7 @@ from flask import Flask, Response, g, request
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from api.serializers.admin import workers_view
+from api.serializers.admin import serialize_workers
 from shared import clock
 from shared.db import deliveries
 from shared.db.base import Database
@@ -78,7 +78,7 @@ class Metrics:
         yield from _accuracy(etas)
         yield _gauge("webhook_deliveries_pending", "Deliveries still to be made.", pending)
         states: dict[tuple[str, ...], float] = {}
-        for worker in workers_view(self._database).workers:
+        for worker in serialize_workers(self._database).workers:
             states[worker.state,] = states.get((worker.state,), 0) + 1
         yield _by("workers", "Painting workers.", ("state",), states)
 

@@ -1,1 +1,1 @@
-"""Batches: taking items in, starting and steering them, and handing their results out."""
+"""Batches: adding items, starting and pausing them, and handing out their results."""

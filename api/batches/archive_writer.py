@@ -1,9 +1,9 @@
-"""The results of a batch as one zip, written while it is sent: stored, not packed again, since pictures are packed.
+"""The results of a batch as one zip, written while it is sent; pictures are stored, as they are compressed already.
 
-Names are the items' keys with the suffix of the result's format; where two would be one, the second keeps its whole
-key. `manifest.jsonl`, the last file, has a line for every item that ended.
+A file's name is its item's key with the suffix of the result's format; where two would collide, the second appends
+the suffix to the whole key. The last file, `manifest.jsonl`, has a line for each item that has ended.
 
-Invariant: one picture is in memory at once, and no transaction is open while it is sent.
+Invariant: at most one picture is in memory, and no transaction is open while the client receives it.
 """
 
 from __future__ import annotations
@@ -15,21 +15,22 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import IO
 
-from api.serializers.batches import item_result
-from api.services import Services
+from api.serializers.batches import serialize_item_result
+from shared.db.base import Database
 from shared.db.batches import items
 from shared.db.models import Job
 from shared.errors import NotFound
 from shared.states import TERMINAL, State
+from shared.storage.store import ImageStore
 
 #: Items read at once.
 _PAGE = 200
-#: The date of every member: the earliest that zips know, so that equal batches are equal files.
+#: The date of every member, the earliest a zip can hold: equal batches make equal files.
 _DATE = (1980, 1, 1, 0, 0, 0)
 
 
-class _Sink:
-    """What the zip is written to: it keeps what was written until it is sent."""
+class _Buffer:
+    """What the zip is written to: it holds the bytes that are still to be sent."""
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
@@ -39,41 +40,42 @@ class _Sink:
         return len(data)
 
     def flush(self) -> None:
-        """Keep it until it is sent."""
+        """Do nothing; `zipfile` calls it."""
 
-    def sent(self) -> bytes:
+    def drain(self) -> bytes:
+        """Return the bytes to send, and forget them."""
         pieces, self._pieces = self._pieces, []
         return b"".join(pieces)
 
 
-def stream(services: Services, batch_id: str) -> Iterator[bytes]:
-    """Yield the zip of what has ended so far, piece by piece."""
-    sink, used = _Sink(), set[str]()
-    with tempfile.TemporaryFile() as manifest, zipfile.ZipFile(sink, "w") as archive:  # type: ignore[call-overload]
-        for job in _ended(services, batch_id):
-            name = _name(job, used)
-            data = _picture(services, job) if name else None
+def stream(database: Database, store: ImageStore, batch_id: str) -> Iterator[bytes]:
+    """Yield, piece by piece, a zip of the items that have ended so far."""
+    buffer, used = _Buffer(), set[str]()
+    with tempfile.TemporaryFile() as manifest, zipfile.ZipFile(buffer, "w") as archive:  # type: ignore[call-overload]
+        for job in _ended_items(database, batch_id):
+            name = _file_name(job, used)
+            data = _read_result(store, job) if name else None
             if name and data is not None:
                 archive.writestr(zipfile.ZipInfo(name, _DATE), data)
-                yield sink.sent()
-            told = item_result(0, job).model_dump(mode="json", exclude={"number"})
-            manifest.write(json.dumps({"file": None if data is None else name, **told}).encode() + b"\n")
-        yield from _copied(manifest, archive, sink)
-    yield sink.sent()
+                yield buffer.drain()
+            line = serialize_item_result(0, job).model_dump(mode="json", exclude={"number"})
+            manifest.write(json.dumps({"file": None if data is None else name, **line}).encode() + b"\n")
+        yield from _append_manifest(manifest, archive, buffer)
+    yield buffer.drain()
 
 
-def _copied(manifest: IO[bytes], archive: zipfile.ZipFile, sink: _Sink) -> Iterator[bytes]:
+def _append_manifest(manifest: IO[bytes], archive: zipfile.ZipFile, buffer: _Buffer) -> Iterator[bytes]:
     manifest.seek(0)
     with archive.open(zipfile.ZipInfo("manifest.jsonl", _DATE), "w", force_zip64=True) as file:
         while block := manifest.read(2**18):
             file.write(block)
-            yield sink.sent()
+            yield buffer.drain()
 
 
-def _ended(services: Services, batch_id: str) -> Iterator[Job]:
+def _ended_items(database: Database, batch_id: str) -> Iterator[Job]:
     after: str | None = None
     while True:
-        with services.database.reading() as session:
+        with database.reading() as session:
             page = items.list_items(session, batch_id, sorted(TERMINAL), after=after, limit=_PAGE)
         if not page:
             return
@@ -81,17 +83,17 @@ def _ended(services: Services, batch_id: str) -> Iterator[Job]:
         after = page[-1].sort_id
 
 
-def _picture(services: Services, job: Job) -> bytes | None:
-    """Read a result; None if it has expired or is gone."""
+def _read_result(store: ImageStore, job: Job) -> bytes | None:
+    """Return the picture of a job; None if it has expired or is missing."""
     if job.files_gone_at is not None or not job.result:
         return None
     try:
-        return services.store.get(job.result["key"])
+        return store.get(job.result["key"])
     except NotFound:
         return None
 
 
-def _name(job: Job, used: set[str]) -> str | None:
+def _file_name(job: Job, used: set[str]) -> str | None:
     if job.state != State.SUCCEEDED or not job.result:
         return None
     path, suffix = PurePosixPath(str(job.item_key)), f".{job.result['format']}"

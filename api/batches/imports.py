@@ -1,6 +1,6 @@
-"""Pictures that are on the server already: in a folder that the operator allows, or in our storage below `imports/`.
+"""Pictures that are already on the server: in a folder the operator allows, or in our storage below `imports/`.
 
-Invariant: nothing outside the allowed roots is read, whatever links lie inside them.
+Invariant: no file outside the allowed roots is read, whatever links lie inside them.
 """
 
 from __future__ import annotations
@@ -10,42 +10,44 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from api.access import Caller
-from api.batches.readers import offered
-from api.batches.report import Offer
-from api.schemas import batches
-from api.services import Services
+from api.batches.readers import Upload, candidate_from_upload
+from api.batches.report import Candidate
+from api.schemas.batches import printable_key
 from shared.errors import AtelierError, ForbiddenSource, UnsafePath
-from shared.storage.store import checked_key
+from shared.settings import Settings
+from shared.storage.store import ImageStore, checked_key
 
-#: Where pictures may be imported from in our own storage.
-_AREA = "imports/"
+#: The only prefix in our storage that can be imported from.
+_PREFIX = "imports/"
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff"}
 
 
-def offers(services: Services, caller: Caller, source: str, *, skip: Callable[[], None]) -> Iterator[Offer]:
-    """Keep the pictures of a source, in the order of their names; raise `ForbiddenSource` before the first.
+def candidates(
+    settings: Settings, store: ImageStore, source: str, upload: Upload, *, skip: Callable[[], None]
+) -> Iterator[Candidate]:
+    """Upload the pictures of a source in the order of their names; raise `ForbiddenSource` before the first.
 
-    `file:///folder` is one below `ATELIER_IMPORT_ROOTS`, `storage:imports/…` a prefix in our storage. Keys are paths
-    below it. `skip` is called for files that are no pictures by their names.
+    `file:///folder` is a folder below `ATELIER_IMPORT_ROOTS`, `storage:imports/…` a prefix in our storage; keys are
+    paths relative to it. Call `skip` for each file whose suffix is not a picture's.
     """
     if source.startswith("storage:"):
-        return _from_storage(services, caller, source.removeprefix("storage:"))
+        return _from_storage(store, source.removeprefix("storage:"), upload)
     parts = urlsplit(source)
     if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
-        raise ForbiddenSource("Write file:///folder or storage:imports/….")
-    return _from_folder(services, caller, _allowed(services, unquote(parts.path)), skip)
+        raise ForbiddenSource("Use file:///folder or storage:imports/….")
+    folder = _allowed_folder(settings.import_roots, unquote(parts.path))
+    return _from_folder(folder, settings.max_upload_bytes, upload, skip)
 
 
-def _allowed(services: Services, path: str) -> Path:
+def _allowed_folder(import_roots: str, path: str) -> Path:
     folder = Path(os.path.realpath(path))
-    roots = [Path(os.path.realpath(root)) for root in services.settings.import_roots.split(os.pathsep) if root]
+    roots = [Path(os.path.realpath(root)) for root in import_roots.split(os.pathsep) if root]
     if not any(folder.is_relative_to(root) for root in roots) or not folder.is_dir():
-        raise ForbiddenSource("Pictures may be imported only from folders that ATELIER_IMPORT_ROOTS allows.")
+        raise ForbiddenSource("Pictures can only be imported from folders that ATELIER_IMPORT_ROOTS allows.")
     return folder
 
 
-def _from_folder(services: Services, caller: Caller, folder: Path, skip: Callable[[], None]) -> Iterator[Offer]:
+def _from_folder(folder: Path, max_bytes: int, upload: Upload, skip: Callable[[], None]) -> Iterator[Candidate]:
     number = 0
     for path in _files(folder):
         if path.suffix.lower() not in _SUFFIXES:
@@ -53,40 +55,39 @@ def _from_folder(services: Services, caller: Caller, folder: Path, skip: Callabl
             continue
         number += 1
         key = path.relative_to(folder).as_posix()
-        data = _read(services, path, folder)
+        data = _read(path, folder, max_bytes)
         if isinstance(data, AtelierError):
-            yield Offer(number, batches.readable(key), data)
+            yield Candidate(number, printable_key(key), data)
         else:
-            yield offered(services, caller, number, key, data)
+            yield candidate_from_upload(number, key, data, upload)
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Yield the files below a folder; links to folders are not followed."""
+    """Yield the files below a folder, without following links to folders."""
     for at, folders, names in os.walk(folder):
         folders.sort()
         yield from (Path(at, name) for name in sorted(names))
 
 
-def _read(services: Services, path: Path, folder: Path) -> bytes | AtelierError:
+def _read(path: Path, folder: Path, max_bytes: int) -> bytes | AtelierError:
     if not Path(os.path.realpath(path)).is_relative_to(folder) or not path.is_file():
-        return UnsafePath("Links that lead outside, and what is no file, are not read.")
+        return UnsafePath("Only regular files are imported, and no links that lead outside the folder.")
     try:
         with path.open("rb") as file:
-            return file.read(services.settings.max_upload_bytes + 1)  # more is refused like any upload
+            return file.read(max_bytes + 1)  # a file that is longer is refused as any upload is
     except OSError as error:
         return ForbiddenSource(f"The file cannot be read: {error.strerror}.")
 
 
-def _from_storage(services: Services, caller: Caller, prefix: str) -> Iterator[Offer]:
-    try:
-        checked_key(prefix.rstrip("/"))
-    except ValueError:
-        raise ForbiddenSource(f"Write storage:{_AREA} and a prefix.") from None
-    if not f"{prefix.rstrip('/')}/".startswith(_AREA):
-        raise ForbiddenSource(f"From storage, pictures are imported below {_AREA} only.")
+def _from_storage(store: ImageStore, prefix: str, upload: Upload) -> Iterator[Candidate]:
     start = f"{prefix.rstrip('/')}/"
-    keys = services.store.list(start)
+    try:
+        checked_key(start.rstrip("/"))
+    except ValueError:
+        raise ForbiddenSource(f"Use storage:{_PREFIX} and a prefix.") from None
+    if not start.startswith(_PREFIX):
+        raise ForbiddenSource(f"Only keys below {_PREFIX} can be imported from storage.")
     return (
-        offered(services, caller, number, key.removeprefix(start), services.store.get(key))
-        for number, key in enumerate(keys, 1)
+        candidate_from_upload(number, key.removeprefix(start), store.get(key), upload)
+        for number, key in enumerate(store.list(start), 1)
     )

@@ -1,6 +1,6 @@
-"""What a client can do with batches: open, steer, try again, promote. No HTTP here; items come by `api.batches.ingest`.
+"""The commands on batches: open, fill a matrix, start, pause, resume, cancel, change, retry, promote.
 
-Invariant: a batch's state is one row's, so that what is asked here is in force when it is answered.
+`api.batches.ingest` adds items. Invariant: a batch's state is one row, so a command has taken effect when it returns.
 """
 
 from __future__ import annotations
@@ -13,115 +13,130 @@ from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from api.access import Caller
-from api.batches.ingest import Intake
-from api.batches.report import Offer
+from api.batches.ingest import BatchIngest
+from api.batches.report import Candidate
 from api.http import problems
 from api.http.problems import invalid
 from api.jobs import checks
 from api.jobs.submit import Submission
 from api.schemas.batches import MAX_CELLS, BatchChange, BatchRequest, MatrixRequest, PromoteRequest, cell_key
 from api.schemas.jobs import JobRequest, StyleChoice
-from api.services import Services
 from shared import logs
 from shared.db import images
 from shared.db.admin import audit
-from shared.db.base import on_commit
+from shared.db.base import Database, on_commit
 from shared.db.batches import items, lifecycle
 from shared.db.jobs import queries
 from shared.db.models import Batch
 from shared.errors import IllegalTransition, UnknownImage
+from shared.messaging.dispatch import Dispatcher
 from shared.painting.params import resolve
+from shared.settings import Settings
 from shared.states import BatchState
+from shared.storage.store import ImageStore
 
 log = logs.get(__name__)
 
-#: What the audit log calls it when a batch that was begun is brought to another state.
-_STEERED = {
+#: The audit log's name of each transition of a batch that was started.
+_AUDITED = {
     BatchState.RUNNING: "batch.resume",
     BatchState.PAUSED: "batch.pause",
     BatchState.CANCELED: "batch.cancel",
 }
-#: Long side of a matrix's pictures where nothing else is said, in pixels.
+#: Default long side of a matrix's pictures, in pixels.
 _CELL_PX = 256
 
 
-def new_batch(services: Services, caller: Caller, asked: BatchRequest) -> Batch:
-    """Check a batch and make it; raise `InvalidParams`, `UnknownImage`, `ForbiddenUrl` or `InvalidMask`."""
-    checks.check_limits(services.settings, caller, asked.time_limit_s, asked.retention_s)
-    if asked.webhook is not None:
-        checks.check_webhook(services.settings, asked.webhook)
-    params = dict(asked.params)
-    if asked.matrix is not None:
+def new_batch(settings: Settings, store: ImageStore, caller: Caller, request: BatchRequest) -> Batch:
+    """Validate a request and build its batch.
+
+    Raises `InvalidParams`, `UnknownImage`, `ForbiddenUrl` or `InvalidMask`.
+    """
+    checks.check_limits(settings, caller, request.time_limit_s, request.retention_s)
+    if request.webhook is not None:
+        checks.check_webhook(settings, request.webhook)
+    params = dict(request.params)
+    if request.matrix is not None:
         params = {"size": _CELL_PX, **params}
-        _check_cells(asked.matrix)
-    _resolved(asked.preset.value, params)
-    styles = asked.style_choices()
-    _check_masks(services, styles)
+        _check_cells(request.matrix)
+    _resolved(request.preset.value, params)
+    styles = request.style_choices()
+    for number, style in enumerate(styles):
+        if style.mask:
+            checks.check_mask_paints(store, f"/styles/{number}/mask", style.mask, max_px=settings.max_upload_px)
     return Batch(
         owner=caller.owner,
-        preset=asked.preset.value,
+        preset=request.preset.value,
         params=params,
         styles=[style.model_dump(exclude_none=True) for style in styles],
-        weights_wanted=asked.weights_wanted(),
-        matrix=asked.matrix.model_dump(mode="json") if asked.matrix else None,
-        priority=asked.priority,
-        max_parallel=asked.max_parallel,
-        reuse=asked.reuse,
-        label=asked.label,
-        annotations=asked.metadata,
-        webhook=asked.webhook,
-        retention_s=asked.retention_s or checks.max_retention_s(services.settings, caller),
-        time_limit_s=asked.time_limit_s,
+        weights_wanted=request.weights_wanted(),
+        matrix=request.matrix.model_dump(mode="json") if request.matrix else None,
+        priority=request.priority,
+        max_parallel=request.max_parallel,
+        reuse=request.reuse,
+        label=request.label,
+        annotations=request.metadata,
+        webhook=request.webhook,
+        retention_s=request.retention_s or checks.max_retention_s(settings, caller),
+        time_limit_s=request.time_limit_s,
     )
 
 
 def open_batch(session: Session, caller: Caller, batch: Batch) -> None:
-    """Open a batch that `new_batch` made: nothing → open. Raises `UnknownImage`."""
-    _use(session, caller, _pictures(batch))
+    """Store a batch that `new_batch` built, as open; raise `UnknownImage`."""
+    _use(session, caller, _image_ids(batch))
     lifecycle.create(session, batch)
     on_commit(session, log.info, "batch_opened", batch_id=batch.id, preset=batch.preset)
 
 
-def fill_matrix(services: Services, caller: Caller, batch_id: str, matrix: MatrixRequest) -> None:
-    """Add the cells of a matrix and start it; doing it again adds what is missing. Raises what an intake does."""
-    tally = Intake(services, caller, batch_id).take(_cells(matrix))
-    if tally.mistakes:
-        raise tally.mistakes[0].error
-    steer(services, caller, batch_id, BatchState.RUNNING)
+def fill_matrix(ingest: BatchIngest, matrix: MatrixRequest) -> None:
+    """Add the cells of a matrix that are missing; raise the first rejection, and what `ingest.add` raises."""
+    report = ingest.add(_cells(matrix))
+    if report.rejections:
+        raise report.rejections[0].error
 
 
-def steer(
-    services: Services, caller: Caller, batch_id: str, to: BatchState, *, only_from: BatchState | None = None
+def transition(
+    database: Database,
+    dispatcher: Dispatcher,
+    caller: Caller,
+    batch_id: str,
+    to: BatchState,
+    *,
+    only_from: BatchState | None = None,
 ) -> None:
-    """Bring a batch to another state, where it may be already; raise `NotFound` or `IllegalTransition`."""
-    with services.database.writing("steer_batch") as session:
+    """Bring a batch to a state, in which it may be already; raise `NotFound` or `IllegalTransition`.
+
+    `only_from` is the one other state that it may be in before.
+    """
+    with database.writing("transition_batch") as session:
         batch = lifecycle.lock_batch(session, batch_id, owner=caller.sees)
         if only_from is not None and batch.state not in (only_from, to):
             raise IllegalTransition(f"The batch is {batch.state}, not {only_from}.", state=batch.state)
         was = batch.state
         lifecycle.transition(session, batch, to)
-        is_start = was == BatchState.OPEN and to == BatchState.RUNNING  # which is to submit it
+        is_start = was == BatchState.OPEN and to == BatchState.RUNNING  # not audited: like submitting a job
         if was != to and not is_start:
-            audit.record(session, caller, _STEERED[to], batch_id)
-    log.info("batch_steered", batch_id=batch_id, state=to)
-    services.dispatcher.nudge()
+            audit.record(session, caller, _AUDITED[to], batch_id)
+    log.info("batch_transitioned", batch_id=batch_id, state=to)
+    dispatcher.nudge()
 
 
-def change(services: Services, caller: Caller, batch_id: str, asked: BatchChange) -> None:
-    """Change what may be changed; raise `NotFound`."""
-    with services.database.writing("change_batch") as session:
+def change(database: Database, dispatcher: Dispatcher, caller: Caller, batch_id: str, request: BatchChange) -> None:
+    """Set the fields that `request` names; raise `NotFound`."""
+    with database.writing("change_batch") as session:
         batch = lifecycle.lock_batch(session, batch_id, owner=caller.sees)
-        for name in asked.model_fields_set:
-            setattr(batch, name, getattr(asked, name))
-        audit.record(session, caller, "batch.change", batch_id, details=asked.model_dump(exclude_unset=True))
-    services.dispatcher.nudge()
+        for name in request.model_fields_set:
+            setattr(batch, name, getattr(request, name))
+        audit.record(session, caller, "batch.change", batch_id, details=request.model_dump(exclude_unset=True))
+    dispatcher.nudge()
 
 
-def retry_failed(services: Services, caller: Caller, batch_id: str) -> int:
-    """Try again what failed or expired; return how many items. Raises `NotFound` or `IllegalTransition`."""
+def retry_failed(database: Database, dispatcher: Dispatcher, caller: Caller, batch_id: str) -> int:
+    """Retry the items that failed or expired; return how many. Raises `NotFound` or `IllegalTransition`."""
     total = 0
     while True:
-        with services.database.writing("retry_failed") as session:
+        with database.writing("retry_failed") as session:
             count = items.retry_failed(session, lifecycle.lock_batch(session, batch_id, owner=caller.sees))
             if count:
                 audit.record(session, caller, "batch.retry_failed", batch_id, count=count)
@@ -129,26 +144,26 @@ def retry_failed(services: Services, caller: Caller, batch_id: str) -> int:
         if not count:
             break
     log.info("batch_retried", batch_id=batch_id, count=total)
-    services.dispatcher.nudge()
+    dispatcher.nudge()
     return total
 
 
-def promotion(services: Services, caller: Caller, batch_id: str, asked: PromoteRequest) -> Submission:
-    """Make the submission of one item painted for good; raise `NotFound`."""
-    with services.database.reading() as session:
+def promotion(database: Database, caller: Caller, batch_id: str, request: PromoteRequest) -> Submission:
+    """Build the submission that paints one item at another size; raise `NotFound`."""
+    with database.reading() as session:
         batch = lifecycle.get_batch(session, batch_id, owner=caller.sees)
-        item = items.get_item(session, batch_id, asked.key)
-    params = {**item.params, **asked.params, "size": asked.size}
-    request = JobRequest(
+        item = items.get_item(session, batch_id, request.key)
+    params = {**item.params, **request.params, "size": request.size}
+    job = JobRequest(
         content=item.content_id,
         styles=[StyleChoice(**style) for style in item.styles],
         preset=item.preset,
         params=params,
         weights=batch.weights_wanted,
         label=batch.label,
-        metadata={"batch_id": batch_id, "key": asked.key},
+        metadata={"batch_id": batch_id, "key": request.key},
     )
-    return Submission(caller, request, _resolved(item.preset, params))
+    return Submission(caller, job, _resolved(item.preset, params))
 
 
 def _resolved(preset: str, params: dict[str, Any]) -> Any:
@@ -158,20 +173,13 @@ def _resolved(preset: str, params: dict[str, Any]) -> Any:
         raise invalid(error, at="/params") from None
 
 
-def _check_masks(services: Services, styles: list[StyleChoice]) -> None:
-    for number, style in enumerate(styles):
-        if style.mask:
-            max_px = services.settings.max_upload_px
-            checks.check_mask_paints(services.store, f"/styles/{number}/mask", style.mask, max_px=max_px)
-
-
-def _pictures(batch: Batch) -> set[str]:
+def _image_ids(batch: Batch) -> set[str]:
     named = {style[part] for style in batch.styles for part in ("image", "mask") if style.get(part)}
     return named | ({*batch.matrix["contents"], *batch.matrix["styles"]} if batch.matrix else set())
 
 
 def _use(session: Session, caller: Caller, image_ids: set[str]) -> None:
-    """Note that pictures are used; raise `UnknownImage` for those that the caller does not see."""
+    """Mark images as used; raise `UnknownImage` for one that the caller does not see."""
     unseen = sorted(image_ids - set(queries.get_images(session, image_ids, owner=caller.sees)))
     if unseen:
         raise UnknownImage(f"No image {unseen[0]} has been uploaded.", images=unseen)
@@ -183,14 +191,16 @@ def _check_cells(matrix: MatrixRequest) -> None:
     for values in matrix.params.values():
         count *= len(values)
     if count > MAX_CELLS:
-        raise problems.pointed_error("/matrix", f"That are {count} pictures, and {MAX_CELLS} may be.", le=MAX_CELLS)
+        raise problems.pointed_error(
+            "/matrix", f"The matrix has {count} cells; at most {MAX_CELLS} are allowed.", le=MAX_CELLS
+        )
 
 
-def _cells(matrix: MatrixRequest) -> Iterator[Offer]:
-    """Write each cell as an item; `c1-s2-p3` is the first content in the second style with the third values."""
+def _cells(matrix: MatrixRequest) -> Iterator[Candidate]:
+    """Yield each cell as an item; `c1-s2-p3` is the first content, second style and third combination of values."""
     names = list(matrix.params)
-    tried = [dict(zip(names, values, strict=True)) for values in product(*matrix.params.values())]
-    cells = product(enumerate(matrix.contents), enumerate(matrix.styles), enumerate(tried))
+    combinations = [dict(zip(names, values, strict=True)) for values in product(*matrix.params.values())]
+    cells = product(enumerate(matrix.contents), enumerate(matrix.styles), enumerate(combinations))
     for line, ((row, content), (column, style), (number, params)) in enumerate(cells, 1):
         key = cell_key(row, column, number if names else None)
-        yield Offer(line, key, {"key": key, "content": content, "styles": [{"image": style}], "params": params})
+        yield Candidate(line, key, {"key": key, "content": content, "styles": [{"image": style}], "params": params})

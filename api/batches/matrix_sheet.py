@@ -1,7 +1,8 @@
-"""The contact sheet of a matrix: a row for each content, a column for each style and set of values.
+"""The contact sheet of a matrix: a row for each content, a column for each style and combination of values.
 
-Lengths are pixels. Cells shrink until the sheet is of a size that every browser shows; one that is not painted says
-where it is instead. Invariant: one picture is decoded at a time, and the sheet holds cells only as large as it shows.
+Lengths are in pixels. Cells shrink until every browser can show the sheet; a cell without a picture shows its state.
+
+Invariant: one picture is decoded at a time, and only its cell-sized copy is kept.
 """
 
 from __future__ import annotations
@@ -14,59 +15,59 @@ from itertools import product
 from PIL import Image, ImageDraw, ImageOps
 
 from api.schemas.batches import MatrixRequest, cell_key
-from api.services import Services
 from api.sheets.loss_chart import INK, QUIET, font
+from shared.db.base import Database
 from shared.db.batches import items
 from shared.db.models import Job
 from shared.errors import CorruptImage, NotFound
 from shared.imaging import codec
 from shared.states import State
-from shared.storage.store import image_key
+from shared.storage.store import ImageStore, image_key
 
 _PAPER, _EMPTY = (250, 249, 246), (233, 231, 226)
 _GAP, _MARGIN, _TEXT = 8, 24, 22
 _LARGEST_CELL, _SMALLEST_CELL = 224, 24
-#: All cells together, in pixels; a side of a WebP is 16,383 at most.
-_MOST_PX, _MOST_SIDE = 16_000_000, 16_000
+#: The largest sheet; a side of a WebP may have at most 16,383 pixels.
+_MAX_PX, _MAX_SIDE = 16_000_000, 16_000
 #: Items read at once.
 _PAGE = 200
 
 
-def draw(services: Services, batch_id: str, matrix: MatrixRequest) -> bytes:
-    """Draw the sheet as it is now, as WebP."""
-    tried = list(product(*matrix.params.values()))
-    columns, rows = len(matrix.styles) * len(tried), len(matrix.contents)
-    sheet = _Sheet(services, columns, rows)
+def draw(database: Database, store: ImageStore, batch_id: str, matrix: MatrixRequest) -> bytes:
+    """Draw the sheet as it is now; return WebP."""
+    combinations = list(product(*matrix.params.values()))
+    columns, rows = len(matrix.styles) * len(combinations), len(matrix.contents)
+    sheet = _Sheet(store, columns, rows)
     for row, content in enumerate(matrix.contents):
         sheet.picture(0, row + 1, image_key(content))
-    for column, (style, values) in enumerate(product(matrix.styles, tried)):
+    for column, (style, values) in enumerate(product(matrix.styles, combinations)):
         sheet.picture(column + 1, 0, image_key(style))
         sheet.label(column + 1, ", ".join(f"{name} {value}" for name, value in zip(matrix.params, values, strict=True)))
-    jobs = {str(job.item_key): job for job in _items(services, batch_id)}
-    for row, place, number in product(range(rows), range(len(matrix.styles)), range(len(tried))):
-        key = cell_key(row, place, number if matrix.params else None)
-        sheet.cell(place * len(tried) + number + 1, row + 1, key, jobs.get(key))
+    jobs = {str(job.item_key): job for job in _items(database, batch_id)}
+    for row, style_number, number in product(range(rows), range(len(matrix.styles)), range(len(combinations))):
+        key = cell_key(row, style_number, number if matrix.params else None)
+        sheet.cell(style_number * len(combinations) + number + 1, row + 1, key, jobs.get(key))
     return sheet.encoded()
 
 
 class _Sheet:
     """A grid of pictures under headings."""
 
-    def __init__(self, services: Services, columns: int, rows: int) -> None:
-        self._services = services
-        by_area = math.isqrt(_MOST_PX // ((columns + 1) * (rows + 1)))
-        by_side = _MOST_SIDE // (max(columns, rows) + 1) - _GAP
+    def __init__(self, store: ImageStore, columns: int, rows: int) -> None:
+        self._store = store
+        by_area = math.isqrt(_MAX_PX // ((columns + 1) * (rows + 1)))
+        by_side = _MAX_SIDE // (max(columns, rows) + 1) - _GAP
         self._side = max(_SMALLEST_CELL, min(_LARGEST_CELL, by_area, by_side))
-        self._worded = self._side >= 4 * _TEXT
+        self._has_text = self._side >= 4 * _TEXT
         step = self._side + _GAP
         width, height = (2 * _MARGIN + step * (count + 1) for count in (columns, rows))
         self._image = Image.new("RGB", (width, height + _TEXT), _PAPER)
         self._draw = ImageDraw.Draw(self._image)
 
     def picture(self, column: int, row: int, key: str) -> None:
-        """Show a picture that lies in storage, or nothing where it is gone."""
+        """Draw a stored picture; leave the cell as it is if the file is missing or damaged."""
         try:
-            data = codec.recode(self._services.store.get(key), format="jpeg", max_side=self._side)
+            data = codec.recode(self._store.get(key), format="jpeg", max_side=self._side)
         except (NotFound, CorruptImage):
             return
         with Image.open(io.BytesIO(data)) as small:
@@ -75,19 +76,19 @@ class _Sheet:
         self._image.paste(shown, (left + (self._side - shown.width) // 2, top + (self._side - shown.height) // 2))
 
     def cell(self, column: int, row: int, key: str, job: Job | None) -> None:
-        """Show what came out of an item, or where it is, under its key."""
+        """Draw an item's result, or its state, and its key."""
         left, top = self._at(column, row)
         self._draw.rectangle((left, top, left + self._side, top + self._side), _EMPTY)
         if job is not None and job.state == State.SUCCEEDED and job.result and job.files_gone_at is None:
             self.picture(column, row, job.result["key"])
-        elif self._worded:
+        elif self._has_text:
             self._draw.text((left + 8, top + 8), job.state if job else "missing", QUIET, font(13))
-        if self._worded:
+        if self._has_text:
             self._draw.text((left + 6, top + self._side - 18), key, INK, font(11), stroke_width=2, stroke_fill=_PAPER)
 
     def label(self, column: int, text: str) -> None:
-        """Write what a column tries, below its style."""
-        if self._worded:
+        """Write a column's values below its style."""
+        if self._has_text:
             left, top = self._at(column, 0)
             self._draw.text((left, top + self._side + 6), text[: self._side // 6], QUIET, font(12))
 
@@ -102,10 +103,10 @@ class _Sheet:
         return _MARGIN + column * step, _MARGIN + row * step + (_TEXT if row else 0)
 
 
-def _items(services: Services, batch_id: str) -> Iterator[Job]:
+def _items(database: Database, batch_id: str) -> Iterator[Job]:
     after: str | None = None
     while True:
-        with services.database.reading() as session:
+        with database.reading() as session:
             page = items.list_items(session, batch_id, (), after=after, limit=_PAGE)
         if not page:
             return

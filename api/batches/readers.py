@@ -1,6 +1,6 @@
-"""Items as requests bring them: JSON Lines, a JSON list, files or archives, read piece by piece.
+"""The items of a request, read piece by piece: JSON Lines, a JSON list, uploaded files or an archive.
 
-Invariant: no more than one line, list or file is in memory at once, each within its bound.
+Invariant: at most one line, list or file is in memory, each within its bound.
 """
 
 from __future__ import annotations
@@ -11,25 +11,26 @@ from typing import IO, TYPE_CHECKING, Any
 
 from werkzeug.datastructures import FileStorage
 
-from api.access import Caller
 from api.batches import archive_reader
-from api.batches.report import Offer
+from api.batches.report import Candidate
 from api.http import bodies
 from api.schemas import batches
-from api.services import Services
-from api.usecases.images import inspect_upload, keep_upload
 from shared.errors import AtelierError, BodyTooLarge, InvalidRequest
+from shared.settings import Settings
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
+#: Checks and stores a picture; returns its image id.
+Upload = Callable[[bytes], str]
+
 _BLOCK_BYTES = 2**18
-#: Longest list in one piece of JSON, in bytes: read, it takes many times that. Lines have no such end.
+#: Longest JSON list, in bytes: parsed, it takes many times as much memory. JSON Lines have no such limit.
 MAX_LIST_BYTES = 16 * 2**20
 
 
-class _Raw(io.RawIOBase):
-    """A request's stream in blocks: by itself it reads lines byte by byte."""
+class _BlockStream(io.RawIOBase):
+    """A request's stream, to be read through a buffer: its own `readline` reads single bytes."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
@@ -44,63 +45,64 @@ class _Raw(io.RawIOBase):
         return len(data)
 
 
-def from_lines(stream: IO[bytes]) -> Iterator[Offer]:
-    """Read an item of each line; empty ones count, and bring nothing."""
-    number, stream = 0, io.BufferedReader(_Raw(stream), _BLOCK_BYTES)
+def from_lines(stream: IO[bytes]) -> Iterator[Candidate]:
+    """Read one item per line; empty lines are numbered but skipped."""
+    number, stream = 0, io.BufferedReader(_BlockStream(stream), _BLOCK_BYTES)
     while line := stream.readline(bodies.MAX_JSON_BYTES + 1):
         number += 1
         if len(line) > bodies.MAX_JSON_BYTES:
-            yield Offer(number, None, BodyTooLarge(f"A line may have {bodies.MAX_JSON_BYTES} bytes."))
+            yield Candidate(number, None, BodyTooLarge(f"A line may have at most {bodies.MAX_JSON_BYTES} bytes."))
             _skip_line(stream, line)
         elif line.strip():
-            yield Offer(number, None, _parsed(line))
+            yield Candidate(number, None, _parsed(line))
 
 
 def body(text: bytes) -> Any:
-    """Read a JSON body; raise `BodyTooLarge` or `InvalidRequest`."""
+    """Parse a JSON body; raise `BodyTooLarge` or `InvalidRequest`."""
     if len(text) > MAX_LIST_BYTES:
-        raise BodyTooLarge(f"A list may have {MAX_LIST_BYTES} bytes; send lines.", max_bytes=MAX_LIST_BYTES)
+        raise BodyTooLarge(
+            f"A JSON list may have at most {MAX_LIST_BYTES} bytes; send JSON Lines.", max_bytes=MAX_LIST_BYTES
+        )
     return bodies.json_value(text)
 
 
-def from_list(items: object) -> Iterator[Offer]:
+def from_list(items: object) -> Iterator[Candidate]:
     """Read the items of a JSON list; raise `InvalidRequest` for anything else."""
     if not isinstance(items, list):
-        raise InvalidRequest("The body is neither a list of items nor an object that names a source.")
-    return (Offer(number, None, item) for number, item in enumerate(items, 1))
+        raise InvalidRequest("The body must be a list of items, or an object that names a source.")
+    return (Candidate(number, None, item) for number, item in enumerate(items, 1))
 
 
-def from_files(services: Services, caller: Caller, files: list[FileStorage]) -> Iterator[Offer]:
-    """Keep pictures that came as files, each an item by its file's name."""
+def from_files(files: list[FileStorage], upload: Upload) -> Iterator[Candidate]:
+    """Upload each file; its name becomes the item's key."""
     for number, file in enumerate(files, 1):
-        yield offered(services, caller, number, file.filename or "", file.read())
+        yield candidate_from_upload(number, file.filename or "", file.read(), upload)
 
 
 def from_archive(
-    services: Services, caller: Caller, stream: IO[bytes], media_type: str, *, skip: Callable[[], None]
-) -> Iterator[Offer]:
-    """Keep the pictures of an archive, each an item by its name; `skip` is called for what is none by its kind."""
-    settings = services.settings
+    settings: Settings, stream: IO[bytes], media_type: str, upload: Upload, *, skip: Callable[[], None]
+) -> Iterator[Candidate]:
+    """Upload each picture of an archive; its name becomes the item's key. Call `skip` for each junk file or folder."""
     bounds = archive_reader.Bounds(settings.max_batch_bytes, settings.max_upload_bytes, settings.max_batch_items)
     for member in archive_reader.members(stream, media_type, bounds):
         if isinstance(member, archive_reader.Skipped):
             skip()
         elif isinstance(member.data, AtelierError):
-            yield Offer(member.number, batches.readable(member.name), member.data)
+            yield Candidate(member.number, batches.printable_key(member.name), member.data)
         else:
-            yield offered(services, caller, member.number, member.name, member.data)
+            yield candidate_from_upload(member.number, member.name, member.data, upload)
 
 
-def offered(services: Services, caller: Caller, line: int, key: str, data: bytes) -> Offer:
-    """Keep a picture and offer it as the item of that key, or say why it is none."""
+def candidate_from_upload(line: int, key: str, data: bytes, upload: Upload) -> Candidate:
+    """Upload a picture and return its item, or why it was refused; raise errors that a retry may cure."""
     try:
         batches.check_key(key)
-        image, _ = keep_upload(services.database, services.store, inspect_upload(services.settings, data), caller)
+        image_id = upload(data)
     except AtelierError as error:
         if error.retryable:
             raise
-        return Offer(line, batches.readable(key), error)
-    return Offer(line, key, {"key": key, "content": image.id})
+        return Candidate(line, batches.printable_key(key), error)
+    return Candidate(line, key, {"key": key, "content": image_id})
 
 
 def _parsed(line: bytes) -> Any:

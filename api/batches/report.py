@@ -1,4 +1,4 @@
-"""What became of the items of one request: counts, and the first of those rejected."""
+"""What a request's items become on their way into a batch: candidates, then counts and the first rejections."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import NamedTuple
 from api.schemas import batches as schemas
 from shared.errors import AtelierError
 
-#: Errors that are told one by one.
-MOST_ERRORS = 1_000
+#: Rejections that are reported one by one; the rest are only counted.
+MAX_REJECTIONS = 1_000
 
 
-class Offer(NamedTuple):
-    """One item as it came, or why it is none."""
+class Candidate(NamedTuple):
+    """An item as it was sent, or the error found while reading it."""
 
-    #: Its place in what was sent, from 1.
+    #: Its position in the request, from 1.
     line: int
     key: str | None
     item: object | AtelierError
 
 
-class Mistake(NamedTuple):
-    """Why an item was not taken."""
+class Rejection(NamedTuple):
+    """Why an item was not added."""
 
     line: int
     key: str | None
@@ -30,39 +30,38 @@ class Mistake(NamedTuple):
 
 
 @dataclass
-class Tally:
-    """What became of the items so far."""
+class IngestReport:
+    """Counts of the items processed so far."""
 
     added: int = 0
     existing: int = 0
     rejected: int = 0
     skipped: int = 0
-    #: The first of those rejected.
-    mistakes: list[Mistake] = field(default_factory=list)
+    #: The first `MAX_REJECTIONS`.
+    rejections: list[Rejection] = field(default_factory=list)
 
     def skip(self) -> None:
-        """Count a file that is no picture by its kind."""
+        """Count a file that is not a picture."""
         self.skipped += 1
 
     def reject(self, line: int, key: str | None, error: AtelierError) -> None:
-        """Count an item that was not taken."""
+        """Count an item that was not added."""
         self.rejected += 1
-        if len(self.mistakes) < MOST_ERRORS:
-            self.mistakes.append(Mistake(line, key, error))
+        if len(self.rejections) < MAX_REJECTIONS:
+            self.rejections.append(Rejection(line, key, error))
 
 
-def added_view(batch_id: str, tally: Tally) -> schemas.AddedView:
-    """Show what became of items."""
+def serialize_report(batch_id: str, report: IngestReport) -> schemas.AddedView:
+    """Serialize a report for the client."""
     path = f"/v1/batches/{batch_id}"
-    told = [
-        schemas.ItemErrorView(line=line, key=key, code=error.code, detail=error.detail)
-        for line, key, error in tally.mistakes
-    ]
     return schemas.AddedView(
-        added=tally.added,
-        existing=tally.existing,
-        rejected=tally.rejected,
-        skipped=tally.skipped,
-        errors=told,
+        added=report.added,
+        existing=report.existing,
+        rejected=report.rejected,
+        skipped=report.skipped,
+        errors=[
+            schemas.ItemErrorView(line=line, key=key, code=error.code, detail=error.detail)
+            for line, key, error in report.rejections
+        ],
         links={"batch": path, "start": f"{path}/start"},
     )

@@ -1,9 +1,8 @@
-"""The feed of a batch's results: a line of JSON for each item that ended, in an order that never changes.
+"""The feed of a batch's results: one line of JSON for each item that has ended, in an order that never changes.
 
-A reader that comes back with the last number it read goes on behind it. Pages are read in transactions of their own, so
-that nothing is held open however slowly somebody reads.
+Each page is read in its own transaction, so a slow reader holds none open.
 
-Invariant: no line is left out or told twice to a reader that goes on by numbers.
+Invariant: a reader that resumes after the last number it read misses no line and sees none twice.
 """
 
 from __future__ import annotations
@@ -11,42 +10,48 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from api.serializers.batches import item_result
-from api.services import Services
+from api.live.hub import Hub
+from api.serializers.batches import serialize_item_result
+from shared.db.base import Database
 from shared.db.batches import counts, lifecycle
 
 #: Results read at once.
 _PAGE = 200
-#: Pause between two looks for new results, and longest silence, in seconds.
-_LOOK_EVERY_S = 0.5
-_BEAT_S = 15.0
+#: Time between two polls for new results, and between two keep-alives, in seconds.
+_POLL_S = 0.5
+_KEEPALIVE_S = 15.0
 
 
-def lines(services: Services, batch_id: str, *, after: int, follow: bool) -> Iterator[bytes]:
-    """Yield results behind the number `after`; with `follow` those to come too, until batch or stream's life ends.
+def lines(
+    database: Database, hub: Hub, batch_id: str, *, after: int, follow: bool, max_duration_s: float
+) -> Iterator[bytes]:
+    """Yield the results numbered above `after`, in chunks of whole lines; an empty line is a keep-alive.
 
-    An empty line is a sign of life.
+    With `follow`, wait for more until the batch ends, the server stops or `max_duration_s` has passed.
     """
-    spoke_at = time.monotonic()
-    deadline = spoke_at + services.settings.stream_life_s
+    sent_at = time.monotonic()
+    deadline = sent_at + max_duration_s
     while True:
-        page, ended = _page(services, batch_id, after)
+        page, ended = _page(database, batch_id, after)
         if page:
             after = page[-1][0]
-            spoke_at = time.monotonic()
+            sent_at = time.monotonic()
             yield b"".join(line for _, line in page)
-        elif ended or not follow or services.hub.closed or time.monotonic() > deadline:
+        elif ended or not follow or hub.closed or time.monotonic() > deadline:
             return
         else:
-            if time.monotonic() - spoke_at > _BEAT_S:
-                spoke_at = time.monotonic()
+            if time.monotonic() - sent_at > _KEEPALIVE_S:
+                sent_at = time.monotonic()
                 yield b"\n"
-            time.sleep(_LOOK_EVERY_S)
+            time.sleep(_POLL_S)
 
 
-def _page(services: Services, batch_id: str, after: int) -> tuple[list[tuple[int, bytes]], bool]:
-    """Read the next results, and whether none will follow what there is now."""
-    with services.database.reading() as session:
+def _page(database: Database, batch_id: str, after: int) -> tuple[list[tuple[int, bytes]], bool]:
+    """Read the next numbered lines, and whether the batch had ended before they were read."""
+    with database.reading() as session:
         ended = lifecycle.get_batch(session, batch_id).ended_at is not None
         found = counts.list_results(session, batch_id, after=after, limit=_PAGE)
-        return [(number, item_result(number, job).model_dump_json().encode() + b"\n") for number, job in found], ended
+        lines = [
+            (number, serialize_item_result(number, job).model_dump_json().encode() + b"\n") for number, job in found
+        ]
+    return lines, ended

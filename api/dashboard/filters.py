@@ -1,6 +1,6 @@
-"""How pages write moments, durations, sizes, numbers and curves.
+"""Template filters for times, durations, sizes, numbers and sparklines.
 
-Invariant: whatever comes from a client leaves a filter escaped, or as text that the template escapes.
+Invariant: text from a client leaves a filter escaped, or as plain text that the template escapes.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from api.dashboard.pages import blueprint
 from api.schemas.jobs import JobView
 from shared import clock
 
-#: What a sparkline measures, in units of its own.
+#: Size of a sparkline, in units of its view box.
 _WIDTH, _HEIGHT = 120, 28
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 @blueprint.app_template_filter()
-def when(moment: str | datetime | None) -> Markup | str:
-    """Write a moment as the time since or until then; the moment itself shows when it is pointed at."""
-    if moment is None:
+def when(time: str | datetime | None) -> Markup | str:
+    """Format a time relative to now; its tooltip is the exact time."""
+    if time is None:
         return "–"
-    at = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+    at = datetime.fromisoformat(time) if isinstance(time, str) else time
     seconds = (clock.now() - at).total_seconds()
     text = "now" if abs(seconds) < 1 else f"{duration(seconds)} ago" if seconds > 0 else f"in {duration(-seconds)}"
     return Markup('<time datetime="{}" title="{:%Y-%m-%d %H:%M:%S} UTC">{}</time>').format(at.isoformat(), at, text)
@@ -33,7 +33,7 @@ def when(moment: str | datetime | None) -> Markup | str:
 
 @blueprint.app_template_filter()
 def duration(seconds: float | None) -> str:
-    """Write seconds in the two largest units that matter."""
+    """Format seconds in at most two units."""
     if seconds is None or not math.isfinite(seconds):
         return "–"
     if seconds < 10:
@@ -49,7 +49,7 @@ def duration(seconds: float | None) -> str:
 
 @blueprint.app_template_filter()
 def size(count: float | None) -> str:
-    """Write a number of bytes with three digits."""
+    """Format a number of bytes with three significant digits."""
     if count is None:
         return "–"
     power = 0 if count < 1 else min(len(_UNITS) - 1, int(math.log(count, 1000)))
@@ -58,34 +58,34 @@ def size(count: float | None) -> str:
 
 @blueprint.app_template_filter()
 def number(count: float | None) -> str:
-    """Write a whole number with thin spaces between its thousands."""
+    """Format a whole number with thin spaces between thousands."""
     return "–" if count is None else f"{count:,.0f}".replace(",", "\u202f")
 
 
 @blueprint.app_template_filter()
 def short(name: str) -> str:
-    """Write the end of an id, which is what tells ids of one minute apart."""
+    """Return the end of an id; ids made at the same time share their beginning."""
     return name[-8:]
 
 
 @blueprint.app_template_global()
 def sparkline(values: Sequence[float | None], label: str, *, logarithmic: bool = False) -> Markup:
-    """Draw a curve of values at equal distances; None leaves a gap. `label` says what it shows to who cannot see it."""
+    """Draw equally spaced values; None leaves a gap. `label` describes it to screen readers."""
     shown = [None if value is None else _height_of(value, logarithmic=logarithmic) for value in values]
     known = [value for value in shown if value is not None]
     low, high = (min([0.0, *known]) if not logarithmic else min(known, default=0.0)), max(known, default=0.0)
     span = high - low or 1.0
     across = _WIDTH / max(len(shown) - 1, 1)
     path, pen = [], "M"
-    for place, value in enumerate(shown):
+    for index, value in enumerate(shown):
         if value is None:
             pen = "M"
             continue
-        path.append(f"{pen}{place * across:.1f} {_HEIGHT - 1 - (_HEIGHT - 2) * (value - low) / span:.1f}")
+        path.append(f"{pen}{index * across:.1f} {_HEIGHT - 1 - (_HEIGHT - 2) * (value - low) / span:.1f}")
         pen = "L"
-    drawn = Markup('<svg class="spark" viewBox="0 0 {} {}" preserveAspectRatio="none" role="img" aria-label="{}">')
+    svg = Markup('<svg class="spark" viewBox="0 0 {} {}" preserveAspectRatio="none" role="img" aria-label="{}">')
     curve = Markup('<path d="{}"/></svg>').format(" ".join(path))
-    return drawn.format(_WIDTH, _HEIGHT, label) + curve
+    return svg.format(_WIDTH, _HEIGHT, label) + curve
 
 
 def _height_of(value: float, *, logarithmic: bool) -> float | None:
@@ -96,7 +96,7 @@ def _height_of(value: float, *, logarithmic: bool) -> float | None:
 
 @blueprint.app_template_filter()
 def took(job: JobView) -> float | None:
-    """Return how long a job has been running or did run, in seconds; None for one that never began."""
+    """Return how long a job ran, or has been running, in seconds; None if it has not started."""
     if job.started_at is None:
         return None
     ended = datetime.fromisoformat(job.ended_at) if job.ended_at else clock.now()

@@ -7,32 +7,41 @@ from werkzeug.wrappers import Response
 
 from api.auth import caller
 from api.dashboard.pages import blueprint
+from api.http import problems
 from api.http.idempotency import Answer, Once, fingerprint
 from api.jobs.submit import PreparedJob
 from api.services import services
 from shared import ids
-from shared.errors import InvalidRequest
+from shared.errors import AtelierError, InvalidRequest
 
-#: The hidden field that tells one filling in of a form from another.
+#: The hidden field that identifies a form, new whenever its page is loaded.
 FIELD = "once"
 
 
 @blueprint.app_template_global()
 def once() -> str:
-    """Return a new value of the hidden field `once`."""
+    """Return a new value for the hidden field `once`."""
     return ids.new_id()
 
 
 def read_once() -> Once:
-    """Read which filling in of a form this request sends; raise `InvalidRequest` for a form without the field."""
+    """Return the identity of the form that this request sends; raise `InvalidRequest` if it has none."""
     value = request.form.get(FIELD, "")
     if not ids.is_uuid(value):
         raise InvalidRequest("The form is incomplete; reload the page.")
     return Once(caller().owner, f"form:{value}", fingerprint(request, "form"))
 
 
+def status_of(error: AtelierError) -> int:
+    """Return the status of an error in a form; raise an error that is the server's."""
+    status = problems.status_of(type(error)).value
+    if status >= 500:
+        raise error
+    return status
+
+
 def created(path: str) -> Answer:
-    """Return the answer to a form that created what has its page at `path`."""
+    """Return the answer to a form that created something, whose page is `path`."""
     return Answer(303, path, "")
 
 
@@ -44,6 +53,6 @@ def queue_job(once: Once, prepared: PreparedJob) -> None:
 
 
 def to_created(once: Once) -> Response:
-    """Redirect to the page of what a form created, now or the first time that it was sent."""
+    """Redirect to the page of what a form created, now or when it was first sent."""
     assert once.answer is not None
     return redirect(once.answer.location, 303)

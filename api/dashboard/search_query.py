@@ -1,6 +1,6 @@
-"""What is typed into the search: `state:failed code:oom owner:ann label:"in oils" after:2026-11-01`, as a filter.
+"""The search language, as in `state:failed code:oom owner:ann label:"in oils" after:2026-11-01`, parsed to a filter.
 
-Words without a field are an id. Days are those of UTC; `before` and `after` take a day or an RFC 3339 time.
+A word without a field is a job id. `before` and `after` take a day, in UTC, or an RFC 3339 time.
 """
 
 from __future__ import annotations
@@ -8,34 +8,35 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
-from typing import NamedTuple
+from enum import StrEnum
+from typing import NamedTuple, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from api.schemas.jobs import Moment
+from api.schemas.jobs import Timestamp
 from shared.clock import rfc3339
 from shared.db.jobs.queries import Filter
 from shared.errors import InvalidParams, subclasses
 from shared.ids import is_uuid
 from shared.states import State
 
-#: What can be searched for, as a pattern to show.
 FIELDS = ("state", "code", "owner", "label", "batch", "after", "before")
+AnyState = TypeVar("AnyState", bound=StrEnum)
 _TERM = re.compile(r'(?:(\w+):)?("[^"]*"|\S+)')
-_MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
-#: Shorter words for what is typed often.
+_TIMESTAMP: TypeAdapter[datetime] = TypeAdapter(Timestamp)
+#: Short forms of error codes.
 _ALIASES = {"oom": "out_of_memory"}
 
 
 class Search(NamedTuple):
-    """What is looked for, and the id that was typed, if one was."""
+    """A parsed search: a filter, and the job id if one was typed."""
 
     filter: Filter
     job_id: str | None = None
 
 
 def parse(text: str) -> Search:
-    """Read a search; raise `InvalidParams` for what cannot be looked for."""
+    """Parse a search; raise `InvalidParams`."""
     given: dict[str, list[str]] = {}
     job_id = None
     for name, word in _TERM.findall(text):
@@ -45,31 +46,31 @@ def parse(text: str) -> Search:
         elif is_uuid(word):
             job_id = word
         else:
-            raise InvalidParams(f"{word!r} is no id; what can be searched for is {', '.join(f'{f}:' for f in FIELDS)}.")
+            raise InvalidParams(f"{word!r} is not a job ID; the search fields are {', '.join(FIELDS)}.")
     for name, values in given.items():
         if name != "state" and len(values) > 1:
-            raise InvalidParams(f"{name}: is given twice; only states can be several.")
+            raise InvalidParams(f"{name}: is given twice; only state: can be repeated.")
     return Search(_filter({name: values[0] for name, values in given.items()}, given.get("state", [])), job_id)
 
 
-def text_of(wanted: Filter) -> str:
-    """Write the search that finds what a filter does."""
+def to_text(job_filter: Filter) -> str:
+    """Write the search that `parse` turns into this filter."""
     fields: dict[str, str | None] = {
-        "code": wanted.code,
-        "owner": wanted.owner,
-        "label": wanted.label,
-        "batch": wanted.batch_id,
-        "after": rfc3339(wanted.created_after),
-        "before": rfc3339(wanted.created_before),
+        "code": job_filter.code,
+        "owner": job_filter.owner,
+        "label": job_filter.label,
+        "batch": job_filter.batch_id,
+        "after": rfc3339(job_filter.created_after),
+        "before": rfc3339(job_filter.created_before),
     }
-    terms = [("state", str(state)) for state in wanted.states]
+    terms = [("state", str(state)) for state in job_filter.states]
     terms += [(name, value) for name, value in fields.items() if value is not None]
     return " ".join(f'{name}:"{value}"' if " " in value or not value else f"{name}:{value}" for name, value in terms)
 
 
 def _filter(one: Mapping[str, str], states: list[str]) -> Filter:
     return Filter(
-        states=tuple(_state(name) for name in dict.fromkeys(states)),
+        states=tuple(parse_state(name, State) for name in dict.fromkeys(states)),
         owner=one.get("owner"),
         label=one.get("label"),
         created_after=_moment("after", one),
@@ -79,18 +80,19 @@ def _filter(one: Mapping[str, str], states: list[str]) -> Filter:
     )
 
 
-def _state(name: str) -> State:
+def parse_state(name: str, states: type[AnyState]) -> AnyState:
+    """Return the state of this name; raise `InvalidParams`."""
     try:
-        return State(name)
+        return states(name)
     except ValueError:
-        raise InvalidParams(f"{name!r} is no state; the states are {', '.join(State)}.") from None
+        raise InvalidParams(f"{name!r} is not a state; the states are {', '.join(states)}.") from None
 
 
 def _code(name: str | None) -> str | None:
     known = {kind.code for kind in subclasses()}
     found = _ALIASES.get(name or "", name)
     if found is not None and found not in known:
-        raise InvalidParams(f"{name!r} is no error's code; the documentation lists them.")
+        raise InvalidParams(f"{name!r} is not an error code; the documentation lists them.")
     return found
 
 
@@ -103,6 +105,6 @@ def _moment(name: str, one: Mapping[str, str]) -> datetime | None:
     except ValueError:
         pass
     try:
-        return _MOMENT.validate_python(text)
+        return _TIMESTAMP.validate_python(text)
     except ValidationError:
-        raise InvalidParams(f"{name}:{text} is no day such as 2026-11-01, and no RFC 3339 time.") from None
+        raise InvalidParams(f"{name}:{text} is neither a day such as 2026-11-01 nor an RFC 3339 time.") from None

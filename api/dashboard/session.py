@@ -1,6 +1,6 @@
-"""Who a browser is: the cookie of its sign-in, and the proof that a request comes from our own pages.
+"""The browser's session: the cookie that identifies it, and protection against cross-site request forgery.
 
-Invariant: no unsafe request is served unless it comes from our origin with the token that only our pages know.
+Invariant: an unsafe request is served only if it comes from our origin with the token that our pages contain.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def signed_in() -> Caller:
-    """Return who is signed in, for a request that may be served; raise `Unauthorized` or `Forbidden`."""
+    """Return the caller of this request; raise `Unauthorized`, or `Forbidden` for a forged request."""
     token = request.cookies.get(COOKIE, "")
-    found = caller_cache().caller(token, _looked_up)
+    found = caller_cache().caller(token, _find)
     g.csrf = csrf_token(token)
     if request.method not in _SAFE:
         require_own_origin()
@@ -34,20 +34,20 @@ def signed_in() -> Caller:
 
 
 def csrf_token(token: str) -> str:
-    """Return what our pages send along with a change; it tells nothing of the cookie."""
+    """Return the token that our forms send; it does not reveal the cookie that it is derived from."""
     return hmac.new(token.encode(), b"csrf", hashlib.sha256).hexdigest()
 
 
 def require_own_origin() -> None:
-    """Raise `Forbidden` for a request that another site makes, or that hides who makes it."""
+    """Raise `Forbidden` for a request that comes from another site or hides its origin."""
     origin = request.headers.get("Origin")
     site = request.headers.get("Sec-Fetch-Site", "same-origin")
     if site != "same-origin" or origin is None or urlsplit(origin).netloc != request.host:
-        raise Forbidden("This was not sent from a page of this service.")
+        raise Forbidden("This request did not come from a page of this service.")
 
 
 def remember(response: Response, token: str) -> None:
-    """Have the browser keep a sign-in; the server ends it."""
+    """Set the session cookie; the server decides when the session ends."""
     response.set_cookie(
         COOKIE,
         token,
@@ -58,7 +58,7 @@ def remember(response: Response, token: str) -> None:
     )
 
 
-def _looked_up(token: str) -> Caller:
+def _find(token: str) -> Caller:
     with services().database.reading() as session:
         key = browser_sessions.find(session, token) if token else None
     if key is None:
@@ -69,11 +69,11 @@ def _looked_up(token: str) -> Caller:
 def _require_token() -> None:
     given = request.headers.get("X-CSRF-Token") or request.form.get("csrf", "")
     if not hmac.compare_digest(given.encode(), g.csrf.encode()):
-        raise Forbidden("The page was too old; load it again.")
+        raise Forbidden("This page has expired; reload it and try again.")
 
 
 def _refuse_nul() -> None:
-    """Let no NUL through to the database, where PostgreSQL has no place for one."""
+    """Raise `InvalidParams` for a NUL, which PostgreSQL cannot store."""
     for name, value in request.form.items(multi=True):
         if "\0" in value:
-            raise InvalidParams(f"{name} has a character NUL.")
+            raise InvalidParams(f"{name} contains a NUL character.")

@@ -1,6 +1,6 @@
-"""The form of a job, made of `StyleParams`: a field for each parameter, by group, and back to a request.
+"""The submission form: a field for each parameter of `StyleParams`, and the way back from a form to a request.
 
-An empty field leaves its parameter as the preset has it. Texts become numbers where the API reads the request.
+An empty field means the preset's value. Field values stay text; the API's own validation converts them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from api.http import bodies, problems
 from shared.errors import AtelierError, InvalidRequest
 from shared.painting.params import PRESETS, StyleParams, resolve
 
-#: Where each parameter stands.
+#: The parameters in each group of fields.
 GROUPS: dict[str, tuple[str, ...]] = {
     "Picture": ("size", "colors", "style_scale", "init", "seed", "timelapse"),
     "Scales and steps": ("start_size", "scale_factor", "steps", "early_stop", "early_stop_window", "averaging"),
@@ -26,7 +26,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "gram_normalization",
         "loss_scaling",
     ),
-    "Optimiser": (
+    "Optimizer": (
         "optimizer",
         "lbfgs_history",
         "learning_rate",
@@ -35,35 +35,35 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "beta_2",
         "epsilon",
     ),
-    "Network and machine": ("pooling", "padding", "antialias", "precision", "tile_size"),
+    "Network and device": ("pooling", "padding", "antialias", "precision", "tile_size"),
 }
-#: What the name of a parameter's field begins with.
+#: Prefix of a parameter's field name.
 PREFIX = "p-"
 NAMES = tuple(PREFIX + name for name in StyleParams.model_fields)
-#: The other fields, by what they are called in a request.
+#: The other fields, by their names in a request.
 _FIELDS = {name: name for name in ("content", "style", "preset", "label", "priority")} | {"styles": "style"}
-#: Those whose mistakes are whole sentences.
-_SPEAKING = ("content", "style")
-#: How null is typed.
+#: Fields whose errors are whole sentences, which need no field name in front.
+_SELF_EXPLANATORY = ("", "content", "style")
+#: What to type for null.
 _NULL = "null"
 
 
 class Field(NamedTuple):
-    """A parameter as a field of the form."""
+    """A parameter as a form field."""
 
     name: str
-    #: `number`, `choice`, `layers`, or `text` for a number that can also be null.
+    #: `number`, `choice`, `layers`, or `text` for a number that may be null.
     kind: str
     help: str
     unit: str
     choices: tuple[str, ...]
     bounds: dict[str, float | str]
-    #: What each preset has, as text.
+    #: The value of each preset, as it would be typed.
     presets: dict[str, str]
 
 
 def fields() -> dict[str, list[Field]]:
-    """Return the fields, by group."""
+    """Return the fields by group."""
     described = StyleParams.model_json_schema()["properties"]
     presets = {name: resolve(name).model_dump(mode="json") for name in PRESETS}
     return {
@@ -75,7 +75,7 @@ def fields() -> dict[str, list[Field]]:
 
 
 def params(form: Mapping[str, str]) -> dict[str, Any]:
-    """Read the parameters that are filled in; raise `InvalidParams` for layers that are no JSON."""
+    """Return the parameters that were filled in; raise `InvalidParams` for layers that are not JSON."""
     found: dict[str, Any] = {}
     for name in StyleParams.model_fields:
         text = form.get(PREFIX + name, "").strip()
@@ -84,8 +84,8 @@ def params(form: Mapping[str, str]) -> dict[str, Any]:
     return found
 
 
-def mistakes(error: AtelierError | None) -> dict[str, str]:
-    """Return what is wrong with each field, as far as an error points at some; "" stands for the whole."""
+def errors_by_field(error: AtelierError | None) -> dict[str, str]:
+    """Return the message for each field that an error points at; "" stands for the whole form."""
     found: dict[str, str] = {}
     for each in error.fields.get("errors", ()) if error else ():
         first, _, rest = each["pointer"].removeprefix("/").partition("/")
@@ -95,19 +95,19 @@ def mistakes(error: AtelierError | None) -> dict[str, str]:
     return found
 
 
-def told(error: AtelierError | None) -> list[str]:
-    """Return all that an error says, each mistake with the name of its field where that does not say it itself."""
+def messages(error: AtelierError | None) -> list[str]:
+    """Return all messages of an error, with field names where they need them."""
     if error is None:
         return []
-    found = mistakes(error).items()
+    found = errors_by_field(error).items()
     return [
-        detail if name in ("", *_SPEAKING) else f"{name.removeprefix(PREFIX)}: {detail}" for name, detail in found
+        detail if name in _SELF_EXPLANATORY else f"{name.removeprefix(PREFIX)}: {detail}" for name, detail in found
     ] or [error.detail]
 
 
-def filled(departures: Mapping[str, Any]) -> dict[str, str]:
-    """Return the texts of the fields for parameters that depart from the preset."""
-    return {PREFIX + name: _text(value) for name, value in departures.items()}
+def values(params: Mapping[str, Any]) -> dict[str, str]:
+    """Return the field values that `params` reads as these parameters."""
+    return {PREFIX + name: _text(value) for name, value in params.items()}
 
 
 def _layers(name: str, text: str) -> Any:
@@ -136,7 +136,7 @@ def _field(name: str, described: Mapping[str, Any], presets: dict[str, str]) -> 
 
 
 def _text(value: Any) -> str:
-    """Write a value as it would be typed."""
+    """Format a value as it would be typed."""
     if value is None or isinstance(value, bool | dict):
         return json.dumps(value)
     brief = f"{value:g}" if isinstance(value, float) else str(value)

@@ -9,7 +9,7 @@ from functools import cached_property
 from operator import attrgetter
 
 from api.schemas import jobs
-from api.serializers.jobs import job_view
+from api.serializers.jobs import serialize_job
 from shared.db.jobs import queries
 from shared.db.jobs.queries import Shown
 from shared.painting.forecasts import Forecast
@@ -50,7 +50,7 @@ class JobSnapshot:
 
     def view(self) -> jobs.JobView:
         """Serialize the job."""
-        return job_view(self.job, live=self.progress, queue=self.queue, eta=self.eta)
+        return serialize_job(self.job, live=self.progress, queue=self.queue, eta=self.eta)
 
     def retry_after_s(self) -> int:
         """Return when to poll next, in seconds: about when the job ends, within `_POLL_S`."""

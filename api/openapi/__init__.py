@@ -1,1 +1,1 @@
-"""The description of the HTTP API, made of what the routes declare."""
+"""The OpenAPI document, generated from what the routes declare."""

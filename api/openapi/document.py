@@ -1,8 +1,8 @@
-"""OpenAPI 3.1, generated from what each view declares above itself and from the models that validate.
+"""The OpenAPI 3.1 document, generated from the contracts that views declare and the models that validate.
 
-What parameters, headers and refusals look like is in `api.openapi.parameters`; the models are in `api.openapi.schemas`.
+`api.openapi.parameters` describes parameters, headers and errors, and `api.openapi.schemas` the models.
 
-Invariant: every route of `/v1` and every probe is described; a test walks the route table.
+Invariant: every route below `/v1` and every probe is described; a test walks the route table.
 """
 
 from __future__ import annotations
@@ -16,7 +16,15 @@ from flask import Flask
 from api.access import Access
 from api.openapi import schemas, texts, webhooks
 from api.openapi.operation import Operation
-from api.openapi.parameters import BINARY, Part, answer_headers, link_all, parameters, query_parameters, refusals
+from api.openapi.parameters import (
+    BINARY,
+    Part,
+    link_all,
+    parameters,
+    problem_responses,
+    query_parameters,
+    response_headers,
+)
 from shared import errors
 from shared.errors import AtelierError
 from shared.imaging.codec import MEDIA_TYPES
@@ -24,7 +32,7 @@ from shared.painting.params import PRESETS
 
 
 def build(app: Flask) -> Part:
-    """Describe every declared view of `app`."""
+    """Build the document for all views of `app` that declare a contract."""
     paths: dict[str, Part] = {}
     found: list[Operation] = []
     for rule in app.url_map.iter_rules():
@@ -42,7 +50,7 @@ def build(app: Flask) -> Part:
         "info": texts.INFO,
         "tags": [tag for tag in texts.TAGS if tag["name"] in used],
         "paths": dict(sorted(paths.items())),
-        "webhooks": webhooks.described(),
+        "webhooks": webhooks.describe(),
         "components": {
             "schemas": _models(found),
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": texts.KEYS}},
@@ -54,7 +62,7 @@ def build(app: Flask) -> Part:
 
 
 def presets() -> dict[str, str]:
-    """Return what each preset is for."""
+    """Return the purpose of each preset."""
     return {name: text for name, (text, _values) in PRESETS.items()}
 
 
@@ -66,32 +74,32 @@ def _describe(declared: Operation, endpoint: str, arguments: list[str]) -> Part:
         "summary": declared.summary,
         "description": texts.access(declared.access),
         "parameters": parameters(arguments, declared.query, declared.headers),
-        "responses": dict(sorted({**refusals(_refusals(declared, arguments)), **_answers(declared)}.items())),
+        "responses": dict(sorted({**problem_responses(_errors(declared, arguments)), **_responses(declared)}.items())),
     }
     if declared.takes:
         described["requestBody"] = {"required": True, "content": _content(declared.takes)}
     return described
 
 
-def _answers(declared: Operation) -> dict[str, Part]:
-    """Describe the good answers."""
+def _responses(declared: Operation) -> dict[str, Part]:
+    """Describe the successful responses."""
     good = {declared.status: (f"{declared.summary}.", declared.returns)}
     good |= {status: (text, {"application/json": model}) for status, (text, model) in declared.others.items()}
     if "If-None-Match" in declared.headers:
-        good[304] = ("Nothing is new since that `ETag`.", {})
+        good[304] = ("Not modified since that `ETag`.", {})
     if "Range" in declared.headers:
-        good[206] = ("The range that was asked for.", declared.returns)
-    answers = {}
+        good[206] = ("The requested range.", declared.returns)
+    responses = {}
     for status, (text, content) in good.items():
-        headers = answer_headers(status, declared.headers, is_page="cursor" in query_parameters(declared.query))
-        answers[str(status)] = {"description": text, "headers": headers}
+        headers = response_headers(status, declared.headers, is_page="cursor" in query_parameters(declared.query))
+        responses[str(status)] = {"description": text, "headers": headers}
         if content:
-            answers[str(status)]["content"] = _content(content)
-    return answers
+            responses[str(status)]["content"] = _content(content)
+    return responses
 
 
-def _refusals(declared: Operation, arguments: list[str]) -> Iterable[type[AtelierError]]:
-    """Name what the view says that it may refuse, and what its form and access bring with them."""
+def _errors(declared: Operation, arguments: list[str]) -> Iterable[type[AtelierError]]:
+    """Yield the errors that a view declares, and those that its form and access imply."""
     yield from declared.errors
     if arguments:
         yield errors.NotFound
@@ -118,7 +126,7 @@ def _content(by_media_type: dict[str, Any]) -> Part:
 
 
 def _encoding(part: Part) -> Part:
-    """Say what a part of a form may be: pictures, or JSON."""
+    """Give the media types of a form's part: pictures, or JSON."""
     is_picture = BINARY in (part, part.get("items"))
     return {"contentType": ", ".join(MEDIA_TYPES.values()) if is_picture else "application/json"}
 

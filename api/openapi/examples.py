@@ -1,6 +1,6 @@
-"""Examples of what is sent and answered, beside the models' schemas; a test holds each against its schema.
+"""Examples of the models, which a test validates against their schemas.
 
-A job is shown by the very code that shows real ones.
+The example of a job is serialized by the code that serializes real jobs.
 """
 
 from __future__ import annotations
@@ -8,17 +8,17 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from api.openapi import examples_admin
-from api.serializers.jobs import image_view, job_view
+from api.serializers.jobs import serialize_image, serialize_job
 from shared.db.models import DEFAULT_RETENTION_S, Image, Job
 from shared.painting.params import DEFAULT_PRESET, resolve
 from shared.states import State
 
 _JOB_ID, _RETRIED_ID = "01a20750-e506-729a-9bdf-2a44836107f2", "01a20742-31c5-7d3e-8f60-0c8f4c1d2b7a"
 _BATCH_ID = "01a20760-2b1d-7c44-9d0e-6f1a2b3c4d5e"
+_OPERATION_ID, _KEY_ID = "01a20770-9c3e-7b21-8f4d-1e2d3c4b5a69", "k7f3a9c2d1e0b"
 _CONTENT, _STYLE = f"sha256:{'3f' * 32}", f"sha256:{'a1' * 32}"
-_MADE_AT = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
-_MADE = "2026-01-31T12:00:00Z"
+_CREATED_AT = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
+_CREATED = "2026-01-31T12:00:00Z"
 _WEIGHTS = {"name": "imagenet", "sha256": "c0ffee" * 10 + "c0ff"}
 _LOSSES = {"total": 1.84, "content": 0.61, "style": 1.17, "tv": 0.06}
 _WORKER = {
@@ -28,24 +28,24 @@ _WORKER = {
     "job_id": _JOB_ID,
     "weights": _WEIGHTS,
     "device": {"kind": "cpu", "name": "16 threads"},
-    "started_at": _MADE,
+    "started_at": _CREATED,
     "memory": {"limit": 8_000_000_000, "held": 1_200_000_000, "peak": 2_100_000_000},
     "warm_styles": [_STYLE],
-    "seen_at": _MADE,
+    "seen_at": _CREATED,
 }
 
 
 def add(models: dict[str, Any]) -> None:
-    """Put its example beside each model that has none of its own."""
+    """Add an example to each model that has none of its own."""
     for name, example in _examples().items():
         if name in models:
             models[name].setdefault("examples", [example])
 
 
 def _examples() -> dict[str, Any]:
-    job = job_view(_job()).model_dump(mode="json")
+    job = serialize_job(_job()).model_dump(mode="json")
     return {
-        "ImageView": image_view(_image(), DEFAULT_RETENTION_S).model_dump(mode="json"),
+        "ImageView": serialize_image(_image(), DEFAULT_RETENTION_S).model_dump(mode="json"),
         "JobView": job,
         "JobPage": {"jobs": [job], "next_cursor": None},
         "DryRunView": _dry_run(),
@@ -78,7 +78,7 @@ def _examples() -> dict[str, Any]:
         **_of_batches(job),
         **_of_keys(),
         **_of_webhooks(job),
-        **examples_admin.examples(),
+        **_of_operations(),
     }
 
 
@@ -113,12 +113,12 @@ def _of_batches(job: dict[str, Any]) -> dict[str, Any]:
         },
         "rate_per_min": 24.0,
         "eta_s": 1570.0,
-        "created_at": _MADE,
-        "started_at": _MADE,
+        "created_at": _CREATED,
+        "started_at": _CREATED,
         "ended_at": None,
         "links": {"self": path, "items": f"{path}/items", "results": f"{path}/results.jsonl"},
     }
-    refused = {"line": 3, "key": "../c.jpg", "code": "unsafe_path", "detail": "/key: write a relative path."}
+    refused = {"line": 3, "key": "../c.jpg", "code": "unsafe_path", "detail": "/key: use a relative path."}
     return {
         "BatchView": batch,
         "OpenedView": {**batch, "added": None},
@@ -139,7 +139,7 @@ def _of_batches(job: dict[str, Any]) -> dict[str, Any]:
             "state": "succeeded",
             "result": job["result"],
             "error": None,
-            "ended_at": _MADE,
+            "ended_at": _CREATED,
             "links": {"job": f"/v1/jobs/{_JOB_ID}", "result": f"/v1/jobs/{_JOB_ID}/result"},
         },
     }
@@ -147,7 +147,7 @@ def _of_batches(job: dict[str, Any]) -> dict[str, Any]:
 
 def _of_keys() -> dict[str, Any]:
     key = {
-        "id": "k7f3a9c2d1e0b",
+        "id": _KEY_ID,
         "name": "website",
         "owner": "shop",
         "role": "client",
@@ -155,14 +155,66 @@ def _of_keys() -> dict[str, Any]:
         "max_work_per_day": None,
         "max_requests_per_min": 600,
         "max_retention_s": 86_400.0,
-        "created_at": _MADE,
+        "created_at": _CREATED,
         "revoked_at": None,
-        "links": {"self": "/v1/keys/k7f3a9c2d1e0b"},
+        "links": {"self": f"/v1/keys/{_KEY_ID}"},
     }
     return {
         "KeyView": key,
-        "NewKeyView": {**key, "key": "atl_k7f3a9c2d1e0b_shown-once"},
+        "NewKeyView": {**key, "key": f"atl_{_KEY_ID}_shown-once"},
         "KeyPage": {"keys": [key], "next_cursor": None},
+    }
+
+
+def _of_operations() -> dict[str, Any]:
+    path = f"/v1/operations/{_OPERATION_ID}"
+    operation = {
+        "id": _OPERATION_ID,
+        "action": "retry",
+        "filter": {"state": ["failed"], "code": "storage_full"},
+        "reason": "The disk has room again.",
+        "state": "running",
+        "key_id": _KEY_ID,
+        "owner": None,
+        "matched": 812,
+        "more": False,
+        "done": 400,
+        "refused": 3,
+        "created_at": _CREATED,
+        "ended_at": None,
+        "links": {"self": path, "stop": f"{path}/stop"},
+    }
+    entry = {
+        "id": "01a20770-9c40-7d55-a1b2-3c4d5e6f7081",
+        "at": _CREATED,
+        "key_id": _KEY_ID,
+        "key_name": "night shift",
+        "action": "operation.start",
+        "subject": _OPERATION_ID,
+        "count": 812,
+        "reason": "The disk has room again.",
+        "details": {"action": "retry", "filter": {"code": "storage_full"}},
+    }
+    failure = {
+        "code": "out_of_memory",
+        "scale": 3,
+        "count": 17,
+        "first_at": _CREATED,
+        "last_at": _CREATED,
+        "workers": 1,
+        "worker": "studio-1",
+        "message": "The picture needs more memory than the device has.",
+        "examples": [_JOB_ID],
+        "links": {"jobs": "/v1/jobs?state=failed&code=out_of_memory"},
+    }
+    return {
+        "OperationView": operation,
+        "OperationPage": {"operations": [operation], "next_cursor": None},
+        "MatchedView": {"action": "retry", "matched": 812, "more": False},
+        "AuditEntryView": entry,
+        "AuditPage": {"entries": [entry], "next_cursor": None},
+        "FailureView": failure,
+        "FailuresView": {"failures": [failure], "since_s": 604_800.0, "most": 50_000},
     }
 
 
@@ -177,25 +229,25 @@ def _of_webhooks(job: dict[str, Any]) -> dict[str, Any]:
         "state": "delivered",
         "attempts": 1,
         "next_at": None,
-        "log": [{"at": _MADE, "status": 204, "error": None, "ms": 83}],
-        "created_at": _MADE,
-        "ended_at": _MADE,
+        "log": [{"at": _CREATED, "status": 204, "error": None, "ms": 83}],
+        "created_at": _CREATED,
+        "ended_at": _CREATED,
         "links": {"self": path, "redeliver": f"{path}/redeliver"},
     }
-    told = {
+    data = {
         name: job[name] for name in ("id", "state", "owner", "label", "metadata", "result", "created_at", "ended_at")
     }
     return {
         "DeliveryView": delivery,
         "DeliveryPage": {"deliveries": [delivery], "next_cursor": None},
-        "SecretView": {"secret": "whsec_c2VjcmV0IHRoYXQgaXMgbm9uZQ==", "created_at": _MADE, "previous_until": None},
-        "WebhookView": {"type": "job.succeeded", "timestamp": _MADE, "data": told},
+        "SecretView": {"secret": "whsec_c2VjcmV0IHRoYXQgaXMgbm9uZQ==", "created_at": _CREATED, "previous_until": None},
+        "WebhookView": {"type": "job.succeeded", "timestamp": _CREATED, "data": data},
     }
 
 
 def _image() -> Image:
     values = {"width": 4032, "height": 3024, "format": "jpeg", "size_bytes": 3_481_220}
-    return Image(id=_CONTENT, created_at=_MADE_AT, last_used_at=_MADE_AT, **values)
+    return Image(id=_CONTENT, created_at=_CREATED_AT, last_used_at=_CREATED_AT, **values)
 
 
 def _job() -> Job:
@@ -217,10 +269,10 @@ def _job() -> Job:
         annotations={"order": 1815},
         progress=_step(),
         result={"width": 768, "height": 576, "bytes": 812_344, "format": "png", "partial": False},
-        created_at=_MADE_AT,
-        started_at=_MADE_AT + timedelta(seconds=1),
-        ended_at=_MADE_AT + timedelta(seconds=62),
-        expires_at=_MADE_AT + timedelta(days=1),
+        created_at=_CREATED_AT,
+        started_at=_CREATED_AT + timedelta(seconds=1),
+        ended_at=_CREATED_AT + timedelta(seconds=62),
+        expires_at=_CREATED_AT + timedelta(days=1),
     )
 
 

@@ -1,4 +1,4 @@
-"""What a view declares above itself: the contract that is described, and what it needs of its caller."""
+"""The decorator that declares a view's contract: the access it needs, and what OpenAPI says about it."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Operation:
     #: The model of the query, which the view reads with `parsed_query`.
     query: type[BaseModel] | None = None
     errors: tuple[type[AtelierError], ...] = ()
-    #: Good answers of another status, with what each says and its model.
+    #: Other successful responses by status: a description and a model.
     others: dict[int, tuple[str, Any]] = field(default_factory=dict)
-    #: Request headers that count here, by name.
+    #: The request headers that the view reads.
     headers: tuple[str, ...] = ()
 
 
-def operation(  # noqa: PLR0913 - each is a word of the contract
+def operation(  # noqa: PLR0913 - each is a part of the contract
     summary: str,
     *,
     access: Access,
@@ -44,7 +44,7 @@ def operation(  # noqa: PLR0913 - each is a word of the contract
     others: dict[int, tuple[str, Any]] | None = None,
     headers: tuple[str, ...] = (),
 ) -> Callable[[View], View]:
-    """Declare the contract of a view; a model in `returns` stands for JSON of that model."""
+    """Declare the contract of a view; a model in `returns` means JSON of that model."""
     returned = returns if isinstance(returns, dict) else {"application/json": returns}
 
     def declare(view: View) -> View:

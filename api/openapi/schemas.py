@@ -1,6 +1,6 @@
-"""The schemas of all models that the operations name, and what the models check beyond their types.
+"""The JSON schemas of all models in the document.
 
-What pydantic checks in code it cannot write as a schema; where JSON Schema has words for it, they are added here.
+The models' own validators are code, which pydantic cannot describe; what JSON Schema can express of them is added here.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ _IS_GIVEN = {"not": {"type": "null"}}
 
 
 def is_model(shape: Any) -> bool:
-    """Say whether a shape is a model, rather than a plain schema."""
+    """Return whether a shape is a model, rather than a plain schema."""
     return isinstance(shape, type) and issubclass(shape, BaseModel)
 
 
 def schema(shape: Any) -> Part:
-    """Write a shape as a schema: a model by reference."""
+    """Return the schema of a shape; that of a model is a reference."""
     return {"$ref": REF.format(model=shape.__name__)} if is_model(shape) else dict(shape)
 
 
 def schemas_of(outgoing: Iterable[Any], incoming: Iterable[Any]) -> Part:
-    """Write the schema of every model among the shapes, with an example where there is one."""
-    wanted: Any = [(model, "serialization") for model in (*outgoing, jobs.ProblemView) if is_model(model)]
-    wanted += [(model, "validation") for model in (*incoming, StyleParams) if is_model(model)]
-    _, definitions = models_json_schema(list(dict.fromkeys(wanted)), ref_template=REF)
+    """Return the schema of every model among the shapes, with examples."""
+    used: Any = [(model, "serialization") for model in (*outgoing, jobs.ProblemView) if is_model(model)]
+    used += [(model, "validation") for model in (*incoming, StyleParams) if is_model(model)]
+    _, definitions = models_json_schema(list(dict.fromkeys(used)), ref_template=REF)
     models: Part = definitions["$defs"]
     _refine_params(models["StyleParams"]["properties"])
     _refine_request(models["JobRequest"])
@@ -51,21 +51,21 @@ def _refine_params(properties: Part) -> None:
 
 
 def _refine_request(request: Part) -> None:
-    # any object to the request's own model, since they are checked only once the preset is known
+    # the model itself accepts any object, as parameters are validated once the preset is known
     request["properties"]["params"] = {"$ref": REF.format(model="StyleParams")}
     request["oneOf"] = [_with("style"), _with("styles")]
     request["not"] = {"allOf": [_with("init_image"), _with("init_job")]}
 
 
 def _beside_files(request: Part) -> Part:
-    """Write what the part `request` of a form is: the rest of a request, whose pictures come as files."""
+    """Return the schema of a form's part `request`, beside which pictures are sent as files."""
     left_out = ("required", "oneOf", "not", "title", "examples")
     part = {name: value for name, value in request.items() if name not in left_out}
     by_file = {
-        name: {"description": "Or the file of this name, which goes first."} for name in ("content", "init_image")
+        name: {"description": "Or a file of this name, which takes precedence."} for name in ("content", "init_image")
     }
-    styles = {"styles": {"description": "Or the files `style` and `mask`, which go first."}}
-    text = "What of a request the files do not say; a picture may be named by the id of a file `image`."
+    styles = {"styles": {"description": "Or files named `style` and `mask`, which take precedence."}}
+    text = "The request without its files; it refers to files named `image` by their IDs."
     return {**part, "description": text, "properties": {**part["properties"], **by_file, **styles}, "examples": [{}]}
 
 

@@ -1,30 +1,28 @@
-"""The webhooks as OpenAPI has them: what we send, and how whoever gets it knows that we did."""
+"""The webhooks in the document: the events sent, and the headers that authenticate them."""
 
 from __future__ import annotations
 
-from api.openapi.parameters import REF, Part, given
+from api.openapi.parameters import REF, Part, parameter
 from api.schemas.webhooks import WebhookView
 from shared.webhooks.signing import EVENTS
 
-__all__ = ["SENT", "described"]
+__all__ = ["SENT", "describe"]
 
-#: The model of what is sent.
+#: The body of every event.
 SENT = WebhookView
 _HEADERS = {
-    "webhook-id": given(
-        "Names the call; the same each time it is tried, so that it can be counted once.", type="string"
-    ),
-    "webhook-timestamp": given("When it was sent, in seconds since 1970; refuse what is minutes old.", type="integer"),
-    "webhook-signature": given(
-        "`v1,` and the Base64 of HMAC-SHA256 over `id.timestamp.body` by your secret; several, apart by spaces, "
-        "while a secret is replaced.",
+    "webhook-id": parameter("Identifies the event; the same in every attempt to deliver it.", type="string"),
+    "webhook-timestamp": parameter("When it was sent, in Unix seconds; reject old events.", type="integer"),
+    "webhook-signature": parameter(
+        "`v1,` and the Base64 of the HMAC-SHA256 of `id.timestamp.body` with your secret; several, separated by "
+        "spaces, while a secret is being replaced.",
         type="string",
     ),
 }
 
 
-def described() -> dict[str, Part]:
-    """Describe every event, by name."""
+def describe() -> dict[str, Part]:
+    """Describe every event by name."""
     return {event: {"post": _call(event, text)} for event, text in EVENTS.items()}
 
 
@@ -40,7 +38,7 @@ def _call(event: str, text: str) -> Part:
             "content": {"application/json": {"schema": {"$ref": REF.format(model=SENT.__name__)}}},
         },
         "responses": {
-            "2XX": {"description": "Any of these takes the call as told."},
-            "default": {"description": "With any other answer, or none within seconds, it is tried again later."},
+            "2XX": {"description": "The event has been received."},
+            "default": {"description": "Any other response, or none within seconds: it is sent again later."},
         },
     }

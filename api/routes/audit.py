@@ -13,8 +13,8 @@ from api.http.query import parsed_query
 from api.http.responses import page_response
 from api.openapi.operation import operation
 from api.schemas.bulk_actions import AuditPage
-from api.schemas.jobs import Moment
-from api.serializers.bulk_actions import entry_view
+from api.schemas.jobs import Timestamp
+from api.serializers.bulk_actions import serialize_audit_entry
 from api.services import services
 from shared.db.admin import audit
 
@@ -26,8 +26,8 @@ class AuditQuery(PageQuery):
 
     key_id: str | None = Field(None, description="Only actions by this key.")
     action: str | None = Field(None, description="Only this kind of action, such as `job.cancel`.")
-    after: Moment | None = Field(None, description="Only actions at or after this RFC 3339 time.")
-    before: Moment | None = Field(None, description="Only actions before this RFC 3339 time.")
+    after: Timestamp | None = Field(None, description="Only actions at or after this RFC 3339 time.")
+    before: Timestamp | None = Field(None, description="Only actions before this RFC 3339 time.")
 
 
 @blueprint.get("")
@@ -38,5 +38,5 @@ def listing() -> Response:
     wanted = audit.Filter(query.key_id, query.action, query.after, query.before)
     with services().database.reading() as session:
         found = page(partial(audit.list_entries, session, wanted, before=query.cursor), query.limit)
-    entries = [entry_view(entry) for entry in found.rows]
+    entries = [serialize_audit_entry(entry) for entry in found.rows]
     return page_response(AuditPage(entries=entries, next_cursor=found.next_cursor))

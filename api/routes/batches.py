@@ -11,8 +11,8 @@ from pydantic import Field
 from api.access import Access
 from api.auth import caller
 from api.batches import archive_reader, lifecycle, matrix_sheet, readers
-from api.batches.ingest import Intake
-from api.batches.report import added_view
+from api.batches.ingest import BatchIngest
+from api.batches.report import serialize_report
 from api.http import bodies, idempotency
 from api.http.idempotency import Once
 from api.http.pagination import PageQuery, page
@@ -22,6 +22,7 @@ from api.http.responses import accepted_response, etag_response, job_response, m
 from api.live.snapshot import JobSnapshot
 from api.openapi.operation import operation
 from api.openapi.parameters import BINARY
+from api.routes.items import upload
 from api.schemas.batches import (
     AddedView,
     BatchChange,
@@ -33,9 +34,8 @@ from api.schemas.batches import (
     RetriedView,
 )
 from api.schemas.jobs import JobView
-from api.serializers.batches import batch_view, batch_views
+from api.serializers.batches import serialize_batch, serialize_batches
 from api.services import services
-from api.usecases.images import inspect_upload, keep_upload
 from shared import errors
 from shared.db.batches import lifecycle as batches
 from shared.db.batches.lifecycle import Filter
@@ -101,7 +101,7 @@ def listing() -> Response:
     wanted = Filter(caller().sees or query.owner, query.state, query.label)
     with services().database.reading() as session:
         found = page(partial(batches.list_batches, session, wanted, before=query.cursor), query.limit)
-        views = batch_views(session, found.rows)
+        views = serialize_batches(session, found.rows)
     return page_response(BatchPage(batches=views, next_cursor=found.next_cursor))
 
 
@@ -123,7 +123,8 @@ def show(batch_id: str) -> Response:
 def change(batch_id: str) -> Response:
     """Change what may be changed."""
     _view(batch_id)  # 404 for an unknown batch, whatever the body
-    lifecycle.change(services(), caller(), batch_id, validated(BatchChange, bodies.json_object(request)))
+    changes = validated(BatchChange, bodies.json_object(request))
+    lifecycle.change(services().database, services().dispatcher, caller(), batch_id, changes)
     return model_response(_view(batch_id))
 
 
@@ -165,7 +166,7 @@ def cancel(batch_id: str) -> Response:
 @operation("Retry the items that failed or expired", access=Access.WRITE, returns=RetriedView, errors=_REFUSALS)
 def retry_failed(batch_id: str) -> Response:
     """Replace failed items by new jobs."""
-    count = lifecycle.retry_failed(services(), caller(), batch_id)
+    count = lifecycle.retry_failed(services().database, services().dispatcher, caller(), batch_id)
     return model_response(RetriedView(retried=count, batch=_view(batch_id)))
 
 
@@ -181,7 +182,7 @@ def sheet(batch_id: str) -> Response:
     matrix = _view(batch_id).matrix
     if matrix is None:
         raise errors.NoResult("Only a matrix has a contact sheet, and this batch is not a matrix.")
-    drawn = matrix_sheet.draw(services(), batch_id, matrix)
+    drawn = matrix_sheet.draw(services().database, services().store, batch_id, matrix)
     return Response(drawn, content_type="image/webp", headers={"Cache-Control": "no-cache"})
 
 
@@ -198,7 +199,7 @@ def promote(batch_id: str) -> Response:
     """Queue a job like an item, of another size."""
     _view(batch_id)
     promotion = lifecycle.promotion(
-        services(), caller(), batch_id, validated(PromoteRequest, bodies.json_object(request))
+        services().database, caller(), batch_id, validated(PromoteRequest, bodies.json_object(request))
     )
     submitter = services().submitter
     return job_response(JobSnapshot(submitter.submit(submitter.prepare(promotion))), 202)
@@ -208,33 +209,36 @@ def _open(once: Once, batch_request: BatchRequest, styles: list[bytes]) -> None:
     """Store the styles that came with a batch, and open it."""
     found = services()
     for data in styles:
-        keep_upload(found.database, found.store, inspect_upload(found.settings, data), caller())
-    batch = lifecycle.new_batch(found, caller(), batch_request)
+        upload(data)
+    batch = lifecycle.new_batch(found.settings, found.store, caller(), batch_request)
     with once.writing(found.database, "open_batch") as session:
         lifecycle.open_batch(session, caller(), batch)
-        once.set_answer(batch_view(session, batch), 201)
+        once.set_answer(serialize_batch(session, batch), 201)
 
 
 def _fill(batch_id: str, batch_request: BatchRequest, archive: IO[bytes] | None) -> AddedView | None:
     """Add the cells or the archive that came with a request to an open batch, and start it."""
     with services().database.reading() as session:
         is_open = batches.get_batch(session, batch_id, owner=caller().sees).state == BatchState.OPEN
+    found, limit = services(), services().settings.max_batch_items
     if batch_request.matrix is not None and is_open:
-        lifecycle.fill_matrix(services(), caller(), batch_id, batch_request.matrix)
+        lifecycle.fill_matrix(BatchIngest(found.database, caller(), batch_id, max_items=limit), batch_request.matrix)
+        lifecycle.transition(found.database, found.dispatcher, caller(), batch_id, BatchState.RUNNING)
     if archive is None or not is_open:
         return None
-    intake = Intake(services(), caller(), batch_id)
-    kind = archive_reader.kind(archive)
-    tally = intake.take(readers.from_archive(services(), caller(), archive, kind, skip=intake.tally.skip))
-    lifecycle.steer(services(), caller(), batch_id, BatchState.RUNNING)
-    return added_view(batch_id, tally)
+    ingest = BatchIngest(found.database, caller(), batch_id, max_items=limit)
+    media_type = archive_reader.detect_media_type(archive)
+    report = ingest.add(readers.from_archive(found.settings, archive, media_type, upload, skip=ingest.report.skip))
+    lifecycle.transition(found.database, found.dispatcher, caller(), batch_id, BatchState.RUNNING)
+    return serialize_report(batch_id, report)
 
 
 def _transition(batch_id: str, to: BatchState, *, only_from: BatchState | None = None) -> Response:
-    lifecycle.steer(services(), caller(), batch_id, to, only_from=only_from)
+    found = services()
+    lifecycle.transition(found.database, found.dispatcher, caller(), batch_id, to, only_from=only_from)
     return model_response(_view(batch_id))
 
 
 def _view(batch_id: str) -> BatchView:
     with services().database.reading() as session:
-        return batch_view(session, batches.get_batch(session, batch_id, owner=caller().sees))
+        return serialize_batch(session, batches.get_batch(session, batch_id, owner=caller().sees))

@@ -8,7 +8,7 @@ from api.access import Access
 from api.http.responses import model_response
 from api.openapi.operation import operation
 from api.schemas.bulk_actions import FailuresView
-from api.serializers.bulk_actions import failure_view
+from api.serializers.bulk_actions import serialize_failure
 from api.services import services
 from shared.db.jobs import failures
 
@@ -20,5 +20,5 @@ blueprint = Blueprint("failures", __name__, url_prefix="/v1/failures")
 def listing() -> Response:
     """Show the groups."""
     with services().database.reading() as session:
-        found = [failure_view(group) for group in failures.list_groups(session)]
+        found = [serialize_failure(group) for group in failures.list_groups(session)]
     return model_response(FailuresView(failures=found, since_s=failures.SINCE_S, most=failures.MOST))

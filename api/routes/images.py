@@ -11,7 +11,7 @@ from api.http.responses import model_response
 from api.openapi.operation import operation
 from api.openapi.parameters import BINARY
 from api.schemas.jobs import ImageView
-from api.serializers.jobs import image_view
+from api.serializers.jobs import serialize_image
 from api.services import services
 from api.usecases.images import inspect_upload, keep_upload
 from shared import errors
@@ -65,7 +65,7 @@ def content(image_id: str) -> Response:
 
 
 def _described(image: Image, status: int = 200) -> Response:
-    return model_response(image_view(image, services().settings.retention_s), status)
+    return model_response(serialize_image(image, services().settings.retention_s), status)
 
 
 def _image(image_id: str) -> Image:

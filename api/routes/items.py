@@ -12,8 +12,8 @@ from pydantic import BaseModel, Field
 from api.access import Access
 from api.auth import caller
 from api.batches import archive_reader, archive_writer, imports, readers, results_feed
-from api.batches.ingest import Intake
-from api.batches.report import Offer, added_view
+from api.batches.ingest import BatchIngest
+from api.batches.report import Candidate, serialize_report
 from api.http import bodies
 from api.http.pagination import Page, PageQuery, page
 from api.http.problems import validated
@@ -23,8 +23,9 @@ from api.openapi.operation import operation
 from api.openapi.parameters import BINARY
 from api.schemas.batches import AddedView, ItemRequest, ItemResultView, SourceRequest
 from api.schemas.jobs import JobPage
-from api.serializers.jobs import job_view
+from api.serializers.jobs import serialize_job
 from api.services import services
+from api.usecases.images import inspect_upload, keep_upload
 from shared import errors
 from shared.db.batches import items, lifecycle
 from shared.states import State
@@ -78,10 +79,10 @@ class ResultsQuery(BaseModel):
 )
 def add(batch_id: str) -> Response:
     """Add the valid items, and report the others."""
-    intake = Intake(services(), caller(), batch_id)
-    tally = intake.take(_offers(intake.tally.skip))
+    ingest = BatchIngest(services().database, caller(), batch_id, max_items=services().settings.max_batch_items)
+    report = ingest.add(_candidates(ingest.report.skip))
     services().dispatcher.nudge()
-    return model_response(added_view(batch_id, tally))
+    return model_response(serialize_report(batch_id, report))
 
 
 @blueprint.get("/items")
@@ -96,7 +97,7 @@ def listing(batch_id: str) -> Response:
         else:
             later = partial(items.list_items, session, batch_id, query.state, after=query.cursor)
             found = page(later, query.limit, position=attrgetter("sort_id"))
-    return page_response(JobPage(jobs=[job_view(job) for job in found.rows], next_cursor=found.next_cursor))
+    return page_response(JobPage(jobs=[serialize_job(job) for job in found.rows], next_cursor=found.next_cursor))
 
 
 @blueprint.get("/results.jsonl")
@@ -112,7 +113,10 @@ def results(batch_id: str) -> Response:
     found, query = services(), parsed_query(ResultsQuery)
     with found.database.reading() as session:
         lifecycle.get_batch(session, batch_id, owner=caller().sees)
-    lines = results_feed.lines(found, batch_id, after=query.after, follow=query.follow)
+    max_duration_s = found.settings.stream_life_s
+    lines = results_feed.lines(
+        found.database, found.hub, batch_id, after=query.after, follow=query.follow, max_duration_s=max_duration_s
+    )
     return stream_response(found.streams, lines, _LINES[0])
 
 
@@ -127,14 +131,21 @@ def archive(batch_id: str) -> Response:
     """Stream a zip."""
     with services().database.reading() as session:
         lifecycle.get_batch(session, batch_id, owner=caller().sees)
-    response = stream_response(services().streams, archive_writer.stream(services(), batch_id), archive_reader.ZIP[0])
+    chunks = archive_writer.stream(services().database, services().store, batch_id)
+    response = stream_response(services().streams, chunks, archive_reader.ZIP[0])
     response.headers["Content-Disposition"] = f'attachment; filename="{batch_id}.zip"'
     return response
 
 
-def _offers(skip: Callable[[], None]) -> Iterator[Offer]:
+def upload(data: bytes) -> str:
+    """Store a picture of the caller's; return its image id."""
+    found = services()
+    return keep_upload(found.database, found.store, inspect_upload(found.settings, data), caller())[0].id
+
+
+def _candidates(skip: Callable[[], None]) -> Iterator[Candidate]:
     """Read the items of this request, in whichever form it sends them."""
-    found, who = services(), caller()
+    found = services()
     request.max_content_length = found.settings.max_batch_bytes
     if request.mimetype in _LINES:
         return readers.from_lines(request.stream)
@@ -142,13 +153,14 @@ def _offers(skip: Callable[[], None]) -> Iterator[Offer]:
         request.max_content_length = readers.MAX_LIST_BYTES
         body = readers.body(request.get_data(cache=False))
         if isinstance(body, dict):
-            return imports.offers(found, who, validated(SourceRequest, body).source, skip=skip)
+            source = validated(SourceRequest, body).source
+            return imports.candidates(found.settings, found.store, source, upload, skip=skip)
         return readers.from_list(body)
     if request.mimetype == bodies.MULTIPART:
-        return readers.from_files(found, who, [file for _, file in request.files.items(multi=True)])
+        return readers.from_files([file for _, file in request.files.items(multi=True)], upload)
     if request.mimetype in (*archive_reader.ZIP, *archive_reader.TAR):
         request.max_content_length = None  # the archive reader has the same bound, and an error of its own
-        return readers.from_archive(found, who, request.stream, request.mimetype, skip=skip)
+        return readers.from_archive(found.settings, request.stream, request.mimetype, upload, skip=skip)
     raise errors.UnsupportedMediaType(
         f"Send items as application/json, {_LINES[0]}, multipart/form-data or an archive."
     )

@@ -20,8 +20,8 @@ from api.jobs.submit import PreparedJob
 from api.live.snapshot import JobSnapshot
 from api.openapi.operation import operation
 from api.openapi.parameters import BINARY
-from api.schemas.jobs import DryRunView, JobPage, JobRequest, JobView, Moment
-from api.serializers.jobs import dry_run_view, job_view
+from api.schemas.jobs import DryRunView, JobPage, JobRequest, JobView, Timestamp
+from api.serializers.jobs import serialize_dry_run, serialize_job
 from api.services import services
 from api.usecases import jobs
 from shared import errors
@@ -84,8 +84,8 @@ class JobsQuery(PageQuery):
     owner: str | None = Field(None, description="Only jobs of this owner; a client sees only its own.")
     code: str | None = Field(None, description="Only jobs that failed with this error code.")
     batch: str | None = Field(None, description="Only items of this batch.")
-    created_after: Moment | None = Field(None, description="Only jobs created after this RFC 3339 time.")
-    created_before: Moment | None = Field(None, description="Only jobs created before this RFC 3339 time.")
+    created_after: Timestamp | None = Field(None, description="Only jobs created after this RFC 3339 time.")
+    created_before: Timestamp | None = Field(None, description="Only jobs created before this RFC 3339 time.")
 
     def filter(self, owner: str | None) -> Filter:
         """Return which jobs to list, for a caller that sees only this owner's unless it is None."""
@@ -111,7 +111,7 @@ def submit() -> Response:
     once = idempotency.once(request, caller(), form.body)
     if query.dry_run:
         job, _, estimate = submitter.validate(submitter.read(caller(), form))
-        return model_response(dry_run_view(job.request, job.params, job.init_id, estimate))
+        return model_response(serialize_dry_run(job.request, job.params, job.init_id, estimate))
     if once.find(services().database) is None:
         _queue(once, submitter.prepare(submitter.read(caller(), form)))
     return _accepted(once)
@@ -185,7 +185,7 @@ def listing() -> Response:
     with services().database.reading() as session:
         older = partial(queries.list_jobs, session, wanted, before=query.cursor)
         found = page(older, query.limit, position=attrgetter("sort_id"))
-    return page_response(JobPage(jobs=[job_view(job) for job in found.rows], next_cursor=found.next_cursor))
+    return page_response(JobPage(jobs=[serialize_job(job) for job in found.rows], next_cursor=found.next_cursor))
 
 
 @blueprint.get("/<job_id>")
@@ -222,7 +222,7 @@ def cancel(job_id: str) -> Response:
 def _queue(once: Once, prepared: PreparedJob) -> None:
     """Queue a job, and store the answer along with it."""
     with once.writing(services().database, "submit") as session:
-        once.set_answer(job_view(services().submitter.queue(session, prepared)), 202)
+        once.set_answer(serialize_job(services().submitter.queue(session, prepared)), 202)
 
 
 def _accepted(once: Once) -> Response:

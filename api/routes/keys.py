@@ -20,7 +20,7 @@ from api.http.query import Count, parsed_query
 from api.http.responses import model_response, page_response
 from api.openapi.operation import operation
 from api.schemas.admin import KeyPage, KeyRequest, KeyView, NewKeyView
-from api.serializers.admin import key_view, new_key_view
+from api.serializers.admin import serialize_key, serialize_new_key
 from api.services import services
 from api.usecases.keys import new_key, revoke_key
 from shared import errors
@@ -74,10 +74,10 @@ def create() -> Response:
     if once.find(services().database) is None:
         with once.writing(services().database, "create_key") as session:
             key, token = new_key(session, caller(), key_request)
-            once.set_answer(key_view(key), 201)  # stored without the secret
+            once.set_answer(serialize_key(key), 201)  # stored without the secret
     if once.replayed:
         raise _already_made(once.created_id())
-    response = model_response(new_key_view(key, token), 201)
+    response = model_response(serialize_new_key(key, token), 201)
     response.headers["Location"] = f"/v1/keys/{key.id}"
     response.headers["Cache-Control"] = "no-store"
     return response
@@ -90,7 +90,7 @@ def listing() -> Response:
     query = parsed_query(KeysQuery)
     with services().database.reading() as session:
         found = page(partial(keys.list_keys, session, after=query.cursor), query.limit, position=_position)
-    return page_response(KeyPage(keys=[key_view(key) for key in found.rows], next_cursor=found.next_cursor))
+    return page_response(KeyPage(keys=[serialize_key(key) for key in found.rows], next_cursor=found.next_cursor))
 
 
 @blueprint.get("/<key_id>")
@@ -98,7 +98,7 @@ def listing() -> Response:
 def show(key_id: str) -> Response:
     """Show a key."""
     with services().database.reading() as session:
-        return model_response(key_view(keys.get_key(session, key_id)))
+        return model_response(serialize_key(keys.get_key(session, key_id)))
 
 
 @blueprint.delete("/<key_id>")

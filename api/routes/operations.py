@@ -15,7 +15,7 @@ from api.http.query import parsed_query
 from api.http.responses import accepted_response, model_response, page_response
 from api.openapi.operation import operation
 from api.schemas.bulk_actions import MatchedView, OperationPage, OperationRequest, OperationView
-from api.serializers.bulk_actions import operation_view
+from api.serializers.bulk_actions import serialize_operation
 from api.services import services
 from api.usecases import bulk_actions
 from shared import errors
@@ -47,7 +47,7 @@ def start() -> Response:
     if once.find(database) is None:
         matched = bulk_actions.count(database, caller(), operation_request)
         with once.writing(database, "start_operation") as session:
-            once.set_answer(operation_view(bulk_actions.start(session, caller(), operation_request, matched)), 202)
+            once.set_answer(serialize_operation(bulk_actions.start(session, caller(), operation_request, matched)), 202)
     return accepted_response(once)
 
 
@@ -59,7 +59,7 @@ def listing() -> Response:
     with services().database.reading() as session:
         older = partial(operations.list_operations, session, owner=caller().sees, before=query.cursor)
         found = page(older, query.limit)
-    views = [operation_view(each) for each in found.rows]
+    views = [serialize_operation(each) for each in found.rows]
     return page_response(OperationPage(operations=views, next_cursor=found.next_cursor))
 
 
@@ -68,7 +68,7 @@ def listing() -> Response:
 def show(operation_id: str) -> Response:
     """Show an operation."""
     with services().database.reading() as session:
-        return model_response(operation_view(operations.get_operation(session, operation_id, owner=caller().sees)))
+        return model_response(serialize_operation(operations.get_operation(session, operation_id, owner=caller().sees)))
 
 
 @blueprint.post("/<operation_id>/stop")
@@ -80,4 +80,4 @@ def show(operation_id: str) -> Response:
 )
 def stop(operation_id: str) -> Response:
     """Stop an operation."""
-    return model_response(operation_view(bulk_actions.stop(services().database, caller(), operation_id)))
+    return model_response(serialize_operation(bulk_actions.stop(services().database, caller(), operation_id)))

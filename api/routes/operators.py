@@ -9,7 +9,7 @@ from api.auth import caller
 from api.http.responses import model_response
 from api.openapi.operation import operation
 from api.schemas.admin import BacklogView, WorkersView, WorkerView
-from api.serializers.admin import backlog_view, workers_view
+from api.serializers.admin import serialize_backlog, serialize_workers
 from api.services import services
 from api.usecases import workers as control
 from shared import errors
@@ -22,7 +22,7 @@ blueprint = Blueprint("operators", __name__, url_prefix="/v1")
 @operation("List the workers", access=Access.OVERSEE, returns=WorkersView)
 def workers() -> Response:
     """List the workers."""
-    return model_response(workers_view(services().database))
+    return model_response(serialize_workers(services().database))
 
 
 @blueprint.post("/workers/<name>/drain")
@@ -54,7 +54,7 @@ def resume_worker(name: str) -> Response:
 @operation("Show how many jobs wait and run", access=Access.OVERSEE, returns=BacklogView)
 def queue() -> Response:
     """Show the queue."""
-    return model_response(backlog_view(services().database))
+    return model_response(serialize_backlog(services().database))
 
 
 @blueprint.post("/queue/pause")
@@ -62,7 +62,7 @@ def queue() -> Response:
 def pause_queue() -> Response:
     """Pause the queue."""
     control.pause_queue(services().database, caller())
-    return model_response(backlog_view(services().database))
+    return model_response(serialize_backlog(services().database))
 
 
 @blueprint.post("/queue/resume")
@@ -70,13 +70,13 @@ def pause_queue() -> Response:
 def resume_queue() -> Response:
     """Resume the queue."""
     control.resume_queue(services().database, services().dispatcher, caller())
-    return model_response(backlog_view(services().database))
+    return model_response(serialize_backlog(services().database))
 
 
 def _set_state(name: str, state: DesiredState) -> Response:
     """Set what a worker is to do and show it; raise `NotFound`, also if its row has just been removed."""
     control.set_desired_state(services().database, services().dispatcher, caller(), name, state)
-    for view in workers_view(services().database).workers:
+    for view in serialize_workers(services().database).workers:
         if view.name == name:
             return model_response(view)
     raise errors.NotFound(f"There is no worker {name}.")

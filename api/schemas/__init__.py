@@ -1,1 +1,1 @@
-"""The models of requests and answers, which validate and are described in OpenAPI."""
+"""The pydantic models of requests and responses: they validate, and OpenAPI is generated from them."""

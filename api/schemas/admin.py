@@ -1,4 +1,4 @@
-"""What operators and probes get, as pydantic models: the workers, the queue, the server's health."""
+"""Workers, the queue, health probes and API keys."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from shared.states import DesiredState, Role
 
 
 class WorkerView(BaseModel):
-    """A worker: what it does, what is wished of it; `gone` if it has not been heard of lately."""
+    """A worker, its state and the state an operator wants; `gone` if it has not been seen recently."""
 
     name: str
     state: Literal["working", "idle", "paused", "drained", "gone"]
     wish: DesiredState
     job_id: str | None
-    weights: dict[str, Any] | None = Field(description="Null until its painter is ready.")
+    weights: dict[str, Any] | None = Field(description="Null until its engine is ready.")
     device: dict[str, Any] | None
-    memory: dict[str, int] | None = Field(description="Bytes that painting may take at most, holds and has held.")
-    warm_styles: list[str] = Field(description="Style images that it need not load again, the last used first.")
+    memory: dict[str, int] | None = Field(description="In bytes: the limit, what is held now, and the peak.")
+    warm_styles: list[str] = Field(description="Style images in its cache, the most recently used first.")
     started_at: str
     seen_at: str
 
@@ -31,60 +31,62 @@ class WorkersView(BaseModel):
 
 
 class BacklogView(BaseModel):
-    """What waits and runs, and whether jobs are handed out."""
+    """The queue: how many jobs wait and run, and whether it is paused."""
 
     queued: int
     running: int
-    sent: int = Field(description="How many of those queued have been sent to the workers.")
-    oldest_waiting_s: float | None = Field(description="Age of the oldest queued job.")
-    paused_at: str | None = Field(description="Since when an operator has the queue paused.")
-    held_for: str | None = Field(description="The trouble until whose end the queue holds by itself.")
-    workers: int = Field(description="Workers that live.")
+    sent: int = Field(description="How many queued jobs have been sent to the workers.")
+    oldest_waiting_s: float | None = Field(description="Age of the oldest queued job, in seconds.")
+    paused_at: str | None = Field(description="When an operator paused the queue; null if it is not paused.")
+    held_for: str | None = Field(description="The error that put the queue on hold until it passes.")
+    workers: int = Field(description="Live workers.")
 
 
 class HealthView(BaseModel):
-    """Alive."""
+    """The server is alive."""
 
     state: Literal["alive"]
 
 
 class PartView(BaseModel):
-    """One part's health."""
+    """The health of one dependency."""
 
     ok: bool
     latency_ms: float
 
 
 class ReadinessView(BaseModel):
-    """Whether requests can be served: `degraded` without Redis, `unavailable` without database or storage."""
+    """Whether the server can serve requests: `degraded` without Redis, `unavailable` without database or storage."""
 
     state: Literal["ready", "degraded", "unavailable"]
     parts: dict[str, PartView]
 
 
-#: What an owner is called.
+#: An owner's name.
 OWNER = r"^[A-Za-z0-9._-]{1,64}$"
 
 
 class KeyRequest(BaseModel):
-    """A key to make; a limit that is null is none."""
+    """A key to create; a limit of null means unlimited."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"examples": [{"name": "website", "role": "client", "max_waiting": 100}]}
     )
-    name: str = Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$", description="For people.")
+    name: str = Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$", description="For display.")
     owner: str | None = Field(
-        None, pattern=OWNER, description="Whose jobs it makes and sees; keys may share one. By default the name."
+        None, pattern=OWNER, description="The owner of its jobs; several keys may share one. By default, the name."
     )
-    role: Role = Field(Role.CLIENT, description="client: its owner's jobs; viewer: sees all; operator: does all.")
-    max_waiting: int | None = Field(None, ge=1, le=10**9, description="Most jobs of its owner that may wait.")
-    max_work_per_day: float | None = Field(None, gt=0, le=1e18, description="Most work a day (UTC), in px·steps.")
-    max_requests_per_min: int | None = Field(None, ge=1, le=10**6, description="Most requests in any minute.")
-    max_retention_s: float | None = Field(None, gt=0, le=1e10, description="Longest that files of its jobs may stay.")
+    role: Role = Field(Role.CLIENT, description="client: its owner's jobs; viewer: reads all; operator: does all.")
+    max_waiting: int | None = Field(None, ge=1, le=10**9, description="Maximum number of queued jobs of its owner.")
+    max_work_per_day: float | None = Field(None, gt=0, le=1e18, description="Maximum work per day (UTC), in px·steps.")
+    max_requests_per_min: int | None = Field(None, ge=1, le=10**6, description="Maximum requests in any minute.")
+    max_retention_s: float | None = Field(
+        None, gt=0, le=1e10, description="Longest time files of its jobs are kept, in seconds."
+    )
 
 
 class KeyView(BaseModel):
-    """A key, without what opens anything."""
+    """A key, without its secret."""
 
     id: str
     name: str
@@ -100,9 +102,9 @@ class KeyView(BaseModel):
 
 
 class NewKeyView(KeyView):
-    """A key that was just made, in full for this once."""
+    """A new key, with its secret."""
 
-    key: str = Field(description="Shown now and never again.")
+    key: str = Field(description="The whole key, shown only once.")
 
 
 class KeyPage(BaseModel):

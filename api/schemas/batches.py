@@ -1,4 +1,4 @@
-"""Batches as they come in and go out, as pydantic models: they validate, and OpenAPI is generated from them."""
+"""Batches, their items and their results."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from shared.errors import UnsafePath
 from shared.painting.params import DEFAULT_PRESET, WeightsName
 from shared.states import BatchState, State
 
-#: Longest key of an item, in characters.
+#: Longest item key, in characters.
 MAX_KEY = 512
-#: Most cells of a matrix.
+#: Largest matrix, in cells.
 MAX_CELLS = 10_000
 
 
 def _safe_path(key: str) -> str:
-    """Let a key be a path below some folder and nothing else: it names files when results are fetched."""
+    """Require a relative path: a key becomes a file name when results are downloaded."""
     parts = key.split("/")
     plain = not any(ord(character) < 32 or ord(character) == 127 for character in key) and "\\" not in key
     drive = parts[0][1:2] == ":"
     if not plain or drive or any(part.strip() in ("", ".", "..") or part != part.rstrip(" .") for part in parts):
-        raise ValueError("write a relative path such as 2030/harbour.jpg, without . and .. in it")
+        raise ValueError("use a relative path such as 2030/harbour.jpg, without . and ..")
     if any(len(part.encode("utf-8", "surrogatepass")) > 255 for part in parts) or _has_surrogate(key):
-        raise ValueError("write names of files, each of 255 bytes of UTF-8 at most")
+        raise ValueError("use names of at most 255 bytes of UTF-8 each")
     return key
 
 
@@ -43,21 +43,21 @@ def _has_surrogate(text: str) -> bool:
 
 
 def check_key(key: str) -> None:
-    """Raise `UnsafePath` for a name that can be no item's key."""
+    """Raise `UnsafePath` for a name that cannot be an item's key."""
     try:
         _KEY.validate_python(key)
     except ValidationError as error:
         raise UnsafePath(error.errors()[0]["msg"]) from None
 
 
-def readable(key: object) -> str:
-    """Write a name that may be anything so that it can be told."""
+def printable_key(key: object) -> str:
+    """Return a key that may be anything as valid text of bounded length, to name it in a report."""
     return str(key)[:MAX_KEY].encode("utf-8", "replace").decode()
 
 
 ItemKey = Annotated[
     str,
-    Field(min_length=1, max_length=MAX_KEY, description="Its name in the batch, like a relative path."),
+    Field(min_length=1, max_length=MAX_KEY, description="Its name in the batch, a relative path."),
     AfterValidator(_safe_path),
 ]
 
@@ -66,129 +66,129 @@ _KEY: TypeAdapter[str] = TypeAdapter(ItemKey)
 
 
 class MatrixRequest(BaseModel):
-    """Every content in every style with every combination of values, for choosing a look."""
+    """Every content in every style with every combination of parameter values."""
 
     model_config = ConfigDict(extra="forbid")
     contents: list[ImageId] = Field(min_length=1, max_length=1000)
-    styles: list[ImageId] = Field(min_length=1, max_length=1000, description="Each cell has one of them.")
+    styles: list[ImageId] = Field(min_length=1, max_length=1000, description="Each cell uses one of them.")
     params: dict[str, Annotated[list[JsonValue], Field(min_length=1, max_length=100)]] = Field(
-        default_factory=dict, max_length=8, description="Values to try of each of these parameters."
+        default_factory=dict, max_length=8, description="The values to try for each parameter."
     )
 
 
 def cell_key(content: int, style: int, number: int | None) -> str:
-    """Name a cell of a matrix by its places, from 0: `c1-s2-p3`; without a number where no values are tried."""
+    """Return the key of a cell, such as `c1-s2-p3`, for indexes from 0; `number` is None without values."""
     return f"c{content + 1}-s{style + 1}" + ("" if number is None else f"-p{number + 1}")
 
 
 class BatchRequest(BaseModel):
-    """What holds for all items."""
+    """A batch to open: the settings of all its items."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"examples": [{"style": f"sha256:{'1' * 64}", "preset": DEFAULT_PRESET}]}
     )
     style: ImageId | None = Field(None, description="The one style image; or use `styles`.")
-    styles: list[StyleChoice] | None = Field(None, min_length=1, max_length=16, description="Several, blended.")
-    matrix: MatrixRequest | None = Field(None, description="Makes the items too, in the place of styles, and starts.")
+    styles: list[StyleChoice] | None = Field(None, min_length=1, max_length=16, description="Several styles to blend.")
+    matrix: MatrixRequest | None = Field(None, description="Instead of styles: creates the items and starts the batch.")
     preset: Preset = Field(Preset(DEFAULT_PRESET), description="The named set of parameters to start from.")
-    params: dict[str, JsonValue] = Field(default_factory=dict, description="What departs from the preset.")
+    params: dict[str, JsonValue] = Field(default_factory=dict, description="Overrides of the preset's parameters.")
     weights: WeightsName | None = Field(
-        None, description="VGG19 weights to insist on; `auto` and null take the worker's."
+        None, description="VGG19 weights to require; `auto` and null use the worker's own."
     )
     priority: int = Field(
-        0, strict=True, ge=-100, le=100, description="Higher goes first; other jobs pass batches of their own."
+        0, strict=True, ge=-100, le=100, description="Higher runs first; among equals, other jobs overtake batches."
     )
     max_parallel: int | None = Field(
-        None, strict=True, ge=1, le=2**31 - 1, description="Most items painted at once; null: all."
+        None, strict=True, ge=1, le=2**31 - 1, description="Maximum items running at once; null: unlimited."
     )
-    reuse: bool = Field(True, description="Take over pictures that were painted before in just this way.")
+    reuse: bool = Field(True, description="Reuse identical earlier results.")
     time_limit_s: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="Longest time an item may run, in seconds."
     )
-    webhook: str | None = Field(None, max_length=2000, description="Where its end is told; see `/v1/webhooks`.")
+    webhook: str | None = Field(None, max_length=2000, description="URL to notify when it ends; see `/v1/webhooks`.")
     retention_s: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="How long an item's files stay once it has ended, in seconds."
+        None, gt=0, allow_inf_nan=False, description="How long an item's files are kept after it ends, in seconds."
     )
-    label: str | None = Field(None, max_length=200, description="For finding it again.")
-    metadata: dict[str, JsonValue] = Field(default_factory=dict, max_length=64, description="Kept as it is.")
+    label: str | None = Field(None, max_length=200, description="A name to find it by.")
+    metadata: dict[str, JsonValue] = Field(default_factory=dict, max_length=64, description="Stored as it is.")
 
     @model_validator(mode="after")
     def _one_way_to_name_styles(self) -> Self:
         if sum(given is not None for given in (self.style, self.styles, self.matrix)) != 1:
-            raise ValueError("give one of style, styles and matrix")
+            raise ValueError("give exactly one of style, styles and matrix")
         return self
 
     def style_choices(self) -> list[StyleChoice]:
-        """Return the styles, however they were named; none for a matrix, whose cells have their own."""
+        """Return `style` or `styles` as a list; empty for a matrix, whose cells have their own."""
         if self.matrix is not None:
             return []
         return self.styles or [StyleChoice(image=str(self.style))]
 
     def weights_wanted(self) -> str | None:
-        """Return the weights to insist on; None takes the worker's."""
+        """Return the weights to require; None means the worker's own."""
         return None if self.weights == "auto" else self.weights
 
 
 class BatchChange(BaseModel):
-    """What may be changed while it runs; what is left out stays."""
+    """Changes to a batch; fields that are left out stay as they are."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"max_parallel": 4}]})
     priority: int = Field(0, strict=True, ge=-100, le=100)
-    max_parallel: int | None = Field(None, strict=True, ge=1, le=2**31 - 1, description="Null is no limit.")
+    max_parallel: int | None = Field(None, strict=True, ge=1, le=2**31 - 1, description="Null for unlimited.")
 
 
 class ItemRequest(BaseModel):
-    """One picture of a batch."""
+    """An item to add to a batch."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"examples": [{"key": "harbour.jpg", "content": f"sha256:{'0' * 64}"}]}
     )
     key: ItemKey
     content: ImageId
-    params: dict[str, JsonValue] = Field(default_factory=dict, description="What departs from the batch's.")
+    params: dict[str, JsonValue] = Field(default_factory=dict, description="Overrides of the batch's parameters.")
     styles: list[StyleChoice] | None = Field(
-        None, min_length=1, max_length=16, description="In the place of the batch's; not with masks there."
+        None, min_length=1, max_length=16, description="Instead of the batch's styles; without masks."
     )
 
 
 class SourceRequest(BaseModel):
-    """Where on the server pictures are."""
+    """A location on the server to import pictures from."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"source": "storage:imports/harbours"}]})
     source: str = Field(max_length=2000, description="`file:///folder` below an allowed root, or `storage:imports/…`.")
 
 
 class PromoteRequest(BaseModel):
-    """One item to be painted for good."""
+    """An item to paint again at its final size."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"key": "c1-s2", "size": 1024}]})
     key: ItemKey
-    size: int = Field(0, strict=True, ge=0, le=16384, description="Long side in pixels; 0 is the content's own.")
-    params: dict[str, JsonValue] = Field(default_factory=dict, description="What departs from the item's, besides.")
+    size: int = Field(0, strict=True, ge=0, le=16384, description="Long side in pixels; 0 for the content's own size.")
+    params: dict[str, JsonValue] = Field(default_factory=dict, description="Overrides of the item's other parameters.")
 
 
 class ItemErrorView(BaseModel):
-    """Why an item was not taken."""
+    """Why an item was rejected."""
 
-    line: int = Field(description="Its place in what was sent, from 1.")
+    line: int = Field(description="Its position in the request, from 1.")
     key: str | None
     code: str
     detail: str
 
 
 class AddedView(BaseModel):
-    """What became of the items that were sent."""
+    """How many items were added, and why others were not."""
 
     added: int
-    existing: int = Field(description="Those that are in the batch already, just so.")
+    existing: int = Field(description="Items that the batch already has, unchanged.")
     rejected: int
-    skipped: int = Field(description="Files that an archive or folder has besides pictures.")
-    errors: list[ItemErrorView] = Field(description="Of those rejected, the first thousand.")
+    skipped: int = Field(description="Files in an archive or folder that are not pictures.")
+    errors: list[ItemErrorView] = Field(description="The first thousand rejections.")
     links: dict[str, str]
 
 
 class CountsView(BaseModel):
-    """How many items are in each state."""
+    """The number of items in each state."""
 
     total: int
     queued: int
@@ -197,7 +197,7 @@ class CountsView(BaseModel):
     failed: int
     canceled: int
     expired: int
-    reused: int = Field(description="Of those that succeeded, the ones taken over from earlier jobs.")
+    reused: int = Field(description="Succeeded items whose results were reused from earlier jobs.")
 
 
 class BatchView(BaseModel):
@@ -207,7 +207,7 @@ class BatchView(BaseModel):
     owner: str
     state: BatchState
     preset: str
-    params: dict[str, Any] = Field(description="What departs from the preset.")
+    params: dict[str, Any] = Field(description="Overrides of the preset's parameters.")
     weights: dict[str, Any] | None
     styles: list[StyleChoice]
     matrix: MatrixRequest | None
@@ -221,7 +221,7 @@ class BatchView(BaseModel):
     retention_s: float
     counts: CountsView
     rate_per_min: float | None = Field(description="Items that ended in the last minute; null unless it is running.")
-    eta_s: float | None = Field(description="When it ends at this rate, in seconds; null while nobody can say.")
+    eta_s: float | None = Field(description="Seconds until it ends at this rate; null if unknown.")
     created_at: str
     started_at: str | None
     ended_at: str | None
@@ -236,16 +236,16 @@ class BatchPage(BaseModel):
 
 
 class RetriedView(BaseModel):
-    """A batch, and how many of its items are tried again."""
+    """A batch, and how many of its items are retried."""
 
     retried: int
     batch: BatchView
 
 
 class ItemResultView(BaseModel):
-    """A line of the feed of results."""
+    """A line of the results feed."""
 
-    number: int = Field(description="Its place in the feed; `after` goes on behind it.")
+    number: int = Field(description="Its position in the feed; pass it as `after` to resume.")
     key: str
     job_id: str
     state: State
@@ -256,6 +256,6 @@ class ItemResultView(BaseModel):
 
 
 class OpenedView(BatchView):
-    """A batch that was opened; with what became of the archive's pictures, if one came with it."""
+    """A new batch, and the report on the archive that was sent with it, if any."""
 
     added: AddedView | None

@@ -1,4 +1,4 @@
-"""Bulk actions, the audit log and grouped failures, as pydantic models: they validate, and OpenAPI is made of them."""
+"""Bulk actions, the audit log and grouped failures."""
 
 from __future__ import annotations
 
@@ -6,42 +6,42 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from api.schemas.jobs import Moment
+from api.schemas.jobs import Timestamp
 from shared.db.admin.bulk_steps import Action
 from shared.db.jobs.queries import Filter
 from shared.states import OperationState, State
 
 
 class JobFilter(BaseModel):
-    """Which jobs, by at least one of these fields; a job is meant if all that are given hold."""
+    """A filter with at least one field; a job matches if it matches every field given."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"minProperties": 1})
     state: list[State] | None = Field(
-        None, min_length=1, max_length=len(State), description="By default those that the action is for."
+        None, min_length=1, max_length=len(State), description="By default, those that the action applies to."
     )
-    code: str | None = Field(None, min_length=1, max_length=64, description="Failed by the error of this code.")
+    code: str | None = Field(None, min_length=1, max_length=64, description="Failed with this error code.")
     owner: str | None = Field(
-        None, min_length=1, max_length=64, description="Of this owner; a client's are its own in any case."
+        None, min_length=1, max_length=64, description="Of this owner; a client's filter matches only its own jobs."
     )
     label: str | None = Field(None, max_length=200, description="With this label.")
     batch: str | None = Field(None, min_length=1, max_length=36, description="Items of this batch.")
-    created_after: Moment | None = Field(None, description="Made after this RFC 3339 time.")
-    created_before: Moment | None = Field(None, description="Made before this RFC 3339 time.")
+    created_after: Timestamp | None = Field(None, description="Created after this RFC 3339 time.")
+    created_before: Timestamp | None = Field(None, description="Created before this RFC 3339 time.")
 
     @model_validator(mode="after")
     def _names_something(self) -> Self:
         if all(getattr(self, name) is None for name in type(self).model_fields):
-            raise ValueError("give at least one field: a filter that is empty would mean every job")
+            raise ValueError("give at least one field: an empty filter would match every job")
         return self
 
-    def wanted(self, owner: str | None) -> Filter:
-        """Return the filter of jobs, those of `owner` alone unless it is None."""
-        moments = (self.created_after, self.created_before)
-        return Filter(tuple(self.state or ()), owner or self.owner, self.label, *moments, self.code, self.batch)
+    def to_db_filter(self, owner: str | None) -> Filter:
+        """Return the database's filter, restricted to `owner` unless it is None."""
+        times = (self.created_after, self.created_before)
+        return Filter(tuple(self.state or ()), owner or self.owner, self.label, *times, self.code, self.batch)
 
 
 class OperationRequest(BaseModel):
-    """One action on every job that a filter finds."""
+    """An action on every job that matches a filter."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -51,8 +51,8 @@ class OperationRequest(BaseModel):
     )
     action: Action
     filter: JobFilter
-    reason: str = Field("", max_length=500, description="Why, for the audit log; needed unless it is a dry run.")
-    dry_run: bool = Field(False, description="Only count the jobs that it is about.")
+    reason: str = Field("", max_length=500, description="For the audit log; required unless it is a dry run.")
+    dry_run: bool = Field(False, description="Only count the jobs that match.")
 
     @model_validator(mode="after")
     def _is_reasoned(self) -> Self:
@@ -62,15 +62,15 @@ class OperationRequest(BaseModel):
 
 
 class MatchedView(BaseModel):
-    """What an operation would be about."""
+    """How many jobs a bulk action would process."""
 
     action: Action
-    matched: int = Field(description="How many jobs the filter finds now.")
-    more: bool = Field(description="Whether it finds more than that, which are not counted.")
+    matched: int = Field(description="How many jobs match now.")
+    more: bool = Field(description="Whether more match than were counted.")
 
 
 class OperationView(BaseModel):
-    """A bulk action, how far it is, and who asked for it why."""
+    """A bulk action, its progress, and who started it and why."""
 
     id: str
     action: Action
@@ -78,11 +78,11 @@ class OperationView(BaseModel):
     reason: str
     state: OperationState
     key_id: str
-    owner: str | None = Field(description="Whose jobs alone it may touch; null is everyone's.")
-    matched: int = Field(description="How many jobs it found at its beginning.")
-    more: bool = Field(description="Whether it found more than that, which were not counted.")
-    done: int = Field(description="How many jobs it has dealt with.")
-    refused: int = Field(description="How many of these could not be dealt with, by their state, pictures or quota.")
+    owner: str | None = Field(description="The owner to whose jobs it is limited; null for everyone's.")
+    matched: int = Field(description="How many jobs matched when it started.")
+    more: bool = Field(description="Whether more matched than were counted.")
+    done: int = Field(description="How many jobs it has processed.")
+    refused: int = Field(description="How many of these were refused, because of their state, their images or a quota.")
     created_at: str
     ended_at: str | None
     links: dict[str, str]
@@ -96,14 +96,14 @@ class OperationPage(BaseModel):
 
 
 class AuditEntryView(BaseModel):
-    """Something that somebody did."""
+    """An action that somebody took."""
 
     id: str
     at: str
     key_id: str
     key_name: str
     action: str = Field(description="Such as `job.cancel`, `queue.pause`, `key.create`, `operation.start`.")
-    subject: str | None = Field(description="What it was done to.")
+    subject: str | None = Field(description="The ID or name of what was acted on.")
     count: int
     reason: str | None
     details: dict[str, Any]
@@ -117,23 +117,23 @@ class AuditPage(BaseModel):
 
 
 class FailureView(BaseModel):
-    """Jobs that failed alike: by one error, at one scale."""
+    """Jobs that failed with the same error at the same scale."""
 
     code: str
-    scale: int | None = Field(description="Which scale was being painted, from 1 on; null before the first step.")
+    scale: int | None = Field(description="The scale being painted, from 1; null before the first step.")
     count: int
     first_at: str
     last_at: str
-    workers: int = Field(description="On how many workers.")
-    worker: str | None = Field(description="The worker, or one of them.")
-    message: str = Field(description="What the last one said.")
-    examples: list[str] = Field(description="The last jobs, newest first.")
+    workers: int = Field(description="On how many workers they failed.")
+    worker: str | None = Field(description="One of these workers.")
+    message: str = Field(description="The message of the latest.")
+    examples: list[str] = Field(description="The IDs of the latest jobs, newest first.")
     links: dict[str, str]
 
 
 class FailuresView(BaseModel):
-    """The last failures, in groups, that which was met last first."""
+    """Recent failures in groups, the most recent group first."""
 
     failures: list[FailureView]
-    since_s: float = Field(description="How far back was looked, in seconds.")
-    most: int = Field(description="How many failures were looked at, at most.")
+    since_s: float = Field(description="How far back failures were read, in seconds.")
+    most: int = Field(description="How many failures were read at most.")

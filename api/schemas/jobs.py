@@ -1,6 +1,6 @@
-"""What comes in and what goes out, as pydantic models: they validate, and OpenAPI is generated from them.
+"""Jobs and images.
 
-Ids are checked in form here; whether they name something is the use case's business.
+The form of IDs is validated here; the use cases check that they exist.
 """
 
 from __future__ import annotations
@@ -28,78 +28,76 @@ from shared.states import State
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
 
 
-def _text_of_moment(value: object) -> object:
-    """Let no number of seconds, bare date or time without a zone pass for a moment."""
+def _require_rfc3339(value: object) -> object:
+    """Reject what pydantic would also accept: numbers, bare dates and times without a zone."""
     if not isinstance(value, str) or not _RFC3339.fullmatch(value):
-        raise ValueError("write an RFC 3339 time with its zone, such as 2030-01-31T12:00:00Z")
+        raise ValueError("use an RFC 3339 time with a zone, such as 2030-01-31T12:00:00Z")
     return value
 
 
-def _in_utc(moment: datetime) -> datetime:
+def _in_utc(time: datetime) -> datetime:
     try:
-        return moment.astimezone(UTC)
+        return time.astimezone(UTC)
     except OverflowError:
-        raise ValueError("this time is outside the calendar") from None
+        raise ValueError("this time is out of range") from None
 
 
 def _canonical_uuid(text: str) -> str:
     if not is_uuid(text):
-        raise ValueError("write the id of a job")
+        raise ValueError("use the ID of a job")
     return text
 
 
 Preset = StrEnum("Preset", {name: name for name in PRESETS})  # type: ignore[misc]
-Moment = Annotated[AwareDatetime, BeforeValidator(_text_of_moment), AfterValidator(_in_utc)]
-ImageId = Annotated[str, Field(pattern=f"^{IMAGE_ID.pattern}$", description="An image, named by its bytes.")]
+Timestamp = Annotated[AwareDatetime, BeforeValidator(_require_rfc3339), AfterValidator(_in_utc)]
+ImageId = Annotated[str, Field(pattern=f"^{IMAGE_ID.pattern}$", description="The ID of an image, a hash of its bytes.")]
 
 JobId = Annotated[str, AfterValidator(_canonical_uuid)]
 
 
 class StyleChoice(BaseModel):
-    """One style image and its share in the blend."""
+    """A style image and its share of the blend."""
 
     model_config = ConfigDict(extra="forbid")
     image: ImageId
-    weight: float = Field(1.0, gt=0, le=1000, allow_inf_nan=False, description="Share, relative to the others.")
-    mask: ImageId | None = Field(None, description="Where it is painted: white on black, of the content's shape.")
+    weight: float = Field(1.0, gt=0, le=1000, allow_inf_nan=False, description="Its share relative to the others.")
+    mask: ImageId | None = Field(None, description="Where to paint it: white on black, in the content's aspect ratio.")
 
 
 class JobRequest(BaseModel):
-    """What to paint."""
+    """A job to submit."""
 
     model_config = ConfigDict(
         extra="forbid",
         json_schema_extra={
-            "examples": [
-                {"content": f"sha256:{'0' * 64}", "style": f"sha256:{'1' * 64}", "preset": DEFAULT_PRESET},
-            ]
+            "examples": [{"content": f"sha256:{'0' * 64}", "style": f"sha256:{'1' * 64}", "preset": DEFAULT_PRESET}]
         },
     )
     content: ImageId
     style: ImageId | None = Field(None, description="The one style image; or use `styles`.")
-    styles: list[StyleChoice] | None = Field(None, min_length=1, max_length=16, description="Several, blended.")
-    init_image: ImageId | None = Field(None, description="What the painting starts from; null starts as `params` say.")
-    init_job: JobId | None = Field(None, description="A job that succeeded, whose picture the painting starts from.")
+    styles: list[StyleChoice] | None = Field(None, min_length=1, max_length=16, description="Several styles to blend.")
+    init_image: ImageId | None = Field(None, description="The image to start from; null starts as `params` say.")
+    init_job: JobId | None = Field(None, description="A succeeded job whose result to start from.")
     preset: Preset = Field(Preset(DEFAULT_PRESET), description="The named set of parameters to start from.")
-    params: dict[str, JsonValue] = Field(default_factory=dict, description="What departs from the preset.")
+    params: dict[str, JsonValue] = Field(default_factory=dict, description="Overrides of the preset's parameters.")
     weights: WeightsName | None = Field(
-        None, description="VGG19 weights to insist on; `auto` and null take the worker's."
+        None, description="VGG19 weights to require; `auto` and null use the worker's own."
     )
-    priority: int = Field(0, ge=-100, le=100, description="Higher goes first.")
-    start_by: Moment | None = Field(None, description="A job that has not begun by then expires.")
+    priority: int = Field(0, ge=-100, le=100, description="Higher runs first.")
+    start_by: Timestamp | None = Field(None, description="A job that has not started by then expires.")
     time_limit_s: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="Longest time it may run, in seconds; at most the server's limit."
+        None, gt=0, allow_inf_nan=False, description="Longest time it may run, in seconds, up to the server's limit."
     )
-    reuse: bool = Field(False, description="Take over the picture of an earlier job that was painted in just this way.")
-    webhook: str | None = Field(None, max_length=2000, description="Where its end is told; see `/v1/webhooks`.")
+    reuse: bool = Field(False, description="Reuse the result of an identical earlier job.")
+    webhook: str | None = Field(None, max_length=2000, description="URL to notify when it ends; see `/v1/webhooks`.")
     retention_s: float | None = Field(
         None,
         gt=0,
         allow_inf_nan=False,
-        description="How long its files stay once it has ended; at most as long as here.",
+        description="How long its files are kept after it ends, in seconds, up to the server's limit.",
     )
-    label: str | None = Field(None, max_length=200, description="For finding it again.")
-    metadata: dict[str, JsonValue] = Field(default_factory=dict, max_length=64, description="Kept as it is.")
+    label: str | None = Field(None, max_length=200, description="A name to find it by.")
+    metadata: dict[str, JsonValue] = Field(default_factory=dict, max_length=64, description="Stored as it is.")
 
     @model_validator(mode="after")
     def _one_way_to_name_styles(self) -> Self:
@@ -114,16 +112,16 @@ class JobRequest(BaseModel):
         return self
 
     def style_choices(self) -> list[StyleChoice]:
-        """Return the styles, however they were named."""
+        """Return `style` or `styles` as a list."""
         return self.styles or [StyleChoice(image=str(self.style))]
 
     def weights_wanted(self) -> str | None:
-        """Return the weights to insist on; None takes the worker's."""
+        """Return the weights to require; None means the worker's own."""
         return None if self.weights == "auto" else self.weights
 
 
 class ImageView(BaseModel):
-    """An uploaded image; width and height are those seen upright."""
+    """An uploaded image; width and height are those of its upright orientation."""
 
     id: str
     width: int
@@ -131,12 +129,12 @@ class ImageView(BaseModel):
     format: Literal["jpeg", "png", "webp", "tiff"]
     bytes: int
     created_at: str
-    expires_at: str = Field(description="When it goes unless it is used again; never while a job that needs it waits.")
+    expires_at: str = Field(description="When it is deleted unless used again; never before the jobs that need it end.")
     links: dict[str, str]
 
 
 class LossesView(BaseModel):
-    """The weighted losses of a step, by part."""
+    """The weighted terms of the loss at one step."""
 
     total: float
     content: float
@@ -149,7 +147,7 @@ class ProgressView(BaseModel):
 
     step: int
     total: int
-    fraction: float = Field(description="Steps made, of all, 0 to 1.")
+    fraction: float = Field(description="Completed share of all steps, from 0 to 1.")
     scale: int
     scales: int
     losses: LossesView
@@ -158,7 +156,7 @@ class ProgressView(BaseModel):
 
 
 class QueueView(BaseModel):
-    """Where a job stands in line and why it waits; a job that is to be tried again waits for `retry_at` first."""
+    """A job's position in the queue and what it waits for; a retry first waits until `retry_at`."""
 
     position: int
     eta_s: float | None
@@ -166,11 +164,11 @@ class QueueView(BaseModel):
 
 
 class EtaView(BaseModel):
-    """When a job is expected to end, learned from how long others took."""
+    """When a job is expected to end, predicted from earlier jobs."""
 
-    p50_s: float = Field(description="Seconds that are enough at evens.")
-    p90_s: float = Field(description="Seconds that are enough nine times in ten.")
-    ends_at: str = Field(description="The moment that `p50_s` leads to.")
+    p50_s: float = Field(description="Median of the time left, in seconds.")
+    p90_s: float = Field(description="90th percentile of the time left, in seconds.")
+    ends_at: str = Field(description="The time `p50_s` from now.")
 
 
 class ErrorView(BaseModel):
@@ -182,7 +180,7 @@ class ErrorView(BaseModel):
 
 
 class ResultView(BaseModel):
-    """The picture that came out; `partial` if the job ended before its last step, `expired` if its files are gone."""
+    """The painted picture; `partial` if the job ended before its last step, `expired` if its files were deleted."""
 
     width: int
     height: int
@@ -201,7 +199,7 @@ class JobView(BaseModel):
     preset: str
     params: dict[str, Any]
     weights: dict[str, Any] | None = Field(
-        description="Name and sha256 of the VGG19 weights; `reason` says why no better ones, where `auto` chose them."
+        description="Name and SHA-256 of the VGG19 weights; if `auto` chose them, `reason` says why no better ones."
     )
     content: str
     styles: list[StyleChoice]
@@ -212,7 +210,7 @@ class JobView(BaseModel):
     batch_id: str | None
     key: str | None = Field(description="Its name in its batch.")
     retry_of: str | None
-    reused_from: str | None = Field(description="The earlier job whose picture it took over.")
+    reused_from: str | None = Field(description="The earlier job whose result it reused.")
     attempt: int
     retry_at: str | None
     start_by: str | None
@@ -222,7 +220,7 @@ class JobView(BaseModel):
     worker: str | None
     progress: ProgressView | None
     queue: QueueView | None
-    eta: EtaView | None = Field(description="Null once it has ended, and while nobody can say.")
+    eta: EtaView | None = Field(description="Null once it has ended, or if unknown.")
     error: ErrorView | None
     result: ResultView | None
     created_at: str
@@ -240,16 +238,16 @@ class SizeView(BaseModel):
 
 
 class EstimateView(BaseModel):
-    """What painting is predicted to take on the fastest of the workers that can hold it."""
+    """The predicted cost of a job on the fastest worker with enough memory."""
 
     seconds: float
-    peak_bytes: int = Field(description="Most memory that the worker's process holds at once.")
-    tile_size: int = Field(description="Side of the tiles at the last scale, in px; 0 where none are needed.")
-    scales: list[SizeView] = Field(description="Sizes painted one after the other.")
+    peak_bytes: int = Field(description="Peak memory of the worker's process, in bytes.")
+    tile_size: int = Field(description="Side of the tiles at the last scale, in px; 0 if it needs none.")
+    scales: list[SizeView] = Field(description="The sizes painted, one after another.")
 
 
 class DryRunView(BaseModel):
-    """A job as it would be queued, with every default filled in; nothing of it is kept."""
+    """A job as it would be queued, with all defaults filled in; nothing is stored."""
 
     preset: str
     params: dict[str, Any]
@@ -257,7 +255,7 @@ class DryRunView(BaseModel):
     content: str
     styles: list[StyleChoice]
     init_image: str | None
-    estimate: EstimateView | None = Field(description="Null while no worker has told what it can do.")
+    estimate: EstimateView | None = Field(description="Null until a worker has reported its capacity.")
 
 
 class JobPage(BaseModel):
@@ -268,7 +266,7 @@ class JobPage(BaseModel):
 
 
 class LossColumns(BaseModel):
-    """Every step's losses, as columns of one length."""
+    """The losses of every step, as columns of equal length."""
 
     step: list[int]
     scale: list[int]
@@ -280,7 +278,7 @@ class LossColumns(BaseModel):
 
 
 class ProblemView(BaseModel):
-    """RFC 9457, with a stable `code`; `errors` point at each mistake."""
+    """An error as in RFC 9457, with a stable `code`; `errors` points at each invalid value."""
 
     model_config = ConfigDict(extra="allow")
     type: str

@@ -1,4 +1,4 @@
-"""Webhooks, as pydantic models: what they are sent, and what their owner sees of them."""
+"""Webhooks: the events sent to them, and what their owner sees of the deliveries."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from shared.states import DeliveryState
 
 
 class WebhookTestRequest(BaseModel):
-    """An address to try out."""
+    """A URL to test."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"url": "https://example.org/hook"}]})
-    url: str = Field(max_length=2000, description="Where to send an event `webhook.test`.")
+    url: str = Field(max_length=2000, description="Where to send a `webhook.test` event.")
 
 
 class SecretView(BaseModel):
-    """What calls are signed with."""
+    """The secret that signs events."""
 
-    secret: str = Field(description="`whsec_` and Base64, as Standard Webhooks has it.")
-    created_at: str = Field(description="Since when it signs.")
-    previous_until: str | None = Field(description="Until when the secret before signs along; null if none does.")
+    secret: str = Field(description="`whsec_` and Base64, as in Standard Webhooks.")
+    created_at: str = Field(description="When it was created.")
+    previous_until: str | None = Field(description="Until when the previous secret also signs; null if none does.")
 
 
 class AttemptView(BaseModel):
-    """One try of a delivery."""
+    """An attempt at a delivery."""
 
     at: str
     status: int | None
@@ -34,13 +34,13 @@ class AttemptView(BaseModel):
 
 
 class DeliveryView(BaseModel):
-    """An event that is told to a webhook, and how that went."""
+    """An event to send to a webhook, and the attempts so far."""
 
     id: str
     owner: str
     url: str
     event: str
-    subject_id: str | None = Field(description="The job it is about; null for a test.")
+    subject_id: str | None = Field(description="The job or batch that ended; null for a test.")
     state: DeliveryState
     attempts: int
     next_at: str | None
@@ -58,7 +58,7 @@ class DeliveryPage(BaseModel):
 
 
 class WebhookView(BaseModel):
-    """The body of a call. `data` of a job's event has its id, state and, unless it is deleted by then, the rest."""
+    """The body of an event. `data` has the job's ID and state and, unless the job was deleted since, the rest."""
 
     type: str
     timestamp: str

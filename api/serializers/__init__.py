@@ -1,1 +1,1 @@
-"""Rows as answers: what a client sees of what the database holds."""
+"""Turns rows of the database into the models that clients receive."""

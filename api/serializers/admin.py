@@ -1,4 +1,4 @@
-"""Rows as resources: what an operator sees of the workers and the queue."""
+"""What operators see: workers, the queue and API keys."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from shared.db.models import ApiKey, Worker
 from shared.states import DesiredState
 
 
-def workers_view(database: Database) -> schemas.WorkersView:
-    """Show all workers."""
+def serialize_workers(database: Database) -> schemas.WorkersView:
+    """List all workers with the job that each runs."""
     with database.reading() as session:
         living = {worker.name for worker in workers.list_alive(session)}
         running = queries.running_by_worker(session)
         known = workers.list_workers(session)
-    views = [_worker_view(worker, running.get(worker.name), lives=worker.name in living) for worker in known]
-    return schemas.WorkersView(workers=views)
+    return schemas.WorkersView(
+        workers=[_worker(worker, running.get(worker.name), is_alive=worker.name in living) for worker in known]
+    )
 
 
-def backlog_view(database: Database) -> schemas.BacklogView:
-    """Show the queue as a whole."""
+def serialize_backlog(database: Database) -> schemas.BacklogView:
+    """Summarize the queue."""
     with database.reading() as session:
         queue, living, backlog = workers.get_queue(session), workers.list_alive(session), queries.get_backlog(session)
     waiting_s = (clock.now() - backlog.oldest_at).total_seconds() if backlog.oldest_at else None
@@ -41,16 +42,12 @@ def backlog_view(database: Database) -> schemas.BacklogView:
     )
 
 
-def _worker_view(worker: Worker, job_id: str | None, *, lives: bool) -> schemas.WorkerView:
-    idle: dict[str, Literal["idle", "paused", "drained"]] = {
-        DesiredState.PAUSE: "paused",
-        DesiredState.DRAIN: "drained",
-    }
+def _worker(worker: Worker, job_id: str | None, *, is_alive: bool) -> schemas.WorkerView:
     about = worker.about or {}
     limit = about.get("capacity", {}).get("memory_bytes")
     return schemas.WorkerView(
         name=worker.name,
-        state="gone" if not lives else "working" if job_id else idle.get(worker.desired_state, "idle"),
+        state="gone" if not is_alive else "working" if job_id else _IDLE.get(worker.desired_state, "idle"),
         wish=DesiredState(worker.desired_state),
         job_id=job_id,
         weights=about.get("weights"),
@@ -62,21 +59,22 @@ def _worker_view(worker: Worker, job_id: str | None, *, lives: bool) -> schemas.
     )
 
 
-_SHOWN = (
+_IDLE: dict[str, Literal["idle", "paused", "drained"]] = {DesiredState.PAUSE: "paused", DesiredState.DRAIN: "drained"}
+_KEY_FIELDS = (
     "id", "name", "owner", "role", "max_waiting", "max_work_per_day", "max_requests_per_min", "max_retention_s",
 )  # fmt: skip
 
 
-def key_view(key: ApiKey) -> KeyView:
-    """Show a key."""
-    return KeyView(**_values(key))
+def serialize_key(key: ApiKey) -> KeyView:
+    """Serialize a key without its secret."""
+    return KeyView(**_key_values(key))
 
 
-def new_key_view(key: ApiKey, token: str) -> NewKeyView:
-    """Show a key that was just made, in full."""
-    return NewKeyView(**_values(key), key=token)
+def serialize_new_key(key: ApiKey, token: str) -> NewKeyView:
+    """Serialize a new key with its secret, the only time it is shown."""
+    return NewKeyView(**_key_values(key), key=token)
 
 
-def _values(key: ApiKey) -> dict[str, Any]:
-    moments = {"created_at": str(rfc3339(key.created_at)), "revoked_at": rfc3339(key.revoked_at)}
-    return {name: getattr(key, name) for name in _SHOWN} | moments | {"links": {"self": f"/v1/keys/{key.id}"}}
+def _key_values(key: ApiKey) -> dict[str, Any]:
+    times = {"created_at": str(rfc3339(key.created_at)), "revoked_at": rfc3339(key.revoked_at)}
+    return {name: getattr(key, name) for name in _KEY_FIELDS} | times | {"links": {"self": f"/v1/keys/{key.id}"}}

@@ -1,4 +1,4 @@
-"""Rows as resources: what a client sees of a batch and of its results."""
+"""What clients see of batches and their results."""
 
 from __future__ import annotations
 
@@ -8,36 +8,36 @@ from sqlalchemy.orm import Session
 
 from api.schemas import batches as schemas
 from api.schemas.jobs import StyleChoice
-from api.serializers.jobs import error_view, result_view
+from api.serializers.jobs import serialize_error, serialize_result
 from shared.clock import rfc3339
 from shared.db.batches import counts as batch_counts
 from shared.db.batches import lifecycle
 from shared.db.models import Batch, Job
 from shared.states import BATCH_TRANSITIONS, BatchState, State
 
-#: The time over which the rate is taken, in seconds.
-_RATE_S = 60.0
-#: What leads from a state to another.
-_WAYS = {
+#: The window over which the rate is measured, in seconds.
+_RATE_WINDOW_S = 60.0
+#: The action that leads to each state.
+_ACTIONS = {
     BatchState.RUNNING: "resume",
     BatchState.PAUSED: "pause",
     BatchState.CANCELED: "cancel",
 }
 
 
-def batch_views(session: Session, found: Sequence[Batch]) -> list[schemas.BatchView]:
-    """Show batches with exact counts, as of this transaction."""
+def serialize_batches(session: Session, found: Sequence[Batch]) -> list[schemas.BatchView]:
+    """Serialize batches with exact counts, as of this transaction."""
     counts = batch_counts.count_items(session, found)
-    return [_view(session, batch, counts[batch.id]) for batch in found]
+    return [_batch(session, batch, counts[batch.id]) for batch in found]
 
 
-def batch_view(session: Session, batch: Batch) -> schemas.BatchView:
-    """Show a batch with exact counts, as of this transaction."""
-    return batch_views(session, [batch])[0]
+def serialize_batch(session: Session, batch: Batch) -> schemas.BatchView:
+    """Serialize a batch with exact counts, as of this transaction."""
+    return serialize_batches(session, [batch])[0]
 
 
-def item_result(number: int, job: Job) -> schemas.ItemResultView:
-    """Show an item that ended."""
+def serialize_item_result(number: int, job: Job) -> schemas.ItemResultView:
+    """Serialize an item that has ended, as a numbered line of the results feed."""
     path = f"/v1/jobs/{job.id}"
     links = {"job": path}
     if job.result and job.files_gone_at is None:
@@ -47,18 +47,18 @@ def item_result(number: int, job: Job) -> schemas.ItemResultView:
         key=str(job.item_key),
         job_id=job.id,
         state=State(job.state),
-        result=result_view(job),
-        error=error_view(job),
+        result=serialize_result(job),
+        error=serialize_error(job),
         ended_at=rfc3339(job.ended_at),
         links=links,
     )
 
 
-def _view(session: Session, batch: Batch, counts: Mapping[State, int]) -> schemas.BatchView:
+def _batch(session: Session, batch: Batch, counts: Mapping[State, int]) -> schemas.BatchView:
     left = counts[State.QUEUED] + counts[State.RUNNING]
     rate = None
     if batch.state == BatchState.RUNNING and left:
-        rate = lifecycle.count_recently_ended(session, batch.id, _RATE_S) * 60 / _RATE_S
+        rate = lifecycle.count_recently_ended(session, batch.id, _RATE_WINDOW_S) * 60 / _RATE_WINDOW_S
     return schemas.BatchView(
         id=batch.id,
         owner=batch.owner,
@@ -94,9 +94,9 @@ def _links(batch: Batch, counts: Mapping[State, int]) -> dict[str, str]:
     links["archive"] = f"{path}/archive.zip"
     if batch.matrix:
         links |= {"sheet": f"{path}/sheet.webp", "promote": f"{path}/promote"}
-    for state in BATCH_TRANSITIONS[BatchState(batch.state)] & set(_WAYS):
+    for state in BATCH_TRANSITIONS[BatchState(batch.state)] & set(_ACTIONS):
         if not (state == BatchState.RUNNING and batch.state != BatchState.PAUSED):
-            links[_WAYS[state]] = f"{path}/{_WAYS[state]}"
+            links[_ACTIONS[state]] = f"{path}/{_ACTIONS[state]}"
     if batch.state == BatchState.OPEN:
         links["start"] = f"{path}/start"
     if batch.state != BatchState.CANCELED and counts[State.FAILED] + counts[State.EXPIRED]:

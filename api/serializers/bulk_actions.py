@@ -1,4 +1,4 @@
-"""Rows as resources: bulk actions, entries of the audit log, groups of failures."""
+"""What clients see of bulk actions, the audit log and grouped failures."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from shared.clock import rfc3339
 from shared.db.admin import bulk_actions
 from shared.db.admin.bulk_steps import Action
 from shared.db.jobs.failures import FailureGroup
+from shared.db.jobs.queries import Filter
 from shared.db.models import AuditEntry, Operation
 from shared.states import OperationState, State
 
-#: What the fields of a filter are called outside, where that differs.
-_CALLED = {"states": "state", "batch_id": "batch"}
+#: Names of filter fields in the API, where they differ.
+_PUBLIC_NAMES = {"states": "state", "batch_id": "batch"}
 
 
-def operation_view(found: Operation) -> OperationView:
-    """Show an operation."""
+def serialize_operation(found: Operation) -> OperationView:
+    """Serialize a bulk action."""
     path = f"/v1/operations/{found.id}"
     return OperationView(
         id=found.id,
         action=Action(found.action),
-        filter=_filter(found),
+        filter=serialize_filter(bulk_actions.filter_from_json(found)),
         reason=found.reason,
         state=OperationState(found.state),
         key_id=found.key_id,
@@ -38,14 +39,14 @@ def operation_view(found: Operation) -> OperationView:
     )
 
 
-def entry_view(entry: AuditEntry) -> AuditEntryView:
-    """Show an entry of the audit log."""
-    shown = ("id", "key_id", "key_name", "action", "subject", "count", "reason", "details")
-    return AuditEntryView(at=str(rfc3339(entry.at)), **{name: getattr(entry, name) for name in shown})
+def serialize_audit_entry(entry: AuditEntry) -> AuditEntryView:
+    """Serialize an entry of the audit log."""
+    fields = ("id", "key_id", "key_name", "action", "subject", "count", "reason", "details")
+    return AuditEntryView(at=str(rfc3339(entry.at)), **{name: getattr(entry, name) for name in fields})
 
 
-def failure_view(group: FailureGroup) -> FailureView:
-    """Show failures that are alike, and where to find all of that code."""
+def serialize_failure(group: FailureGroup) -> FailureView:
+    """Serialize a group of failures, with a link to all jobs that failed with its code."""
     query = urlencode({"state": State.FAILED, "code": group.code})
     return FailureView(
         code=group.code,
@@ -61,8 +62,12 @@ def failure_view(group: FailureGroup) -> FailureView:
     )
 
 
-def _filter(found: Operation) -> dict[str, Any]:
-    wanted = bulk_actions.filter_from_json(found)
-    moments = {name: rfc3339(getattr(wanted, name)) for name in ("created_after", "created_before")}
-    fields = {**wanted._asdict(), **moments}
-    return {_CALLED.get(name, name): value for name, value in fields.items() if value is not None}
+def serialize_filter(db_filter: Filter) -> dict[str, Any]:
+    """Serialize the fields of a filter that are given, as the API accepts them."""
+    fields = {
+        **db_filter._asdict(),
+        "states": list(db_filter.states) or None,
+        "created_after": rfc3339(db_filter.created_after),
+        "created_before": rfc3339(db_filter.created_before),
+    }
+    return {_PUBLIC_NAMES.get(name, name): value for name, value in fields.items() if value is not None}

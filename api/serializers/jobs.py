@@ -1,4 +1,4 @@
-"""Rows as resources: what a client sees of an image and a job."""
+"""What clients see of images and jobs."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from shared.painting.params import StyleParams
 from shared.painting.steps import Step
 from shared.states import TERMINAL, State
 
-#: Ends that lie farther away are shown as this far, in seconds: a year.
-_FARTHEST_S = 365 * 86_400.0
+#: Cap of `ends_at`, in seconds from now: one year.
+_MAX_ETA_S = 365 * 86_400.0
 
 
-def image_view(image: Image, retention_s: float) -> jobs.ImageView:
-    """Show an image, which is kept that long after its last use."""
+def serialize_image(image: Image, retention_s: float) -> jobs.ImageView:
+    """Serialize an image; it expires `retention_s` after its last use, at the earliest."""
     path = f"/v1/images/{image.id}"
     return jobs.ImageView(
         id=image.id,
@@ -36,14 +36,14 @@ def image_view(image: Image, retention_s: float) -> jobs.ImageView:
     )
 
 
-def job_view(
+def serialize_job(
     job: Shown,
     *,
     live: Step | None = None,
     queue: jobs.QueueView | None = None,
     eta: Forecast | None = None,
 ) -> jobs.JobView:
-    """Show a job, with its live progress if it runs and its place in line if it waits."""
+    """Serialize a job, with `live` progress that is newer than the row's, its place in the queue and its ETA."""
     return jobs.JobView(
         id=job.id,
         owner=job.owner,
@@ -70,9 +70,9 @@ def job_view(
         worker=job.worker,
         progress=_progress(live or job.progress),
         queue=queue,
-        eta=_eta_view(eta),
-        error=error_view(job),
-        result=result_view(job),
+        eta=_eta(eta),
+        error=serialize_error(job),
+        result=serialize_result(job),
         created_at=str(rfc3339(job.created_at)),
         started_at=rfc3339(job.started_at),
         ended_at=rfc3339(job.ended_at),
@@ -81,10 +81,10 @@ def job_view(
     )
 
 
-def dry_run_view(
+def serialize_dry_run(
     request: JobRequest, params: StyleParams, init_id: str | None, estimate: Estimate | None
 ) -> jobs.DryRunView:
-    """Show a job that is not queued."""
+    """Serialize a job that was validated but not queued."""
     return jobs.DryRunView(
         preset=request.preset.value,
         params=params.model_dump(mode="json"),
@@ -102,15 +102,15 @@ def dry_run_view(
     )
 
 
-def result_view(job: Shown) -> jobs.ResultView | None:
-    """Show the picture that came out of a job, if one did."""
+def serialize_result(job: Shown) -> jobs.ResultView | None:
+    """Serialize the result of a job, if it has one."""
     if not job.result:
         return None
     return jobs.ResultView.model_validate({**job.result, "expired": job.files_gone_at is not None})
 
 
-def error_view(job: Shown) -> jobs.ErrorView | None:
-    """Show why a job failed, if it did."""
+def serialize_error(job: Shown) -> jobs.ErrorView | None:
+    """Serialize the error of a job, if it failed."""
     if job.error_code is None:
         return None
     return jobs.ErrorView(code=job.error_code, message=job.error_message or "", retryable=bool(job.error_retryable))
@@ -135,8 +135,8 @@ def _links(job: Shown) -> dict[str, str]:
     return links
 
 
-def _eta_view(forecast: Forecast | None) -> jobs.EtaView | None:
+def _eta(forecast: Forecast | None) -> jobs.EtaView | None:
     if forecast is None:
         return None
-    ends_at = clock.now() + timedelta(seconds=min(forecast.p50_s, _FARTHEST_S))
+    ends_at = clock.now() + timedelta(seconds=min(forecast.p50_s, _MAX_ETA_S))
     return jobs.EtaView(p50_s=round(forecast.p50_s, 1), p90_s=round(forecast.p90_s, 1), ends_at=str(rfc3339(ends_at)))

@@ -20,12 +20,12 @@ log = logs.get(__name__)
 def count(database: Database, caller: Caller, request: OperationRequest) -> int:
     """Count the jobs that an action would affect, exactly up to `bulk_actions.MOST_COUNTED`."""
     with database.reading() as session:
-        return bulk_actions.count_matches(session, request.action, request.filter.wanted(caller.sees))
+        return bulk_actions.count_matches(session, request.action, request.filter.to_db_filter(caller.sees))
 
 
 def start(session: Session, caller: Caller, request: OperationRequest, matched: int) -> Operation:
     """Start a bulk action that matched that many jobs: nothing → running."""
-    chosen = bulk_actions.filter_to_json(request.filter.wanted(caller.sees))
+    chosen = bulk_actions.filter_to_json(request.filter.to_db_filter(caller.sees))
     made = Operation(action=request.action, chosen=chosen, reason=request.reason.strip(), key_id=caller.key_id)
     made.owner, made.matched = caller.sees, matched
     bulk_actions.create(session, made)

@@ -40,6 +40,7 @@ def test_picture_curve_and_figures_change_while_it_is_painted_and_it_is_canceled
     points = "losses.columns.step.length"
     drawn = page.evaluate(points)
     wait_until(lambda: page.evaluate(points) > drawn, "the curve grows")
+    assert page.evaluate("new Set(Object.values(losses.columns).map((column) => column.length)).size") == 1
     expect(page.locator("#film img").first).to_be_visible()
     watched.shoot("job-running")
     page.get_by_role("button", name="Cancel").click()
@@ -57,7 +58,7 @@ def test_it_ends_before_the_eyes_of_who_looks_and_is_retried_and_deleted(page, c
     page.goto(f"/dashboard/jobs/{job.id}")
     expect(page.locator("#state .badge")).to_have_text("succeeded")
     expect(page.get_by_role("link", name="Download PNG")).to_be_visible()
-    slider = page.get_by_label("Content and picture")
+    slider = page.get_by_label("Content and result")
     slider.focus()
     page.keyboard.press("End")
     assert page.locator("#picture").evaluate("picture => picture.style.clipPath") == "inset(0px 0px 0px 100%)"

@@ -109,7 +109,7 @@ def test_every_page_can_be_read_without_a_script(chromium, stack, pages) -> None
 def test_the_keyboard_leads_past_the_menu_and_through_the_page(page) -> None:
     page.goto("/dashboard/jobs")
     page.keyboard.press("Tab")
-    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
     expect(page.get_by_label("Search")).to_be_focused()

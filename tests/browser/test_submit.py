@@ -25,7 +25,7 @@ def fill(form, files) -> None:
 
 def test_a_picture_is_painted_from_the_form_to_its_page(form, files, watched) -> None:
     fill(form, files)
-    form.get_by_label("steps steps").fill("20")
+    form.get_by_label("steps", exact=True).fill("20")
     form.get_by_label("Label").fill("from the form")
     expect(form.locator("#estimate")).to_contain_text("64 × 48")
     expect(form.locator(".chosen img").first).to_be_visible()
@@ -39,8 +39,8 @@ def test_a_picture_is_painted_from_the_form_to_its_page(form, files, watched) ->
     expect(form.locator("tbody tr")).to_have_count(1)  # though the button was pressed twice
     form.locator("tbody a").first.click()
     form.get_by_role("link", name="Retry with changes").click()
-    assert form.get_by_label("steps steps").input_value() == "20"
-    form.get_by_label("steps steps").fill("7")
+    assert form.get_by_label("steps", exact=True).input_value() == "20"
+    form.get_by_label("steps", exact=True).fill("7")
     form.get_by_role("button", name="Paint it").click()
     form.wait_for_url("**/dashboard/jobs/*")
     expect(form.locator("#state .badge")).to_have_text("succeeded")
@@ -76,8 +76,8 @@ def test_pictures_can_be_dropped(form, files) -> None:
 
 def test_an_empty_field_says_what_the_chosen_preset_has(form) -> None:
     form.get_by_text("All parameters").click()
-    assert form.get_by_label("steps steps").get_attribute("placeholder") == "50"
+    assert form.get_by_label("steps", exact=True).get_attribute("placeholder") == "50"
     form.get_by_role("radio", name="quality").check()
-    assert form.get_by_label("steps steps").get_attribute("placeholder") == "100"
+    assert form.get_by_label("steps", exact=True).get_attribute("placeholder") == "100"
     form.get_by_role("radio", name="classic").check()
     assert form.get_by_label("optimizer").locator("option").first.inner_text() == "adam (preset)"

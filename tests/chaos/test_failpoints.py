@@ -62,7 +62,7 @@ REPEATED = {
     "operator_key",
     "create_key",
     "open_batch",
-    "steer_batch",
+    "transition_batch",
     "change_batch",
     "retry_failed",
     "add_items",

@@ -80,7 +80,7 @@ def _create_in_database(name: str, fields: dict[str, Any]) -> Key:
     # these import the database's libraries, which no other command needs
     from api.http.problems import validated
     from api.schemas.admin import KeyRequest
-    from api.serializers.admin import new_key_view
+    from api.serializers.admin import serialize_new_key
     from api.usecases.keys import new_key
     from shared.db.access.keys import ensure_table
     from shared.db.admin.audit import Host
@@ -97,7 +97,7 @@ def _create_in_database(name: str, fields: dict[str, Any]) -> Key:
             key, token = new_key(session, Host(), request)
     finally:
         database.engine.dispose()
-    return Key.model_validate(new_key_view(key, token).model_dump())
+    return Key.model_validate(serialize_new_key(key, token).model_dump())
 
 
 def _print_created(key: Key) -> None:

@@ -1,13 +1,13 @@
-// What every page does with a script: it asks for no news while nobody looks, and says so when there are none.
+// On every page: polling stops while the page is hidden, and outdated figures are marked.
 "use strict";
 
 document.addEventListener("htmx:beforeRequest", (event) => {
   if (event.detail.requestConfig.verb !== "get") return;
-  const asking = event.detail.elt.querySelector("details.confirm[open]"); // would close before it is answered
-  if (document.hidden || asking) event.preventDefault();
+  const confirming = event.detail.elt.querySelector("details.confirm[open]"); // a swap would close it
+  if (document.hidden || confirming) event.preventDefault();
 });
 
-// A page that polls says so when the service is away, instead of showing old figures as if they were new.
+// A page whose polling fails looks stale, instead of showing old figures as new.
 for (const name of ["htmx:sendError", "htmx:responseError"]) {
   document.addEventListener(name, () => document.body.classList.add("stale"));
 }

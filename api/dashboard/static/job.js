@@ -1,11 +1,11 @@
-// The page of one job: what its events say is drawn as they come; the server is asked only when its state is another.
+// The page of a job: draws its events as they arrive; htmx fetches the rest only when the state changes.
 "use strict";
 
 const PARTS = ["total", "content", "style", "tv"];
 const job = document.getElementById("job");
 const picture = document.getElementById("picture");
 
-/** The losses so far, as columns, and the chart that shows them. */
+/** The losses so far, as columns, and their chart. */
 const losses = {
   columns: Object.fromEntries(["step", "scale", ...PARTS].map((name) => [name, []])),
   plot: null,
@@ -13,14 +13,14 @@ const losses = {
 
   add(step) {
     const last = this.columns.step.at(-1) ?? 0;
-    if (step.step <= last) return; // told again after a connection was lost, or made again by a later attempt
+    if (step.step <= last) return; // repeated after a reconnection, or by a later attempt
     this.columns.step.push(step.step);
     this.columns.scale.push(step.scale);
     for (const part of PARTS) this.columns[part].push(step.losses[part]);
     this.redraw();
   },
 
-  /** Draw at the next frame, however many steps come before it. */
+  /** Draw once in the next animation frame, however many steps arrive before it. */
   redraw() {
     if (this.due) return;
     this.due = true;
@@ -34,7 +34,7 @@ const losses = {
     const data = [this.columns.step, ...PARTS.map((part) => this.columns[part].map((value) => (value > 0 ? value : null)))];
     if (this.plot) this.plot.setData(data);
     else this.plot = new uPlot(chart(), data, document.getElementById("curves"));
-    if (this.plot.cursor.left < 0) this.plot.setLegend({ idx: data[0].length - 1 }); // nobody points at a step
+    if (this.plot.cursor.left < 0) this.plot.setLegend({ idx: data[0].length - 1 }); // unless the pointer is on a step
   },
 };
 
@@ -47,7 +47,7 @@ function chart() {
     width: width(),
     height: 280,
     scales: { x: { time: false }, y: { distr: 3 } },
-    axes: [{ ...axis, label: "step" }, { ...axis, size: 70, values: (_, values) => values.map(brief) }],
+    axes: [{ ...axis, label: "step" }, { ...axis, size: 70, values: (_, values) => values.map(powerOfTen) }],
     series: [
       { label: "step" },
       ...PARTS.map((part) => ({
@@ -59,12 +59,12 @@ function chart() {
   };
 }
 
-/** Write a value of the axis, a power of ten or nothing. */
-function brief(value) {
+/** Label an axis value if it is a power of ten. */
+function powerOfTen(value) {
   return value != null && Number.isInteger(Math.round(Math.log10(value) * 1e6) / 1e6) ? value.toExponential(0) : "";
 }
 
-/** Draw a line where each scale but the first begins. */
+/** Draw a line at the start of each scale but the first. */
 function scaleLines(plot, colour) {
   const { step, scale } = losses.columns;
   plot.ctx.save();
@@ -84,7 +84,7 @@ function scaleLines(plot, colour) {
 const width = () => document.getElementById("curves").clientWidth;
 addEventListener("resize", () => losses.plot?.setSize({ width: width(), height: 280 }));
 
-/** Write a duration as the server does. */
+/** Format a duration as the server does. */
 function duration(seconds) {
   if (seconds < 10) return `${seconds.toFixed(1)} s`;
   if (seconds < 60) return `${Math.round(seconds)} s`;
@@ -92,22 +92,22 @@ function duration(seconds) {
   return minutes < 60 ? `${minutes} min ${String(Math.round(seconds % 60)).padStart(2, "0")} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
-function tell(step) {
-  const told = { ...step, step_ms: step.step_ms.toFixed(1), eta: duration(step.eta_s) };
+function showStep(step) {
+  const values = { ...step, step_ms: step.step_ms.toFixed(1), eta: duration(step.eta_s) };
   for (const place of document.querySelectorAll("[data-live]")) {
-    if (told[place.dataset.live] !== undefined) place.textContent = told[place.dataset.live];
+    if (values[place.dataset.live] !== undefined) place.textContent = values[place.dataset.live];
   }
   const bar = document.getElementById("bar");
   if (bar) [bar.max, bar.value] = [step.total, step.step];
 }
 
-function show(version) {
+function showPicture(version) {
   picture.src = `${picture.dataset.path}?v=${version}`;
   picture.hidden = false;
   slider.hidden = false;
 }
 
-/** Keep a few frames of those that were shown, at growing distances. */
+/** The film strip: fewer than 12 of the previews shown, evenly spaced. */
 const film = {
   every: 1,
   seen: 0,
@@ -127,50 +127,47 @@ const film = {
 
 const slider = document.getElementById("slider");
 slider.hidden = picture.hidden;
-const uncover = () => { picture.style.clipPath = `inset(0 0 0 ${slider.value}%)`; };
-slider.addEventListener("input", uncover);
-uncover();
+const clip = () => { picture.style.clipPath = `inset(0 0 0 ${slider.value}%)`; };
+slider.addEventListener("input", clip);
+clip();
 
-// -- what the events say; htmx hands each to the part that waits for it, from which it rises to here
-
-const events = {
+const handlers = {
   step: (data) => {
-    tell(data);
+    showStep(data);
     losses.add(data);
   },
   preview: (data) => {
-    show(`live-${data.step}`);
+    showPicture(`live-${data.step}`);
     film.add(`live-${data.step}`);
   },
 };
-const heard = new WeakSet(); // a source opens again after its connection was lost
+const known = new WeakSet(); // a source opens again after each reconnection
 document.addEventListener("htmx:sseOpen", (event) => {
   const source = event.detail.source;
-  if (heard.has(source)) return;
-  heard.add(source);
-  for (const [name, act] of Object.entries(events)) source.addEventListener(name, (message) => act(JSON.parse(message.data)));
+  if (known.has(source)) return;
+  known.add(source);
+  for (const [name, handle] of Object.entries(handlers)) source.addEventListener(name, (message) => handle(JSON.parse(message.data)));
 });
 
-// The state is another: so may be the picture, and what there is to download.
+// When the job has ended, show its result.
 document.addEventListener("htmx:afterSwap", (event) => {
   if (event.detail.target.id !== "state") return;
-  const { state, picture: version } = document.getElementById("state").dataset;
+  const { state, version } = document.getElementById("state").dataset;
   if (!["succeeded", "failed", "canceled"].includes(state)) return;
   if (!document.querySelector("#state a[download]")) return;
-  show(version);
+  showPicture(version);
   const whole = document.getElementById("whole");
   whole.querySelector("img").src = picture.src;
   whole.hidden = false;
 });
 
 fetch(document.getElementById("curves").dataset.path)
-  .then((answer) => (answer.ok ? answer.json() : null))
+  .then((response) => (response.ok ? response.json() : null))
   .then((columns) => {
     if (!columns || !columns.step.length) return;
-    const known = losses.columns;
-    const from = columns.step.at(-1);
-    for (const name of Object.keys(known)) {
-      known[name] = columns[name].concat(known[name].filter((_, at) => known.step[at] > from));
-    }
+    const live = losses.columns;
+    const last = columns.step.at(-1);
+    const isNewer = live.step.map((step) => step > last);
+    for (const name of Object.keys(live)) live[name] = columns[name].concat(live[name].filter((_, at) => isNewer[at]));
     losses.redraw();
   });

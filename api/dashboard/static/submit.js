@@ -1,13 +1,12 @@
-// The form of a job: pictures can be dropped on their fields and are shown; the presets' values stand in empty fields.
+// The submission form: pictures can be dropped and are previewed; empty fields show the preset's values.
 "use strict";
 
-// An empty field says what the chosen preset has.
 for (const choice of document.querySelectorAll("input[name=preset]")) {
   choice.addEventListener("change", () => {
     for (const field of document.querySelectorAll("[data-presets]")) {
       const value = JSON.parse(field.dataset.presets)[choice.value];
-      const nothing = field.querySelector("option[value='']");
-      if (nothing) nothing.textContent = `${value} (preset)`;
+      const empty = field.querySelector("option[value='']");
+      if (empty) empty.textContent = `${value} (preset)`;
       else field.querySelector("input").placeholder = value;
     }
   });
@@ -22,15 +21,14 @@ for (const zone of document.querySelectorAll(".drop")) {
   zone.addEventListener("drop", (event) => {
     event.preventDefault();
     out();
-    const taken = new DataTransfer();
-    for (const file of [...event.dataTransfer.files].slice(0, input.multiple ? undefined : 1)) taken.items.add(file);
-    if (!taken.files.length) return;
-    input.files = taken.files;
+    const dropped = new DataTransfer();
+    for (const file of [...event.dataTransfer.files].slice(0, input.multiple ? undefined : 1)) dropped.items.add(file);
+    if (!dropped.files.length) return;
+    input.files = dropped.files;
     input.dispatchEvent(new Event("change", { bubbles: true }));
   });
   input.addEventListener("change", () => {
-    const shown = zone.querySelector(".chosen");
-    shown.replaceChildren(...[...input.files].map((file) => {
+    zone.querySelector(".chosen").replaceChildren(...[...input.files].map((file) => {
       const image = new Image();
       image.src = URL.createObjectURL(file);
       image.alt = file.name;

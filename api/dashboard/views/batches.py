@@ -1,4 +1,4 @@
-"""The pages of batches: a list, and one batch with its counts and a grid of its pictures that fills as it runs."""
+"""The pages of batches: the list, and one batch with its counts and a grid of its pictures."""
 
 from __future__ import annotations
 
@@ -12,28 +12,25 @@ from werkzeug.wrappers import Response
 from api.access import Access
 from api.auth import caller
 from api.batches import lifecycle
-from api.dashboard import forms
+from api.dashboard import forms, search_query
 from api.dashboard.pages import blueprint, page
-from api.http import pagination, problems
+from api.http import pagination
 from api.http.problems import validated
 from api.schemas.batches import BatchView, PromoteRequest
-from api.serializers.batches import batch_view, batch_views
-from api.serializers.jobs import job_view
+from api.serializers.batches import serialize_batch, serialize_batches
+from api.serializers.jobs import serialize_job
 from api.services import services
 from shared.db.batches import items
 from shared.db.batches import lifecycle as batches
-from shared.errors import AtelierError, InvalidParams, NotFound
+from shared.errors import AtelierError, NotFound
 from shared.painting.params import PRESETS
 from shared.states import BatchState, State
 
-#: Batches on a page, and pictures.
-_ON_A_PAGE, _IN_A_GRID = 30, 60
-#: What a chosen cell is painted at unless another long side is asked for, in pixels.
-_LARGE_PX = 1024
-#: Below that an error is of what was asked for.
-_FAULT = 500
-#: What a batch can be brought to, by the last part of the address, and what alone it may be before.
-_WAYS = {
+_PER_PAGE, _ITEMS_PER_PAGE = 30, 60
+#: Default long side of a promoted cell, in pixels.
+_PROMOTED_PX = 1024
+#: The state that each action leads to, and the only one it may start from.
+_TRANSITIONS = {
     "start": (BatchState.RUNNING, BatchState.OPEN),
     "pause": (BatchState.PAUSED, None),
     "resume": (BatchState.RUNNING, BatchState.PAUSED),
@@ -45,103 +42,95 @@ _WAYS = {
 @page(access=Access.READ)
 def list_batches() -> str:
     """List batches, newest first."""
-    state = request.args.get("state") or None
-    if state is not None and state not in list(BatchState):
-        raise InvalidParams(f"{state!r} is no state; the states are {', '.join(BatchState)}.")
-    wanted = batches.Filter(caller().sees, BatchState(state) if state else None, None)
+    text = request.args.get("state")
+    state = search_query.parse_state(text, BatchState) if text else None
+    batch_filter = batches.Filter(caller().sees, state, None)
     before = pagination.decode(request.args.get("cursor"))
     with services().database.reading() as session:
-        found = pagination.page(partial(batches.list_batches, session, wanted, before=before), _ON_A_PAGE)
-        views = batch_views(session, found.rows)
-    return render_template("batches.html", batches=views, cursor=found.next_cursor, state=state, states=BatchState)
+        found = pagination.page(partial(batches.list_batches, session, batch_filter, before=before), _PER_PAGE)
+        shown = serialize_batches(session, found.rows)
+    return render_template("batches.html", batches=shown, cursor=found.next_cursor, state=state, states=BatchState)
 
 
 @blueprint.get("/dashboard/batches/<batch_id>")
 @page(access=Access.READ)
 def batch(batch_id: str) -> str:
     """Show a batch."""
-    return render_template("batch.html", **_shown(batch_id))
+    return render_template("batch.html", **_context(batch_id))
 
 
 @blueprint.get("/dashboard/batches/<batch_id>/live")
 @page(access=Access.READ)
 def batch_live(batch_id: str) -> str:
     """Send the part of the page that changes."""
-    return render_template("_batch.html", **_shown(batch_id))
+    return render_template("_batch.html", **_context(batch_id))
 
 
-@blueprint.post("/dashboard/batches/<batch_id>/<way>")
+@blueprint.post("/dashboard/batches/<batch_id>/<action>")
 @page(access=Access.WRITE)
-def steer_batch(batch_id: str, way: str) -> Response:
+def change_batch(batch_id: str, action: str) -> Response:
     """Start, pause, resume or cancel a batch."""
-    if way not in _WAYS:
+    if action not in _TRANSITIONS:
         raise NotFound
-    to, only_from = _WAYS[way]
-    lifecycle.steer(services(), caller(), batch_id, to, only_from=only_from)
+    to, only_from = _TRANSITIONS[action]
+    found = services()
+    lifecycle.transition(found.database, found.dispatcher, caller(), batch_id, to, only_from=only_from)
     return _to(batch_id)
 
 
 @blueprint.post("/dashboard/batches/<batch_id>/retry-failed")
 @page(access=Access.WRITE)
 def retry_failed_items(batch_id: str) -> Response:
-    """Try again what failed."""
-    lifecycle.retry_failed(services(), caller(), batch_id)
+    """Retry the items that failed or expired."""
+    lifecycle.retry_failed(services().database, services().dispatcher, caller(), batch_id)
     return _to(batch_id)
 
 
 @blueprint.post("/dashboard/batches/<batch_id>/promote")
 @page(access=Access.WRITE)
 def promote_cell(batch_id: str) -> Response | tuple[str, int]:
-    """Have a chosen picture of a matrix painted large and go to that job, or say what is wrong with the choice."""
+    """Paint a cell of a matrix at another size and go to the new job, or show what is wrong with the form."""
     key, size = request.form.get("key", "").strip(), request.form.get("size", "")
-    asked = {"key": key, "size": int(size) if size.isascii() and size.isdigit() else size}
+    body = {"key": key, "size": int(size) if size.isascii() and size.isdigit() else size}
     try:
-        once = forms.read_once()
-        if once.find(services().database) is None:
-            promoted = lifecycle.promotion(services(), caller(), batch_id, validated(PromoteRequest, asked))
+        once, database = forms.read_once(), services().database
+        if once.find(database) is None:
+            promoted = lifecycle.promotion(database, caller(), batch_id, validated(PromoteRequest, body))
             forms.queue_job(once, services().submitter.prepare(promoted))
         return forms.to_created(once)
     except AtelierError as error:
-        status = problems.status_of(type(error)).value
-        if status >= _FAULT:
-            raise
-        shown = _shown(batch_id) | {"cell": {"key": key, "size": size}, "wrong": error.detail}
-        return render_template("batch.html", **shown), status
+        status = forms.status_of(error)
+        context = _context(batch_id) | {"cell": {"key": key, "size": size}, "wrong": error.detail}
+        return render_template("batch.html", **context), status
 
 
 def _to(batch_id: str) -> Response:
     return redirect(f"/dashboard/batches/{batch_id}", 303)
 
 
-def _shown(batch_id: str) -> dict[str, Any]:
-    state, text = request.args.get("state") or None, request.args.get("cursor")
-    if state is not None and state not in list(State):
-        raise InvalidParams(f"{state!r} is no state; the states are {', '.join(State)}.")
-    after = pagination.decode(text)
+def _context(batch_id: str) -> dict[str, Any]:
+    state, cursor = request.args.get("state"), request.args.get("cursor")
+    states = [search_query.parse_state(state, State)] if state else []
+    after = pagination.decode(cursor)
     with services().database.reading() as session:
-        view = batch_view(session, batches.get_batch(session, batch_id, owner=caller().sees))
-        states = [State(state)] if state else []
+        shown = serialize_batch(session, batches.get_batch(session, batch_id, owner=caller().sees))
         later = partial(items.list_items, session, batch_id, states, after=after)
-        found = pagination.page(later, _IN_A_GRID, position=attrgetter("sort_id"))
+        found = pagination.page(later, _ITEMS_PER_PAGE, position=attrgetter("sort_id"))
+    is_idle = not shown.counts.queued + shown.counts.running
     return {
-        "batch": view,
-        "items": [job_view(item) for item in found.rows],
+        "batch": shown,
+        "items": [serialize_job(item) for item in found.rows],
         "cursor": found.next_cursor,
         "state": state,
         "states": State,
-        "asked": {name: value for name, value in (("state", state), ("cursor", text)) if value},
-        "over": _is_over(view),
-        "departures": _departures(view),
-        "cell": {"key": "", "size": _LARGE_PX},
+        "query": {name: value for name, value in (("state", state), ("cursor", cursor)) if value},
+        "ended": shown.state in (BatchState.FINISHED, BatchState.CANCELED) and is_idle,
+        "overrides": _overrides(shown),
+        "cell": {"key": "", "size": _PROMOTED_PX},
     }
 
 
-def _is_over(view: BatchView) -> bool:
-    """Say whether nothing will change any more by itself."""
-    return view.state in (BatchState.FINISHED, BatchState.CANCELED) and not view.counts.queued + view.counts.running
-
-
-def _departures(view: BatchView) -> dict[str, Any]:
-    """Return the params that are not the preset's."""
-    preset = PRESETS[view.preset][1]
-    return {name: value for name, value in view.params.items() if preset.get(name) != value}
+def _overrides(batch: BatchView) -> dict[str, Any]:
+    """Return the parameters that differ from the preset."""
+    preset = PRESETS[batch.preset][1]
+    return {name: value for name, value in batch.params.items() if preset.get(name) != value}

@@ -1,4 +1,4 @@
-"""Bulk actions: what a search finds is counted first, a reason is asked, then the server does it at its own pace."""
+"""The pages of bulk actions: count the jobs that match a search, give a reason, start, and watch the progress."""
 
 from __future__ import annotations
 
@@ -15,40 +15,38 @@ from api.dashboard.pages import blueprint, may, page
 from api.http import pagination
 from api.http.problems import validated
 from api.schemas.bulk_actions import OperationRequest
-from api.serializers.bulk_actions import operation_view
+from api.serializers.bulk_actions import serialize_filter, serialize_operation
 from api.services import services
 from api.usecases import bulk_actions
-from shared.clock import rfc3339
 from shared.db.admin import bulk_actions as operations
 from shared.db.admin.bulk_steps import Action
-from shared.db.jobs.queries import Filter
 from shared.errors import InvalidParams
 
-_ON_A_PAGE = 30
+_PER_PAGE = 30
 _HOME = "/dashboard/operations"
 
 
 @blueprint.get(_HOME)
 @page(access=Access.READ)
 def list_operations() -> str:
-    """List bulk actions, newest first; count what one would be about."""
+    """List bulk actions, newest first, and count the jobs that a new one would process."""
     return _page(request.args.get("q", "").strip(), request.args.get("action", ""))
 
 
 @blueprint.post(_HOME)
 @page(access=Access.WRITE)
 def start_operation() -> Response | tuple[str, int]:
-    """Begin a bulk action, and go to where it is watched."""
+    """Start a bulk action and go to its page."""
     text, action = request.form.get("q", "").strip(), request.form.get("action", "")
     try:
-        asked = _asked(text, action, reason=request.form.get("reason", ""))
+        operation_request = _request(text, action, reason=request.form.get("reason", ""))
     except InvalidParams as error:
         return _page(text, action, wrong=error.detail), 422
     once, database = forms.read_once(), services().database
     if once.find(database) is None:
-        matched = bulk_actions.count(database, caller(), asked)
+        matched = bulk_actions.count(database, caller(), operation_request)
         with once.writing(database, "start_operation") as session:
-            started = bulk_actions.start(session, caller(), asked, matched)
+            started = bulk_actions.start(session, caller(), operation_request, matched)
             once.answer = forms.created(f"{_HOME}/{started.id}")
     return forms.to_created(once)
 
@@ -57,14 +55,14 @@ def start_operation() -> Response | tuple[str, int]:
 @page(access=Access.READ)
 def operation(operation_id: str) -> str:
     """Show a bulk action."""
-    return render_template("operation.html", **_shown(operation_id))
+    return render_template("operation.html", **_context(operation_id))
 
 
 @blueprint.get(f"{_HOME}/<operation_id>/live")
 @page(access=Access.READ)
 def operation_live(operation_id: str) -> str:
     """Send the part of the page that changes."""
-    return render_template("_operation.html", **_shown(operation_id))
+    return render_template("_operation.html", **_context(operation_id))
 
 
 @blueprint.post(f"{_HOME}/<operation_id>/stop")
@@ -79,15 +77,15 @@ def _page(text: str, action: str, wrong: str = "") -> str:
     matched = None
     if text and action and may(Access.WRITE):
         try:
-            matched = bulk_actions.count(services().database, caller(), _asked(text, action))
+            matched = bulk_actions.count(services().database, caller(), _request(text, action))
         except InvalidParams as error:
             wrong = wrong or error.detail
     elif request.args.get("count"):
-        wrong = wrong or "Say which jobs: a search that is empty would mean all there are."
+        wrong = wrong or "Enter a search; an empty one would match every job."
     before = pagination.decode(request.args.get("cursor"))
     with services().database.reading() as session:
         older = partial(operations.list_operations, session, owner=caller().sees, before=before)
-        found = pagination.page(older, _ON_A_PAGE)
+        found = pagination.page(older, _PER_PAGE)
     return render_template(
         "operations.html",
         q=text,
@@ -97,36 +95,22 @@ def _page(text: str, action: str, wrong: str = "") -> str:
         more=matched is not None and matched >= operations.MOST_COUNTED,
         wrong=wrong,
         reason=request.form.get("reason", ""),
-        operations=[operation_view(each) for each in found.rows],
-        searched={each.id: search_query.text_of(operations.filter_from_json(each)) for each in found.rows},
+        operations=[serialize_operation(each) for each in found.rows],
+        searches={each.id: search_query.to_text(operations.filter_from_json(each)) for each in found.rows},
         cursor=found.next_cursor,
     )
 
 
-def _asked(text: str, action: str, *, reason: str | None = None) -> OperationRequest:
-    """Read what is asked for, to be counted if no reason is given yet; raise `InvalidParams`."""
+def _request(text: str, action: str, *, reason: str | None = None) -> OperationRequest:
+    """Build the API's request, a dry run unless a reason is given; raise `InvalidParams`."""
     search = search_query.parse(text)
     if search.job_id is not None:
-        raise InvalidParams("That is the id of one job; its own page has the buttons for it.")
-    wished = {"action": action, "filter": _fields(search.filter)}
-    return validated(OperationRequest, wished | ({"dry_run": True} if reason is None else {"reason": reason}))
+        raise InvalidParams("That is the ID of a single job; use the buttons on its page.")
+    body = {"action": action, "filter": serialize_filter(search.filter)}
+    return validated(OperationRequest, body | ({"dry_run": True} if reason is None else {"reason": reason}))
 
 
-def _fields(wanted: Filter) -> dict[str, Any]:
-    """Write a filter as the API takes it."""
-    fields = {
-        "state": list(wanted.states) or None,
-        "code": wanted.code,
-        "owner": wanted.owner,
-        "label": wanted.label,
-        "batch": wanted.batch_id,
-        "created_after": rfc3339(wanted.created_after),
-        "created_before": rfc3339(wanted.created_before),
-    }
-    return {name: value for name, value in fields.items() if value is not None}
-
-
-def _shown(operation_id: str) -> dict[str, Any]:
+def _context(operation_id: str) -> dict[str, Any]:
     with services().database.reading() as session:
         found = operations.get_operation(session, operation_id, owner=caller().sees)
-    return {"operation": operation_view(found), "q": search_query.text_of(operations.filter_from_json(found))}
+    return {"operation": serialize_operation(found), "q": search_query.to_text(operations.filter_from_json(found))}

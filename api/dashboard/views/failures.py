@@ -1,4 +1,4 @@
-"""The page Failures: the last ones, grouped by code and place."""
+"""The page Failures: recent failures, grouped by error code and scale."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from flask import render_template
 
 from api.access import Access
 from api.dashboard.pages import blueprint, page
-from api.serializers.bulk_actions import failure_view
+from api.serializers.bulk_actions import serialize_failure
 from api.services import services
 from shared.db.jobs import failures
 
@@ -14,7 +14,7 @@ from shared.db.jobs import failures
 @blueprint.get("/dashboard/failures")
 @page(access=Access.OVERSEE)
 def list_failures() -> str:
-    """Show the groups, that which was met last first."""
+    """List the groups, the most recent first."""
     with services().database.reading() as session:
-        groups = [failure_view(group) for group in failures.list_groups(session)]
+        groups = [serialize_failure(group) for group in failures.list_groups(session)]
     return render_template("failures.html", groups=groups, since_s=failures.SINCE_S)

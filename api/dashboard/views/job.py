@@ -1,6 +1,6 @@
-"""The page of one job: its pictures, curves, timeline and params, and what can be done with it.
+"""The page of a job: its pictures, loss curves, timeline and parameters, and the actions on it.
 
-The part that changes with the job's state is fetched again when its events say so; steps are drawn by `job.js`.
+The part that depends on the job's state is fetched again when an event announces a new one; `job.js` draws the steps.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from shared.db.jobs import queries
 from shared.painting.params import StyleParams, resolve
 from shared.states import TERMINAL, Role
 
-#: Why a job waits, in words.
-_WAITS = {
-    "turn": "It waits for its turn.",
-    "paused": "It waits because the queue, or its batch, is paused or holds by itself.",
-    "no_worker": "It waits because no worker is there that takes jobs.",
-    "no_worker_with_memory": "It waits because no worker that is there has the memory for it.",
-    "quota": "It waits because as many of its batch run already as may at once.",
+#: What a job waits for.
+_WAITING_FOR = {
+    "turn": "Waiting for its turn",
+    "paused": "Waiting: the queue or the batch is paused or on hold",
+    "no_worker": "Waiting: no worker accepts jobs",
+    "no_worker_with_memory": "Waiting: no worker has enough memory for it",
+    "quota": "Waiting: its batch already runs as many items as it may at once",
 }
 
 
@@ -35,14 +35,14 @@ _WAITS = {
 @page(access=Access.READ)
 def job(job_id: str) -> str:
     """Show a job."""
-    return render_template("job.html", **_shown(job_id))
+    return render_template("job.html", **_context(job_id))
 
 
 @blueprint.get("/dashboard/jobs/<job_id>/live")
 @page(access=Access.READ)
 def job_live(job_id: str) -> str:
-    """Send the part of the page that changes with the job's state."""
-    return render_template("_job.html", **_shown(job_id), swapped=True)
+    """Send the part of the page that depends on the job's state."""
+    return render_template("_job.html", **_context(job_id), swapped=True)
 
 
 @blueprint.post("/dashboard/jobs/<job_id>/cancel")
@@ -56,7 +56,7 @@ def cancel_job(job_id: str) -> Response:
 @blueprint.post("/dashboard/jobs/<job_id>/retry")
 @page(access=Access.WRITE)
 def retry_job(job_id: str) -> Response:
-    """Submit a job that has ended again, and go to the new one."""
+    """Submit an ended job again and go to the new one."""
     once = forms.read_once()
     if once.find(services().database) is None:
         forms.queue_job(once, services().submitter.retry(caller(), job_id))
@@ -66,36 +66,36 @@ def retry_job(job_id: str) -> Response:
 @blueprint.post("/dashboard/jobs/<job_id>/delete")
 @page(access=Access.WRITE)
 def delete_job(job_id: str) -> Response:
-    """Forget a job that has ended."""
+    """Delete an ended job."""
     jobs.delete(services().database, services().store, job_id, caller())
     return redirect("/dashboard/jobs", 303)
 
 
-def _shown(job_id: str) -> dict[str, Any]:
+def _context(job_id: str) -> dict[str, Any]:
     snapshot = services().current_jobs.get(job_id, caller())
-    view = snapshot.view()
+    shown = snapshot.view()
     with services().database.reading() as session:
         events = queries.list_events(session, job_id)
     return {
-        "job": view,
-        "ended": view.state in TERMINAL,
-        "waits": view.queue and _WAITS[view.queue.waiting_for],
+        "job": shown,
+        "ended": shown.state in TERMINAL,
+        "waiting_for": shown.queue and _WAITING_FOR[shown.queue.waiting_for],
         "events": events,
         "is_operator": caller().role == Role.OPERATOR,
-        "params": _params(view),
-        "picture": _version(view),
+        "params": _params(shown),
+        "version": _version(shown),
         "has_film": "film_key" in (snapshot.job.result or {}) and snapshot.job.files_gone_at is None,
     }
 
 
-def _version(view: JobView) -> str:
-    """Name the picture that there is now, so that a browser fetches another only when it is another."""
-    step = view.progress.step if view.progress else 0
-    return f"{view.attempt}-{step}-{view.state}"
+def _version(job: JobView) -> str:
+    """Name the current version of the picture, for URLs that a browser may cache."""
+    step = job.progress.step if job.progress else 0
+    return f"{job.attempt}-{step}-{job.state}"
 
 
 class Param(NamedTuple):
-    """A parameter of a job, and what its preset has."""
+    """A parameter of a job, with the preset's value."""
 
     name: str
     value: Any
@@ -103,17 +103,17 @@ class Param(NamedTuple):
     unit: str
 
     @property
-    def departs(self) -> bool:
-        """Whether the job has another value than its preset."""
+    def is_override(self) -> bool:
+        """Whether the job's value differs from the preset's."""
         return bool(self.value != self.preset)
 
 
-def _params(view: JobView) -> list[Param]:
-    """List each parameter, those first that depart from the preset."""
-    preset = resolve(view.preset).model_dump(mode="json")
+def _params(job: JobView) -> list[Param]:
+    """List all parameters, overrides first."""
+    preset = resolve(job.preset).model_dump(mode="json")
     found = []
     for name, field in StyleParams.model_fields.items():
         extra = field.json_schema_extra
         unit = str(extra.get("unit", "")) if isinstance(extra, dict) else ""
-        found.append(Param(name, view.params.get(name), preset[name], unit))
-    return sorted(found, key=lambda param: not param.departs)
+        found.append(Param(name, job.params.get(name), preset[name], unit))
+    return sorted(found, key=lambda param: not param.is_override)

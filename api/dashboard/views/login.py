@@ -1,4 +1,4 @@
-"""Signing in with an API key, and out again."""
+"""The page Sign in, and signing out."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _HOME = "/dashboard"
 @blueprint.get("/login")
 @public
 def login() -> str:
-    """Ask for a key."""
+    """Show the form."""
     return render_template("login.html", next=_local(request.args.get("next", "")))
 
 
 @blueprint.post("/login")
 @public
 def sign_in() -> Response:
-    """Sign the browser in, or say that the key is none."""
+    """Start a session, or show the form again for a key that is invalid."""
     browser.require_own_origin()
     back = _local(request.form.get("next", ""))
     with services().database.writing() as session:
@@ -41,7 +41,7 @@ def sign_in() -> Response:
 @blueprint.post("/logout")
 @page(access=Access.READ)
 def logout() -> Response:
-    """Sign the browser out."""
+    """End the session."""
     with services().database.writing() as session:
         browser_sessions.end(session, request.cookies[browser.COOKIE])
     caller_cache().clear()
@@ -51,6 +51,6 @@ def logout() -> Response:
 
 
 def _local(path: str) -> str:
-    """Return a path of ours to go on to; what could lead elsewhere becomes the first page."""
+    """Return a path of the dashboard; anything that could lead to another site becomes the home page."""
     inside = path.partition("?")[0] == _HOME or path.startswith(_HOME + "/")
     return path if inside and path.isprintable() and "\\" not in path else _HOME

@@ -1,6 +1,6 @@
-"""Pictures, events and losses for the pages, by the cookie instead of a key: the API's own views behind it.
+"""Pictures, events and losses for the pages: the API's own views, authenticated by the cookie instead of a key.
 
-Invariant: what is sent here is what `/v1` sends to the same caller, made smaller at most, and nothing changes.
+Invariant: these URLs only read, and send nothing that `/v1` would not send the same caller.
 """
 
 from __future__ import annotations
@@ -19,21 +19,20 @@ from shared.db.jobs import queries
 from shared.imaging import codec
 from shared.storage.store import image_key
 
-#: Long side of what is shown of an upload, in pixels.
+#: Long side of uploads as they are shown, in pixels.
 _SHOWN_PX = 960
-#: How long a browser may keep a picture whose address says which one it is, in seconds.
-_KEPT_S = 86_400
+#: How long a browser may cache a URL that names a version, in seconds.
+_CACHED_S = 86_400
 
 
 def _image(image_id: str) -> Response:
-    """Send an upload made small, in a format that every browser shows."""
+    """Send an upload, scaled down to a JPEG."""
     with services().database.reading() as session:
         found = queries.get_image(session, image_id, owner=caller().sees)
     data, most_px = services().store.get(image_key(found.id)), services().settings.max_upload_px
     return Response(codec.thumbnail_jpeg(data, max_px=most_px, max_side=_SHOWN_PX), content_type="image/jpeg")
 
 
-#: What is shown at each address, most of it by the API's own views.
 _VIEWS: dict[str, Callable[..., Response]] = {
     "/dashboard/images/<image_id>": _image,
     "/dashboard/jobs/<job_id>/film.webp": outputs.film,
@@ -49,14 +48,14 @@ _VIEWS: dict[str, Callable[..., Response]] = {
 
 
 def _by_cookie(view: Callable[..., Response]) -> Callable[..., Response]:
-    @wraps(view, updated=())  # what is declared of it belongs to the API
-    def shown(**named: str) -> Response:
+    @wraps(view, updated=())  # without its declarations, which belong to the API
+    def wrapped(**named: str) -> Response:
         response = view(**named)
-        if response.status_code == 200 and "v" in request.args:  # names the version that is looked at
-            response.headers["Cache-Control"] = f"private, max-age={_KEPT_S}, immutable"
+        if response.status_code == 200 and "v" in request.args:
+            response.headers["Cache-Control"] = f"private, max-age={_CACHED_S}, immutable"
         return response
 
-    return page(access=Access.READ)(shown)
+    return page(access=Access.READ)(wrapped)
 
 
 for _path, _view in _VIEWS.items():

@@ -1,4 +1,4 @@
-"""The page Submit: a photograph, a painting, a preset, what it would take, and off it goes to the job's page."""
+"""The page Submit: the form of a new job, its estimate, and the redirect to the job's page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from api.access import Access
 from api.auth import caller
 from api.dashboard import forms, submit_form
 from api.dashboard.pages import blueprint, page
-from api.http import bodies, problems
+from api.http import bodies
 from api.services import services
 from shared.db.jobs import queries
 from shared.db.models import Job
@@ -21,72 +21,68 @@ from shared.painting.costs import Estimate
 from shared.painting.params import DEFAULT_PRESET, PRESETS, resolve
 
 _HOME = "/dashboard/submit"
-#: Below that an error is of what was asked for.
-_FAULT = 500
-#: What is said of a picture that is not there.
+#: What to say of a missing picture.
 _MISSING = {
-    "content": "Choose the photograph that is to be painted.",
-    "style": "Choose the painting whose style it gets.",
+    "content": "Choose a photograph to paint.",
+    "style": "Choose a painting whose style to use.",
 }
 
 
 @blueprint.get(_HOME)
 @page(access=Access.WRITE)
 def submit_page() -> str:
-    """Show the form, empty or as an earlier job was."""
-    former = _former(request.args.get("again"))
+    """Show the form, empty or filled in from an earlier job."""
+    earlier = _earlier_job(request.args.get("again"))
     values: dict[str, str] = {}
-    if former is not None:
-        preset = resolve(former.preset).model_dump(mode="json")
-        departures = {name: value for name, value in former.params.items() if preset.get(name) != value}
-        values = {"preset": former.preset, "label": former.label or "", **submit_form.filled(departures)}
-    return _page(values, former)
+    if earlier is not None:
+        preset = resolve(earlier.preset).model_dump(mode="json")
+        overrides = {name: value for name, value in earlier.params.items() if preset.get(name) != value}
+        values = {"preset": earlier.preset, "label": earlier.label or "", **submit_form.values(overrides)}
+    return _page(values, earlier)
 
 
 @blueprint.post(_HOME)
 @page(access=Access.WRITE)
 def submit_job() -> Response | tuple[str, int]:
-    """Queue a job and go to its page, or say what is wrong with it."""
-    former = _former(request.form.get("again"))
+    """Submit a job and go to its page, or show what is wrong with the form."""
+    earlier = _earlier_job(request.form.get("again"))
     try:
         once, submitter = forms.read_once(), services().submitter
         if once.find(services().database) is None:
-            forms.queue_job(once, submitter.prepare(submitter.read(caller(), _asked(former))))
+            forms.queue_job(once, submitter.prepare(submitter.read(caller(), _request(earlier))))
         return forms.to_created(once)
     except AtelierError as error:
-        status = problems.status_of(type(error)).value
-        if status >= _FAULT:
-            raise
-        return _page(request.form, former, error), status
+        return _page(request.form, earlier, error), forms.status_of(error)
 
 
 @blueprint.post(f"{_HOME}/estimate")
 @page(access=Access.WRITE)
 def estimate_job() -> str:
-    """Say what the job would take; nothing of it is kept."""
-    former = _former(request.form.get("again"))
+    """Show the estimate of a job, storing nothing."""
+    earlier = _earlier_job(request.form.get("again"))
     estimate, wrong = None, None
     try:
         submitter = services().submitter
-        estimate = submitter.validate(submitter.read(caller(), _asked(former))).estimate
+        estimate = submitter.validate(submitter.read(caller(), _request(earlier))).estimate
     except AtelierError as error:
-        if problems.status_of(type(error)).value >= _FAULT:
-            raise
+        forms.status_of(error)
         wrong = error
     if "HX-Request" in request.headers:
-        return render_template("_estimate.html", asked=True, estimate=estimate, told=submit_form.told(wrong))
-    return _page(request.form, former, wrong, estimate=estimate, asked=True)
+        return render_template(
+            "_estimate.html", is_estimate=True, estimate=estimate, messages=submit_form.messages(wrong)
+        )
+    return _page(request.form, earlier, wrong, estimate=estimate, is_estimate=True)
 
 
-def _asked(former: Job | None) -> bodies.JobForm:
-    """Read the form; raise `InvalidParams` for pictures that are missing."""
+def _request(earlier: Job | None) -> bodies.JobForm:
+    """Turn the form into a request; pictures that are not chosen are the earlier job's. Raises `InvalidParams`."""
     files = {name: [file.read() for file in request.files.getlist(name) if file.filename] for name in _MISSING}
-    if former is None:
+    if earlier is None:
         bodies.refuse({name: text for name, text in _MISSING.items() if not files[name]})
         kept: dict[str, Any] = {}
     else:
-        kept = {"content": former.content_id, "styles": former.styles, "weights": former.weights_wanted}
-        kept["init_image"] = former.init_id if not files["style"] else None
+        kept = {"content": earlier.content_id, "styles": earlier.styles, "weights": earlier.weights_wanted}
+        kept["init_image"] = earlier.init_id if not files["style"] else None
     body = {
         "preset": request.form.get("preset", DEFAULT_PRESET),
         "params": submit_form.params(request.form),
@@ -97,8 +93,8 @@ def _asked(former: Job | None) -> bodies.JobForm:
     return bodies.JobForm(body | kept | named.body, named.files)
 
 
-def _former(job_id: str | None) -> Job | None:
-    """Return the job that is to be tried again with changes, if one is; raise `NotFound`."""
+def _earlier_job(job_id: str | None) -> Job | None:
+    """Return the job to retry with changes, if one is given; raise `NotFound`."""
     if not job_id:
         return None
     with services().database.reading() as session:
@@ -107,14 +103,14 @@ def _former(job_id: str | None) -> Job | None:
 
 def _page(
     values: Mapping[str, str],
-    former: Job | None,
+    earlier: Job | None,
     error: AtelierError | None = None,
     *,
     estimate: Estimate | None = None,
-    asked: bool = False,
+    is_estimate: bool = False,
 ) -> str:
     with services().database.reading() as session:
-        first = not queries.list_jobs(session, queries.Filter(owner=caller().sees), limit=1)
+        is_first = not queries.list_jobs(session, queries.Filter(owner=caller().sees), limit=1)
     return render_template(
         "submit.html",
         groups=submit_form.fields(),
@@ -122,11 +118,11 @@ def _page(
         presets={name: text for name, (text, _) in PRESETS.items()},
         chosen=values.get("preset", DEFAULT_PRESET),
         values=values,
-        former=former,
-        first=first,
-        opened=former is not None or any(values.get(name) for name in submit_form.NAMES),
-        mistakes=submit_form.mistakes(error),
-        told=submit_form.told(error),
+        earlier=earlier,
+        is_first=is_first,
+        opened=earlier is not None or any(values.get(name) for name in submit_form.NAMES),
+        errors=submit_form.errors_by_field(error),
+        messages=submit_form.messages(error),
         estimate=estimate,
-        asked=asked,
+        is_estimate=is_estimate,
     )

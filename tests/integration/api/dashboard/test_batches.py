@@ -83,7 +83,7 @@ def next_of(page: str) -> str:
 def test_the_list_tells_how_far_each_batch_is(browser, batch_id) -> None:
     page = browser.get(PAGES).text
     assert f'<a href="{PAGES}/{batch_id}">a holiday</a>' in page
-    assert '<progress max="4" value="2" aria-label="Items ended">' in page
+    assert '<progress max="4" value="2" aria-label="Items processed">' in page
     assert f'<a href="{PAGES}/{batch_id}?state=failed">1</a>' in page
 
 

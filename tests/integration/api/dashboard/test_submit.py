@@ -177,13 +177,13 @@ def test_the_estimate_tells_time_memory_and_sizes_and_keeps_nothing(browser, cli
 def test_the_estimate_says_why_there_is_none(browser, png) -> None:
     headers = OURS | {"HX-Request": "true"}
     missing = send(browser, ESTIMATE, headers=headers, **SMALL).text
-    assert "Choose the photograph" in missing
-    assert "Choose the painting" in missing
+    assert "Choose a photograph" in missing
+    assert "Choose a painting" in missing
     both = {"content": png, "style": png}
     wrong = send(browser, ESTIMATE, headers=headers, **{n: file(d) for n, d in both.items()}, **{"p-steps": "0"})
     assert (wrong.status_code, "steps: Input should be" in wrong.text) == (200, True)
     unknown = send(browser, ESTIMATE, headers=headers, **{n: file(d) for n, d in both.items()}, **SMALL)
-    assert "No worker has yet told" in unknown.text
+    assert "No estimate yet" in unknown.text
     assert 'hx-trigger="load delay' in unknown.text  # it asks again by itself
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from api.dashboard.search_query import parse, text_of
+from api.dashboard.search_query import parse, to_text
 from shared.db.jobs.queries import Filter
 from shared.errors import InvalidParams
 from shared.states import State
@@ -27,7 +27,7 @@ def test_every_field_is_read_and_written_again() -> None:
         code="diverged",
         batch_id="b1",
     )
-    assert parse(text_of(wanted)).filter == wanted
+    assert parse(to_text(wanted)).filter == wanted
 
 
 def test_a_day_is_that_of_utc() -> None:
@@ -42,7 +42,7 @@ def test_an_id_is_told_from_words() -> None:
 def test_a_label_may_be_empty_or_look_like_a_field() -> None:
     assert parse('label:""').filter.label == ""
     assert parse('label:"state:failed"').filter == Filter(label="state:failed")
-    assert parse(text_of(Filter(label="a b"))).filter.label == "a b"
+    assert parse(to_text(Filter(label="a b"))).filter.label == "a b"
 
 
 @pytest.mark.parametrize("text", ["oils", "colour:red", "state:", "state:done", "owner:a owner:b", "after:12:00"])

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from api.http.pagination import PageQuery, decode, page
 from api.http.query import Count, Flag, parsed_query
-from api.schemas.jobs import Moment
+from api.schemas.jobs import Timestamp
 from shared.errors import InvalidParams
 from shared.states import State
 
@@ -20,7 +20,7 @@ class Query(BaseModel):
 
     state: list[State] = Field(default_factory=list, description="Several.")
     word: Literal["a", "b"] = Field("a", description="One of some.")
-    after: Moment | None = Field(None, description="A time.")
+    after: Timestamp | None = Field(None, description="A time.")
     count: Count = Field(0, ge=0, description="A number.")
     wait: float = Field(0, ge=0, le=60, allow_inf_nan=False, description="Seconds.")
     flag: Flag = Field(False, description="Yes or no.")
