@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from api.serializers.jobs import serialize_image, serialize_job
+from shared import clock
 from shared.db.models import DEFAULT_RETENTION_S, Image, Job
 from shared.painting.params import DEFAULT_PRESET, resolve
 from shared.states import State
@@ -18,7 +19,7 @@ _BATCH_ID = "01a20760-2b1d-7c44-9d0e-6f1a2b3c4d5e"
 _OPERATION_ID, _KEY_ID = "01a20770-9c3e-7b21-8f4d-1e2d3c4b5a69", "k7f3a9c2d1e0b"
 _CONTENT, _STYLE = f"sha256:{'3f' * 32}", f"sha256:{'a1' * 32}"
 _CREATED_AT = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
-_CREATED = "2026-01-31T12:00:00Z"
+_CREATED = clock.rfc3339(_CREATED_AT)
 _WEIGHTS = {"name": "imagenet", "sha256": "c0ffee" * 10 + "c0ff"}
 _LOSSES = {"total": 1.84, "content": 0.61, "style": 1.17, "tv": 0.06}
 _WORKER = {

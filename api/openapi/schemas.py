@@ -36,6 +36,8 @@ def schemas_of(outgoing: Iterable[Any], incoming: Iterable[Any]) -> Part:
     used += [(model, "validation") for model in (*incoming, StyleParams) if is_model(model)]
     _, definitions = models_json_schema(list(dict.fromkeys(used)), ref_template=REF)
     models: Part = definitions["$defs"]
+    models["Wish"] = models.pop("DesiredState")  # its name in the published document
+    models["WorkerView"]["properties"]["wish"]["$ref"] = REF.format(model="Wish")
     _refine_params(models["StyleParams"]["properties"])
     _refine_request(models["JobRequest"])
     for name in ("JobRequest", "BatchRequest"):
