@@ -141,6 +141,8 @@ class Rig:
         self.settings = Settings.load(home=self.home, log_format="json", **self._given)
         self.env = {name: value for name, value in os.environ.items() if not name.startswith("ATELIER_")}
         self.env |= {f"ATELIER_{name.upper()}": str(value) for name, value in self.settings.model_dump().items()}
+        self.env["TMPDIR"] = str(self.home / "tmp")  # so that what the killed leave goes with the home
+        (self.home / "tmp").mkdir()
         (self.home / "logs").mkdir()
         (self.home / "redis").mkdir()
         migrations.upgrade(self.settings.database_url)
