@@ -6,6 +6,7 @@ folder, the default address. The key is `ATELIER_KEY`, or the one that `atelier 
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from datetime import datetime
@@ -49,6 +50,18 @@ def connect(url: str | None) -> Client:
     # the key of this machine's stack is sent to that stack alone
     key = os.environ.get("ATELIER_KEY") or (home.operator_key(settings.home) if found == local else None)
     return Client(found, key, first_retry_for_s=0)  # a mistyped address is reported at once
+
+
+def client_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the option `--url`, and as its argument `client` a client of that server."""
+
+    @url_option
+    @functools.wraps(command)
+    def with_client(*, url: str | None, **given: Any) -> None:
+        with connect(url) as client:
+            command(client=client, **given)
+
+    return with_client
 
 
 def local_address(settings: Settings) -> str:

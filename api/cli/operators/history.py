@@ -10,8 +10,8 @@ import click
 
 from api.cli.display.layout import Column, age, print_table
 from api.cli.display.output import emit
-from api.cli.options import Moment, connect, json_option, limit_option, url_option
-from api.client import AuditEntry, FailureGroup
+from api.cli.options import Moment, client_option, json_option, limit_option
+from api.client import AuditEntry, Client, FailureGroup
 
 _ENTRIES: tuple[Column, ...] = (("AT", 24), ("KEY", 8), ("ACTION", 12), ("COUNT", 5, "right"), ("SUBJECT", 0))
 _FAILURES: tuple[Column, ...] = (
@@ -32,20 +32,18 @@ _FAILURES: tuple[Column, ...] = (
 @click.option("--before", type=Moment(), help="Only actions before this time.")
 @limit_option("entries")
 @json_option
-@url_option
-def audit(url: str | None, *, as_json: bool, after: datetime | None, before: datetime | None, **wanted: Any) -> None:
+@client_option
+def audit(client: Client, *, as_json: bool, after: datetime | None, before: datetime | None, **wanted: Any) -> None:
     """List who did what, newest first."""
-    with connect(url) as client:
-        emit(list(client.audit(after=after, before=before, **wanted)), _print_entries, as_json=as_json)
+    emit(list(client.audit(after=after, before=before, **wanted)), _print_entries, as_json=as_json)
 
 
 @click.command()
 @json_option
-@url_option
-def failures(url: str | None, *, as_json: bool) -> None:
+@client_option
+def failures(client: Client, *, as_json: bool) -> None:
     """Show recent failures, grouped by error and scale."""
-    with connect(url) as client:
-        emit(client.failures(), _print_failures, as_json=as_json)
+    emit(client.failures(), _print_failures, as_json=as_json)
 
 
 def _print_entries(entries: Iterable[AuditEntry]) -> None:

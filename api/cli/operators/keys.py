@@ -9,8 +9,8 @@ import click
 
 from api.cli.display.layout import Column, print_table
 from api.cli.display.output import emit, say
-from api.cli.options import connect, json_option, url_option
-from api.client import Key
+from api.cli.options import client_option, connect, json_option, url_option
+from api.client import Client, Key
 from shared import logs
 from shared.settings import Settings
 from shared.states import Role
@@ -59,20 +59,18 @@ def create(name: str, url: str | None, *, database: bool, as_json: bool, **field
 
 @keys.command("list")
 @json_option
-@url_option
-def list_keys(url: str | None, *, as_json: bool) -> None:
+@client_option
+def list_keys(client: Client, *, as_json: bool) -> None:
     """List the keys, revoked ones included."""
-    with connect(url) as client:
-        emit(list(client.keys()), _print_keys, as_json=as_json)
+    emit(list(client.keys()), _print_keys, as_json=as_json)
 
 
 @keys.command()
 @click.argument("key_id", metavar="ID")
-@url_option
-def revoke(key_id: str, url: str | None) -> None:
+@client_option
+def revoke(client: Client, key_id: str) -> None:
     """Revoke a key permanently."""
-    with connect(url) as client:
-        client.revoke_key(key_id)
+    client.revoke_key(key_id)
     say(f"Revoked key {key_id}.")
 
 
