@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from api.cli.display.layout import Column, age, coloured, print_facts, print_table
-from api.cli.display.output import emit, print_id, say
+from api.cli.display.layout import Column, age, coloured, print_facts
+from api.cli.display.output import emit, emit_table, print_id, say
 from api.cli.options import PICTURE, client_option, json_option, limit_option
 from api.client import Batch, Client
 from api.client.batches import BatchAction, BatchPart
@@ -51,7 +50,8 @@ def batches() -> None:
 @client_option
 def list_(client: Client, state: str | None, label: str | None, limit: int, *, as_json: bool) -> None:
     """List batches, newest first."""
-    emit(list(client.batches(state=state, label=label, limit=limit)), _print_batches, as_json=as_json)
+    found = client.batches(state=state, label=label, limit=limit)
+    emit_table(found, _COLUMNS, _cells, nothing="No batches.", as_json=as_json)
 
 
 @batches.command()
@@ -171,10 +171,6 @@ def _save(client: Client, batch_id: str, part: BatchPart, out: Path) -> None:
     check_path(out)
     client.download_batch(batch_id, part, out)
     say(f"Wrote {out}.")
-
-
-def _print_batches(found: Iterable[Batch]) -> None:
-    print_table(_COLUMNS, map(_cells, found), nothing="No batches.")
 
 
 def _cells(batch: Batch) -> tuple[Any, ...]:

@@ -81,6 +81,7 @@ def submit(
     if not (no_wait or out or dry_run):
         raise click.UsageError("Say where to write the picture with -o FILE, or use --no-wait.")
     _check(options, styles)
+    # the command's options have the names of the client's
     given = {name: options[name] for name in JobOptions.__annotations__ if name in options}
     job_options = given | {"params": chosen_params(options)}
     if out and not dry_run:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import click
 from rich.text import Text
 
-from api.cli.display.layout import Column, age, coloured, print_facts, print_table
-from api.cli.display.output import emit, print_id, say
+from api.cli.display.layout import Column, age, coloured, print_facts
+from api.cli.display.output import emit, emit_table, print_id, say
 from api.cli.options import client_option, json_option, limit_option
 from api.client import Client
 from api.client.webhooks import Delivery, WebhookSecret
@@ -64,7 +62,8 @@ def test(client: Client, address: str, *, as_json: bool) -> None:
 @client_option
 def deliveries(client: Client, state: str | None, limit: int, *, as_json: bool) -> None:
     """List deliveries, newest first."""
-    emit(list(client.deliveries(state=state, limit=limit)), _print_deliveries, as_json=as_json)
+    found = client.deliveries(state=state, limit=limit)
+    emit_table(found, _COLUMNS, _cells, nothing="No deliveries.", as_json=as_json)
 
 
 @webhooks.command()
@@ -91,12 +90,9 @@ def _print_secret(found: WebhookSecret) -> None:
         say(f"Until {found.previous_until}, webhooks are also signed with the previous secret.")
 
 
-def _print_deliveries(found: Iterable[Delivery]) -> None:
-    rows = [
-        (each.id, coloured(each.state), each.event or "", str(each.attempts), age(each.created_at), each.url or "")
-        for each in found
-    ]
-    print_table(_COLUMNS, rows, nothing="No deliveries.")
+def _cells(found: Delivery) -> tuple[str | Text, ...]:
+    tries = str(found.attempts)
+    return found.id, coloured(found.state), found.event or "", tries, age(found.created_at), found.url or ""
 
 
 def _print_delivery(found: Delivery) -> None:

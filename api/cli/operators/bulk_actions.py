@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import click
 
-from api.cli.display.layout import Column, age, coloured, print_facts, print_table
-from api.cli.display.output import emit, say
+from api.cli.display.layout import Column, age, coloured, print_facts
+from api.cli.display.output import emit, emit_table, say
 from api.cli.options import client_option, filter_options, json_option, limit_option
 from api.client import Client, Matched, Operation
 
@@ -58,7 +57,7 @@ def start(client: Client, action: str, reason: str | None, *, dry_run: bool, as_
 @client_option
 def list_operations(client: Client, limit: int, *, as_json: bool) -> None:
     """List operations, newest first."""
-    emit(list(client.operations(limit=limit)), _print_operations, as_json=as_json)
+    emit_table(client.operations(limit=limit), _COLUMNS, _cells, nothing="No operations.", as_json=as_json)
 
 
 @operations.command()
@@ -87,10 +86,6 @@ def _print_started(found: Operation) -> None:
     matched = f"{'At least ' if found.more else ''}{found.matched}"
     say(f"{matched} job matches." if found.matched == 1 else f"{matched} jobs match.")
     click.echo(found.id)
-
-
-def _print_operations(found: Iterable[Operation]) -> None:
-    print_table(_COLUMNS, map(_cells, found), nothing="No operations.")
 
 
 def _print_operation(found: Operation) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 import click
 
-from api.cli.display.layout import Column, age, print_table
-from api.cli.display.output import emit
+from api.cli.display.layout import Column, age
+from api.cli.display.output import emit_table
 from api.cli.options import Moment, client_option, json_option, limit_option
 from api.client import AuditEntry, Client, FailureGroup
 
@@ -35,7 +34,8 @@ _FAILURES: tuple[Column, ...] = (
 @client_option
 def audit(client: Client, *, as_json: bool, after: datetime | None, before: datetime | None, **wanted: Any) -> None:
     """List who did what, newest first."""
-    emit(list(client.audit(after=after, before=before, **wanted)), _print_entries, as_json=as_json)
+    found = client.audit(after=after, before=before, **wanted)
+    emit_table(found, _ENTRIES, _entry_cells, nothing="No entries.", as_json=as_json)
 
 
 @click.command()
@@ -43,15 +43,7 @@ def audit(client: Client, *, as_json: bool, after: datetime | None, before: date
 @client_option
 def failures(client: Client, *, as_json: bool) -> None:
     """Show recent failures, grouped by error and scale."""
-    emit(client.failures(), _print_failures, as_json=as_json)
-
-
-def _print_entries(entries: Iterable[AuditEntry]) -> None:
-    print_table(_ENTRIES, map(_entry_cells, entries), nothing="No entries.")
-
-
-def _print_failures(groups: Iterable[FailureGroup]) -> None:
-    print_table(_FAILURES, map(_failure_cells, groups), nothing="No failures.")
+    emit_table(client.failures(), _FAILURES, _failure_cells, nothing="No failures.", as_json=as_json)
 
 
 def _entry_cells(entry: AuditEntry) -> tuple[str, ...]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import click
 
-from api.cli.display.layout import Column, print_table
-from api.cli.display.output import emit, say
+from api.cli.display.layout import Column
+from api.cli.display.output import emit, emit_table, say
 from api.cli.options import client_option, connect, json_option, url_option
 from api.client import Client, Key
 from shared import logs
@@ -62,7 +61,7 @@ def create(name: str, url: str | None, *, database: bool, as_json: bool, **field
 @client_option
 def list_keys(client: Client, *, as_json: bool) -> None:
     """List the keys, revoked ones included."""
-    emit(list(client.keys()), _print_keys, as_json=as_json)
+    emit_table(client.keys(), _COLUMNS, _cells, nothing="No keys.", as_json=as_json)
 
 
 @keys.command()
@@ -103,9 +102,8 @@ def _print_created(key: Key) -> None:
     click.echo(key.key)
 
 
-def _print_keys(found: Iterable[Key]) -> None:
-    rows = ((key.id, key.name, key.owner, key.role, _day(key.created_at), _day(key.revoked_at)) for key in found)
-    print_table(_COLUMNS, rows, nothing="No keys.")
+def _cells(key: Key) -> tuple[str, ...]:
+    return key.id, key.name, key.owner, key.role, _day(key.created_at), _day(key.revoked_at)
 
 
 def _day(moment: str | None) -> str:
