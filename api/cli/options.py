@@ -70,7 +70,7 @@ def local_address(settings: Settings) -> str:
 
 
 class Moment(click.ParamType[datetime]):
-    """A moment; one without a zone is in this machine's zone."""
+    """A time; one without a UTC offset is in this machine's time zone."""
 
     name = "time"
 

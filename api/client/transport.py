@@ -158,9 +158,9 @@ def path_of(collection: str, name: str, part: str = "") -> str:
     return "/".join(filter(None, (collection, quote(name, safe=""), part)))
 
 
-def timestamp(moment: datetime | None) -> str | None:
-    """Write a moment, which must have a zone, as the API reads it."""
-    return moment.isoformat(timespec="milliseconds") if moment else None
+def timestamp(at: datetime | None) -> str | None:
+    """Write a time, which must have a UTC offset, as the API reads it."""
+    return at.isoformat(timespec="milliseconds") if at else None
 
 
 def _parse_address(base_url: str) -> httpx.URL:
