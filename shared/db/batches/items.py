@@ -1,5 +1,7 @@
 """Batch items in bulk: adding, retrying and canceling, a bounded number per transaction.
 
+What else happens to an item happens to it as a job, in `shared.db.jobs`.
+
 Invariant: within a batch, a key identifies one item; adding an identical item again changes nothing.
 """
 
@@ -21,6 +23,9 @@ from shared.states import BatchState, State
 
 #: Items changed in one transaction.
 CHUNK_SIZE = 1_000
+#: The attributes that a new item takes from its batch and from its `NewItem`.
+_OF_BATCH = ("owner", "preset", "weights_wanted", "reuse", "label", "retention_s", "time_limit_s")
+_OF_ITEM = ("content_id", "params", "styles", "group_key", "work_key", "predicted_s")
 #: The attributes that a retried item passes on to the new one.
 _COPIED = (
     "owner", "queue_key", "item_key", "preset", "params", "weights_wanted", "content_id", "styles", "init_id",
@@ -98,31 +103,9 @@ def add(session: Session, batch: Batch, items: Sequence[NewItem]) -> None:
         return
     if batch.state == BatchState.FINISHED:
         lifecycle.transition(session, batch, BatchState.RUNNING)
-    shared: dict[str, Any] = {
-        "owner": batch.owner,
-        "queue_key": batch.id,
-        "batch_id": batch.id,
-        "preset": batch.preset,
-        "weights_wanted": batch.weights_wanted,
-        "reuse": batch.reuse,
-        "label": batch.label,
-        "annotations": {},
-        "retention_s": batch.retention_s,
-        "time_limit_s": batch.time_limit_s,
-    }
-    rows = [
-        {
-            **shared,
-            "item_key": item.key,
-            "content_id": item.content_id,
-            "params": item.params,
-            "styles": item.styles,
-            "group_key": item.group_key,
-            "work_key": item.work_key,
-            "predicted_s": item.predicted_s,
-        }
-        for item in items
-    ]
+    common: dict[str, Any] = {"queue_key": batch.id, "batch_id": batch.id, "annotations": {}}
+    common |= {name: getattr(batch, name) for name in _OF_BATCH}
+    rows = [common | {"item_key": item.key} | {name: getattr(item, name) for name in _OF_ITEM} for item in items]
     _queue(session, batch.id, rows)
 
 
@@ -198,9 +181,8 @@ def _queue(session: Session, batch_id: str, rows: list[dict[str, Any]]) -> None:
     for row, job_id in zip(rows, sorted(ids.new_id() for _ in rows), strict=True):
         row |= {"id": job_id, "place": job_id, "state": State.QUEUED, "created_at": now}
         row |= {"lane": row.pop("queue_key"), "metadata": row.pop("annotations")}  # names of columns, not attributes
-    session.execute(
-        insert(Job.metadata.tables["jobs"]), rows
-    )  # on the table, since the mapped class takes 1.5 times as long
+    # into the table, since the mapped class takes 1.5 times as long
+    session.execute(insert(Job.metadata.tables["jobs"]), rows)
     event = {"name": "job_queued", "state": State.QUEUED, "attempt": 0}
     new = select(Job.id, *(literal(value) for value in event.values()), Job.created_at)
     new = new.where(Job.id.in_([row["id"] for row in rows])).order_by(Job.sort_id)
