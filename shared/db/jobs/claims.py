@@ -52,11 +52,6 @@ class Finished(NamedTuple):
     progress: Step | None
 
 
-def claim_job(session: Session, job_id: str, *, worker: str, weights: dict[str, Any], lease_s: float) -> Claim | None:
-    """Claim one job as `claim_jobs` does; return None if it is not available."""
-    return next(iter(claim_jobs(session, [job_id], worker=worker, weights=weights, lease_s=lease_s)), None)
-
-
 def claim_jobs(
     session: Session, job_ids: Collection[str], *, worker: str, weights: dict[str, Any], lease_s: float
 ) -> list[Claim]:
