@@ -40,10 +40,6 @@ class PicturesGone(Failure):
     exit_code = 3
 
 
-class KeyNeeded(Failure):
-    """The server requires a key, or one with another role."""
-
-
 class ServerUnreachable(Failure):
     """No server answers."""
 
@@ -91,12 +87,12 @@ _NO_PICTURE = {"no_result", "result_expired"}
 def _failure(problem: ApiProblem) -> Failure:
     """Say what the server refused, and how to fix it."""
     if problem.status == HTTPStatus.UNAUTHORIZED:
-        return KeyNeeded(
+        return Failure(
             "The server requires a valid API key: set ATELIER_KEY. "
             "The server's operator creates keys with `atelier keys create`."
         )
     if problem.status == HTTPStatus.FORBIDDEN:
-        return KeyNeeded(f"{problem} Set ATELIER_KEY to a key that may do this.")
+        return Failure(f"{problem} Set ATELIER_KEY to a key that may do this.")
     kind = JobUnsuccessful if problem.code in _NO_PICTURE else Failure
     return kind(str(problem))
 

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from redis import RedisError
 
 from shared import failpoints, logs
 from shared.errors import BrokerUnavailable
 from shared.messaging import progress
-from shared.messaging.dispatch import QueueDepth
 from shared.settings import Settings
 
 if TYPE_CHECKING:
@@ -66,6 +65,13 @@ def create_celery(settings: Settings, **options: Any) -> Celery:
         },
     )
     return app
+
+
+class QueueDepth(NamedTuple):
+    """How many messages wait in the broker: of single jobs, and of batch items."""
+
+    single: int
+    batched: int
 
 
 class Broker:

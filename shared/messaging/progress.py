@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple, Protocol, cast
 
 from redis import ConnectionError, Redis, RedisError, TimeoutError  # noqa: A004 - Redis' own, not Python's
@@ -167,14 +168,12 @@ class RedisProgress:
 
     def list_recent(self, job_ids: Sequence[str]) -> list[RecentProgress]:
         """Return the recent progress of several jobs, in one round trip."""
+        if not job_ids:
+            return []
         pipe = self._redis.pipeline(transaction=False)
         for job_id in job_ids:
             pipe.xrevrange(_stream(job_id), count=_RECENT)
-        return (
-            [_recent_progress(list(_parsed(entries))) for entries in self._reading.call(pipe.execute)]
-            if job_ids
-            else []
-        )
+        return [_recent_progress(list(_parsed(entries))) for entries in self._reading.call(pipe.execute)]
 
     def all_steps(self, job_id: str) -> list[Step]:
         """Return every step still kept, oldest first; of steps repeated by a later attempt, the last."""
@@ -190,7 +189,8 @@ class RedisProgress:
     def events(self, job_id: str, after: str = "") -> Iterator[Event]:
         """Yield every entry after the stream id `after`, oldest first, reading a page at a time."""
         while True:
-            page = self._page(job_id, f"({after}" if after else "-")
+            least = f"({after}" if after else "-"
+            page: Any = self._reading.call(partial(self._redis.xrange, _stream(job_id), min=least, count=_PAGE))
             yield from _parsed(page)
             if len(page) < _PAGE:
                 return
@@ -210,10 +210,6 @@ class RedisProgress:
         reply = self._reading.call(lambda: self._redis.xread(streams, count=500, block=block_ms))
         found: Any = reply.items() if isinstance(reply, dict) else reply or ()
         return [(_job_of(stream), event) for stream, entries in found for event in _parsed(_flat(entries))]
-
-    def _page(self, job_id: str, least: str) -> list[Any]:
-        page: Any = self._reading.call(lambda: self._redis.xrange(_stream(job_id), min=least, count=_PAGE))
-        return list(page)
 
     def preview(self, job_id: str) -> bytes | None:
         """Return the latest preview, an encoded JPEG, or None."""

@@ -68,7 +68,7 @@ def batch(
         request = _request(client, styles, options)
         settings = plan.hash_of(request, suffix)
         earlier = None if new else _earlier(out, settings)
-        missing = list(plan.missing(results)) if earlier else list(pictures)
+        missing = [key for key, path in results.items() if not (earlier and path.exists())]
         if earlier and not missing:
             say(f"All {len(pictures)} pictures are already in {out}.")
             return

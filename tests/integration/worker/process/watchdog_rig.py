@@ -13,7 +13,7 @@ from shared.db.base import Database
 from shared.db.jobs import queries
 from shared.db.models import Job
 from shared.errors import DatabaseUnavailable
-from shared.messaging.dispatch import QueueDepth
+from shared.messaging.broker import QueueDepth
 from tests.support.claims import claim_job
 from tests.support.factories import add_job
 from worker.process.watchdog import Watchdog
