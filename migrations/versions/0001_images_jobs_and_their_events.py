@@ -24,17 +24,16 @@ def upgrade() -> None:
     """Create the three tables."""
     op.create_table(
         "images",
-        sa.Column("id", sa.String(71), nullable=False),
+        sa.Column("id", sa.String(71), primary_key=True),
         sa.Column("width", sa.Integer, nullable=False),
         sa.Column("height", sa.Integer, nullable=False),
         sa.Column("format", sa.String(8), nullable=False),
         sa.Column("size_bytes", sa.Integer, nullable=False),
         _time("created_at", nullable=False),
-        sa.PrimaryKeyConstraint("id", name="pk_images"),
     )
     op.create_table(
         "jobs",
-        sa.Column("id", sa.String(36), nullable=False),
+        sa.Column("id", sa.String(36), primary_key=True),
         sa.Column("state", sa.String(16), nullable=False),
         sa.Column("preset", sa.String(32), nullable=False),
         _json("params", nullable=False),
@@ -57,7 +56,6 @@ def upgrade() -> None:
         _time("created_at", nullable=False),
         _time("started_at"),
         _time("ended_at"),
-        sa.PrimaryKeyConstraint("id", name="pk_jobs"),
         sa.ForeignKeyConstraint(["content_id"], ["images.id"], name="fk_jobs_content_id"),
         sa.CheckConstraint(
             "state IN ('queued', 'running', 'succeeded', 'failed', 'canceled', 'expired')", name=op.f("ck_jobs_state")
@@ -74,16 +72,14 @@ def upgrade() -> None:
     op.create_index("ix_jobs_label_id", "jobs", ["label", "id"])
     op.create_table(
         "job_events",
-        sa.Column("id", sa.Integer, nullable=False),
-        sa.Column("job_id", sa.String(36), nullable=False),
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("job_id", sa.String(36), sa.ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
         sa.Column("name", sa.String(32), nullable=False),
         sa.Column("state", sa.String(16), nullable=False),
         sa.Column("attempt", sa.Integer, nullable=False),
         sa.Column("worker", sa.String(200)),
         _json("details"),
         _time("at", nullable=False),
-        sa.PrimaryKeyConstraint("id", name="pk_job_events"),
-        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name="fk_job_events_job_id", ondelete="CASCADE"),
     )
     op.create_index("ix_job_events_job_id_id", "job_events", ["job_id", "id"])
 

@@ -60,20 +60,18 @@ def upgrade() -> None:
         op.create_index(name, "jobs", columns, sqlite_where=where, postgresql_where=where)
     op.create_table(
         "workers",
-        sa.Column("name", sa.String(200), nullable=False),
+        sa.Column("name", sa.String(200), primary_key=True),
         sa.Column("wish", sa.String(8), nullable=False),
         sa.Column("about", sa.JSON(none_as_null=True)),
         _time("started_at", nullable=False),
         _time("seen_at", nullable=False),
-        sa.PrimaryKeyConstraint("name", name="pk_workers"),
         sa.CheckConstraint("wish IN ('work', 'pause', 'drain')", name=op.f("ck_workers_wish")),
     )
     queue = op.create_table(
         "queue",
-        sa.Column("id", sa.Integer, nullable=False),
+        sa.Column("id", sa.Integer, primary_key=True),
         _time("paused_at"),
         sa.Column("held_for", sa.String(64)),
-        sa.PrimaryKeyConstraint("id", name="pk_queue"),
         sa.CheckConstraint("id = 1", name=op.f("ck_queue_single")),
     )
     op.bulk_insert(queue, [{"id": 1}])
