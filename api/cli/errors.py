@@ -80,10 +80,6 @@ class ReportingGroup(click.Group):
             raise Interrupted("Interrupted.") from error
 
 
-#: The codes for a job whose picture never existed or exists no more.
-_NO_PICTURE = {"no_result", "result_expired"}
-
-
 def _failure(problem: ApiProblem) -> Failure:
     """Say what the server refused, and how to fix it."""
     if problem.status == HTTPStatus.UNAUTHORIZED:
@@ -93,7 +89,7 @@ def _failure(problem: ApiProblem) -> Failure:
         )
     if problem.status == HTTPStatus.FORBIDDEN:
         return Failure(f"{problem} Set ATELIER_KEY to a key that may do this.")
-    kind = JobUnsuccessful if problem.code in _NO_PICTURE else Failure
+    kind = JobUnsuccessful if problem.code in ("no_result", "result_expired") else Failure
     return kind(str(problem))
 
 
