@@ -63,23 +63,19 @@ def show(client: Client, batch_id: str, *, as_json: bool) -> None:
     emit(client.batch(batch_id), _print_batch, as_json=as_json)
 
 
-def _control_command(action: BatchAction, help_: str) -> click.Command:
+def _add_control_command(action: BatchAction, help_: str) -> None:
+    @batches.command(action, help=help_)
     @_batch_id
     @json_option
     @client_option
     def control(client: Client, batch_id: str, *, as_json: bool) -> None:
         emit(client.control_batch(batch_id, action), _print_batch, as_json=as_json)
 
-    return click.command(action, help=help_)(control)
 
-
-for _command in (
-    _control_command("start", "Start an open batch."),
-    _control_command("pause", "Pause a batch; pictures being painted still finish."),
-    _control_command("resume", "Resume a paused batch."),
-    _control_command("cancel", "Cancel all pictures that have not ended, permanently."),
-):
-    batches.add_command(_command)
+_add_control_command("start", "Start an open batch.")
+_add_control_command("pause", "Pause a batch; pictures being painted still finish.")
+_add_control_command("resume", "Resume a paused batch.")
+_add_control_command("cancel", "Cancel all pictures that have not ended, permanently.")
 
 
 @batches.command("retry-failed")

@@ -1,4 +1,4 @@
-"""The payloads of webhooks, built when they are sent. Receivers rely on each field: add fields, but never rename any."""
+"""The payloads of webhooks, built when they are sent. Receivers rely on each field: add fields, but rename none."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, cast
 
 from redis import ConnectionError, Redis, RedisError, TimeoutError  # noqa: A004 - Redis' own, not Python's
 from redis.backoff import NoBackoff
@@ -63,19 +63,6 @@ class RecentProgress(NamedTuple):
     preview: int | None
 
 
-class ProgressWriter(Protocol):
-    """Records a running job's progress; implementations never raise when the store is down."""
-
-    def started(self, job_id: str, attempt: int, *, after_step: int = 0) -> None:
-        """Begin an attempt, which continues after `after_step` of an earlier one."""
-
-    def steps(self, job_id: str, steps: Sequence[Step], preview: bytes | None) -> bool:
-        """Add the steps of one call, and the preview after them; return whether the job is to be canceled."""
-
-    def ended(self, job_ids: Sequence[str], state: str) -> None:
-        """Add the `end` event to the streams of jobs that ended in `state`."""
-
-
 def connect(redis_url: str, *, timeout_s: float = _TIMEOUT_S) -> Redis:
     """Create a Redis client whose calls fail within `timeout_s` and are not retried."""
     return Redis.from_url(
@@ -96,7 +83,7 @@ class RedisProgress:
         self._is_down = False
         self._reading = CircuitBreaker((ConnectionError, TimeoutError), reset_after_s=_RESET_AFTER_S)
 
-    # -- for the worker: losing Redis is logged once and never stops painting
+    # -- for the worker: losing Redis is logged once and raises nothing, so it never stops painting
 
     def started(self, job_id: str, attempt: int, *, after_step: int = 0) -> None:
         """Begin an attempt, which continues after `after_step` of an earlier one."""
@@ -123,7 +110,7 @@ class RedisProgress:
         return bool(replies and replies[0])
 
     def ended(self, job_ids: Sequence[str], state: str) -> None:
-        """Add the `end` event to the streams of jobs, and let what storage now has expire soon."""
+        """Add the `end` event to the streams of jobs that ended in `state`; let what storage now has expire soon."""
         failed = state == "failed"
         pipe = self._redis.pipeline(transaction=False)
         for job_id in job_ids:
