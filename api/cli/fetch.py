@@ -103,8 +103,8 @@ def events(client: Client, job_id: str, *, as_json: bool) -> None:
 
 def _event_text(event: Event) -> str:
     milliseconds = event.id.partition("-")[0]
-    moment = datetime.fromtimestamp(int(milliseconds) / 1000, UTC).astimezone() if milliseconds.isdigit() else None
-    return f"{moment.strftime('%H:%M:%S') if moment else '':8}  {event.name:<8}{_event_detail(event)}".rstrip()
+    at = datetime.fromtimestamp(int(milliseconds) / 1000, UTC).astimezone() if milliseconds.isdigit() else None
+    return f"{at.strftime('%H:%M:%S') if at else '':8}  {event.name:<8}{_event_detail(event)}".rstrip()
 
 
 def _event_detail(event: Event) -> str:

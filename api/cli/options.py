@@ -69,7 +69,7 @@ def local_address(settings: Settings) -> str:
     return home.address(settings.home) or f"http://{settings.host}:{settings.port}"
 
 
-class Moment(click.ParamType[datetime]):
+class Time(click.ParamType[datetime]):
     """A time; one without a UTC offset is in this machine's time zone."""
 
     name = "time"
@@ -96,8 +96,8 @@ _FILTERS = (
     click.option("--owner", help="Only jobs of this owner."),
     click.option("--label", help="Only jobs with this label."),
     click.option("--batch", help="Only items of this batch."),
-    click.option("--created-after", type=Moment(), help="Only jobs created after this time, e.g. 2030-01-31T12:00."),
-    click.option("--created-before", type=Moment(), help="Only jobs created before this time."),
+    click.option("--created-after", type=Time(), help="Only jobs created after this time, e.g. 2030-01-31T12:00."),
+    click.option("--created-before", type=Time(), help="Only jobs created before this time."),
 )
 
 

@@ -10,7 +10,7 @@ import click
 from api.cli.display.output import emit, print_id
 from api.cli.display.tables import print_estimate
 from api.cli.follow import check_waiting, finish
-from api.cli.options import PICTURE, Moment, client_option, json_option, no_wait_option, out_option, preview_option
+from api.cli.options import PICTURE, Time, client_option, json_option, no_wait_option, out_option, preview_option
 from api.client import Client
 from api.client.files import check_picture_path
 from api.client.job_request import JobOptions
@@ -37,7 +37,7 @@ from shared.painting.params import DEFAULT_PRESET, PRESETS, WEIGHTS_NAMES
 @click.option("--weights", type=click.Choice(WEIGHTS_NAMES), help="Require these VGG19 weights; fail without them.")
 @click.option("--label", help="Your name for the job, to find it again.")
 @click.option("--priority", type=int, help="Higher runs first.")
-@click.option("--start-by", type=Moment(), help="When the job expires unless it has started, e.g. 2030-01-31T12:00.")
+@click.option("--start-by", type=Time(), help="When the job expires unless it has started, e.g. 2030-01-31T12:00.")
 @click.option(
     "--time-limit",
     "time_limit_s",

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 PAINT_QUEUE = "atelier.paint"
 PAINT = "atelier.paint"
-#: The Redis list of low-priority messages, those of batches; Celery reads it when the queue's own list is empty.
+#: The Redis list of low-priority messages, those of batches, as Kombu names it: queue, separator, priority step 1.
+#: Celery reads it when the queue's own list is empty.
 BATCHED_KEY = f"{PAINT_QUEUE}\x06\x161"
 
 log = logs.get(__name__)

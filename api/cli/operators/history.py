@@ -9,7 +9,7 @@ import click
 
 from api.cli.display.layout import Column, age
 from api.cli.display.output import emit_table
-from api.cli.options import Moment, client_option, json_option, limit_option
+from api.cli.options import Time, client_option, json_option, limit_option
 from api.client import AuditEntry, Client, FailureGroup
 
 _ENTRIES: tuple[Column, ...] = (("AT", 24), ("KEY", 8), ("ACTION", 12), ("COUNT", 5, "right"), ("SUBJECT", 0))
@@ -27,8 +27,8 @@ _FAILURES: tuple[Column, ...] = (
 @click.command()
 @click.option("--key-id", help="Only actions taken with this key.")
 @click.option("--action", help="Only this action, such as job.cancel.")
-@click.option("--after", type=Moment(), help="Only actions since this time.")
-@click.option("--before", type=Moment(), help="Only actions before this time.")
+@click.option("--after", type=Time(), help="Only actions since this time.")
+@click.option("--before", type=Time(), help="Only actions before this time.")
 @limit_option("entries")
 @json_option
 @client_option

@@ -106,5 +106,5 @@ def _cells(key: Key) -> tuple[str, ...]:
     return key.id, key.name, key.owner, key.role, _day(key.created_at), _day(key.revoked_at)
 
 
-def _day(moment: str | None) -> str:
-    return (moment or "")[:10]
+def _day(at: str | None) -> str:
+    return (at or "")[:10]
