@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from api.cli.display.output import emit, print_id, print_json, say
-from api.cli.display.tables import print_job, print_jobs
+from api.cli.display.output import emit, emit_table, print_id, print_json, say
+from api.cli.display.tables import JOB_COLUMNS, job_cells, print_job
 from api.cli.errors import Failure
 from api.cli.follow import finish
 from api.cli.options import client_option, filter_options, json_option, limit_option, out_option, preview_option
@@ -41,7 +41,7 @@ def watch(client: Client, job_id: str, out: Path | None, *, as_json: bool, previ
 @client_option
 def list_jobs(client: Client, *, as_json: bool, **filters: Any) -> None:
     """List jobs, newest first."""
-    emit(list(client.jobs(**filters)), print_jobs, as_json=as_json)
+    emit_table(client.jobs(**filters), JOB_COLUMNS, job_cells, nothing="No jobs.", as_json=as_json)
 
 
 @click.command()

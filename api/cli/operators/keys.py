@@ -14,14 +14,7 @@ from shared import logs
 from shared.settings import Settings
 from shared.states import Role
 
-_COLUMNS: tuple[Column, ...] = (
-    ("ID", 8),
-    ("NAME", 4),
-    ("OWNER", 5),
-    ("ROLE", 8),
-    ("CREATED", 10),
-    ("REVOKED", 10),
-)
+_COLUMNS: tuple[Column, ...] = (("ID", 8), ("NAME", 4), ("OWNER", 5), ("ROLE", 8), ("CREATED", 10), ("REVOKED", 10))
 
 
 @click.group()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from api.cli.display.output import emit
-from api.cli.display.tables import print_backlog, print_workers
+from api.cli.display.output import emit, emit_table
+from api.cli.display.tables import WORKER_COLUMNS, print_backlog, worker_cells
 from api.cli.options import client_option, json_option
 from api.client import Client, DesiredState
 
@@ -29,7 +29,7 @@ def workers(client: Client, instruction: str | None, name: str | None, *, as_jso
         raise click.UsageError(f"Say which worker to {instruction}: `atelier workers` lists their names.")
     if instruction and name:
         client.set_worker_state(name, _DESIRED[instruction])
-    emit(client.workers(), print_workers, as_json=as_json)
+    emit_table(client.workers(), WORKER_COLUMNS, worker_cells, nothing="No workers.", as_json=as_json)
 
 
 @click.command()
