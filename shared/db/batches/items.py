@@ -101,12 +101,10 @@ def add(session: Session, batch: Batch, items: Sequence[NewItem]) -> None:
         raise IllegalTransition("The batch is canceled; nothing can be added to it.", state=batch.state)
     if not items:
         return
-    if batch.state == BatchState.FINISHED:
-        lifecycle.transition(session, batch, BatchState.RUNNING)
     common: dict[str, Any] = {"queue_key": batch.id, "batch_id": batch.id, "annotations": {}}
     common |= {name: getattr(batch, name) for name in _OF_BATCH}
     rows = [common | {"item_key": item.key} | {name: getattr(item, name) for name in _OF_ITEM} for item in items]
-    _queue(session, batch.id, rows)
+    _queue(session, batch, rows)
 
 
 def retry_failed(session: Session, batch: Batch) -> int:
@@ -122,8 +120,6 @@ def retry_failed(session: Session, batch: Batch) -> int:
     former = list(session.scalars(failed.with_for_update()))
     if not former:
         return 0
-    if batch.state == BatchState.FINISHED:
-        lifecycle.transition(session, batch, BatchState.RUNNING)
     rows = [
         {"batch_id": batch.id, "retry_of": job.id, **{name: getattr(job, name) for name in _COPIED}} for job in former
     ]
@@ -137,7 +133,7 @@ def retry_failed(session: Session, batch: Batch) -> int:
         count = sum(job.state == state for job in former)
         if count:
             session.add(BatchMove(batch_id=batch.id, was=state, became=None, count=count))
-    _queue(session, batch.id, rows)
+    _queue(session, batch, rows)
     return len(rows)
 
 
@@ -175,8 +171,10 @@ def _read_known(session: Session, batch_id: str, keys: Sequence[str]) -> dict[st
     return {key: tuple(rest) for key, *rest in session.execute(query)}
 
 
-def _queue(session: Session, batch_id: str, rows: list[dict[str, Any]]) -> None:
-    """Insert jobs in order, each with its first event, and the move that counts them."""
+def _queue(session: Session, batch: Batch, rows: list[dict[str, Any]]) -> None:
+    """Insert items in order, each with its first event, and the move that counts them; a finished batch runs again."""
+    if batch.state == BatchState.FINISHED:
+        lifecycle.transition(session, batch, BatchState.RUNNING)
     now = clock.now()
     for row, job_id in zip(rows, sorted(ids.new_id() for _ in rows), strict=True):
         row |= {"id": job_id, "place": job_id, "state": State.QUEUED, "created_at": now}
@@ -187,5 +185,5 @@ def _queue(session: Session, batch_id: str, rows: list[dict[str, Any]]) -> None:
     new = select(Job.id, *(literal(value) for value in event.values()), Job.created_at)
     new = new.where(Job.id.in_([row["id"] for row in rows])).order_by(Job.sort_id)
     session.execute(insert(JobEvent).from_select(["job_id", *event, "at"], new))
-    session.add(BatchMove(batch_id=batch_id, was=None, became=State.QUEUED, count=len(rows)))
+    session.add(BatchMove(batch_id=batch.id, was=None, became=State.QUEUED, count=len(rows)))
     session.flush()
