@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -51,8 +51,8 @@ class SigningSecrets(NamedTuple):
 
     secret: str
     previous: str | None
-    previous_until: Any
-    created_at: Any
+    previous_until: datetime | None
+    created_at: datetime
 
 
 def add_for_job(session: Session, job_id: str, state: State) -> None:
