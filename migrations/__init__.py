@@ -1,4 +1,7 @@
-"""Schema migrations, by Alembic. Versions import no models, and each has a downgrade."""
+"""Schema migrations, by Alembic: one file in `versions` for each change of `shared.db.models`; a test compares both.
+
+Versions import no models, since these change later. Each has a downgrade, and none is edited once it is released.
+"""
 
 from __future__ import annotations
 

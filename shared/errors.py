@@ -1,7 +1,8 @@
 """Every error that users and operators may see, each with a stable code.
 
 The first line of a docstring is the error's message, and `code` is the contract; both appear in the API's description.
-HTTP status codes live in `api.http.problems`, exit codes in `api.cli.errors`.
+HTTP status codes live in `api.http.problems`, where a new error that a request can meet needs one (500 otherwise); exit
+codes live in `api.cli.errors`.
 
 Invariant: a released code keeps its meaning.
 """
@@ -18,6 +19,9 @@ class AtelierError(Exception):
     #: Whether the same request or job may succeed later, unchanged.
     retryable: ClassVar[bool] = False
 
+    def __init_subclass__(cls, *, code: str, retryable: bool = False) -> None:
+        cls.code, cls.retryable = code, retryable
+
     def __init__(self, detail: str = "", **fields: Any) -> None:
         """Set `detail` for people and `fields` (bounds, ids, sizes) for programs; both are sent to the client."""
         self.message = (type(self).__doc__ or "").strip().splitlines()[0]
@@ -26,264 +30,172 @@ class AtelierError(Exception):
         super().__init__(self.detail)
 
 
-class InvalidRequest(AtelierError):
+class InvalidRequest(AtelierError, code="invalid_request"):
     """The request is malformed."""
 
-    code = "invalid_request"
 
-
-class UnsupportedMediaType(AtelierError):
+class UnsupportedMediaType(AtelierError, code="unsupported_media_type"):
     """The request's media type is not supported by this path."""
 
-    code = "unsupported_media_type"
 
-
-class MethodNotAllowed(AtelierError):
+class MethodNotAllowed(AtelierError, code="method_not_allowed"):
     """The method is not allowed for this path."""
 
-    code = "method_not_allowed"
 
-
-class Unauthorized(AtelierError):
+class Unauthorized(AtelierError, code="unauthorized"):
     """A valid API key is required."""
 
-    code = "unauthorized"
 
-
-class Forbidden(AtelierError):
+class Forbidden(AtelierError, code="forbidden"):
     """The key's role does not allow this."""
 
-    code = "forbidden"
 
-
-class RateLimited(AtelierError):
+class RateLimited(AtelierError, code="rate_limited", retryable=True):
     """The key has reached its limit of requests per minute."""
 
-    code = "rate_limited"
-    retryable = True
 
-
-class QuotaExceeded(AtelierError):
+class QuotaExceeded(AtelierError, code="quota_exceeded", retryable=True):
     """The key has reached its limit of waiting jobs or of work per day."""
 
-    code = "quota_exceeded"
-    retryable = True
 
-
-class IdempotencyConflict(AtelierError):
+class IdempotencyConflict(AtelierError, code="idempotency_conflict"):
     """The idempotency key was used for a different request."""
 
-    code = "idempotency_conflict"
 
-
-class IdTaken(AtelierError):
+class IdTaken(AtelierError, code="id_taken"):
     """The id is already in use."""
 
-    code = "id_taken"
 
-
-class AlreadyMade(AtelierError):
+class AlreadyMade(AtelierError, code="already_made"):
     """The request was already carried out, and its response is shown only once."""
 
-    code = "already_made"
 
-
-class BodyTooLarge(AtelierError):
+class BodyTooLarge(AtelierError, code="body_too_large"):
     """The body is larger than this path accepts."""
 
-    code = "body_too_large"
 
-
-class RangeNotSatisfiable(AtelierError):
+class RangeNotSatisfiable(AtelierError, code="range_not_satisfiable"):
     """The requested range of bytes does not exist."""
 
-    code = "range_not_satisfiable"
 
-
-class ForbiddenUrl(AtelierError):
+class ForbiddenUrl(AtelierError, code="forbidden_url"):
     """Webhooks may not be sent to this address."""
 
-    code = "forbidden_url"
 
-
-class TooManyStreams(AtelierError):
+class TooManyStreams(AtelierError, code="too_many_streams", retryable=True):
     """Too many event streams are open."""
 
-    code = "too_many_streams"
-    retryable = True
 
-
-class InvalidParams(AtelierError):
+class InvalidParams(AtelierError, code="invalid_params"):
     """A parameter is unknown, out of range or of the wrong type."""
 
-    code = "invalid_params"
 
-
-class BatchFull(AtelierError):
+class BatchFull(AtelierError, code="batch_full"):
     """The batch has reached its maximum number of items."""
 
-    code = "batch_full"
 
-
-class DuplicateKey(AtelierError):
+class DuplicateKey(AtelierError, code="duplicate_key"):
     """Another item of the batch already has this key."""
 
-    code = "duplicate_key"
 
-
-class UnsafePath(AtelierError):
+class UnsafePath(AtelierError, code="unsafe_path"):
     """The name is not a safe relative path."""
 
-    code = "unsafe_path"
 
-
-class ArchiveTooLarge(AtelierError):
+class ArchiveTooLarge(AtelierError, code="archive_too_large"):
     """The archive or its content is too large."""
 
-    code = "archive_too_large"
 
-
-class CorruptArchive(AtelierError):
+class CorruptArchive(AtelierError, code="corrupt_archive"):
     """The archive is damaged or its format is not supported."""
 
-    code = "corrupt_archive"
 
-
-class ForbiddenSource(AtelierError):
+class ForbiddenSource(AtelierError, code="forbidden_source"):
     """Images may not be imported from this source."""
 
-    code = "forbidden_source"
 
-
-class NotFound(AtelierError):
+class NotFound(AtelierError, code="not_found"):
     """Nothing has this id."""
 
-    code = "not_found"
 
-
-class UnknownImage(AtelierError):
+class UnknownImage(AtelierError, code="unknown_image"):
     """No image with this id has been uploaded."""
 
-    code = "unknown_image"
 
-
-class NotFinished(AtelierError):
+class NotFinished(AtelierError, code="not_finished", retryable=True):
     """The job has no result yet."""
 
-    code = "not_finished"
-    retryable = True
 
-
-class NoResult(AtelierError):
+class NoResult(AtelierError, code="no_result"):
     """The job ended without a result."""
 
-    code = "no_result"
 
-
-class ResultExpired(AtelierError):
+class ResultExpired(AtelierError, code="result_expired"):
     """The job's files were deleted after their retention time."""
 
-    code = "result_expired"
 
-
-class IllegalTransition(AtelierError):
+class IllegalTransition(AtelierError, code="illegal_transition"):
     """The current state does not allow this."""
 
-    code = "illegal_transition"
 
-
-class InvalidMask(AtelierError):
+class InvalidMask(AtelierError, code="invalid_mask"):
     """The mask is empty or its shape differs from the content image's."""
 
-    code = "invalid_mask"
 
-
-class TooLarge(AtelierError):
+class TooLarge(AtelierError, code="too_large"):
     """The picture does not fit any worker's memory, even when painted in tiles."""
 
-    code = "too_large"
 
-
-class UnsupportedImage(AtelierError):
+class UnsupportedImage(AtelierError, code="unsupported_image"):
     """The file is not a JPEG, PNG, WebP or TIFF image."""
 
-    code = "unsupported_image"
 
-
-class CorruptImage(AtelierError):
+class CorruptImage(AtelierError, code="corrupt_image"):
     """The image is damaged or incomplete."""
 
-    code = "corrupt_image"
 
-
-class ImageTooLarge(AtelierError):
+class ImageTooLarge(AtelierError, code="image_too_large"):
     """The image has more bytes or pixels than are allowed."""
 
-    code = "image_too_large"
 
-
-class WeightsUnavailable(AtelierError):
+class WeightsUnavailable(AtelierError, code="weights_unavailable"):
     """The requested VGG19 weights are not available."""
 
-    code = "weights_unavailable"
 
-
-class Diverged(AtelierError):
+class Diverged(AtelierError, code="diverged"):
     """The optimisation diverged: a value is infinite or not a number."""
 
-    code = "diverged"
 
-
-class OutOfMemory(AtelierError):
+class OutOfMemory(AtelierError, code="out_of_memory"):
     """The picture needs more memory than the device has."""
 
-    code = "out_of_memory"
 
-
-class TimedOut(AtelierError):
+class TimedOut(AtelierError, code="timed_out"):
     """The job exceeded its time limit."""
 
-    code = "timed_out"
 
-
-class WorkerLost(AtelierError):
+class WorkerLost(AtelierError, code="worker_lost"):
     """Several workers in a row were lost while painting the job."""
 
-    code = "worker_lost"
 
-
-class StorageFull(AtelierError):
+class StorageFull(AtelierError, code="storage_full", retryable=True):
     """The storage is full."""
 
-    code = "storage_full"
-    retryable = True
 
-
-class StorageUnavailable(AtelierError):
+class StorageUnavailable(AtelierError, code="storage_unavailable", retryable=True):
     """The storage cannot be reached."""
 
-    code = "storage_unavailable"
-    retryable = True
 
-
-class DatabaseUnavailable(AtelierError):
+class DatabaseUnavailable(AtelierError, code="database_unavailable", retryable=True):
     """The database cannot be reached."""
 
-    code = "database_unavailable"
-    retryable = True
 
-
-class BrokerUnavailable(AtelierError):
+class BrokerUnavailable(AtelierError, code="broker_unavailable", retryable=True):
     """The message broker cannot be reached."""
 
-    code = "broker_unavailable"
-    retryable = True
 
-
-class Misconfigured(AtelierError):
+class Misconfigured(AtelierError, code="misconfigured"):
     """The installation or its settings prevent Atelier from starting."""
-
-    code = "misconfigured"
 
 
 def subclasses(root: type[AtelierError] = AtelierError) -> list[type[AtelierError]]:

@@ -16,10 +16,6 @@ from shared.errors import Misconfigured
 from shared.webhooks.ssrf_guard import networks
 
 
-def _default_home() -> Path:
-    return Path.home() / ".atelier"
-
-
 def _in_home(pattern: str) -> Any:
     """Return a default factory that inserts the home folder."""
     return lambda values: pattern.format(home=values["home"])
@@ -37,7 +33,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="ATELIER_", frozen=True, extra="ignore", env_ignore_empty=True)
 
-    home: Path = Field(default_factory=_default_home, description="Data folder of the embedded stack.")
+    home: Path = Field(
+        default_factory=lambda: Path.home() / ".atelier", description="Data folder of the embedded stack."
+    )
     host: str = Field("127.0.0.1", description="Address the API listens on.")
     port: int = Field(8765, ge=0, le=65535, description="Port the API listens on; 0 takes a free one.")
     database_url: str = Field(

@@ -1,6 +1,6 @@
 """The states of jobs, batches, bulk actions and deliveries, and the legal transitions of jobs and batches.
 
-Only the standard library is imported.
+Only the standard library is imported. Check constraints in the database list the values: a new one needs a migration.
 
 Invariant: a terminal state of a job is never left.
 """

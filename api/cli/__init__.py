@@ -3,6 +3,8 @@
 The modules here talk to a server about jobs, batches, pictures and webhooks; `operators` holds the commands that need
 an operator's key, `machine` those that start or inspect something on this machine, `folder` and `demo` the two commands
 that do a whole task. `errors` turns failures into a sentence and an exit code, `display` draws in the terminal.
+
+A new command is added to `_COMMANDS`. If it talks to a server, `options.client_option` gives it the client.
 """
 
 from __future__ import annotations

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from api.cli.display.layout import Column, age, coloured, print_facts, print_table
-from api.cli.display.output import emit, print_id, say
-from api.cli.options import PICTURE, connect, json_option, limit_option, url_option
-from api.client import Batch
+from api.cli.display.layout import Column, age, coloured, print_facts
+from api.cli.display.output import emit, emit_table, print_id, say
+from api.cli.options import PICTURE, client_option, json_option, limit_option
+from api.client import Batch, Client
 from api.client.batches import BatchAction, BatchPart
 from api.client.files import check_path
 from shared.painting.cli_options import read_value
@@ -48,80 +47,72 @@ def batches() -> None:
 @click.option("--label", help="Only batches with this label.")
 @limit_option("batches")
 @json_option
-@url_option
-def list_(state: str | None, label: str | None, limit: int, url: str | None, *, as_json: bool) -> None:
+@client_option
+def list_(client: Client, state: str | None, label: str | None, limit: int, *, as_json: bool) -> None:
     """List batches, newest first."""
-    with connect(url) as client:
-        emit(list(client.batches(state=state, label=label, limit=limit)), _print_batches, as_json=as_json)
+    found = client.batches(state=state, label=label, limit=limit)
+    emit_table(found, _COLUMNS, _cells, nothing="No batches.", as_json=as_json)
 
 
 @batches.command()
 @_batch_id
 @json_option
-@url_option
-def show(batch_id: str, url: str | None, *, as_json: bool) -> None:
+@client_option
+def show(client: Client, batch_id: str, *, as_json: bool) -> None:
     """Show everything about a batch."""
-    with connect(url) as client:
-        emit(client.batch(batch_id), _print_batch, as_json=as_json)
+    emit(client.batch(batch_id), _print_batch, as_json=as_json)
 
 
-def _control_command(action: BatchAction, help_: str) -> click.Command:
+def _add_control_command(action: BatchAction, help_: str) -> None:
+    @batches.command(action, help=help_)
     @_batch_id
     @json_option
-    @url_option
-    def control(batch_id: str, url: str | None, *, as_json: bool) -> None:
-        with connect(url) as client:
-            emit(client.control_batch(batch_id, action), _print_batch, as_json=as_json)
-
-    return click.command(action, help=help_)(control)
+    @client_option
+    def control(client: Client, batch_id: str, *, as_json: bool) -> None:
+        emit(client.control_batch(batch_id, action), _print_batch, as_json=as_json)
 
 
-for _command in (
-    _control_command("start", "Start an open batch."),
-    _control_command("pause", "Pause a batch; pictures being painted still finish."),
-    _control_command("resume", "Resume a paused batch."),
-    _control_command("cancel", "Cancel all pictures that have not ended, permanently."),
-):
-    batches.add_command(_command)
+_add_control_command("start", "Start an open batch.")
+_add_control_command("pause", "Pause a batch; pictures being painted still finish.")
+_add_control_command("resume", "Resume a paused batch.")
+_add_control_command("cancel", "Cancel all pictures that have not ended, permanently.")
 
 
 @batches.command("retry-failed")
 @_batch_id
-@url_option
-def retry_failed(batch_id: str, url: str | None) -> None:
+@client_option
+def retry_failed(client: Client, batch_id: str) -> None:
     """Retry the failed and expired pictures, and print how many there are."""
-    with connect(url) as client:
-        click.echo(client.retry_failed(batch_id))
+    click.echo(client.retry_failed(batch_id))
 
 
 @batches.command()
 @_batch_id
 @click.option("--after", type=click.IntRange(min=0), default=0, help="Only results after this number.")
 @click.option("--follow", is_flag=True, help="Keep printing until the batch ends.")
-@url_option
-def results(batch_id: str, after: int, url: str | None, *, follow: bool) -> None:
+@client_option
+def results(client: Client, batch_id: str, after: int, *, follow: bool) -> None:
     """Print the results so far, one line of JSON each."""
-    with connect(url) as client:
-        for result in client.batch_results(batch_id, after=after, follow=follow):
-            click.echo(result.model_dump_json(exclude_unset=True))
+    for result in client.batch_results(batch_id, after=after, follow=follow):
+        click.echo(result.model_dump_json(exclude_unset=True))
 
 
 @batches.command()
 @_batch_id
 @_out
-@url_option
-def archive(batch_id: str, out: Path, url: str | None) -> None:
+@client_option
+def archive(client: Client, batch_id: str, out: Path) -> None:
     """Write the finished pictures and a manifest as one zip."""
-    _save(batch_id, "archive.zip", out, url)
+    _save(client, batch_id, "archive.zip", out)
 
 
 @batches.command()
 @_batch_id
 @_out
-@url_option
-def sheet(batch_id: str, out: Path, url: str | None) -> None:
+@client_option
+def sheet(client: Client, batch_id: str, out: Path) -> None:
     """Write a matrix's contact sheet, a WebP."""
-    _save(batch_id, "sheet.webp", out, url)
+    _save(client, batch_id, "sheet.webp", out)
 
 
 @batches.command()
@@ -129,11 +120,10 @@ def sheet(batch_id: str, out: Path, url: str | None) -> None:
 @click.argument("key")
 @click.option("--size", type=click.IntRange(min=0), default=0, help="Long side in px; 0 keeps the content's own size.")
 @json_option
-@url_option
-def promote(batch_id: str, key: str, size: int, url: str | None, *, as_json: bool) -> None:
+@client_option
+def promote(client: Client, batch_id: str, key: str, size: int, *, as_json: bool) -> None:
     """Paint picture KEY of a batch as a job of its own, and print the job's id."""
-    with connect(url) as client:
-        emit(client.promote(batch_id, key, size=size), print_id, as_json=as_json)
+    emit(client.promote(batch_id, key, size=size), print_id, as_json=as_json)
 
 
 @click.command()
@@ -143,15 +133,15 @@ def promote(batch_id: str, key: str, size: int, url: str | None, *, as_json: boo
 @click.option("--size", type=click.IntRange(min=16), default=256, show_default=True, help="Long side of each, in px.")
 @click.option("--preset", type=click.Choice(list(PRESETS)), help="A named set of parameters.")
 @_out
-@url_option
+@client_option
 def matrix(
+    client: Client,
     contents: tuple[Path, ...],
     styles: tuple[Path, ...],
     vary: tuple[str, ...],
     size: int,
     preset: str | None,
     out: Path,
-    url: str | None,
 ) -> None:
     """Paint every CONTENT small, in every style with every value, onto one contact sheet.
 
@@ -160,29 +150,23 @@ def matrix(
     check_path(out)
     pairs = (each.partition("=") for each in vary)
     values = {name: [read_value(value) for value in text.split(",")] for name, _, text in pairs}
-    with connect(url) as client:
-        variants = {
-            "contents": [client.upload(path).id for path in contents],
-            "params": values,
-            "styles": [client.upload(path).id for path in styles],
-        }
-        request: dict[str, Any] = {"matrix": variants, "params": {"size": size}}
-        batch = client.open_batch(**request, **({"preset": preset} if preset else {}))
-        for _ in client.batch_results(batch.id, follow=True):
-            pass
-        client.download_batch(batch.id, "sheet.webp", out)
+    variants = {
+        "contents": [client.upload(path).id for path in contents],
+        "params": values,
+        "styles": [client.upload(path).id for path in styles],
+    }
+    request: dict[str, Any] = {"matrix": variants, "params": {"size": size}}
+    batch = client.open_batch(**request, **({"preset": preset} if preset else {}))
+    for _ in client.batch_results(batch.id, follow=True):
+        pass
+    client.download_batch(batch.id, "sheet.webp", out)
     say(f"Wrote {out}. `atelier batches promote {batch.id} KEY` paints a picture of it at full size.")
 
 
-def _save(batch_id: str, part: BatchPart, out: Path, url: str | None) -> None:
+def _save(client: Client, batch_id: str, part: BatchPart, out: Path) -> None:
     check_path(out)
-    with connect(url) as client:
-        client.download_batch(batch_id, part, out)
+    client.download_batch(batch_id, part, out)
     say(f"Wrote {out}.")
-
-
-def _print_batches(found: Iterable[Batch]) -> None:
-    print_table(_COLUMNS, map(_cells, found), nothing="No batches.")
 
 
 def _cells(batch: Batch) -> tuple[Any, ...]:

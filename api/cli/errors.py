@@ -40,10 +40,6 @@ class PicturesGone(Failure):
     exit_code = 3
 
 
-class KeyNeeded(Failure):
-    """The server requires a key, or one with another role."""
-
-
 class ServerUnreachable(Failure):
     """No server answers."""
 
@@ -84,20 +80,16 @@ class ReportingGroup(click.Group):
             raise Interrupted("Interrupted.") from error
 
 
-#: The codes for a job whose picture never existed or exists no more.
-_NO_PICTURE = {"no_result", "result_expired"}
-
-
 def _failure(problem: ApiProblem) -> Failure:
     """Say what the server refused, and how to fix it."""
     if problem.status == HTTPStatus.UNAUTHORIZED:
-        return KeyNeeded(
+        return Failure(
             "The server requires a valid API key: set ATELIER_KEY. "
             "The server's operator creates keys with `atelier keys create`."
         )
     if problem.status == HTTPStatus.FORBIDDEN:
-        return KeyNeeded(f"{problem} Set ATELIER_KEY to a key that may do this.")
-    kind = JobUnsuccessful if problem.code in _NO_PICTURE else Failure
+        return Failure(f"{problem} Set ATELIER_KEY to a key that may do this.")
+    kind = JobUnsuccessful if problem.code in ("no_result", "result_expired") else Failure
     return kind(str(problem))
 
 

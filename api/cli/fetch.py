@@ -14,7 +14,8 @@ from rich.console import Console
 
 from api.cli.display.job_bar import step_text
 from api.cli.display.output import print_json, say
-from api.cli.options import connect, json_option, url_option
+from api.cli.options import client_option, json_option
+from api.client import Client
 from api.client.files import check_path, check_picture_path, write_whole
 from api.client.models import Event, Progress
 
@@ -27,39 +28,36 @@ _file = click.option(
 @click.command()
 @_job_id
 @_file
-@url_option
-def result(job_id: str, out: Path, url: str | None) -> None:
+@client_option
+def result(client: Client, job_id: str, out: Path) -> None:
     """Write the picture of an ended job; the file's suffix decides the format."""
     check_picture_path(out)
-    with connect(url) as client:
-        client.download(job_id, out)
+    client.download(job_id, out)
     say(f"Wrote {out}.")
 
 
 @click.command()
 @_job_id
 @_file
-@url_option
-def timelapse(job_id: str, out: Path, url: str | None) -> None:
+@client_option
+def timelapse(client: Client, job_id: str, out: Path) -> None:
     """Write the timelapse, an animated WebP, of a job submitted with --timelapse."""
     _check_suffix(out, ".webp")
     check_path(out)
-    with connect(url) as client:
-        client.download_timelapse(job_id, out)
+    client.download_timelapse(job_id, out)
     say(f"Wrote {out}.")
 
 
 @click.command()
 @_job_id
 @click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help="Where to write it, a JPEG.")
-@url_option
-def preview(job_id: str, out: Path | None, url: str | None) -> None:
+@client_option
+def preview(client: Client, job_id: str, out: Path | None) -> None:
     """Show a job's newest frame in the terminal, or write it as a JPEG to FILE or into a pipe."""
     if out:
         _check_suffix(out, ".jpg", ".jpeg")
         check_path(out)
-    with connect(url) as client:
-        frame = client.preview(job_id)
+    frame = client.preview(job_id)
     if out:
         write_whole(out, frame)
         say(f"Wrote {out}.")
@@ -72,11 +70,10 @@ def preview(job_id: str, out: Path | None, url: str | None) -> None:
 @click.command()
 @_job_id
 @json_option
-@url_option
-def losses(job_id: str, url: str | None, *, as_json: bool) -> None:
+@client_option
+def losses(client: Client, job_id: str, *, as_json: bool) -> None:
     """Print the losses of every step as CSV; with --json, as columns."""
-    with connect(url) as client:
-        columns = client.losses(job_id)
+    columns = client.losses(job_id)
     if as_json:
         print_json(columns)
         return
@@ -88,28 +85,26 @@ def losses(job_id: str, url: str | None, *, as_json: bool) -> None:
 @click.command()
 @_job_id
 @click.option("--json", is_flag=True, expose_value=False, help="Print JSON, which this command always does.")
-@url_option
-def manifest(job_id: str, url: str | None) -> None:
+@client_option
+def manifest(client: Client, job_id: str) -> None:
     """Print a picture's manifest as JSON; `atelier rerun` paints the picture again from it."""
-    with connect(url) as client:
-        print_json(client.manifest(job_id))
+    print_json(client.manifest(job_id))
 
 
 @click.command()
 @_job_id
 @json_option
-@url_option
-def events(job_id: str, url: str | None, *, as_json: bool) -> None:
+@client_option
+def events(client: Client, job_id: str, *, as_json: bool) -> None:
     """Print a job's events, past and future, until it ends: one per line, with --json as JSON."""
-    with connect(url) as client:
-        for event in client.events(job_id):
-            click.echo(json.dumps(event._asdict()) if as_json else _event_text(event))
+    for event in client.events(job_id):
+        click.echo(json.dumps(event._asdict()) if as_json else _event_text(event))
 
 
 def _event_text(event: Event) -> str:
     milliseconds = event.id.partition("-")[0]
-    moment = datetime.fromtimestamp(int(milliseconds) / 1000, UTC).astimezone() if milliseconds.isdigit() else None
-    return f"{moment.strftime('%H:%M:%S') if moment else '':8}  {event.name:<8}{_event_detail(event)}".rstrip()
+    at = datetime.fromtimestamp(int(milliseconds) / 1000, UTC).astimezone() if milliseconds.isdigit() else None
+    return f"{at.strftime('%H:%M:%S') if at else '':8}  {event.name:<8}{_event_detail(event)}".rstrip()
 
 
 def _event_detail(event: Event) -> str:

@@ -7,19 +7,12 @@ from typing import Any
 
 import click
 
-from api.cli.display.output import emit, print_id, print_json, say
-from api.cli.display.tables import print_job, print_jobs
+from api.cli.display.output import emit, emit_table, print_id, print_json, say
+from api.cli.display.tables import JOB_COLUMNS, job_cells, print_job
 from api.cli.errors import Failure
 from api.cli.follow import finish
-from api.cli.options import (
-    connect,
-    filter_options,
-    json_option,
-    limit_option,
-    out_option,
-    preview_option,
-    url_option,
-)
+from api.cli.options import client_option, filter_options, json_option, limit_option, out_option, preview_option
+from api.client import Client
 from api.client.files import check_picture_path
 from api.client.models import ApiProblem, Job
 
@@ -31,13 +24,12 @@ _job_id = click.argument("job_id", metavar="ID")
 @out_option
 @preview_option
 @json_option
-@url_option
-def watch(job_id: str, out: Path | None, url: str | None, *, as_json: bool, preview: bool) -> None:
+@client_option
+def watch(client: Client, job_id: str, out: Path | None, *, as_json: bool, preview: bool) -> None:
     """Follow a job until it ends; with -o, write its picture."""
     if out:
         check_picture_path(out)
-    with connect(url) as client:
-        job = finish(client, client.job(job_id), out, preview=preview)
+    job = finish(client, client.job(job_id), out, preview=preview)
     if as_json:
         print_json(job.raw())
 
@@ -46,31 +38,28 @@ def watch(job_id: str, out: Path | None, url: str | None, *, as_json: bool, prev
 @filter_options
 @limit_option("jobs")
 @json_option
-@url_option
-def list_jobs(url: str | None, *, as_json: bool, **filters: Any) -> None:
+@client_option
+def list_jobs(client: Client, *, as_json: bool, **filters: Any) -> None:
     """List jobs, newest first."""
-    with connect(url) as client:
-        emit(list(client.jobs(**filters)), print_jobs, as_json=as_json)
+    emit_table(client.jobs(**filters), JOB_COLUMNS, job_cells, nothing="No jobs.", as_json=as_json)
 
 
 @click.command()
 @_job_id
 @json_option
-@url_option
-def show(job_id: str, url: str | None, *, as_json: bool) -> None:
+@client_option
+def show(client: Client, job_id: str, *, as_json: bool) -> None:
     """Show everything about a job."""
-    with connect(url) as client:
-        emit(client.job(job_id), print_job, as_json=as_json)
+    emit(client.job(job_id), print_job, as_json=as_json)
 
 
 @click.command()
 @_job_id
 @json_option
-@url_option
-def cancel(job_id: str, url: str | None, *, as_json: bool) -> None:
+@client_option
+def cancel(client: Client, job_id: str, *, as_json: bool) -> None:
     """Cancel a job: a queued one at once, a running one at its next step."""
-    with connect(url) as client:
-        emit(client.cancel(job_id), _print_canceled, as_json=as_json)
+    emit(client.cancel(job_id), _print_canceled, as_json=as_json)
 
 
 def _print_canceled(job: Job) -> None:
@@ -83,18 +72,17 @@ def _print_canceled(job: Job) -> None:
 @out_option
 @preview_option
 @json_option
-@url_option
-def retry(job_id: str, out: Path | None, url: str | None, *, as_json: bool, preview: bool) -> None:
+@client_option
+def retry(client: Client, job_id: str, out: Path | None, *, as_json: bool, preview: bool) -> None:
     """Submit an ended job again, as a new job.
 
     Print the new job's id; with -o, follow it and write its picture instead.
     """
     if out:
         check_picture_path(out)
-    with connect(url) as client:
-        job = client.retry(job_id)
-        if out:
-            job = finish(client, job, out, preview=preview)
+    job = client.retry(job_id)
+    if out:
+        job = finish(client, job, out, preview=preview)
     if as_json or not out:
         emit(job, print_id, as_json=as_json)
 
@@ -102,21 +90,20 @@ def retry(job_id: str, out: Path | None, url: str | None, *, as_json: bool, prev
 @click.command()
 @click.argument("job_ids", metavar="ID...", nargs=-1, required=True)
 @json_option
-@url_option
-def delete(job_ids: tuple[str, ...], url: str | None, *, as_json: bool) -> None:
+@client_option
+def delete(client: Client, job_ids: tuple[str, ...], *, as_json: bool) -> None:
     """Delete ended jobs and their files."""
     deleted, kept = [], []
-    with connect(url) as client:
-        for job_id in job_ids:
-            try:
-                client.delete(job_id)
-            except ApiProblem as problem:
-                if len(job_ids) == 1 or problem.code not in ("not_found", "illegal_transition"):
-                    raise
-                kept.append(f"{job_id}: {problem}")
-            else:
-                deleted.append(job_id)
-                say(f"Deleted job {job_id}.")
+    for job_id in job_ids:
+        try:
+            client.delete(job_id)
+        except ApiProblem as problem:
+            if len(job_ids) == 1 or problem.code not in ("not_found", "illegal_transition"):
+                raise
+            kept.append(f"{job_id}: {problem}")
+        else:
+            deleted.append(job_id)
+            say(f"Deleted job {job_id}.")
     if as_json:
         print_json(deleted)
     if kept:

@@ -6,6 +6,7 @@ folder, the default address. The key is `ATELIER_KEY`, or the one that `atelier 
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from datetime import datetime
@@ -51,13 +52,25 @@ def connect(url: str | None) -> Client:
     return Client(found, key, first_retry_for_s=0)  # a mistyped address is reported at once
 
 
+def client_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the option `--url`, and as its argument `client` a client of that server."""
+
+    @url_option
+    @functools.wraps(command)
+    def with_client(*, url: str | None, **given: Any) -> None:
+        with connect(url) as client:
+            command(client=client, **given)
+
+    return with_client
+
+
 def local_address(settings: Settings) -> str:
     """Return the address of this machine's stack: the one it wrote, else the default."""
     return home.address(settings.home) or f"http://{settings.host}:{settings.port}"
 
 
-class Moment(click.ParamType[datetime]):
-    """A moment; one without a zone is in this machine's zone."""
+class Time(click.ParamType[datetime]):
+    """A time; one without a UTC offset is in this machine's time zone."""
 
     name = "time"
 
@@ -83,8 +96,8 @@ _FILTERS = (
     click.option("--owner", help="Only jobs of this owner."),
     click.option("--label", help="Only jobs with this label."),
     click.option("--batch", help="Only items of this batch."),
-    click.option("--created-after", type=Moment(), help="Only jobs created after this time, e.g. 2030-01-31T12:00."),
-    click.option("--created-before", type=Moment(), help="Only jobs created before this time."),
+    click.option("--created-after", type=Time(), help="Only jobs created after this time, e.g. 2030-01-31T12:00."),
+    click.option("--created-before", type=Time(), help="Only jobs created before this time."),
 )
 
 

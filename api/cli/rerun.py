@@ -10,7 +10,7 @@ import click
 from api.cli.display.output import emit, print_id, say
 from api.cli.errors import PicturesGone
 from api.cli.follow import check_waiting, finish
-from api.cli.options import connect, json_option, no_wait_option, out_option, url_option
+from api.cli.options import client_option, json_option, no_wait_option, out_option
 from api.client import Client
 from api.client.files import check_picture_path
 from api.client.manifest import Manifest
@@ -22,8 +22,8 @@ from api.client.models import Job
 @out_option
 @no_wait_option
 @json_option
-@url_option
-def rerun(manifest: BinaryIO, out: Path | None, url: str | None, *, no_wait: bool, as_json: bool) -> None:
+@client_option
+def rerun(client: Client, manifest: BinaryIO, out: Path | None, *, no_wait: bool, as_json: bool) -> None:
     """Paint a picture again from its MANIFEST, and compare the results.
 
     MANIFEST is the JSON printed by `atelier manifest`, or - to read it from stdin. The server must still have the
@@ -33,11 +33,10 @@ def rerun(manifest: BinaryIO, out: Path | None, url: str | None, *, no_wait: boo
     before = Manifest.read(manifest.read())
     if out:
         check_picture_path(out)
-    with connect(url) as client:
-        job = _submit(client, before)
-        if not no_wait:
-            job = finish(client, job, out)
-            _compare(before, Manifest.model_validate(client.manifest(job.id)))
+    job = _submit(client, before)
+    if not no_wait:
+        job = finish(client, job, out)
+        _compare(before, Manifest.model_validate(client.manifest(job.id)))
     if as_json or no_wait:
         emit(job, print_id, as_json=as_json)
 

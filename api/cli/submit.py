@@ -10,36 +10,13 @@ import click
 from api.cli.display.output import emit, print_id
 from api.cli.display.tables import print_estimate
 from api.cli.follow import check_waiting, finish
-from api.cli.options import (
-    PICTURE,
-    Moment,
-    connect,
-    json_option,
-    no_wait_option,
-    out_option,
-    preview_option,
-    url_option,
-)
+from api.cli.options import PICTURE, Time, client_option, json_option, no_wait_option, out_option, preview_option
 from api.client import Client
 from api.client.files import check_picture_path
+from api.client.job_request import JobOptions
 from api.client.models import Job
 from shared.painting.cli_options import chosen_params, params_options
 from shared.painting.params import DEFAULT_PRESET, PRESETS, WEIGHTS_NAMES
-
-#: Options that `Client.submit` takes under the same names.
-_JOB_OPTIONS = (
-    "masks",
-    "init_image",
-    "init_job",
-    "preset",
-    "weights",
-    "label",
-    "priority",
-    "start_by",
-    "time_limit_s",
-    "webhook",
-    "retention_s",
-)
 
 
 @click.command()
@@ -60,7 +37,7 @@ _JOB_OPTIONS = (
 @click.option("--weights", type=click.Choice(WEIGHTS_NAMES), help="Require these VGG19 weights; fail without them.")
 @click.option("--label", help="Your name for the job, to find it again.")
 @click.option("--priority", type=int, help="Higher runs first.")
-@click.option("--start-by", type=Moment(), help="When the job expires unless it has started, e.g. 2030-01-31T12:00.")
+@click.option("--start-by", type=Time(), help="When the job expires unless it has started, e.g. 2030-01-31T12:00.")
 @click.option(
     "--time-limit",
     "time_limit_s",
@@ -83,12 +60,12 @@ _JOB_OPTIONS = (
 @click.option("--dry-run", is_flag=True, help="Print the predicted time, memory and scales; submit nothing.")
 @json_option
 @params_options
-@url_option
+@client_option
 def submit(
+    client: Client,
     content: Path,
     styles: tuple[Path, ...],
     out: Path | None,
-    url: str | None,
     *,
     no_wait: bool,
     dry_run: bool,
@@ -104,17 +81,18 @@ def submit(
     if not (no_wait or out or dry_run):
         raise click.UsageError("Say where to write the picture with -o FILE, or use --no-wait.")
     _check(options, styles)
-    job_options = {name: options[name] for name in _JOB_OPTIONS} | {"params": chosen_params(options)}
+    # the command's options have the names of the client's
+    given = {name: options[name] for name in JobOptions.__annotations__ if name in options}
+    job_options = given | {"params": chosen_params(options)}
     if out and not dry_run:
         check_picture_path(out)
-    with connect(url) as client:
-        if dry_run:
-            found = client.dry_run(content, styles, **job_options)
-            emit(found, lambda predicted: print_estimate(predicted.estimate), as_json=as_json)
-            return
-        job = _submit(client, (content, styles), job_options, options)
-        if out:
-            job = finish(client, job, out, preview=preview)
+    if dry_run:
+        found = client.dry_run(content, styles, **job_options)
+        emit(found, lambda predicted: print_estimate(predicted.estimate), as_json=as_json)
+        return
+    job = _submit(client, (content, styles), job_options, options)
+    if out:
+        job = finish(client, job, out, preview=preview)
     if as_json or no_wait:
         emit(job, print_id, as_json=as_json)
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import click
 from rich.text import Text
 
-from api.cli.display.layout import Column, age, coloured, print_facts, print_table
-from api.cli.display.output import emit, print_id, say
-from api.cli.options import connect, json_option, limit_option, url_option
+from api.cli.display.layout import Column, age, coloured, print_facts
+from api.cli.display.output import emit, emit_table, print_id, say
+from api.cli.options import client_option, json_option, limit_option
+from api.client import Client
 from api.client.webhooks import Delivery, WebhookSecret
 from shared.states import DeliveryState
 
@@ -31,30 +30,27 @@ def webhooks() -> None:
 
 @webhooks.command()
 @json_option
-@url_option
-def secret(url: str | None, *, as_json: bool) -> None:
+@client_option
+def secret(client: Client, *, as_json: bool) -> None:
     """Print the secret that signs your webhooks."""
-    with connect(url) as client:
-        emit(client.webhook_secret(), _print_secret, as_json=as_json)
+    emit(client.webhook_secret(), _print_secret, as_json=as_json)
 
 
 @webhooks.command()
 @json_option
-@url_option
-def rotate(url: str | None, *, as_json: bool) -> None:
+@client_option
+def rotate(client: Client, *, as_json: bool) -> None:
     """Replace the secret; for a day, webhooks are signed with both."""
-    with connect(url) as client:
-        emit(client.rotate_webhook_secret(), _print_secret, as_json=as_json)
+    emit(client.rotate_webhook_secret(), _print_secret, as_json=as_json)
 
 
 @webhooks.command()
 @click.argument("address", metavar="URL")
 @json_option
-@url_option
-def test(address: str, url: str | None, *, as_json: bool) -> None:
+@client_option
+def test(client: Client, address: str, *, as_json: bool) -> None:
     """Send a test event to URL, and print the delivery's id."""
-    with connect(url) as client:
-        emit(client.test_webhook(address), print_id, as_json=as_json)
+    emit(client.test_webhook(address), print_id, as_json=as_json)
 
 
 @webhooks.command()
@@ -63,31 +59,29 @@ def test(address: str, url: str | None, *, as_json: bool) -> None:
 )
 @limit_option("deliveries")
 @json_option
-@url_option
-def deliveries(state: str | None, limit: int, url: str | None, *, as_json: bool) -> None:
+@client_option
+def deliveries(client: Client, state: str | None, limit: int, *, as_json: bool) -> None:
     """List deliveries, newest first."""
-    with connect(url) as client:
-        emit(list(client.deliveries(state=state, limit=limit)), _print_deliveries, as_json=as_json)
+    found = client.deliveries(state=state, limit=limit)
+    emit_table(found, _COLUMNS, _cells, nothing="No deliveries.", as_json=as_json)
 
 
 @webhooks.command()
 @_delivery_id
 @json_option
-@url_option
-def show(delivery_id: str, url: str | None, *, as_json: bool) -> None:
+@client_option
+def show(client: Client, delivery_id: str, *, as_json: bool) -> None:
     """Show a delivery with all its attempts."""
-    with connect(url) as client:
-        emit(client.delivery(delivery_id), _print_delivery, as_json=as_json)
+    emit(client.delivery(delivery_id), _print_delivery, as_json=as_json)
 
 
 @webhooks.command()
 @_delivery_id
 @json_option
-@url_option
-def redeliver(delivery_id: str, url: str | None, *, as_json: bool) -> None:
+@client_option
+def redeliver(client: Client, delivery_id: str, *, as_json: bool) -> None:
     """Send an event again, and print the new delivery's id."""
-    with connect(url) as client:
-        emit(client.redeliver(delivery_id), print_id, as_json=as_json)
+    emit(client.redeliver(delivery_id), print_id, as_json=as_json)
 
 
 def _print_secret(found: WebhookSecret) -> None:
@@ -96,12 +90,9 @@ def _print_secret(found: WebhookSecret) -> None:
         say(f"Until {found.previous_until}, webhooks are also signed with the previous secret.")
 
 
-def _print_deliveries(found: Iterable[Delivery]) -> None:
-    rows = [
-        (each.id, coloured(each.state), each.event or "", str(each.attempts), age(each.created_at), each.url or "")
-        for each in found
-    ]
-    print_table(_COLUMNS, rows, nothing="No deliveries.")
+def _cells(found: Delivery) -> tuple[str | Text, ...]:
+    tries = str(found.attempts)
+    return found.id, coloured(found.state), found.event or "", tries, age(found.created_at), found.url or ""
 
 
 def _print_delivery(found: Delivery) -> None:

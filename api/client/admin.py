@@ -12,10 +12,6 @@ from .names import DesiredState
 from .transport import Connection, path_of
 
 
-class _Workers(Resource):
-    workers: list[Worker]
-
-
 class Key(Resource):
     """An API key; `key` is the secret itself, present only in the answer that created it."""
 
@@ -33,7 +29,7 @@ class AdminCalls(Connection):
 
     def workers(self) -> list[Worker]:
         """Return all workers, by name."""
-        return self._get(_Workers, "GET", "/v1/workers").workers
+        return self._read_list(Worker, self._request("GET", "/v1/workers"), "workers")
 
     def set_worker_state(self, name: str, desired: DesiredState) -> Worker:
         """Have a worker `work`, `pause` after its job, or `drain`: hand its job back at once and take no other."""

@@ -4,26 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
 from pydantic import Field
 
+from .job_request import JobFilter, filter_request
 from .models import Resource
 from .transport import Connection, path_of, timestamp
 
 _OPERATIONS, _AUDIT = "/v1/operations", "/v1/audit"
-
-
-class JobFilter(TypedDict, total=False):
-    """Selects the jobs that match every given field. Moments need a zone."""
-
-    states: Sequence[str]
-    code: str | None
-    owner: str | None
-    label: str | None
-    batch: str | None
-    created_after: datetime | None
-    created_before: datetime | None
 
 
 class Matched(Resource):
@@ -80,16 +69,12 @@ class FailureGroup(Resource):
     examples: Sequence[str] = ()
 
 
-class _Failures(Resource):
-    failures: list[FailureGroup]
-
-
 class OperationCalls(Connection):
     """Bulk actions, on everyone's jobs for operators and on their own for clients; the audit log and failures."""
 
     def count_jobs(self, action: str, **filters: Unpack[JobFilter]) -> Matched:
         """Count the jobs that `start_operation` would act on."""
-        body = {"action": action, "filter": _filter(filters), "dry_run": True}
+        body = {"action": action, "filter": filter_request(filters), "dry_run": True}
         return self._get(Matched, "POST", _OPERATIONS, json=body)
 
     def start_operation(
@@ -99,7 +84,7 @@ class OperationCalls(Connection):
 
         `reason` is kept in the audit log.
         """
-        body = {"action": action, "filter": _filter(filters), "reason": reason}
+        body = {"action": action, "filter": filter_request(filters), "reason": reason}
         return self._create(Operation, _OPERATIONS, idempotency_key, json=body)
 
     def operations(self, *, limit: int | None = None) -> Iterator[Operation]:
@@ -123,21 +108,10 @@ class OperationCalls(Connection):
         before: datetime | None = None,
         limit: int | None = None,
     ) -> Iterator[AuditEntry]:
-        """Yield the matching entries of the audit log, newest first. Moments need a zone."""
+        """Yield the matching entries of the audit log, newest first. Times need a UTC offset."""
         query = {"key_id": key_id, "action": action, "after": timestamp(after), "before": timestamp(before)}
         return self._list(AuditEntry, _AUDIT, "entries", query, limit)
 
     def failures(self) -> list[FailureGroup]:
         """Return recent failures in groups, the most recent first."""
-        return self._get(_Failures, "GET", "/v1/failures").failures
-
-
-def _filter(filters: JobFilter) -> dict[str, Any]:
-    """Write a filter as the server reads it."""
-    fields = {
-        **{name: value for name, value in filters.items() if name != "states"},
-        "created_after": timestamp(filters.get("created_after")),
-        "created_before": timestamp(filters.get("created_before")),
-        "state": list(filters.get("states", ())) or None,
-    }
-    return {name: value for name, value in fields.items() if value is not None}
+        return self._read_list(FailureGroup, self._request("GET", "/v1/failures"), "failures")

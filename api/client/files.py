@@ -5,7 +5,7 @@ Painting takes minutes, so callers check that the output can be written before t
 
 from __future__ import annotations
 
-import os
+import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,9 +38,8 @@ def check_path(path: Path) -> None:
         raise UnwritableOutput(f"{path} is a folder; name a file in it.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, probe = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(descriptor)
-        Path(probe).unlink()
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}."):
+            pass
     except OSError as error:
         raise UnwritableOutput(f"{path} cannot be written: {error.strerror}.") from error
 
@@ -54,20 +53,11 @@ def write_whole(path: Path, data: bytes) -> None:
 @contextmanager
 def writing_whole(path: Path) -> Iterator[BinaryIO]:
     """Open a neighbouring file that replaces `path` once it is complete, so that nobody reads half of it."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    partial = Path(name)
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with os.fdopen(descriptor, "wb") as out:
+        with partial.open("xb") as out:
             yield out
-        partial.chmod(0o666 & ~_umask())
         partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
-
-
-def _umask() -> int:
-    """Return the process's umask, which can only be read by setting it."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask

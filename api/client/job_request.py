@@ -1,4 +1,4 @@
-"""The request for a job, as the client's caller writes it and as the server reads it.
+"""Requests about jobs, as the client's caller writes them and as the server reads them: a new job, a filter of jobs.
 
 Callers give pictures as ids, files or bytes; the server reads ids. Anything left out is the server's to decide.
 """
@@ -24,7 +24,7 @@ class JobOptions(TypedDict, total=False):
 
     `masks` say where each style applies, in the order of the styles; None, or a missing one, means everywhere. The
     first scale starts from `init_image`, or from the result of the job `init_job`. A job that has not started by
-    `start_by`, a moment with a zone, expires. `webhook` is called when the job ends, and its files are kept for
+    `start_by`, a time with a UTC offset, expires. `webhook` is called when the job ends, and its files are kept for
     `retention_s` after that.
     """
 
@@ -41,6 +41,32 @@ class JobOptions(TypedDict, total=False):
     time_limit_s: float | None
     webhook: str | None
     retention_s: float | None
+
+
+class JobFilter(TypedDict, total=False):
+    """Selects the jobs that match every given field; `code` is the error that a job failed with.
+
+    Times need a UTC offset.
+    """
+
+    states: Sequence[str]
+    code: str | None
+    owner: str | None
+    label: str | None
+    batch: str | None
+    created_after: datetime | None
+    created_before: datetime | None
+
+
+def filter_request(filters: JobFilter) -> dict[str, Any]:
+    """Build the filter that the server reads, from the fields that are given."""
+    fields = {
+        **{name: value for name, value in filters.items() if name != "states"},
+        "created_after": timestamp(filters.get("created_after")),
+        "created_before": timestamp(filters.get("created_before")),
+        "state": list(filters.get("states", ())) or None,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def job_request(

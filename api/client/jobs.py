@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Unpack
 
 import httpx
 
-from .job_request import JobOptions, Source, Style, job_request
+from .job_request import JobFilter, JobOptions, Source, Style, filter_request, job_request
 from .models import ApiProblem, DryRun, Event, Image, Job, Unreachable, WaitTimeout
 from .sse import EventStream
-from .transport import Connection, path_of, timestamp
+from .transport import Connection, path_of
 
 _JOBS, _IMAGES = "/v1/jobs", "/v1/images"
 #: A stream that is silent for this long is dead: the server sends a heartbeat every 15 s.
@@ -92,32 +91,9 @@ class JobCalls(Connection):
         """Return the current state of a job."""
         return self._get(Job, "GET", path_of(_JOBS, job_id))
 
-    def jobs(
-        self,
-        *,
-        states: Sequence[str] = (),
-        label: str | None = None,
-        owner: str | None = None,
-        created_after: datetime | None = None,
-        created_before: datetime | None = None,
-        code: str | None = None,
-        batch: str | None = None,
-        limit: int | None = None,
-    ) -> Iterator[Job]:
-        """Yield the jobs that match every given filter, newest first.
-
-        `code` is the error that a job failed with; moments need a zone.
-        """
-        query = {
-            "state": list(states),
-            "label": label,
-            "owner": owner,
-            "created_after": timestamp(created_after),
-            "created_before": timestamp(created_before),
-            "code": code,
-            "batch": batch,
-        }
-        return self._list(Job, _JOBS, "jobs", query, limit)
+    def jobs(self, *, limit: int | None = None, **filters: Unpack[JobFilter]) -> Iterator[Job]:
+        """Yield the jobs that match every given filter, newest first."""
+        return self._list(Job, _JOBS, "jobs", filter_request(filters), limit)
 
     def cancel(self, job_id: str) -> Job:
         """Cancel a queued job at once, a running one at its next step."""

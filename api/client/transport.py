@@ -14,7 +14,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
-from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
@@ -68,9 +67,7 @@ class Connection:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -161,9 +158,9 @@ def path_of(collection: str, name: str, part: str = "") -> str:
     return "/".join(filter(None, (collection, quote(name, safe=""), part)))
 
 
-def timestamp(moment: datetime | None) -> str | None:
-    """Write a moment, which must have a zone, as the API reads it."""
-    return moment.isoformat(timespec="milliseconds") if moment else None
+def timestamp(at: datetime | None) -> str | None:
+    """Write a time, which must have a UTC offset, as the API reads it."""
+    return at.isoformat(timespec="milliseconds") if at else None
 
 
 def _parse_address(base_url: str) -> httpx.URL:

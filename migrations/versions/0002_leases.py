@@ -25,18 +25,14 @@ _INDEXES: dict[str, tuple[list[Any], Any]] = {
 }
 
 
-def _time(name: str, *, nullable: bool = True) -> sa.Column[object]:
-    return sa.Column(name, sa.DateTime(timezone=True), nullable=nullable)
-
-
 def _columns() -> list[sa.Column[object]]:
     return [
         sa.Column("owner", sa.String(64), nullable=False, server_default="local"),
         sa.Column("lost_attempts", sa.Integer, nullable=False, server_default="0"),
         sa.Column("retries", sa.Integer, nullable=False, server_default="0"),
-        _time("lease_expires_at"),
-        _time("retry_at"),
-        _time("start_by"),
+        sa.Column("lease_expires_at", sa.DateTime(timezone=True)),
+        sa.Column("retry_at", sa.DateTime(timezone=True)),
+        sa.Column("start_by", sa.DateTime(timezone=True)),
         sa.Column("time_limit_s", sa.Double),
         sa.Column("ran_s", sa.Double, nullable=False, server_default="0"),
         sa.Column("size_limit", sa.Integer),
@@ -60,20 +56,18 @@ def upgrade() -> None:
         op.create_index(name, "jobs", columns, sqlite_where=where, postgresql_where=where)
     op.create_table(
         "workers",
-        sa.Column("name", sa.String(200), nullable=False),
+        sa.Column("name", sa.String(200), primary_key=True),
         sa.Column("wish", sa.String(8), nullable=False),
         sa.Column("about", sa.JSON(none_as_null=True)),
-        _time("started_at", nullable=False),
-        _time("seen_at", nullable=False),
-        sa.PrimaryKeyConstraint("name", name="pk_workers"),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint("wish IN ('work', 'pause', 'drain')", name=op.f("ck_workers_wish")),
     )
     queue = op.create_table(
         "queue",
-        sa.Column("id", sa.Integer, nullable=False),
-        _time("paused_at"),
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("paused_at", sa.DateTime(timezone=True)),
         sa.Column("held_for", sa.String(64)),
-        sa.PrimaryKeyConstraint("id", name="pk_queue"),
         sa.CheckConstraint("id = 1", name=op.f("ck_queue_single")),
     )
     op.bulk_insert(queue, [{"id": 1}])

@@ -94,7 +94,8 @@ def _upgrade_jobs() -> None:
         jobs.alter_column("place", existing_type=sa.String(36), nullable=False)
         jobs.alter_column("retention_s", existing_type=sa.Double, server_default=None)
         jobs.create_unique_constraint(op.f("uq_jobs_place"), ["place"])
-    expires_at = "datetime(ended_at, '+30 days')" if _on_sqlite() else "ended_at + interval '30 days'"
+    on_sqlite = op.get_bind().dialect.name == "sqlite"
+    expires_at = "datetime(ended_at, '+30 days')" if on_sqlite else "ended_at + interval '30 days'"
     op.execute(f"UPDATE jobs SET expires_at = {expires_at} WHERE ended_at IS NOT NULL")  # noqa: S608 - a constant
     op.create_index("ix_jobs_turn", "jobs", ["state", "owner", sa.text("priority DESC"), "place"])
     for name, columns in _LISTINGS.items():
@@ -170,7 +171,3 @@ def _create_webhooks() -> None:
     op.create_index("ix_deliveries_next_at", "deliveries", ["next_at"], sqlite_where=pending, postgresql_where=pending)
     op.create_index("ix_deliveries_owner_id", "deliveries", ["owner", "id"])
     op.create_index("ix_deliveries_created_at", "deliveries", ["created_at"])
-
-
-def _on_sqlite() -> bool:
-    return op.get_bind().dialect.name == "sqlite"

@@ -1,6 +1,6 @@
 """Indexes to list failed jobs by error code and to group recent failures.
 
-Revision: 0007. They are partial indexes on failed jobs, so that other jobs cost nothing.
+Revision: 0007; there is no 0006. They are partial indexes on failed jobs, so that other jobs cost nothing.
 """
 
 from __future__ import annotations

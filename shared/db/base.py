@@ -42,8 +42,6 @@ _POSTGRES_TIMEOUTS = "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_tr
 #: Connections of a process. No overflow: those connections would be closed after each use, and opening one takes longer
 #: than most queries.
 _POOL: dict[str, Any] = {"pool_size": 15, "max_overflow": 0}
-
-
 #: Where a session keeps what is to follow its commit.
 _ON_COMMIT = "on_commit"
 

@@ -10,17 +10,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from sqlalchemy import ColumnElement, func, insert, literal, not_, or_, select, update
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from shared import clock, ids
 from shared.db import sql_clock
-from shared.db.lookups import delete_some, equal, list_newest, visible
+from shared.db.lookups import delete_some, equal, insert_if_absent, list_newest, visible
 from shared.db.models import Delivery, Job, WebhookSecret
 from shared.states import DeliveryState, State
 from shared.webhooks import signing
@@ -52,8 +51,8 @@ class SigningSecrets(NamedTuple):
 
     secret: str
     previous: str | None
-    previous_until: Any
-    created_at: Any
+    previous_until: datetime | None
+    created_at: datetime
 
 
 def add_for_job(session: Session, job_id: str, state: State) -> None:
@@ -160,12 +159,7 @@ def get_secrets(session: Session, owner: str) -> SigningSecrets:
     """Return an owner's signing secrets, generating one if there is none yet."""
     found = session.get(WebhookSecret, owner)
     if found is None:
-        try:
-            with session.begin_nested():
-                made = {"secret": signing.new_secret(), "created_at": clock.now()}
-                session.execute(insert(WebhookSecret).values(owner=owner, **made))
-        except IntegrityError:  # another transaction was first
-            pass
+        insert_if_absent(session, WebhookSecret, owner=owner, secret=signing.new_secret(), created_at=clock.now())
         found = session.scalars(select(WebhookSecret).where(WebhookSecret.owner == owner)).one()
     signs = found.previous_until is not None and found.previous_until > clock.now()
     former = (found.previous_secret, found.previous_until) if signs else (None, None)

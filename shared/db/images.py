@@ -49,7 +49,8 @@ def record_upload(session: Session, image: Image, owner: str) -> tuple[Image, bo
     _lock(session, image.id)
     again = update(Image).where(Image.id == image.id).values(last_used_at=sql_clock.now(), gone_at=None)
     if session.scalar(again.returning(Image.id)) is None:
-        session.execute(insert(Image).values(_columns(image) | {"last_used_at": sql_clock.now()}))
+        values = {column.name: getattr(image, column.name) for column in Image.__table__.columns}
+        session.execute(insert(Image).values(values | {"last_used_at": sql_clock.now()}))
     is_new = session.get(ImageOwner, (image.id, owner)) is None
     if is_new:
         session.execute(insert(ImageOwner).values(image_id=image.id, owner=owner, created_at=sql_clock.now()))
@@ -125,7 +126,3 @@ def _lock(session: Session, image_id: str) -> None:
     """Lock an image until the transaction ends, whether or not it has a row."""
     if session.get_bind().dialect.name == "postgresql":  # SQLite has one writer at a time
         session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(image_id, 0))))
-
-
-def _columns(image: Image) -> dict[str, object]:
-    return {column.name: getattr(image, column.name) for column in Image.__table__.columns}

@@ -1,13 +1,16 @@
-"""What the lookups, listings and deletions of all tables share."""
+"""What the lookups, listings, insertions and deletions of all tables share."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, delete, select
+from sqlalchemy import ColumnElement, delete, insert, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from shared.db.base import Table
 from shared.errors import NotFound
 
 Row = TypeVar("Row")
@@ -35,6 +38,12 @@ def list_newest(
     key: InstrumentedAttribute[str] = table.id  # type: ignore[attr-defined]
     query = select(table).where(*where, *([key < before] if before is not None else []))
     return list(session.scalars(query.order_by(key.desc()).limit(limit)))
+
+
+def insert_if_absent(session: Session, table: type[Table], **values: Any) -> None:
+    """Insert a row, unless another transaction has just inserted one with the same key."""
+    with suppress(IntegrityError), session.begin_nested():
+        session.execute(insert(table).values(**values))
 
 
 def delete_some(

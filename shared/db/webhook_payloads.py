@@ -1,4 +1,4 @@
-"""The payloads of webhooks, built when they are sent."""
+"""The payloads of webhooks, built when they are sent. Receivers rely on each field: add fields, but rename none."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from shared.painting.results import facts_of
 def payload_of(session: Session, claimed: ClaimedDelivery) -> dict[str, Any]:
     """Return the payload of a delivery: a summary of its job or batch, or only id and state if that is deleted."""
     if claimed.event.startswith("batch.") and (batch := session.get(Batch, claimed.subject_id)):
-        return _batch_payload(batch)
+        path = f"/v1/batches/{batch.id}"
+        links = {"self": path, "items": f"{path}/items", "results": f"{path}/results.jsonl"}
+        return _payload(batch, batch.state, links, counts=stored_counts(batch))
     job = session.get(Job, claimed.subject_id) if claimed.subject_id else None
     state = claimed.event.partition(".")[2]
     if job is None:
@@ -24,31 +26,19 @@ def payload_of(session: Session, claimed: ClaimedDelivery) -> dict[str, Any]:
     result = facts_of(job.result) if job.result else None
     error = {"code": job.error_code, "message": job.error_message} if job.error_code else None
     path = f"/v1/jobs/{job.id}"
+    links = {"self": path, **({"result": f"{path}/result"} if result else {})}
+    return _payload(job, state, links, retry_of=job.retry_of, error=error, result=result)
+
+
+def _payload(subject: Job | Batch, state: str, links: dict[str, str], **further: Any) -> dict[str, Any]:
     return {
-        "id": job.id,
+        "id": subject.id,
         "state": state,
-        "owner": job.owner,
-        "label": job.label,
-        "metadata": job.annotations,
-        "retry_of": job.retry_of,
-        "error": error,
-        "result": result,
-        "created_at": clock.rfc3339(job.created_at),
-        "ended_at": clock.rfc3339(job.ended_at),
-        "links": {"self": path, **({"result": f"{path}/result"} if result else {})},
-    }
-
-
-def _batch_payload(batch: Batch) -> dict[str, Any]:
-    path = f"/v1/batches/{batch.id}"
-    return {
-        "id": batch.id,
-        "state": batch.state,
-        "owner": batch.owner,
-        "label": batch.label,
-        "metadata": batch.annotations,
-        "counts": stored_counts(batch),
-        "created_at": clock.rfc3339(batch.created_at),
-        "ended_at": clock.rfc3339(batch.ended_at),
-        "links": {"self": path, "items": f"{path}/items", "results": f"{path}/results.jsonl"},
+        "owner": subject.owner,
+        "label": subject.label,
+        "metadata": subject.annotations,
+        **further,
+        "created_at": clock.rfc3339(subject.created_at),
+        "ended_at": clock.rfc3339(subject.ended_at),
+        "links": links,
     }

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, func, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from shared import clock
 from shared.db import sql_clock
+from shared.db.lookups import insert_if_absent
 from shared.db.models import Job, Queue, Worker
 from shared.errors import NotFound
 from shared.states import DesiredState
@@ -29,17 +29,11 @@ def record_heartbeat(session: Session, name: str, about: dict[str, Any] | None =
     statement = update(Worker).where(Worker.name == name).values(**values).returning(Worker.desired_state)
     desired = session.scalar(statement.execution_options(synchronize_session=False))
     if desired is None:
-        _insert(session, name, about)
-    return DesiredState(desired or DesiredState.WORK)
-
-
-def _insert(session: Session, name: str, about: dict[str, Any] | None) -> None:
-    times = {"started_at": sql_clock.now(), "seen_at": sql_clock.now()}
-    try:
-        with session.begin_nested():
-            session.execute(insert(Worker).values(name=name, desired_state=DesiredState.WORK, about=about, **times))
-    except IntegrityError:  # the worker's parent and child may insert it at the same time
-        return
+        desired = DesiredState.WORK
+        times = {"started_at": sql_clock.now(), "seen_at": sql_clock.now()}
+        # the worker's parent and child may insert it at the same time
+        insert_if_absent(session, Worker, name=name, desired_state=desired, about=about, **times)
+    return DesiredState(desired)
 
 
 def get_description(session: Session, name: str) -> dict[str, Any] | None:

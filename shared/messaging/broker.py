@@ -11,14 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from redis import RedisError
 
 from shared import failpoints, logs
 from shared.errors import BrokerUnavailable
 from shared.messaging import progress
-from shared.messaging.dispatch import QueueDepth
 from shared.settings import Settings
 
 if TYPE_CHECKING:
@@ -26,7 +25,8 @@ if TYPE_CHECKING:
 
 PAINT_QUEUE = "atelier.paint"
 PAINT = "atelier.paint"
-#: The Redis list of low-priority messages, those of batches; Celery reads it when the queue's own list is empty.
+#: The Redis list of low-priority messages, those of batches, as Kombu names it: queue, separator, priority step 1.
+#: Celery reads it when the queue's own list is empty.
 BATCHED_KEY = f"{PAINT_QUEUE}\x06\x161"
 
 log = logs.get(__name__)
@@ -66,6 +66,13 @@ def create_celery(settings: Settings, **options: Any) -> Celery:
         },
     )
     return app
+
+
+class QueueDepth(NamedTuple):
+    """How many messages wait in the broker: of single jobs, and of batch items."""
+
+    single: int
+    batched: int
 
 
 class Broker:

@@ -14,40 +14,22 @@ Invariant: a lost, repeated or stray message does no harm, because a worker pain
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
 
 from shared import logs
 from shared.db import workers
 from shared.db.base import Database
 from shared.db.jobs import dispatch_order
 from shared.errors import BrokerUnavailable, DatabaseUnavailable
+from shared.messaging.broker import Broker
 from shared.settings import Settings
 
 log = logs.get(__name__)
 
 
-class QueueDepth(NamedTuple):
-    """How many messages wait in the broker: of single jobs, and of batch items."""
-
-    single: int
-    batched: int
-
-
-class MessageQueue(Protocol):
-    """The queue of messages to the workers."""
-
-    def get_depth(self) -> QueueDepth:
-        """Return how many messages wait; raise `BrokerUnavailable`."""
-
-    def send_paint(self, job_ids: Sequence[str], *, batched: bool = False) -> bool:
-        """Publish jobs as one message, with low priority if `batched`; return whether it was accepted."""
-
-
 class Dispatcher:
     """Publishes queued jobs until the broker's window is full."""
 
-    def __init__(self, database: Database, messages: MessageQueue, settings: Settings) -> None:
+    def __init__(self, database: Database, messages: Broker, settings: Settings) -> None:
         """Keep what is needed; nothing is connected yet."""
         self._database = database
         self._messages = messages

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, cast
+from functools import partial
+from typing import Any, Literal, NamedTuple, cast
 
 from redis import ConnectionError, Redis, RedisError, TimeoutError  # noqa: A004 - Redis' own, not Python's
 from redis.backoff import NoBackoff
@@ -62,19 +63,6 @@ class RecentProgress(NamedTuple):
     preview: int | None
 
 
-class ProgressWriter(Protocol):
-    """Records a running job's progress; implementations never raise when the store is down."""
-
-    def started(self, job_id: str, attempt: int, *, after_step: int = 0) -> None:
-        """Begin an attempt, which continues after `after_step` of an earlier one."""
-
-    def steps(self, job_id: str, steps: Sequence[Step], preview: bytes | None) -> bool:
-        """Add the steps of one call, and the preview after them; return whether the job is to be canceled."""
-
-    def ended(self, job_ids: Sequence[str], state: str) -> None:
-        """Add the `end` event to the streams of jobs that ended in `state`."""
-
-
 def connect(redis_url: str, *, timeout_s: float = _TIMEOUT_S) -> Redis:
     """Create a Redis client whose calls fail within `timeout_s` and are not retried."""
     return Redis.from_url(
@@ -95,47 +83,47 @@ class RedisProgress:
         self._is_down = False
         self._reading = CircuitBreaker((ConnectionError, TimeoutError), reset_after_s=_RESET_AFTER_S)
 
-    # -- for the worker: losing Redis is logged once and never stops painting
+    # -- for the worker: losing Redis is logged once and raises nothing, so it never stops painting
 
     def started(self, job_id: str, attempt: int, *, after_step: int = 0) -> None:
         """Begin an attempt, which continues after `after_step` of an earlier one."""
         pipe = self._redis.pipeline(transaction=False)
         if not after_step:
-            pipe.delete(_stream(job_id), _latest_step(job_id), _preview(job_id))
+            pipe.delete(_key(job_id, "progress"), _key(job_id, "step"), _key(job_id, "preview"))
         self._add(pipe, job_id, "state", {"state": "running", "attempt": attempt, "after_step": after_step})
-        pipe.expire(_stream(job_id), HISTORY_S)
+        pipe.expire(_key(job_id, "progress"), HISTORY_S)
         self._run(pipe)
 
     def steps(self, job_id: str, steps: Sequence[Step], preview: bytes | None) -> bool:
         """Add the steps of one call, and the preview after them; return whether the job is to be canceled."""
         pipe = self._redis.pipeline(transaction=False)
-        pipe.exists(_cancel(job_id))
+        pipe.exists(_key(job_id, "cancel"))
         for step in steps:
             self._add(pipe, job_id, "step", step)
         if steps:
-            pipe.set(_latest_step(job_id), _json(steps[-1]), ex=HISTORY_S)
+            pipe.set(_key(job_id, "step"), _json(steps[-1]), ex=HISTORY_S)
         if preview is not None:
-            pipe.set(_preview(job_id), preview, ex=HISTORY_S)
+            pipe.set(_key(job_id, "preview"), preview, ex=HISTORY_S)
             self._add(pipe, job_id, "preview", {"step": steps[-1]["step"], "bytes": len(preview)})
-        pipe.expire(_stream(job_id), HISTORY_S)
+        pipe.expire(_key(job_id, "progress"), HISTORY_S)
         replies = self._run(pipe)
         return bool(replies and replies[0])
 
     def ended(self, job_ids: Sequence[str], state: str) -> None:
-        """Add the `end` event to the streams of jobs, and let what storage now has expire soon."""
+        """Add the `end` event to the streams of jobs that ended in `state`; let what storage now has expire soon."""
         failed = state == "failed"
         pipe = self._redis.pipeline(transaction=False)
         for job_id in job_ids:
             # before the end is published
-            pipe.delete(_latest_step(job_id), _cancel(job_id), *(() if failed else (_preview(job_id),)))
+            pipe.delete(_key(job_id, "step"), _key(job_id, "cancel"), *(() if failed else (_key(job_id, "preview"),)))
             self._add(pipe, job_id, "end", {"state": state})
-            pipe.expire(_stream(job_id), HISTORY_S if failed else ENDED_S)
+            pipe.expire(_key(job_id, "progress"), HISTORY_S if failed else ENDED_S)
         if job_ids:
             self._run(pipe)
 
     def _add(self, pipe: Any, job_id: str, name: str, data: Mapping[str, Any]) -> None:
         fields = {"name": name, "data": _json(data)}
-        pipe.xadd(_stream(job_id), fields, maxlen=HISTORY_STEPS, approximate=True)
+        pipe.xadd(_key(job_id, "progress"), fields, maxlen=HISTORY_STEPS, approximate=True)
 
     def _run(self, pipe: Any) -> list[Any]:
         try:
@@ -158,23 +146,21 @@ class RedisProgress:
 
     def signal_cancel(self, job_id: str) -> None:
         """Tell a running job at once that it is to be canceled; the database has the request itself."""
-        self._reading.call(lambda: self._redis.set(_cancel(job_id), 1, ex=HISTORY_S))
+        self._reading.call(lambda: self._redis.set(_key(job_id, "cancel"), 1, ex=HISTORY_S))
 
     def get_latest_step(self, job_id: str) -> bytes | None:
         """Return the latest step of a job that has not ended, as JSON, or None."""
-        step = self._reading.call(lambda: self._redis.get(_latest_step(job_id)))
+        step = self._reading.call(lambda: self._redis.get(_key(job_id, "step")))
         return step if isinstance(step, bytes) else None
 
     def list_recent(self, job_ids: Sequence[str]) -> list[RecentProgress]:
         """Return the recent progress of several jobs, in one round trip."""
+        if not job_ids:
+            return []
         pipe = self._redis.pipeline(transaction=False)
         for job_id in job_ids:
-            pipe.xrevrange(_stream(job_id), count=_RECENT)
-        return (
-            [_recent_progress(list(_parsed(entries))) for entries in self._reading.call(pipe.execute)]
-            if job_ids
-            else []
-        )
+            pipe.xrevrange(_key(job_id, "progress"), count=_RECENT)
+        return [_recent_progress(list(_parsed(entries))) for entries in self._reading.call(pipe.execute)]
 
     def all_steps(self, job_id: str) -> list[Step]:
         """Return every step still kept, oldest first; of steps repeated by a later attempt, the last."""
@@ -190,7 +176,10 @@ class RedisProgress:
     def events(self, job_id: str, after: str = "") -> Iterator[Event]:
         """Yield every entry after the stream id `after`, oldest first, reading a page at a time."""
         while True:
-            page = self._page(job_id, f"({after}" if after else "-")
+            least = f"({after}" if after else "-"
+            page: Any = self._reading.call(
+                partial(self._redis.xrange, _key(job_id, "progress"), min=least, count=_PAGE)
+            )
             yield from _parsed(page)
             if len(page) < _PAGE:
                 return
@@ -199,25 +188,21 @@ class RedisProgress:
     def span(self, job_id: str) -> tuple[str, str] | None:
         """Return the stream ids of the oldest and the newest entry kept, or None."""
         pipe = self._redis.pipeline(transaction=False)
-        pipe.xrange(_stream(job_id), count=1)
-        pipe.xrevrange(_stream(job_id), count=1)
+        pipe.xrange(_key(job_id, "progress"), count=1)
+        pipe.xrevrange(_key(job_id, "progress"), count=1)
         ends = [entry_id.decode() for entries in self._reading.call(pipe.execute) for entry_id, _ in entries]
         return (ends[0], ends[-1]) if ends else None
 
     def wait_events(self, after: Mapping[str, str], *, block_ms: int) -> list[tuple[str, Event]]:
         """Return the entries of several jobs after their given stream ids, waiting up to `block_ms` for the first."""
-        streams: Any = {_stream(job_id): last_id for job_id, last_id in after.items()}
+        streams: Any = {_key(job_id, "progress"): last_id for job_id, last_id in after.items()}
         reply = self._reading.call(lambda: self._redis.xread(streams, count=500, block=block_ms))
         found: Any = reply.items() if isinstance(reply, dict) else reply or ()
         return [(_job_of(stream), event) for stream, entries in found for event in _parsed(_flat(entries))]
 
-    def _page(self, job_id: str, least: str) -> list[Any]:
-        page: Any = self._reading.call(lambda: self._redis.xrange(_stream(job_id), min=least, count=_PAGE))
-        return list(page)
-
     def preview(self, job_id: str) -> bytes | None:
         """Return the latest preview, an encoded JPEG, or None."""
-        data = self._reading.call(lambda: self._redis.get(_preview(job_id)))
+        data = self._reading.call(lambda: self._redis.get(_key(job_id, "preview")))
         return data if isinstance(data, bytes) else None
 
 
@@ -243,21 +228,10 @@ def _flat(entries: Any) -> Any:
     return entries[0] if entries and isinstance(entries[0], list) else entries
 
 
-def _stream(job_id: str) -> str:
-    return f"atelier:job:{job_id}:progress"
+def _key(job_id: str, kind: Literal["progress", "step", "preview", "cancel"]) -> str:
+    """Return a key of a job: its stream, its latest step, its latest preview, or the signal to cancel it."""
+    return f"atelier:job:{job_id}:{kind}"
 
 
 def _job_of(stream: bytes) -> str:
     return stream.decode().split(":")[2]
-
-
-def _latest_step(job_id: str) -> str:
-    return f"atelier:job:{job_id}:step"
-
-
-def _preview(job_id: str) -> str:
-    return f"atelier:job:{job_id}:preview"
-
-
-def _cancel(job_id: str) -> str:
-    return f"atelier:job:{job_id}:cancel"

@@ -71,7 +71,7 @@ def is_allowed(text: str, allowed: Iterable[Network] = ()) -> bool:
         address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
         return False
-    if any(address.version == network.version and address in network for network in allowed):
+    if any(address in network for network in allowed):
         return True
     embedded = _embedded(address)
     checked = embedded if embedded and address in _NAT64 else [address, *embedded]
@@ -177,8 +177,8 @@ class _BoundedStream(NetworkStream):
 
 
 def _is_public(address: Address) -> bool:
-    special = any(address.version == network.version and address in network for network in _NEVER)
-    return address.is_global and not address.is_multicast and not address.is_reserved and not special
+    special = address.is_multicast or address.is_reserved or any(address in network for network in _NEVER)
+    return address.is_global and not special
 
 
 def _embedded(address: Address) -> list[IPv4Address]:

@@ -19,13 +19,13 @@ import httpx
 
 import migrations
 from shared.db.base import connect
-from shared.db.jobs import claims
 from shared.messaging import progress
 from shared.messaging.progress import RedisProgress
 from shared.painting.forecasts import quantile
 from shared.settings import Settings
 from tests.benchmarks.registry import bench
 from tests.support.api_server import Served, serving
+from tests.support.claims import claim_job
 from tests.support.factories import add_image, add_job, add_key
 from tests.support.redis import running_redis
 
@@ -143,7 +143,7 @@ def _served(**options: Any) -> Iterator[tuple[Served, str, list[str]]]:
         job_ids = [add_job(database, image_id=image_id) for _ in range(_JOBS)]
         for job_id in job_ids:
             with database.writing() as session:
-                claims.claim_job(session, job_id, worker="bench", weights={}, lease_s=600)
+                claim_job(session, job_id, worker="bench", weights={}, lease_s=600)
             told.started(job_id, 1)
             told.steps(job_id, [_step(0)], None)
         with serving(settings, add_key(database), **options) as served:

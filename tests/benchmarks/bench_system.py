@@ -15,7 +15,7 @@ from pathlib import Path
 import migrations
 from shared import ids
 from shared.db.base import Database, connect
-from shared.db.jobs import claims, queries
+from shared.db.jobs import queries
 from shared.imaging import codec
 from shared.messaging import progress
 from shared.messaging.broker import Broker
@@ -25,6 +25,7 @@ from shared.settings import Settings
 from shared.storage.store import image_key, open_store
 from tests.benchmarks.registry import bench
 from tests.support import trained_weights
+from tests.support.claims import claim_job
 from tests.support.factories import add_image, add_job, picture
 from tests.support.redis import running_redis
 from tests.support.waiting import wait_until
@@ -146,7 +147,7 @@ def _reporting(home: Path, redis_url: str) -> Iterator[Reporter]:
     job_id = add_job(database)
     claimed_at = time.monotonic()
     with database.writing() as session:
-        claim = claims.claim_job(session, job_id, worker="bench", weights={}, lease_s=settings.lease_s)
+        claim = claim_job(session, job_id, worker="bench", weights={}, lease_s=settings.lease_s)
     assert claim is not None
     told = RedisProgress(progress.connect(redis_url))
     lease = {"lease_s": settings.lease_s, "claimed_at": claimed_at, "leaving": lambda: False}

@@ -10,8 +10,9 @@ from multiprocessing import get_context
 import pytest
 
 from shared.db.base import connect
-from shared.db.jobs import claims, transitions
+from shared.db.jobs import transitions
 from tests.chaos.scale import scaled
+from tests.support.claims import claim_job
 from tests.support.factories import add_image, new_job
 
 pytestmark = pytest.mark.chaos
@@ -26,7 +27,7 @@ def race(url: str, job_ids: list[str], seed: int) -> list[tuple[str, int]]:
     won = []
     for job_id in order:
         with database.writing() as session:
-            claim = claims.claim_job(session, job_id, worker=f"w{seed}", weights={}, lease_s=60)
+            claim = claim_job(session, job_id, worker=f"w{seed}", weights={}, lease_s=60)
         if claim is not None:
             won.append((job_id, claim.attempt))
     database.engine.dispose()

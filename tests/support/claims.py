@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sqlalchemy.orm import Session
+
 from shared.db.jobs import claims
 
 
@@ -10,8 +12,13 @@ def step(number: int, total: int = 10) -> dict:
     return {"step": number, "total": total, "scale": 1, "scales": 1, "losses": losses, "step_ms": 5.0, "eta_s": 7.2}
 
 
+def claim_job(session: Session, job_id: str, *, worker: str, weights: dict, lease_s: float) -> claims.Claim | None:
+    """Claim one job; return None if it is not available."""
+    return next(iter(claims.claim_jobs(session, [job_id], worker=worker, weights=weights, lease_s=lease_s)), None)
+
+
 def claim(database, job_id: str) -> claims.Claim:
     with database.writing() as session:
-        held = claims.claim_job(session, job_id, worker="w1", weights={"name": "patch", "sha256": "0"}, lease_s=20)
+        held = claim_job(session, job_id, worker="w1", weights={"name": "patch", "sha256": "0"}, lease_s=20)
     assert held is not None
     return held

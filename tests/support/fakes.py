@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from shared.errors import Diverged, NotFound
-from shared.messaging.dispatch import QueueDepth
+from shared.messaging.broker import QueueDepth
 from shared.painting.costs import Capacity
 from shared.painting.params import StyleParams
 from shared.storage.store import checked_key

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from shared.db.base import Database
-from shared.messaging.progress import ProgressWriter
+from shared.messaging.progress import RedisProgress
 from shared.settings import Settings
 from shared.storage.store import ImageStore
 from worker.jobs.image_loader import ImageLoader
@@ -26,7 +26,7 @@ class WorkerContext:
     settings: Settings
     database: Database
     store: ImageStore
-    progress: ProgressWriter
+    progress: RedisProgress
     painter: Painter
     #: Whether this process is asked to end: it hands its jobs back and claims no more.
     draining: Callable[[], bool] = lambda: False

@@ -14,7 +14,7 @@ from typing import Any
 
 from shared.db.jobs.claims import Claim, StopRequests
 from shared.imaging import codec
-from shared.messaging.progress import ProgressWriter
+from shared.messaging.progress import RedisProgress
 from shared.painting.steps import Step, StepLosses, loss_columns
 from shared.settings import Settings
 from worker.engine.types import Chunk
@@ -26,7 +26,7 @@ from worker.jobs.heartbeat import Heartbeat
 class Reporter:
     """The progress of one attempt."""
 
-    def __init__(self, claim: Claim, heartbeat: Heartbeat, progress: ProgressWriter, settings: Settings) -> None:
+    def __init__(self, claim: Claim, heartbeat: Heartbeat, progress: RedisProgress, settings: Settings) -> None:
         """Start without steps; `start` adds those of earlier attempts."""
         self._claim = claim
         self._heartbeat = heartbeat

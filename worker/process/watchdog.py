@@ -27,7 +27,7 @@ from shared.db.jobs import queries, transitions
 from shared.db.jobs.claims import Claim, LostRace
 from shared.db.models import Job
 from shared.errors import BrokerUnavailable, DatabaseUnavailable, TimedOut
-from shared.messaging.dispatch import MessageQueue
+from shared.messaging.broker import Broker
 from shared.settings import Settings
 from shared.states import DesiredState
 from worker.process.job_observations import JobObservations
@@ -81,7 +81,7 @@ class Watchdog:
         name: str,
         settings: Settings,
         database: Database,
-        messages: MessageQueue,
+        messages: Broker,
         consumer: Consumer,
         pool: Pool,
         *,

@@ -8,7 +8,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Self
 
 from rich.console import Console
@@ -49,19 +48,19 @@ class BatchBar:
         self._bar.start()
         return self
 
-    def __exit__(self, *_: TracebackType | type[BaseException] | BaseException | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.running([])
         self._bar.stop()
 
-    def uploaded(self, count: int = 1) -> None:
-        """Count pictures as uploaded."""
-        self._bar.advance(self._uploads, count)
+    def uploaded(self) -> None:
+        """Count a picture as uploaded."""
+        self._bar.advance(self._uploads)
 
-    def ended(self, count: int = 1) -> None:
-        """Count pictures as written or failed."""
+    def ended(self) -> None:
+        """Count a picture as written or failed."""
         with self._lock:
-            self._done += count
-            self._bar.advance(self._pictures, count)
+            self._done += 1
+            self._bar.advance(self._pictures)
             if not self._live and time.monotonic() - self._line_at >= _LINE_EVERY_S:
                 self._line_at = time.monotonic()
                 self._console.print(f"{self._done} of {self._total} done", highlight=False)

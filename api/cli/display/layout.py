@@ -18,25 +18,15 @@ Column = tuple[str, int] | tuple[str, int, Literal["left", "right"]]
 #: Width of a line written to a pipe, where nothing should be cut.
 _PIPE_WIDTH = 400
 
-_COLOURS = {
-    "queued": "yellow",
-    "running": "cyan",
-    "succeeded": "green",
-    "failed": "red",
-    "canceled": "magenta",
-    "expired": "magenta",
-    "working": "cyan",
-    "idle": "green",
-    "paused": "yellow",
-    "open": "yellow",
-    "finished": "green",
-    "drained": "yellow",
-    "gone": "red",
-    "pending": "yellow",
-    "delivered": "green",
-    "done": "green",
-    "stopped": "magenta",
+#: The states of jobs, batches, workers, operations and deliveries, by their colour.
+_STATES = {
+    "yellow": ("queued", "open", "paused", "drained", "pending"),
+    "cyan": ("running", "working"),
+    "green": ("succeeded", "finished", "idle", "done", "delivered"),
+    "red": ("failed", "gone"),
+    "magenta": ("canceled", "expired", "stopped"),
 }
+_COLOURS = {state: colour for colour, states in _STATES.items() for state in states}
 
 
 def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str | Text]], *, nothing: str) -> None:

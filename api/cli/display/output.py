@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 import click
 from rich.console import Console
+from rich.text import Text
 
+from api.cli.display.layout import Column, print_table
 from api.client.models import Resource
+
+Item = TypeVar("Item", bound=Resource)
 
 
 def emit(found: Any, draw: Callable[[Any], object], *, as_json: bool) -> None:
@@ -18,6 +22,18 @@ def emit(found: Any, draw: Callable[[Any], object], *, as_json: bool) -> None:
         print_json(found.raw() if isinstance(found, Resource) else [each.raw() for each in found])
     else:
         draw(found)
+
+
+def emit_table(
+    found: Iterable[Item],
+    columns: Sequence[Column],
+    cells: Callable[[Item], Sequence[str | Text]],
+    *,
+    nothing: str,
+    as_json: bool,
+) -> None:
+    """Print resources as JSON for programs, or as a table with a row of `cells` each; without any, say `nothing`."""
+    emit(list(found), lambda items: print_table(columns, map(cells, items), nothing=nothing), as_json=as_json)
 
 
 def print_json(value: Any) -> None:

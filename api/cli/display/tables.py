@@ -3,38 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from typing import Any
 
 from rich.text import Text
 
 from api.cli.display.job_bar import step_text, waiting_text
-from api.cli.display.layout import Column, age, coloured, duration_text, print_facts, print_table
+from api.cli.display.layout import Column, age, coloured, duration_text, print_facts
 from api.client.models import Backlog, Estimate, Eta, Job, Worker
 
 #: Ids are never cut, because the next command needs them.
-_JOBS: tuple[Column, ...] = (("ID", 36), ("STATE", 9), ("STEP", 9, "right"), ("AGE", 6, "right"), ("LABEL", 0))
-_WORKERS: tuple[Column, ...] = (("NAME", 4), ("STATE", 7), ("JOB", 36), ("WEIGHTS", 8), ("LAST SEEN", 9, "right"))
+JOB_COLUMNS: tuple[Column, ...] = (("ID", 36), ("STATE", 9), ("STEP", 9, "right"), ("AGE", 6, "right"), ("LABEL", 0))
+WORKER_COLUMNS: tuple[Column, ...] = (("NAME", 4), ("STATE", 7), ("JOB", 36), ("WEIGHTS", 8), ("LAST SEEN", 9, "right"))
 
 
-def print_jobs(jobs: Iterable[Job]) -> None:
-    """Print a table, one line per job."""
-    print_table(_JOBS, map(_cells, jobs), nothing="No jobs.")
+def job_cells(job: Job) -> tuple[str | Text, ...]:
+    """Return a job's row of a table with `JOB_COLUMNS`."""
+    steps = f"{job.progress.step}/{job.progress.total}" if job.progress else ""
+    return job.id, coloured(job.state), steps, age(job.created_at), job.label or ""
 
 
-def print_workers(workers: Iterable[Worker]) -> None:
-    """Print a table, one line per worker."""
-    rows = (
-        (
-            worker.name,
-            _worker_state(worker),
-            worker.job_id or "",
-            _weights(worker.weights),
-            f"{age(worker.seen_at)} ago" if worker.seen_at else "",
-        )
-        for worker in workers
-    )
-    print_table(_WORKERS, rows, nothing="No workers.")
+def worker_cells(worker: Worker) -> tuple[str | Text, ...]:
+    """Return a worker's row of a table with `WORKER_COLUMNS`; its state includes the one that it has yet to reach."""
+    state = coloured(worker.state)
+    if worker.state == "working" and worker.wish in ("pause", "drain"):
+        state.append(f", will {worker.wish}")
+    seen = f"{age(worker.seen_at)} ago" if worker.seen_at else ""
+    return worker.name, state, worker.job_id or "", _weights(worker.weights), seen
 
 
 def print_backlog(backlog: Backlog) -> None:
@@ -99,20 +93,6 @@ def print_job(job: Job) -> None:
             **{name: value if isinstance(value, str) else json.dumps(value) for name, value in job.params.items()},
         }
     )
-
-
-def _cells(job: Job) -> tuple[str | Text, ...]:
-    step = job.progress
-    steps = f"{step.step}/{step.total}" if step else ""
-    return job.id, coloured(job.state), steps, age(job.created_at), job.label or ""
-
-
-def _worker_state(worker: Worker) -> Text:
-    """Write a worker's state, and the one that it has yet to reach."""
-    text = coloured(worker.state)
-    if worker.state == "working" and worker.wish in ("pause", "drain"):
-        text.append(f", will {worker.wish}")
-    return text
 
 
 def _result_text(result: dict[str, Any]) -> str:

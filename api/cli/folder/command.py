@@ -26,11 +26,7 @@ from shared.painting.params import PRESETS, WEIGHTS_NAMES
 @click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path), required=True, metavar="FOLDER",
               help="Where to write the results, under the pictures' own names.")  # fmt: skip
 @click.option(
-    "--format",
-    "format_",
-    type=click.Choice(["png", "jpeg", "webp"]),
-    default="png",
-    help="Their format [png].",
+    "--format", "format_", type=click.Choice(["png", "jpeg", "webp"]), default="png", help="Their format [png]."
 )
 @click.option("--preset", type=click.Choice(list(PRESETS)), help="A named set of parameters.")
 @click.option("--weights", type=click.Choice(WEIGHTS_NAMES), help="Require these VGG19 weights; fail without them.")
@@ -68,7 +64,7 @@ def batch(
         request = _request(client, styles, options)
         settings = plan.hash_of(request, suffix)
         earlier = None if new else _earlier(out, settings)
-        missing = list(plan.missing(results)) if earlier else list(pictures)
+        missing = [key for key, path in results.items() if not (earlier and path.exists())]
         if earlier and not missing:
             say(f"All {len(pictures)} pictures are already in {out}.")
             return

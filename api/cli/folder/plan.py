@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -79,8 +79,3 @@ def remember(out: Path, started: Started) -> None:
     out.mkdir(parents=True, exist_ok=True)
     record = {"batch": started.batch_id, "settings": started.settings}
     write_whole(out / _STATE, json.dumps(record, indent=2).encode())
-
-
-def missing(results: Mapping[str, Path]) -> Iterator[str]:
-    """Yield the keys whose results do not exist yet."""
-    return (key for key, path in results.items() if not path.exists())

@@ -6,8 +6,9 @@ Invariant: a result exists as a whole file under its final name, or not at all, 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -68,10 +69,9 @@ class BatchRun:
         with self._connect() as client:
             try:
                 with ThreadPoolExecutor(_UPLOADS) as pool:
-                    for chunk in _chunks(list(pictures)):
-                        if self._ending.is_set():
-                            return
-                        self._add(client, pool, {key: pictures[key] for key in chunk})
+                    rest = iter(pictures.items())
+                    while (chunk := dict(islice(rest, _CHUNK))) and not self._ending.is_set():
+                        self._add(client, pool, chunk)
             finally:  # a batch without items would never end
                 if not client.batch(self._batch_id).counts.total:
                     client.control_batch(self._batch_id, "cancel")
@@ -158,7 +158,3 @@ class BatchRun:
                     self._bar.running(list(client.batch_items(self._batch_id, states=["running"], limit=MOST_LINES)))
                 except ClientError:
                     continue
-
-
-def _chunks(keys: Sequence[str]) -> Iterator[Sequence[str]]:
-    return (keys[start : start + _CHUNK] for start in range(0, len(keys), _CHUNK))

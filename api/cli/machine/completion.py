@@ -5,11 +5,9 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
-_SHELLS = ("bash", "zsh", "fish")
-
 
 @click.command()
-@click.argument("shell", type=click.Choice(_SHELLS))
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
     """Print the script that completes `atelier` in SHELL.

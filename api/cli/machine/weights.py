@@ -92,4 +92,6 @@ def _megabytes(size_bytes: int | None) -> str:
 
 def _absent(entry: dict[str, Any]) -> str:
     """Say how missing weights can be obtained."""
-    return "not here: run `atelier weights fetch`" if entry["digest"] else "not here: made if no others can be had"
+    return (
+        "not here: run `atelier weights fetch`" if entry["digest"] else "not here: generated if no others are available"
+    )

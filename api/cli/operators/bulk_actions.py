@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import click
 
-from api.cli.display.layout import Column, age, coloured, print_facts, print_table
-from api.cli.display.output import emit, say
-from api.cli.options import connect, filter_options, json_option, limit_option, url_option
-from api.client import Matched, Operation
+from api.cli.display.layout import Column, age, coloured, print_facts
+from api.cli.display.output import emit, emit_table, say
+from api.cli.options import client_option, filter_options, json_option, limit_option
+from api.client import Client, Matched, Operation
 
 _COLUMNS: tuple[Column, ...] = (
     ("ID", 36),
@@ -35,8 +34,8 @@ def operations() -> None:
 @click.option("--reason", help="Why; kept in the audit log.")
 @click.option("--dry-run", is_flag=True, help="Only count the jobs.")
 @json_option
-@url_option
-def start(action: str, reason: str | None, url: str | None, *, dry_run: bool, as_json: bool, **filters: Any) -> None:
+@client_option
+def start(client: Client, action: str, reason: str | None, *, dry_run: bool, as_json: bool, **filters: Any) -> None:
     """Apply ACTION to all jobs that match every option, and print the operation's id.
 
     Without --state, these are jobs in any state that ACTION is for. The server works through them in the background;
@@ -46,41 +45,37 @@ def start(action: str, reason: str | None, url: str | None, *, dry_run: bool, as
         raise click.UsageError("Give a reason with --reason, or count the jobs first with --dry-run.")
     if not any(filters.values()):
         raise click.UsageError("Say which jobs, such as --state queued or --code out_of_memory.")
-    with connect(url) as client:
-        if dry_run:
-            emit(client.count_jobs(action, **filters), _print_count, as_json=as_json)
-        else:
-            emit(client.start_operation(action, reason or "", **filters), _print_started, as_json=as_json)
+    if dry_run:
+        emit(client.count_jobs(action, **filters), _print_count, as_json=as_json)
+    else:
+        emit(client.start_operation(action, reason or "", **filters), _print_started, as_json=as_json)
 
 
 @operations.command("list")
 @limit_option("operations")
 @json_option
-@url_option
-def list_operations(limit: int, url: str | None, *, as_json: bool) -> None:
+@client_option
+def list_operations(client: Client, limit: int, *, as_json: bool) -> None:
     """List operations, newest first."""
-    with connect(url) as client:
-        emit(list(client.operations(limit=limit)), _print_operations, as_json=as_json)
+    emit_table(client.operations(limit=limit), _COLUMNS, _cells, nothing="No operations.", as_json=as_json)
 
 
 @operations.command()
 @_operation_id
 @json_option
-@url_option
-def show(operation_id: str, url: str | None, *, as_json: bool) -> None:
+@client_option
+def show(client: Client, operation_id: str, *, as_json: bool) -> None:
     """Show an operation's progress."""
-    with connect(url) as client:
-        emit(client.operation(operation_id), _print_operation, as_json=as_json)
+    emit(client.operation(operation_id), _print_operation, as_json=as_json)
 
 
 @operations.command()
 @_operation_id
 @json_option
-@url_option
-def stop(operation_id: str, url: str | None, *, as_json: bool) -> None:
+@client_option
+def stop(client: Client, operation_id: str, *, as_json: bool) -> None:
     """Stop an operation; jobs it has already processed stay as they are."""
-    with connect(url) as client:
-        emit(client.stop_operation(operation_id), _print_operation, as_json=as_json)
+    emit(client.stop_operation(operation_id), _print_operation, as_json=as_json)
 
 
 def _print_count(found: Matched) -> None:
@@ -91,10 +86,6 @@ def _print_started(found: Operation) -> None:
     matched = f"{'At least ' if found.more else ''}{found.matched}"
     say(f"{matched} job matches." if found.matched == 1 else f"{matched} jobs match.")
     click.echo(found.id)
-
-
-def _print_operations(found: Iterable[Operation]) -> None:
-    print_table(_COLUMNS, map(_cells, found), nothing="No operations.")
 
 
 def _print_operation(found: Operation) -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 import click
 
-from api.cli.display.layout import Column, age, print_table
-from api.cli.display.output import emit
-from api.cli.options import Moment, connect, json_option, limit_option, url_option
-from api.client import AuditEntry, FailureGroup
+from api.cli.display.layout import Column, age
+from api.cli.display.output import emit_table
+from api.cli.options import Time, client_option, json_option, limit_option
+from api.client import AuditEntry, Client, FailureGroup
 
 _ENTRIES: tuple[Column, ...] = (("AT", 24), ("KEY", 8), ("ACTION", 12), ("COUNT", 5, "right"), ("SUBJECT", 0))
 _FAILURES: tuple[Column, ...] = (
@@ -28,32 +27,23 @@ _FAILURES: tuple[Column, ...] = (
 @click.command()
 @click.option("--key-id", help="Only actions taken with this key.")
 @click.option("--action", help="Only this action, such as job.cancel.")
-@click.option("--after", type=Moment(), help="Only actions since this time.")
-@click.option("--before", type=Moment(), help="Only actions before this time.")
+@click.option("--after", type=Time(), help="Only actions since this time.")
+@click.option("--before", type=Time(), help="Only actions before this time.")
 @limit_option("entries")
 @json_option
-@url_option
-def audit(url: str | None, *, as_json: bool, after: datetime | None, before: datetime | None, **wanted: Any) -> None:
+@client_option
+def audit(client: Client, *, as_json: bool, after: datetime | None, before: datetime | None, **wanted: Any) -> None:
     """List who did what, newest first."""
-    with connect(url) as client:
-        emit(list(client.audit(after=after, before=before, **wanted)), _print_entries, as_json=as_json)
+    found = client.audit(after=after, before=before, **wanted)
+    emit_table(found, _ENTRIES, _entry_cells, nothing="No entries.", as_json=as_json)
 
 
 @click.command()
 @json_option
-@url_option
-def failures(url: str | None, *, as_json: bool) -> None:
+@client_option
+def failures(client: Client, *, as_json: bool) -> None:
     """Show recent failures, grouped by error and scale."""
-    with connect(url) as client:
-        emit(client.failures(), _print_failures, as_json=as_json)
-
-
-def _print_entries(entries: Iterable[AuditEntry]) -> None:
-    print_table(_ENTRIES, map(_entry_cells, entries), nothing="No entries.")
-
-
-def _print_failures(groups: Iterable[FailureGroup]) -> None:
-    print_table(_FAILURES, map(_failure_cells, groups), nothing="No failures.")
+    emit_table(client.failures(), _FAILURES, _failure_cells, nothing="No failures.", as_json=as_json)
 
 
 def _entry_cells(entry: AuditEntry) -> tuple[str, ...]:

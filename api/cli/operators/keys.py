@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import click
 
-from api.cli.display.layout import Column, print_table
-from api.cli.display.output import emit, say
-from api.cli.options import connect, json_option, url_option
-from api.client import Key
+from api.cli.display.layout import Column
+from api.cli.display.output import emit, emit_table, say
+from api.cli.options import client_option, connect, json_option, url_option
+from api.client import Client, Key
 from shared import logs
 from shared.settings import Settings
 from shared.states import Role
 
-_COLUMNS: tuple[Column, ...] = (
-    ("ID", 8),
-    ("NAME", 4),
-    ("OWNER", 5),
-    ("ROLE", 8),
-    ("CREATED", 10),
-    ("REVOKED", 10),
-)
+_COLUMNS: tuple[Column, ...] = (("ID", 8), ("NAME", 4), ("OWNER", 5), ("ROLE", 8), ("CREATED", 10), ("REVOKED", 10))
 
 
 @click.group()
@@ -59,20 +51,18 @@ def create(name: str, url: str | None, *, database: bool, as_json: bool, **field
 
 @keys.command("list")
 @json_option
-@url_option
-def list_keys(url: str | None, *, as_json: bool) -> None:
+@client_option
+def list_keys(client: Client, *, as_json: bool) -> None:
     """List the keys, revoked ones included."""
-    with connect(url) as client:
-        emit(list(client.keys()), _print_keys, as_json=as_json)
+    emit_table(client.keys(), _COLUMNS, _cells, nothing="No keys.", as_json=as_json)
 
 
 @keys.command()
 @click.argument("key_id", metavar="ID")
-@url_option
-def revoke(key_id: str, url: str | None) -> None:
+@client_option
+def revoke(client: Client, key_id: str) -> None:
     """Revoke a key permanently."""
-    with connect(url) as client:
-        client.revoke_key(key_id)
+    client.revoke_key(key_id)
     say(f"Revoked key {key_id}.")
 
 
@@ -105,10 +95,9 @@ def _print_created(key: Key) -> None:
     click.echo(key.key)
 
 
-def _print_keys(found: Iterable[Key]) -> None:
-    rows = ((key.id, key.name, key.owner, key.role, _day(key.created_at), _day(key.revoked_at)) for key in found)
-    print_table(_COLUMNS, rows, nothing="No keys.")
+def _cells(key: Key) -> tuple[str, ...]:
+    return key.id, key.name, key.owner, key.role, _day(key.created_at), _day(key.revoked_at)
 
 
-def _day(moment: str | None) -> str:
-    return (moment or "")[:10]
+def _day(at: str | None) -> str:
+    return (at or "")[:10]

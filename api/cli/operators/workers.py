@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from api.cli.display.output import emit
-from api.cli.display.tables import print_backlog, print_workers
-from api.cli.options import connect, json_option, url_option
+from api.cli.display.output import emit, emit_table
+from api.cli.display.tables import WORKER_COLUMNS, print_backlog, worker_cells
+from api.cli.options import client_option, json_option
 from api.client import Client, DesiredState
 
 #: The instructions for a worker, and the state that each asks for.
@@ -18,8 +18,8 @@ _QUEUE_CALLS = {"pause": Client.pause_queue, "resume": Client.resume_queue}
 @click.argument("instruction", type=click.Choice(list(_DESIRED)), required=False, metavar="[drain|pause|resume]")
 @click.argument("name", required=False, metavar="[NAME]")
 @json_option
-@url_option
-def workers(instruction: str | None, name: str | None, url: str | None, *, as_json: bool) -> None:
+@client_option
+def workers(client: Client, instruction: str | None, name: str | None, *, as_json: bool) -> None:
     """List the workers, or instruct the worker NAME.
 
     pause: finish the current job and take no more. drain: hand the current job back at once, with a checkpoint, and
@@ -27,21 +27,19 @@ def workers(instruction: str | None, name: str | None, url: str | None, *, as_js
     """
     if instruction and not name:
         raise click.UsageError(f"Say which worker to {instruction}: `atelier workers` lists their names.")
-    with connect(url) as client:
-        if instruction and name:
-            client.set_worker_state(name, _DESIRED[instruction])
-        emit(client.workers(), print_workers, as_json=as_json)
+    if instruction and name:
+        client.set_worker_state(name, _DESIRED[instruction])
+    emit_table(client.workers(), WORKER_COLUMNS, worker_cells, nothing="No workers.", as_json=as_json)
 
 
 @click.command()
 @click.argument("instruction", type=click.Choice(list(_QUEUE_CALLS)), required=False, metavar="[pause|resume]")
 @json_option
-@url_option
-def queue(instruction: str | None, url: str | None, *, as_json: bool) -> None:
+@client_option
+def queue(client: Client, instruction: str | None, *, as_json: bool) -> None:
     """Show how many jobs wait and run, or pause or resume the queue.
 
     While it is paused, running jobs continue and waiting jobs keep their places.
     """
-    with connect(url) as client:
-        backlog = _QUEUE_CALLS[instruction](client) if instruction else client.queue()
+    backlog = _QUEUE_CALLS[instruction](client) if instruction else client.queue()
     emit(backlog, print_backlog, as_json=as_json)

@@ -7,7 +7,6 @@ Invariant: a session is invalid once its key is revoked, it has expired or it wa
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 
 from sqlalchemy import delete, select
@@ -15,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from shared import clock
 from shared.db import sql_clock
+from shared.db.access.keys import hash_secret
 from shared.db.models import ApiKey
 from shared.db.models.admin import BrowserSession
 
@@ -27,7 +27,7 @@ def create(session: Session, key_id: str, *, lifetime_s: float = LIFETIME_S) -> 
     """Create a session with a key; return the token for the cookie, which cannot be read again."""
     token = secrets.token_urlsafe(_TOKEN_BYTES)
     times = {"created_at": clock.now(), "expires_at": sql_clock.now_plus(lifetime_s)}
-    session.add(BrowserSession(token_hash=_hash(token), key_id=key_id, **times))
+    session.add(BrowserSession(token_hash=hash_secret(token), key_id=key_id, **times))
     session.flush()
     return token
 
@@ -38,7 +38,7 @@ def find(session: Session, token: str) -> ApiKey | None:
         select(ApiKey)
         .join(BrowserSession, BrowserSession.key_id == ApiKey.id)
         .where(
-            BrowserSession.token_hash == _hash(token),
+            BrowserSession.token_hash == hash_secret(token),
             BrowserSession.expires_at > sql_clock.now(),
             ApiKey.revoked_at.is_(None),
         )
@@ -48,14 +48,10 @@ def find(session: Session, token: str) -> ApiKey | None:
 
 def end(session: Session, token: str) -> None:
     """End a session, if it exists."""
-    session.execute(delete(BrowserSession).where(BrowserSession.token_hash == _hash(token)))
+    session.execute(delete(BrowserSession).where(BrowserSession.token_hash == hash_secret(token)))
 
 
 def forget_expired(session: Session) -> int:
     """Delete the expired sessions; return how many."""
     expired = delete(BrowserSession).where(BrowserSession.expires_at <= sql_clock.now())
     return len(session.scalars(expired.returning(BrowserSession.token_hash)).all())
-
-
-def _hash(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()

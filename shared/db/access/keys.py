@@ -29,7 +29,7 @@ def create(session: Session, key: ApiKey) -> str:
     """Insert a key whose name, owner, role and limits are set; return its full text, which cannot be read again."""
     secret = secrets.token_urlsafe(_SECRET_BYTES)
     key.id = secrets.token_hex(_ID_BYTES)
-    key.secret_hash = _hash(secret)
+    key.secret_hash = hash_secret(secret)
     key.created_at = clock.now()
     session.add(key)
     session.flush()
@@ -41,8 +41,8 @@ def find(session: Session, token: str) -> ApiKey | None:
     prefix, _, rest = token.partition("_")
     key_id, _, secret = rest.partition("_")
     key = session.get(ApiKey, key_id) if prefix == _PREFIX else None
-    expected = key.secret_hash if key else _hash("")  # an unknown id takes as long
-    matches = hmac.compare_digest(_hash(secret), expected)
+    expected = key.secret_hash if key else hash_secret("")  # an unknown id takes as long
+    matches = hmac.compare_digest(hash_secret(secret), expected)
     return key if key and matches and key.revoked_at is None else None
 
 
@@ -84,5 +84,6 @@ def any_operator(session: Session) -> bool:
     return session.scalar(query) is not None
 
 
-def _hash(secret: str) -> str:
+def hash_secret(secret: str) -> str:
+    """Return the hash under which a secret of 256 random bits is stored."""
     return hashlib.sha256(secret.encode()).hexdigest()

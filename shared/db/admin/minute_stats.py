@@ -9,12 +9,12 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import delete, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from shared import clock
 from shared.db.jobs import queries
+from shared.db.lookups import insert_if_absent
 from shared.db.models import Job, MinuteStats
 from shared.states import State
 
@@ -63,13 +63,8 @@ def forget(session: Session, now: datetime | None = None) -> int:
 
 def _write(session: Session, minute: datetime, values: dict[str, Any]) -> None:
     again = update(MinuteStats).where(MinuteStats.minute == minute).values(**values)
-    if session.scalar(again.returning(MinuteStats.minute)) is not None:
-        return
-    try:
-        with session.begin_nested():
-            session.execute(insert(MinuteStats).values(minute=minute, **values))
-    except IntegrityError:  # another process has just inserted it
-        return
+    if session.scalar(again.returning(MinuteStats.minute)) is None:
+        insert_if_absent(session, MinuteStats, minute=minute, **values)
 
 
 def _ended(session: Session, minute: datetime) -> dict[str, Any]:

@@ -11,7 +11,7 @@ Invariant: result numbers are assigned while the batch's row is locked, so a rea
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from itertools import groupby
 
 from sqlalchemy import delete, func, insert, select
@@ -80,18 +80,14 @@ def _fold_into(session: Session, batch_id: str, moves: Sequence[BatchMove]) -> N
     for state, change in changes.items():
         setattr(batch, state, getattr(batch, state) + change)
     ended = [move.job_id for move in moves if move.became in TERMINAL and move.job_id is not None]
-    batch.reused += _reused(session, ended)
+    reused = select(func.count()).select_from(Job).where(Job.id.in_(ended), Job.reused_from.is_not(None))
+    batch.reused += session.scalar(reused) or 0
     numbered = enumerate(ended, batch.results + 1)
     batch.results += len(ended)
     session.flush()
     if ended:
         rows = [{"batch_id": batch_id, "number": number, "job_id": job_id} for number, job_id in numbered]
         session.execute(insert(BatchResult), rows)
-
-
-def _reused(session: Session, job_ids: Iterable[str]) -> int:
-    query = select(func.count()).select_from(Job).where(Job.id.in_(list(job_ids)), Job.reused_from.is_not(None))
-    return session.scalar(query) or 0
 
 
 def _shift(counted: Counter[str], was: str | None, became: str | None, count: int) -> None:

@@ -1,5 +1,7 @@
 """Batch items in bulk: adding, retrying and canceling, a bounded number per transaction.
 
+What else happens to an item happens to it as a job, in `shared.db.jobs`.
+
 Invariant: within a batch, a key identifies one item; adding an identical item again changes nothing.
 """
 
@@ -21,6 +23,9 @@ from shared.states import BatchState, State
 
 #: Items changed in one transaction.
 CHUNK_SIZE = 1_000
+#: The attributes that a new item takes from its batch and from its `NewItem`.
+_OF_BATCH = ("owner", "preset", "weights_wanted", "reuse", "label", "retention_s", "time_limit_s")
+_OF_ITEM = ("content_id", "params", "styles", "group_key", "work_key", "predicted_s")
 #: The attributes that a retried item passes on to the new one.
 _COPIED = (
     "owner", "queue_key", "item_key", "preset", "params", "weights_wanted", "content_id", "styles", "init_id",
@@ -96,34 +101,10 @@ def add(session: Session, batch: Batch, items: Sequence[NewItem]) -> None:
         raise IllegalTransition("The batch is canceled; nothing can be added to it.", state=batch.state)
     if not items:
         return
-    if batch.state == BatchState.FINISHED:
-        lifecycle.transition(session, batch, BatchState.RUNNING)
-    shared: dict[str, Any] = {
-        "owner": batch.owner,
-        "queue_key": batch.id,
-        "batch_id": batch.id,
-        "preset": batch.preset,
-        "weights_wanted": batch.weights_wanted,
-        "reuse": batch.reuse,
-        "label": batch.label,
-        "annotations": {},
-        "retention_s": batch.retention_s,
-        "time_limit_s": batch.time_limit_s,
-    }
-    rows = [
-        {
-            **shared,
-            "item_key": item.key,
-            "content_id": item.content_id,
-            "params": item.params,
-            "styles": item.styles,
-            "group_key": item.group_key,
-            "work_key": item.work_key,
-            "predicted_s": item.predicted_s,
-        }
-        for item in items
-    ]
-    _queue(session, batch.id, rows)
+    common: dict[str, Any] = {"queue_key": batch.id, "batch_id": batch.id, "annotations": {}}
+    common |= {name: getattr(batch, name) for name in _OF_BATCH}
+    rows = [common | {"item_key": item.key} | {name: getattr(item, name) for name in _OF_ITEM} for item in items]
+    _queue(session, batch, rows)
 
 
 def retry_failed(session: Session, batch: Batch) -> int:
@@ -139,8 +120,6 @@ def retry_failed(session: Session, batch: Batch) -> int:
     former = list(session.scalars(failed.with_for_update()))
     if not former:
         return 0
-    if batch.state == BatchState.FINISHED:
-        lifecycle.transition(session, batch, BatchState.RUNNING)
     rows = [
         {"batch_id": batch.id, "retry_of": job.id, **{name: getattr(job, name) for name in _COPIED}} for job in former
     ]
@@ -154,7 +133,7 @@ def retry_failed(session: Session, batch: Batch) -> int:
         count = sum(job.state == state for job in former)
         if count:
             session.add(BatchMove(batch_id=batch.id, was=state, became=None, count=count))
-    _queue(session, batch.id, rows)
+    _queue(session, batch, rows)
     return len(rows)
 
 
@@ -192,18 +171,19 @@ def _read_known(session: Session, batch_id: str, keys: Sequence[str]) -> dict[st
     return {key: tuple(rest) for key, *rest in session.execute(query)}
 
 
-def _queue(session: Session, batch_id: str, rows: list[dict[str, Any]]) -> None:
-    """Insert jobs in order, each with its first event, and the move that counts them."""
+def _queue(session: Session, batch: Batch, rows: list[dict[str, Any]]) -> None:
+    """Insert items in order, each with its first event, and the move that counts them; a finished batch runs again."""
+    if batch.state == BatchState.FINISHED:
+        lifecycle.transition(session, batch, BatchState.RUNNING)
     now = clock.now()
     for row, job_id in zip(rows, sorted(ids.new_id() for _ in rows), strict=True):
         row |= {"id": job_id, "place": job_id, "state": State.QUEUED, "created_at": now}
         row |= {"lane": row.pop("queue_key"), "metadata": row.pop("annotations")}  # names of columns, not attributes
-    session.execute(
-        insert(Job.metadata.tables["jobs"]), rows
-    )  # on the table, since the mapped class takes 1.5 times as long
+    # into the table, since the mapped class takes 1.5 times as long
+    session.execute(insert(Job.metadata.tables["jobs"]), rows)
     event = {"name": "job_queued", "state": State.QUEUED, "attempt": 0}
     new = select(Job.id, *(literal(value) for value in event.values()), Job.created_at)
     new = new.where(Job.id.in_([row["id"] for row in rows])).order_by(Job.sort_id)
     session.execute(insert(JobEvent).from_select(["job_id", *event, "at"], new))
-    session.add(BatchMove(batch_id=batch_id, was=None, became=State.QUEUED, count=len(rows)))
+    session.add(BatchMove(batch_id=batch.id, was=None, became=State.QUEUED, count=len(rows)))
     session.flush()

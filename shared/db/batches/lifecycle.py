@@ -65,7 +65,9 @@ def transition(session: Session, found: Batch, to: BatchState) -> None:
     found.ended_at = clock.now() if to == BatchState.FINISHED else None
     if to == BatchState.RUNNING:
         found.started_at = found.started_at or clock.now()
-        _send_again(session, found.id)
+        # items whose messages workers have dropped while the batch was paused become due at once
+        sent = update(Job).where(Job.dispatched_at.is_not(None), Job.queue_key == found.id)
+        session.execute(sent.values(dispatched_at=None).execution_options(synchronize_session=False))
     session.flush()
 
 
@@ -119,9 +121,3 @@ def _end_if_completed(session: Session, batch_id: str) -> BatchState | None:
     if found.webhook:
         deliveries.add(session, found.owner, found.webhook, f"batch.{found.state}", batch_id)
     return BatchState(found.state)
-
-
-def _send_again(session: Session, batch_id: str) -> None:
-    """Make items due at once whose messages workers have dropped while the batch was paused."""
-    sent = update(Job).where(Job.dispatched_at.is_not(None), Job.queue_key == batch_id)
-    session.execute(sent.values(dispatched_at=None).execution_options(synchronize_session=False))

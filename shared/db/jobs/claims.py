@@ -52,11 +52,6 @@ class Finished(NamedTuple):
     progress: Step | None
 
 
-def claim_job(session: Session, job_id: str, *, worker: str, weights: dict[str, Any], lease_s: float) -> Claim | None:
-    """Claim one job as `claim_jobs` does; return None if it is not available."""
-    return next(iter(claim_jobs(session, [job_id], worker=worker, weights=weights, lease_s=lease_s)), None)
-
-
 def claim_jobs(
     session: Session, job_ids: Collection[str], *, worker: str, weights: dict[str, Any], lease_s: float
 ) -> list[Claim]:
@@ -96,17 +91,9 @@ def claim_jobs(
 
 
 def renew(
-    session: Session,
-    claim: Claim,
-    *,
-    lease_s: float,
-    ran_s: float | None = None,
-    progress: Step | None = None,
+    session: Session, claim: Claim, *, lease_s: float, ran_s: float | None = None, progress: Step | None = None
 ) -> StopRequests:
-    """Extend a claim to `lease_s` from now and save its latest step; return the requests to stop.
-
-    Raises `LostRace` if the claim is void.
-    """
+    """Extend a claim to `lease_s` from now and save its latest step; return the requests to stop; raise `LostRace`."""
     values: dict[str, Any] = {"lease_expires_at": sql_clock.now_plus(lease_s)}
     values |= {name: value for name, value in (("ran_s", ran_s), ("progress", progress)) if value is not None}
     desired = select(Worker.desired_state).where(Worker.name == claim.worker).scalar_subquery()
@@ -118,10 +105,7 @@ def renew(
 
 
 def save_checkpoint(session: Session, claim: Claim, checkpoint: dict[str, Any]) -> None:
-    """Save where the next attempt resumes; progress also resets the count of lost attempts.
-
-    Raises `LostRace` if the claim is void.
-    """
+    """Save where the next attempt resumes; that resets the count of lost attempts. Raises `LostRace`."""
     if update_job(session, held_by(claim), checkpoint=checkpoint, lost_attempts=0) is None:
         raise LostRace(claim)
 

@@ -66,7 +66,7 @@ class _InFlight:
 
     def __init__(self, session: Session, redispatch_after_s: float) -> None:
         self.by_owner, self.by_queue = Counter[str](), Counter[str]()
-        for owner, queue_key, count in _count_in_flight(session, redispatch_after_s):
+        for owner, queue_key, count in session.execute(_in_flight_query(redispatch_after_s)):
             self.add(owner, queue_key, count)
 
     def add(self, owner: str, queue_key: str, count: int) -> None:
@@ -115,7 +115,8 @@ def mark_dispatched(session: Session, job_ids: Sequence[str], at: Any) -> None:
 def _next_messages(session: Session, capacity: Capacity, redispatch_after_s: float) -> list[Message]:
     """Return the next messages in order, as many as fit."""
     in_flight = _InFlight(session, redispatch_after_s)
-    heads = {head.job_id: head for head in _read_heads(session, max(capacity), redispatch_after_s)}
+    rows = session.execute(_heads_query(max(capacity), redispatch_after_s))
+    heads = {head.job_id: head for head in (_Head(*row) for row in rows)}
     messages: list[Message] = []
     while heads:
         head = min(heads.values(), key=lambda head: _order(head, in_flight))
@@ -153,13 +154,12 @@ def _lock(session: Session, messages: list[Message], redispatch_after_s: float) 
     return [message for message in kept if message.job_ids]
 
 
-def _read_heads(session: Session, limit: int, redispatch_after_s: float) -> list[_Head]:
-    """Return the first `limit` due jobs of each queue that is not paused."""
-    return [_Head(*row) for row in session.execute(_heads_query(limit, redispatch_after_s))]
-
-
 @cache  # building the statement takes longer than executing it
 def _heads_query(limit: int, redispatch_after_s: float) -> Select[Any]:
+    """Select the columns of `_Head` for the first `limit` due jobs of each queue that is not paused.
+
+    A recursive query finds the queues: each step looks up the next queue key through the dispatch index.
+    """
     first = select(Job.queue_key).where(Job.state == State.QUEUED).order_by(Job.queue_key).limit(1)
     queues = select(first.scalar_subquery().label("queue_key")).cte("queues", recursive=True)
     later = first.where(Job.queue_key > queues.c.queue_key)
@@ -211,13 +211,9 @@ def _group_members(session: Session, head: _Head, free_slots: int | None, redisp
     return list(session.scalars(query.limit(size - 1)))
 
 
-def _count_in_flight(session: Session, redispatch_after_s: float) -> Sequence[tuple[str, str, int]]:
-    """Count the jobs of each owner and queue that are running or waiting in the broker."""
-    return session.execute(_in_flight_query(redispatch_after_s)).all()
-
-
 @cache
 def _in_flight_query(redispatch_after_s: float) -> Select[Any]:
+    """Count the jobs of each owner and queue that are running or waiting in the broker."""
     sent = Job.dispatched_at > sql_clock.now_plus(-redispatch_after_s)
     wheres = (Job.state == State.RUNNING, sent)
     found = union_all(*(select(Job.owner, Job.queue_key).where(where) for where in wheres)).subquery()

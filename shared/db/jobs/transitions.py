@@ -100,44 +100,35 @@ def remove(session: Session, job_id: str) -> None:
         raise IllegalTransition(f"The job is {state}; cancel it before deleting it.", state=state)
 
 
-# -- by workers
+# -- by workers; without a valid claim each raises `LostRace`
 
 
 def succeed(session: Session, claim: Claim, *, result: Result, reused_from: str | None = None) -> None:
-    """Finish a job, painted or reused: running → succeeded. Raises `LostRace` if the claim is void."""
+    """Finish a job, painted or reused: running → succeeded; raise `LostRace`."""
     details = {"reused_from": reused_from} if reused_from else None
     _finish(session, claim, State.SUCCEEDED, "job_succeeded", details, result=result, reused_from=reused_from)
 
 
 def fail(session: Session, claim: Claim, error: AtelierError, *, result: Result | None = None) -> None:
-    """Fail a job: running → failed, with a partial result if there is one.
-
-    Raises `LostRace` if the claim is void.
-    """
+    """Fail a job: running → failed, with a partial result if there is one; raise `LostRace`."""
     details = _error_details(error)
     _finish(session, claim, State.FAILED, "job_failed", details, result=result, **_error_values(error))
 
 
 def stop(session: Session, claim: Claim, *, result: Result | None) -> None:
-    """Cancel a job as its client requested: running → canceled, with a partial result if there is one.
-
-    Raises `LostRace` if the claim is void.
-    """
+    """Cancel a job as its client requested: running → canceled, with any partial result; raise `LostRace`."""
     _finish(session, claim, State.CANCELED, "job_canceled", result=result)
 
 
 def give_back(session: Session, claim: Claim, *, reason: str) -> State:
-    """Return an unfinished job to the queue: running → queued, or → canceled if its client requested that.
-
-    Raises `LostRace` if the claim is void.
-    """
+    """Return an unfinished job to the queue: running → queued, or → canceled if requested; raise `LostRace`."""
     return _return(session, claim, held_by(claim), {}, "job_returned", {"reason": reason})
 
 
 def retry_later(session: Session, claim: Claim, error: AtelierError, *, after_s: float) -> State:
     """Retry a job after a temporary error: running → queued for at least `after_s`, or → canceled if requested.
 
-    Raises `LostRace` if the claim is void.
+    Raises `LostRace`.
     """
     values: dict[str, Any] = {"retries": Job.retries + 1, "retry_at": sql_clock.now_plus(after_s)}
     details = {**_error_details(error), "after_s": round(after_s, 3)}

@@ -1,7 +1,8 @@
 """The tables; those of access, administration and batches are in modules of their own.
 
-Check constraints enforce what no writer may break. Times are timezone-aware UTC. Some attributes have a column of an
-older name, such as `place` for `sort_id` and `lane` for `queue_key`.
+A change here needs a version in `migrations.versions`; a test compares both. Check constraints enforce what no writer
+may break. Times are timezone-aware UTC. Some attributes have a column of an older name, such as `place` for `sort_id`
+and `lane` for `queue_key`.
 """
 
 from __future__ import annotations

@@ -30,10 +30,7 @@ class Operation(Table):
     """A bulk action: one action on every job that matches a filter, applied in chunks by maintenance."""
 
     __tablename__ = "operations"
-    __table_args__ = (
-        one_of("state", OperationState),
-        Index("ix_operations_running", "id", **_RUNNING),
-    )
+    __table_args__ = (one_of("state", OperationState), Index("ix_operations_running", "id", **_RUNNING))
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     action: Mapped[str] = mapped_column(String(16))

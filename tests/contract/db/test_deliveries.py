@@ -6,11 +6,12 @@ import pytest
 from sqlalchemy import func, select, update
 
 from shared.db import deliveries, sql_clock, webhook_payloads
-from shared.db.jobs import claims, sweeps, transitions
+from shared.db.jobs import sweeps, transitions
 from shared.db.models import Delivery, Job
 from shared.errors import Diverged, NotFound
 from shared.states import DeliveryState
 from shared.webhooks import signing
+from tests.support.claims import claim_job
 from tests.support.concurrency import meet, race
 from tests.support.factories import add_job
 
@@ -42,7 +43,7 @@ def test_the_end_of_a_job_is_kept_to_be_told(database, end) -> None:
             session.execute(update(Job).values(start_by=sql_clock.now_plus(-5)))
             sweeps.expire(session)
         else:
-            held = claims.claim_job(session, job_id, worker="w", weights={}, lease_s=20)
+            held = claim_job(session, job_id, worker="w", weights={}, lease_s=20)
             if end == "succeeded":
                 transitions.succeed(
                     session, held, result={"width": 1, "height": 1, "bytes": 1, "format": "png", "partial": False}
@@ -62,7 +63,7 @@ def test_nothing_is_told_of_a_job_without_a_webhook_or_that_goes_on(database) ->
     add = [add_job(database), add_job(database, webhook=URL)]
     with database.writing() as session:
         transitions.request_cancel(session, add[0])
-        held = claims.claim_job(session, add[1], worker="w", weights={}, lease_s=20)
+        held = claim_job(session, add[1], worker="w", weights={}, lease_s=20)
         transitions.give_back(session, held, reason="drain")
     assert kept(database) == []
 

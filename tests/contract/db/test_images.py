@@ -11,10 +11,11 @@ from sqlalchemy import func, select, update
 from shared import clock
 from shared.db import images
 from shared.db.base import Database
-from shared.db.jobs import claims, queries, transitions
+from shared.db.jobs import queries, transitions
 from shared.db.models import Image, ImageOwner, Job
 from shared.errors import UnknownImage
 from shared.states import State
+from tests.support.claims import claim_job
 from tests.support.concurrency import meet, race
 from tests.support.factories import add_image, add_job, new_job
 
@@ -73,7 +74,7 @@ def test_no_image_goes_that_a_job_waiting_for_weeks_may_need(database, running) 
     submit(database, needed)
     if running:
         with database.writing() as session:
-            assert claims.claim_job(session, waiting, worker="w", weights={}, lease_s=20)
+            assert claim_job(session, waiting, worker="w", weights={}, lease_s=20)
     with database.writing() as session:  # twenty days pass
         session.execute(update(Job).where(Job.id == waiting).values(created_at=ago(20 * DAY_S)))
         session.execute(update(Image).values(last_used_at=ago(20 * DAY_S + 1800)))

@@ -14,6 +14,7 @@ from shared.db.models import Job
 from shared.errors import BrokerUnavailable
 from shared.messaging.dispatch import Dispatcher
 from shared.settings import Settings
+from tests.support.claims import claim_job
 from tests.support.concurrency import race
 from tests.support.factories import add_image, add_job
 from tests.support.fakes import Outbox
@@ -32,7 +33,7 @@ def dispatch(database, settings, outbox):
 
 def claim(database: Database, job_id: str) -> None:
     with database.writing() as session:
-        assert claims.claim_job(session, job_id, worker="w", weights={}, lease_s=20)
+        assert claim_job(session, job_id, worker="w", weights={}, lease_s=20)
 
 
 def age_messages(database: Database, settings: Settings) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 from shared.db.batches import counts, lifecycle
-from shared.db.jobs import claims, transitions
+from shared.db.jobs import transitions
+from tests.support.claims import claim_job
 
 LINES = "application/x-ndjson"
 
@@ -31,7 +32,7 @@ def steer(client, batch, way: str) -> tuple[int, dict]:
 
 def paint(database, job_id: str, *, error: Exception | None = None) -> None:
     with database.writing() as session:
-        claim = claims.claim_job(session, job_id, worker="w", weights={}, lease_s=20)
+        claim = claim_job(session, job_id, worker="w", weights={}, lease_s=20)
         if error:
             transitions.fail(session, claim, error)
         else:

@@ -11,9 +11,10 @@ from sqlalchemy import func, select
 from shared import clock
 from shared.db.access import quotas
 from shared.db.access.quotas import Quota
-from shared.db.jobs import claims, transitions
+from shared.db.jobs import transitions
 from shared.db.models import Job, Usage
 from shared.errors import QuotaExceeded
+from tests.support.claims import claim_job
 from tests.support.concurrency import meet
 from tests.support.factories import add_image, add_key, new_job
 
@@ -89,7 +90,7 @@ def test_others_jobs_and_those_that_no_longer_wait_do_not_count(database, submit
     assert submit(quota) is None
     with database.writing() as session:
         job_id = session.scalar(select(Job.id).where(Job.owner == "ann"))
-        claims.claim_job(session, job_id, worker="w", weights={}, lease_s=20)
+        claim_job(session, job_id, worker="w", weights={}, lease_s=20)
     assert submit(quota) is None
     assert submit(quota) == {"limit": 1, "used": 1, "unit": "jobs", "retry_after_s": 30}
 

@@ -17,6 +17,7 @@ from shared.db.jobs.queries import Filter
 from shared.db.models import Job, Operation
 from shared.errors import Diverged, IllegalTransition, NotFound
 from shared.states import State
+from tests.support.claims import claim_job
 from tests.support.concurrency import race
 from tests.support.factories import add_batch, add_image, add_items, add_job, add_key
 
@@ -61,7 +62,7 @@ def successors(database: Database) -> list[str]:
 
 def run(database: Database, job_id: str) -> claims.Claim:
     with database.writing() as session:
-        held = claims.claim_job(session, job_id, worker="w", weights={}, lease_s=20)
+        held = claim_job(session, job_id, worker="w", weights={}, lease_s=20)
     assert held is not None
     return held
 

@@ -9,10 +9,11 @@ from shared.db.base import Database
 from shared.db.batches import counts as batch_counts
 from shared.db.batches import items, lifecycle
 from shared.db.batches.items import NewItem
-from shared.db.jobs import claims, transitions
+from shared.db.jobs import transitions
 from shared.db.models import Batch
 from shared.errors import IllegalTransition
 from shared.states import BatchState, State
+from tests.support.claims import claim_job
 from tests.support.factories import add_batch, add_image, add_items
 
 
@@ -40,7 +41,7 @@ def test_items_are_counted_before_and_after_they_are_folded(database) -> None:
     fold(database)
     with database.writing() as session:
         lifecycle.transition(session, lifecycle.lock_batch(session, batch_id), BatchState.RUNNING)
-        claim = claims.claim_job(session, made[0], worker="w", weights={}, lease_s=20)
+        claim = claim_job(session, made[0], worker="w", weights={}, lease_s=20)
     assert counts(database, batch_id) == {"queued": 4, "running": 1}
     with database.writing() as session:
         transitions.succeed(session, claim, result={})
@@ -53,12 +54,12 @@ def test_no_item_of_a_batch_that_does_not_run_is_claimed(database) -> None:
     batch_id = add_batch(database)
     [job_id] = add_items(database, batch_id, 1)
     with database.writing() as session:
-        assert claims.claim_job(session, job_id, worker="w", weights={}, lease_s=20) is None
+        assert claim_job(session, job_id, worker="w", weights={}, lease_s=20) is None
         lifecycle.transition(session, lifecycle.lock_batch(session, batch_id), BatchState.RUNNING)
         lifecycle.transition(session, lifecycle.lock_batch(session, batch_id), BatchState.PAUSED)
-        assert claims.claim_job(session, job_id, worker="w", weights={}, lease_s=20) is None
+        assert claim_job(session, job_id, worker="w", weights={}, lease_s=20) is None
         lifecycle.transition(session, lifecycle.lock_batch(session, batch_id), BatchState.RUNNING)
-        assert claims.claim_job(session, job_id, worker="w", weights={}, lease_s=20) is not None
+        assert claim_job(session, job_id, worker="w", weights={}, lease_s=20) is not None
 
 
 def test_a_batch_ends_when_its_last_item_has_and_runs_again_for_a_new_one(database) -> None:
@@ -67,7 +68,7 @@ def test_a_batch_ends_when_its_last_item_has_and_runs_again_for_a_new_one(databa
     [job_id] = add_items(database, batch_id, 1)
     assert settle(database) == []
     with database.writing() as session:
-        claim = claims.claim_job(session, job_id, worker="w", weights={}, lease_s=20)
+        claim = claim_job(session, job_id, worker="w", weights={}, lease_s=20)
         transitions.succeed(session, claim, result={})
     assert settle(database) == [(batch_id, BatchState.FINISHED)]
     assert settle(database) == []
@@ -84,7 +85,7 @@ def test_a_canceled_batch_cancels_what_waits_and_takes_nothing_more(database) ->
     batch_id = add_batch(database, state=BatchState.RUNNING)
     made = add_items(database, batch_id, 3)
     with database.writing() as session:
-        claims.claim_job(session, made[0], worker="w", weights={}, lease_s=20)
+        claim_job(session, made[0], worker="w", weights={}, lease_s=20)
         lifecycle.transition(session, lifecycle.lock_batch(session, batch_id), BatchState.CANCELED)
     with database.writing() as session:
         assert items.cancel_chunk(session) == (2, [made[0]])
@@ -111,7 +112,7 @@ def test_what_failed_is_tried_again_in_its_place_and_nothing_else(database) -> N
     made = add_items(database, batch_id, 3)
     with database.writing() as session:
         for job_id in made[:2]:
-            claim = claims.claim_job(session, job_id, worker="w", weights={}, lease_s=20)
+            claim = claim_job(session, job_id, worker="w", weights={}, lease_s=20)
             if job_id == made[0]:
                 transitions.fail(session, claim, IllegalTransition("broken"))
             else:
@@ -129,9 +130,7 @@ def test_results_come_in_the_order_they_ended_and_go_on_where_a_reader_stopped(d
     made = add_items(database, batch_id, 3)
     for job_id in reversed(made):
         with database.writing() as session:
-            transitions.succeed(
-                session, claims.claim_job(session, job_id, worker="w", weights={}, lease_s=20), result={}
-            )
+            transitions.succeed(session, claim_job(session, job_id, worker="w", weights={}, lease_s=20), result={})
         fold(database)
     with database.reading() as session:
         first = batch_counts.list_results(session, batch_id, after=0, limit=2)

@@ -9,10 +9,11 @@ from sqlalchemy import update
 
 from shared import clock
 from shared.db.base import Database
-from shared.db.jobs import claims, failures, queries, transitions
+from shared.db.jobs import failures, queries, transitions
 from shared.db.models import Job
 from shared.errors import AtelierError, Diverged, OutOfMemory
 from shared.states import State
+from tests.support.claims import claim_job
 from tests.support.factories import add_job
 
 AT_SECOND_SCALE = {"step": 9, "total": 20, "scale": 1, "scales": 2}
@@ -23,7 +24,7 @@ def fail(database: Database, error: AtelierError, *, worker: str = "w1", ago_s: 
     progress = values.pop("progress", None)
     job_id = add_job(database, **values)
     with database.writing() as session:
-        held = claims.claim_job(session, job_id, worker=worker, weights={}, lease_s=20)
+        held = claim_job(session, job_id, worker=worker, weights={}, lease_s=20)
         assert held is not None
         transitions.fail(session, held, error)
         ended_at = clock.now() - timedelta(seconds=ago_s)

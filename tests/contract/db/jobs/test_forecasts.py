@@ -7,9 +7,10 @@ from datetime import timedelta
 from sqlalchemy import update
 
 from shared import clock
-from shared.db.jobs import claims, forecasts, transitions
+from shared.db.jobs import forecasts, transitions
 from shared.db.models import Job
 from shared.states import BatchState
+from tests.support.claims import claim_job
 from tests.support.factories import add_batch, add_items, add_job
 
 
@@ -66,7 +67,7 @@ def test_jobs_that_succeeded_tell_what_was_predicted_promised_and_real(database)
     now = clock.now()
     job_id = add_job(database, predicted_s=10.0)
     with database.writing() as session:
-        held = claims.claim_job(session, job_id, worker="w", weights={}, lease_s=20)
+        held = claim_job(session, job_id, worker="w", weights={}, lease_s=20)
         transitions.succeed(session, held, result={"key": "x"})
         times = {"started_at": now + timedelta(seconds=5), "ended_at": now + timedelta(seconds=25), "created_at": now}
         promised = {"eta_p50_at": now + timedelta(seconds=20), "eta_p90_at": now + timedelta(seconds=30)}

@@ -9,10 +9,11 @@ from sqlalchemy import func, select, update
 from shared import clock
 from shared.db import sql_clock, workers
 from shared.db.base import Database
-from shared.db.jobs import claims, queries, sweeps, transitions
+from shared.db.jobs import queries, sweeps, transitions
 from shared.db.jobs.claims import Claim
 from shared.db.models import ApiKey, Job, JobEvent, Usage, Worker
 from shared.states import State
+from tests.support.claims import claim_job
 from tests.support.concurrency import race
 from tests.support.factories import add_image, add_job, add_key
 
@@ -22,7 +23,7 @@ PAST = datetime(2020, 1, 1, tzinfo=UTC)
 def run_job(database: Database, lease_s: float = 20.0, **values) -> Claim:
     job_id = add_job(database, **values)
     with database.writing() as session:
-        claim = claims.claim_job(session, job_id, worker="w1", weights={}, lease_s=lease_s)
+        claim = claim_job(session, job_id, worker="w1", weights={}, lease_s=lease_s)
     assert claim is not None
     return claim
 

@@ -16,6 +16,7 @@ from shared.db.jobs.claims import Claim, LostRace, StopRequests
 from shared.db.models import Job, JobEvent
 from shared.errors import Diverged, IllegalTransition, NotFound, StorageFull
 from shared.states import DesiredState, State
+from tests.support.claims import claim_job
 from tests.support.factories import add_job
 
 WEIGHTS = {"name": "patch", "sha256": "0"}
@@ -23,7 +24,7 @@ RESULT = {"key": "jobs/x/1/result.png"}
 
 
 def take(session: Session, job_id: str, worker: str = "w1", lease_s: float = 20.0) -> Claim | None:
-    return claims.claim_job(session, job_id, worker=worker, weights=WEIGHTS, lease_s=lease_s)
+    return claim_job(session, job_id, worker=worker, weights=WEIGHTS, lease_s=lease_s)
 
 
 def claimed(database: Database, **values) -> Claim:

@@ -6,9 +6,10 @@ import json
 
 import pytest
 
-from shared.db.jobs import claims, transitions
+from shared.db.jobs import transitions
 from shared.errors import Diverged
 from shared.messaging.progress import RedisProgress
+from tests.support.claims import claim_job
 from tests.support.factories import add_batch, add_items, add_job
 from worker.maintenance.bulk_actions import BulkActionMaintenance
 
@@ -21,7 +22,7 @@ def failed(database) -> list[str]:
     made = [add_job(database, label="sea") for _ in range(2)]
     with database.writing() as session:
         for job_id in made:
-            held = claims.claim_job(session, job_id, worker="w1", weights={}, lease_s=20)
+            held = claim_job(session, job_id, worker="w1", weights={}, lease_s=20)
             assert held is not None
             transitions.fail(session, held, Diverged("no numbers"))
     return made

@@ -11,9 +11,9 @@ from click.testing import CliRunner
 from api.cli import main
 from api.client import Client
 from shared.db import workers
-from shared.db.jobs import claims
 from shared.errors import Diverged
 from tests.integration.api.cli.commands import format_of, painting, submitted
+from tests.support.claims import claim_job
 from tests.support.factories import add_job
 from tests.support.scripted_server import closed_url
 from worker.jobs.painter import NullPainter
@@ -162,7 +162,7 @@ def test_workers_are_listed_and_instructed(atelier, database) -> None:
         workers.record_heartbeat(
             session, "host-1", {"weights": {"name": "patch", "sha256": "f00d"}, "device": {"kind": "CPU"}}
         )
-        assert claims.claim_job(session, job_id, worker="host-1", weights={}, lease_s=20)
+        assert claim_job(session, job_id, worker="host-1", weights={}, lease_s=20)
     assert atelier("workers").stdout.splitlines()[1].split()[:5] == ["host-1", "working", job_id, "patch", "f00d"]
     assert "working, will drain" in atelier("workers", "drain", "host-1").stdout
     assert json.loads(atelier("workers", "--json").stdout)[0]["wish"] == "drain"

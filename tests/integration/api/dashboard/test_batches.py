@@ -14,6 +14,7 @@ from shared.errors import OutOfMemory
 from shared.states import BatchState
 from tests.integration.api.batch_requests import LINES, paint
 from tests.integration.api.dashboard.signing_in import OURS, sign_in, token_of
+from tests.support.claims import claim_job
 from tests.support.factories import add_batch, add_items, add_key
 
 PAGES = "/dashboard/batches"
@@ -49,7 +50,7 @@ def batch_id(database) -> str:
     paint(database, done)
     paint(database, failed, error=OutOfMemory())
     with database.writing() as session:
-        claim = claims.claim_job(session, running, worker="w", weights={}, lease_s=60)
+        claim = claim_job(session, running, worker="w", weights={}, lease_s=60)
         claims.renew(session, claim, lease_s=60, progress=STEP)
     return made
 

@@ -16,6 +16,7 @@ from shared.errors import OutOfMemory, StorageUnavailable
 from shared.painting.params import LAST_RESORT_WARNING
 from shared.states import BatchState, DesiredState
 from tests.integration.api.dashboard.signing_in import OURS, sign_in, token_of
+from tests.support.claims import claim_job
 from tests.support.factories import add_batch, add_job, add_key
 
 
@@ -59,7 +60,7 @@ def test_a_queue_that_stands_looks_so(browser, database, job_id) -> None:
 
 def test_without_redis_the_page_is_made_of_the_database_and_says_so(browser, database, job_id) -> None:
     with database.writing() as session:
-        claim = claims.claim_job(session, job_id, worker="studio", weights={}, lease_s=60)
+        claim = claim_job(session, job_id, worker="studio", weights={}, lease_s=60)
         step = {"step": 3, "total": 8, "step_ms": 12.0, "eta_s": 60.0, "losses": {"total": 1.0}}
         claims.renew(session, claim, lease_s=60, progress=step)
     page = browser.get("/dashboard").text
@@ -82,7 +83,7 @@ def test_pictures_of_the_last_resort_are_named_so_wherever_they_are_shown(browse
     job_id = add_job(database, batch_id=batch_id, item_key="a.jpg")
     with database.writing() as session:
         workers.record_heartbeat(session, "studio", {"weights": weights, "capacity": {"memory_bytes": 10**10}})
-        claims.claim_job(session, job_id, worker="studio", weights=weights, lease_s=60)
+        claim_job(session, job_id, worker="studio", weights=weights, lease_s=60)
     now, job, batch = (
         unescape(browser.get(f"/dashboard{path}").text) for path in ("", f"/jobs/{job_id}", f"/batches/{batch_id}")
     )
@@ -103,7 +104,7 @@ def test_failures_of_the_last_hour_are_told_by_code_each_with_its_curve(browser,
     for error in (OutOfMemory(), OutOfMemory(), StorageUnavailable()):
         failed = add_job(database)
         with database.writing() as session:
-            transitions.fail(session, claims.claim_job(session, failed, worker="studio", weights={}, lease_s=60), error)
+            transitions.fail(session, claim_job(session, failed, worker="studio", weights={}, lease_s=60), error)
     page = browser.get("/dashboard").text
     assert page.index("<code>out_of_memory</code></a> 2") < page.index("<code>storage_unavailable</code></a> 1")
     assert 'aria-label="out_of_memory in each minute of the last hour"' in page
@@ -141,7 +142,7 @@ def test_jobs_are_searched(browser, database, search, found) -> None:
     add_job(database, label="a")
     failed = add_job(database, label="b")
     with database.writing() as session:
-        held = claims.claim_job(session, failed, worker="studio", weights={}, lease_s=60)
+        held = claim_job(session, failed, worker="studio", weights={}, lease_s=60)
         transitions.fail(session, held, OutOfMemory())
     add_job(database, label="c", owner="ann")
     page = browser.get("/dashboard/jobs", query_string={"q": search}).text

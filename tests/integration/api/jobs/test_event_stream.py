@@ -177,7 +177,7 @@ def test_history_is_read_when_redis_returns(app, client, worker, job_id, monkeyp
         raise RedisError
 
     worker.steps(job_id, [{"step": 1}], None)
-    monkeypatch.setattr(found.progress, "_page", away)
+    monkeypatch.setattr(found.progress, "events", away)
     with following(client, job_id) as events:
         taken(events, 1)
         monkeypatch.undo()

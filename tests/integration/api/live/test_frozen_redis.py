@@ -18,7 +18,7 @@ from api.local import redis_server
 from shared.db.jobs import claims
 from shared.messaging import progress
 from shared.messaging.progress import RedisProgress
-from tests.support.claims import step
+from tests.support.claims import claim_job, step
 from tests.support.factories import add_job
 from tests.support.flask_clients import client_with
 from tests.support.waiting import wait_until
@@ -49,7 +49,7 @@ def running(client, database, tmp_path: Path) -> str:
     """A running job: at step 3 as the database has it, at step 5 as Redis has it."""
     job_id = add_job(database)
     with database.writing() as session:
-        held = claims.claim_job(session, job_id, worker="w1", weights={}, lease_s=60)
+        held = claim_job(session, job_id, worker="w1", weights={}, lease_s=60)
         claims.renew(session, held, lease_s=60, progress=step(3))
     RedisProgress(progress.connect(f"unix://{tmp_path}/own.sock")).steps(job_id, [step(5)], None)
     return job_id

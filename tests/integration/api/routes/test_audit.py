@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import update
 
-from shared.db.jobs import claims
 from shared.db.models import Job
 from shared.states import BatchState
+from tests.support.claims import claim_job
 from tests.support.factories import add_batch, add_items, add_key, add_worker
 from tests.support.flask_clients import client_with
 
@@ -52,7 +52,7 @@ def test_what_operators_do_is_noted(client, database) -> None:
 
 def test_what_was_refused_is_not_noted(client, database, job_id) -> None:
     with database.writing() as session:
-        claims.claim_job(session, job_id, worker="w", weights={}, lease_s=20)
+        claim_job(session, job_id, worker="w", weights={}, lease_s=20)
     assert client.delete(f"/v1/jobs/{job_id}").status_code == 409
     assert client.post("/v1/workers/nobody/drain").status_code == 404
     assert client.delete("/v1/keys/0").status_code == 404

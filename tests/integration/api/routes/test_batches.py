@@ -10,10 +10,10 @@ from PIL import Image
 
 from api.app import create_app
 from shared.db import workers
-from shared.db.jobs import claims
 from shared.errors import Diverged
 from shared.imaging import codec
 from tests.integration.api.batch_requests import LINES, add, lines, paint, show, steer
+from tests.support.claims import claim_job
 from tests.support.factories import add_key, picture
 from tests.support.flask_clients import client_with
 
@@ -31,7 +31,7 @@ def test_an_item_behind_as_many_as_may_run_at_once_waits_for_that(client, databa
 
     assert waiting_for() == "turn"
     with database.writing() as session:
-        claims.claim_job(session, first, worker="w1", weights={}, lease_s=20)
+        claim_job(session, first, worker="w1", weights={}, lease_s=20)
     assert waiting_for() == "quota"
     client.patch(f"/v1/batches/{batch['id']}", json={"max_parallel": 2})
     assert waiting_for() == "turn"

@@ -11,6 +11,7 @@ from shared.db.jobs import claims, queries, transitions
 from shared.errors import OutOfMemory
 from shared.messaging.progress import RedisProgress
 from shared.storage.store import attempt_key
+from tests.support.claims import claim_job
 from tests.support.factories import add_batch, add_items, add_job, add_key
 from tests.support.flask_clients import client_with
 from worker.maintenance.bulk_actions import BulkActionMaintenance
@@ -33,7 +34,7 @@ def asked(action: str = "cancel", **values: Any) -> dict[str, Any]:
 
 def claim(database, job_id: str) -> claims.Claim:
     with database.writing() as session:
-        held = claims.claim_job(session, job_id, worker="w1", weights={}, lease_s=20)
+        held = claim_job(session, job_id, worker="w1", weights={}, lease_s=20)
     assert held is not None
     return held
 

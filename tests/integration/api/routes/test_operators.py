@@ -10,10 +10,10 @@ from sqlalchemy import update
 from shared import clock
 from shared.db import workers
 from shared.db.base import Database
-from shared.db.jobs import claims
 from shared.db.models import Job, Worker
 from shared.messaging.broker import PAINT_QUEUE
 from shared.states import DesiredState
+from tests.support.claims import claim_job
 from tests.support.factories import WEIGHTS, add_job, add_worker
 from tests.support.waiting import wait_until
 
@@ -21,7 +21,7 @@ from tests.support.waiting import wait_until
 def claim(database: Database, worker: str) -> str:
     job_id = add_job(database)
     with database.writing() as session:
-        assert claims.claim_job(session, job_id, worker=worker, weights=WEIGHTS, lease_s=20)
+        assert claim_job(session, job_id, worker=worker, weights=WEIGHTS, lease_s=20)
     return job_id
 
 

@@ -10,11 +10,12 @@ from sqlalchemy import update
 
 from shared.db import workers
 from shared.db.base import Database
-from shared.db.jobs import claims, queries, sweeps, transitions
+from shared.db.jobs import queries, sweeps, transitions
 from shared.db.jobs.claims import Claim, LostRace, StopRequests
 from shared.db.models import Job
 from shared.errors import DatabaseUnavailable
 from shared.states import DesiredState, State
+from tests.support.claims import claim_job
 from tests.support.factories import add_job
 from tests.support.waiting import wait_until
 from worker.jobs import heartbeat as heartbeats
@@ -31,7 +32,7 @@ def hold(database: Database, lease_s: float = 20.0, **values) -> Claim:
         workers.record_heartbeat(session, "w1")
     job_id = add_job(database, **values)
     with database.writing() as session:
-        claim = claims.claim_job(session, job_id, worker="w1", weights={}, lease_s=lease_s)
+        claim = claim_job(session, job_id, worker="w1", weights={}, lease_s=lease_s)
     assert claim is not None
     return claim
 

@@ -18,6 +18,7 @@ from shared.imaging import codec
 from shared.messaging.progress import RedisProgress
 from shared.painting.params import StyleParams
 from shared.states import State
+from tests.support.claims import claim_job
 from tests.support.factories import add_job, picture
 from tests.support.fakes import FakePainter
 from tests.support.job_runs import every_chunk_asks, load, make_due, queue, run_one
@@ -140,7 +141,7 @@ def test_a_worker_that_lost_its_claim_writes_nothing_more(context, database, sto
         if number == 1:
             with database.writing() as session:
                 transitions.give_back(session, claims.Claim(job_id, 1, "w1"), reason="test")
-                claims.claim_job(session, job_id, worker="w2", weights={}, lease_s=20)
+                claim_job(session, job_id, worker="w2", weights={}, lease_s=20)
 
     assert run_one(job_id, replace(context, painter=FakePainter(lose))) is None
     job = load(context, job_id)

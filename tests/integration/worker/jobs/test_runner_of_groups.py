@@ -16,6 +16,7 @@ from shared.imaging import codec
 from shared.messaging.progress import RedisProgress
 from shared.states import State
 from shared.storage.store import image_key
+from tests.support.claims import claim_job
 from tests.support.factories import picture
 from tests.support.fakes import FakePainter
 from tests.support.job_runs import every_chunk_asks, load, make_due, queue, run_one, upload
@@ -108,7 +109,7 @@ def test_one_whose_claim_is_lost_is_dropped_alone(context, group, database, monk
         if number == 1:
             with database.writing() as session:
                 transitions.give_back(session, claims.Claim(group[0], 1, "w1"), reason="test")
-                claims.claim_job(session, group[0], worker="w2", weights={}, lease_s=20)
+                claim_job(session, group[0], worker="w2", weights={}, lease_s=20)
 
     states = run(group, with_painter(context, lose))
     assert group[0] not in states

@@ -18,6 +18,7 @@ from shared.errors import StorageFull, StorageUnavailable
 from shared.messaging.broker import PAINT_QUEUE
 from shared.messaging.progress import RedisProgress
 from shared.storage.store import attempt_key, image_key
+from tests.support.claims import claim_job
 from tests.support.factories import add_image, add_job, add_key
 from tests.support.waiting import wait_until
 from worker.maintenance.orphans import remove_orphans
@@ -33,7 +34,7 @@ def loop(settings, database, store, redis) -> MaintenanceLoop:
 
 def claim(database, job_id: str, lease_s: float = 20.0) -> claims.Claim:
     with database.writing() as session:
-        held = claims.claim_job(session, job_id, worker="w", weights={}, lease_s=lease_s)
+        held = claim_job(session, job_id, worker="w", weights={}, lease_s=lease_s)
     assert held is not None
     return held
 

@@ -7,6 +7,7 @@ from sqlalchemy import update
 from shared.db.jobs import claims, queries, transitions
 from shared.db.models import Job
 from tests.integration.worker.process.watchdog_rig import refuse
+from tests.support.claims import claim_job
 from tests.support.factories import add_job
 
 
@@ -65,7 +66,7 @@ def test_all_jobs_of_a_child_that_died_go_back_also_those_it_had_just_claimed(ri
     group = rig.run_group(None, None)
     unseen = add_job(database)
     with database.writing() as session:
-        assert claims.claim_job(session, unseen, worker="w1", weights={}, lease_s=20)
+        assert claim_job(session, unseen, worker="w1", weights={}, lease_s=20)
     rig.let_the_child_die()
     rig.start_child()
     rig.watchdog.check()

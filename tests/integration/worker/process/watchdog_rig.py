@@ -10,10 +10,11 @@ from sqlalchemy import update
 
 from shared.db import workers
 from shared.db.base import Database
-from shared.db.jobs import claims, queries
+from shared.db.jobs import queries
 from shared.db.models import Job
 from shared.errors import DatabaseUnavailable
-from shared.messaging.dispatch import QueueDepth
+from shared.messaging.broker import QueueDepth
+from tests.support.claims import claim_job
 from tests.support.factories import add_job
 from worker.process.watchdog import Watchdog
 
@@ -90,7 +91,7 @@ class Rig:
     def run_job(self, **values) -> str:
         job_id = add_job(self.database, **values)
         with self.database.writing() as session:
-            assert claims.claim_job(session, job_id, worker="w1", weights={}, lease_s=20)
+            assert claim_job(session, job_id, worker="w1", weights={}, lease_s=20)
         self.watchdog.check()
         return job_id
 

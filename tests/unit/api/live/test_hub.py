@@ -13,6 +13,7 @@ from api.live.subscriber import JobRow, PublishedEvent, Signal, Subscriber
 from api.live.ttl_cache import TtlCache
 from shared.errors import DatabaseUnavailable
 from shared.messaging.progress import Event, RedisProgress
+from tests.support.claims import claim_job
 from tests.support.factories import add_job
 
 
@@ -109,26 +110,24 @@ def test_what_was_before_is_not_told(hub, worker) -> None:
 
 
 def test_a_change_of_state_is_told_without_redis(hub, progress, database) -> None:
-    from shared.db.jobs import claims
 
     progress.away = True
     job_id = add_job(database)
     with hub.subscribe(job_id) as subscriber:
         assert heard(subscriber, lambda news: isinstance(news, JobRow))[0].state == "queued"
         with database.writing() as session:
-            claims.claim_job(session, job_id, worker="w", weights={}, lease_s=20)
+            claim_job(session, job_id, worker="w", weights={}, lease_s=20)
         assert heard(subscriber, lambda news: isinstance(news, JobRow))[0].state == "running"
 
 
 def test_who_is_told_of_a_state_is_shown_it_even_if_the_worker_has_not_told_redis_yet(hub, database, snapshots) -> None:
-    from shared.db.jobs import claims
 
     job_id = add_job(database)
     with hub.subscribe(job_id) as subscriber:
         heard(subscriber, lambda news: isinstance(news, JobRow))
         snapshots.keep(job_id, "as it waited")
         with database.writing() as session:
-            claims.claim_job(session, job_id, worker="w", weights={}, lease_s=20)
+            claim_job(session, job_id, worker="w", weights={}, lease_s=20)
         heard(subscriber, lambda news: isinstance(news, JobRow))
         assert snapshots.get(job_id) is None
 
@@ -206,14 +205,13 @@ def test_a_closed_hub_wakes_who_waits_and_who_comes(hub) -> None:
 
 
 def test_a_wait_ends_with_the_change(hub, database) -> None:
-    from shared.db.jobs import claims
 
     job_id = add_job(database)
     answers: list[bool] = []
     waiter = threading.Thread(target=lambda: answers.append(hub.wait_change(job_id, "queued", timeout_s=20)))
     waiter.start()
     with database.writing() as session:
-        claims.claim_job(session, job_id, worker="w", weights={}, lease_s=20)
+        claim_job(session, job_id, worker="w", weights={}, lease_s=20)
     waiter.join(20)
     assert answers == [True]
 
