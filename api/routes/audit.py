@@ -31,9 +31,9 @@ class AuditQuery(PageQuery):
 
 
 @blueprint.get("")
-@operation("List recorded actions, newest first", access=Access.OVERSEE, returns=AuditPage, query=AuditQuery)
+@operation(access=Access.OVERSEE, returns=AuditPage, query=AuditQuery)
 def listing() -> Response:
-    """List entries."""
+    """List recorded actions, newest first."""
     query = parsed_query(AuditQuery)
     wanted = audit.Filter(query.key_id, query.action, query.after, query.before)
     with services().database.reading() as session:

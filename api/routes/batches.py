@@ -64,7 +64,6 @@ class BatchesQuery(PageQuery):
 
 @blueprint.post("")
 @operation(
-    "Open a batch",
     access=Access.WRITE,
     status=201,
     returns=OpenedView,
@@ -80,7 +79,10 @@ class BatchesQuery(PageQuery):
     ),
 )
 def open_() -> Response:
-    """Open a batch; one with a matrix or an archive is also filled and started."""
+    """Open a batch.
+
+    One with a matrix or an archive is also filled and started.
+    """
     request.max_content_length = services().settings.max_batch_bytes
     form = bodies.batch_form(request)
     once = idempotency.once(request, caller(), form.fingerprint())
@@ -94,9 +96,9 @@ def open_() -> Response:
 
 
 @blueprint.get("")
-@operation("List batches, newest first", access=Access.READ, returns=BatchPage, query=BatchesQuery)
+@operation(access=Access.READ, returns=BatchPage, query=BatchesQuery)
 def listing() -> Response:
-    """List batches."""
+    """List batches, newest first."""
     query = parsed_query(BatchesQuery)
     wanted = Filter(caller().sees or query.owner, query.state, query.label)
     with services().database.reading() as session:
@@ -106,7 +108,7 @@ def listing() -> Response:
 
 
 @blueprint.get("/<batch_id>")
-@operation("Show a batch", access=Access.READ, returns=BatchView, headers=("If-None-Match",))
+@operation(access=Access.READ, returns=BatchView, headers=("If-None-Match",))
 def show(batch_id: str) -> Response:
     """Show a batch."""
     return etag_response(_view(batch_id))
@@ -114,14 +116,10 @@ def show(batch_id: str) -> Response:
 
 @blueprint.patch("/<batch_id>")
 @operation(
-    "Change a batch while it runs",
-    access=Access.WRITE,
-    returns=BatchView,
-    takes={"application/json": BatchChange},
-    errors=(errors.InvalidParams,),
+    access=Access.WRITE, returns=BatchView, takes={"application/json": BatchChange}, errors=(errors.InvalidParams,)
 )
 def change(batch_id: str) -> Response:
-    """Change what may be changed."""
+    """Change a batch while it runs."""
     _view(batch_id)  # 404 for an unknown batch, whatever the body
     changes = validated(BatchChange, bodies.json_object(request))
     lifecycle.change(services().database, services().dispatcher, caller(), batch_id, changes)
@@ -129,56 +127,45 @@ def change(batch_id: str) -> Response:
 
 
 @blueprint.post("/<batch_id>/start")
-@operation("Start a batch that was opened", access=Access.WRITE, returns=BatchView, errors=_REFUSALS)
+@operation(access=Access.WRITE, returns=BatchView, errors=_REFUSALS)
 def start(batch_id: str) -> Response:
-    """Start painting its items."""
+    """Start a batch that was opened."""
     return _transition(batch_id, BatchState.RUNNING, only_from=BatchState.OPEN)
 
 
 @blueprint.post("/<batch_id>/pause")
-@operation("Pause a batch: no more items start; those that run go on", access=Access.WRITE, returns=BatchView,
-           errors=_REFUSALS)  # fmt: skip
+@operation(access=Access.WRITE, returns=BatchView, errors=_REFUSALS)
 def pause(batch_id: str) -> Response:
-    """Pause a batch."""
+    """Pause a batch: no more items start; those that run go on."""
     return _transition(batch_id, BatchState.PAUSED)
 
 
 @blueprint.post("/<batch_id>/resume")
-@operation("Resume a paused batch", access=Access.WRITE, returns=BatchView, errors=_REFUSALS)
+@operation(access=Access.WRITE, returns=BatchView, errors=_REFUSALS)
 def resume(batch_id: str) -> Response:
-    """Resume a batch."""
+    """Resume a paused batch."""
     return _transition(batch_id, BatchState.RUNNING, only_from=BatchState.PAUSED)
 
 
 @blueprint.post("/<batch_id>/cancel")
-@operation(
-    "Cancel a batch permanently, and its items that have not ended",
-    access=Access.WRITE,
-    returns=BatchView,
-    errors=_REFUSALS,
-)
+@operation(access=Access.WRITE, returns=BatchView, errors=_REFUSALS)
 def cancel(batch_id: str) -> Response:
-    """Cancel a batch."""
+    """Cancel a batch permanently, and its items that have not ended."""
     return _transition(batch_id, BatchState.CANCELED)
 
 
 @blueprint.post("/<batch_id>/retry-failed")
-@operation("Retry the items that failed or expired", access=Access.WRITE, returns=RetriedView, errors=_REFUSALS)
+@operation(access=Access.WRITE, returns=RetriedView, errors=_REFUSALS)
 def retry_failed(batch_id: str) -> Response:
-    """Replace failed items by new jobs."""
+    """Retry the items that failed or expired."""
     count = lifecycle.retry_failed(services().database, services().dispatcher, caller(), batch_id)
     return model_response(RetriedView(retried=count, batch=_view(batch_id)))
 
 
 @blueprint.get("/<batch_id>/sheet.webp")
-@operation(
-    "Show a matrix as one picture, with the cells painted so far",
-    access=Access.READ,
-    returns={"image/webp": BINARY},
-    errors=(errors.NoResult,),
-)
+@operation(access=Access.READ, returns={"image/webp": BINARY}, errors=(errors.NoResult,))
 def sheet(batch_id: str) -> Response:
-    """Draw the contact sheet."""
+    """Show a matrix as one picture, with the cells painted so far."""
     matrix = _view(batch_id).matrix
     if matrix is None:
         raise errors.NoResult("Only a matrix has a contact sheet, and this batch is not a matrix.")
@@ -188,7 +175,6 @@ def sheet(batch_id: str) -> Response:
 
 @blueprint.post("/<batch_id>/promote")
 @operation(
-    "Paint one item at its final size, as a job of its own",
     access=Access.WRITE,
     status=202,
     returns=JobView,
@@ -196,7 +182,7 @@ def sheet(batch_id: str) -> Response:
     errors=(errors.InvalidParams, errors.UnknownImage, errors.TooLarge, errors.QuotaExceeded),
 )
 def promote(batch_id: str) -> Response:
-    """Queue a job like an item, of another size."""
+    """Paint one item at its final size, as a job of its own."""
     _view(batch_id)
     promotion = lifecycle.promotion(
         services().database, caller(), batch_id, validated(PromoteRequest, bodies.json_object(request))

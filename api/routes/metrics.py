@@ -12,7 +12,7 @@ blueprint = Blueprint("metrics", __name__)
 
 
 @blueprint.get("/metrics")
-@operation("Show metrics as Prometheus reads them", access=Access.OVERSEE, returns={"text/plain": {"type": "string"}})
+@operation(access=Access.OVERSEE, returns={"text/plain": {"type": "string"}})
 def metrics() -> Response:
-    """Show the metrics of the system, and of this process."""
+    """Show metrics as Prometheus reads them."""
     return Response(current_app.extensions["atelier_metrics"].text(), content_type=CONTENT_TYPE)

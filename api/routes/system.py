@@ -26,21 +26,16 @@ blueprint = Blueprint("system", __name__)
 
 
 @blueprint.get("/healthz")
-@operation("Say whether the process is alive", access=Access.PUBLIC, returns=HealthView)
+@operation(access=Access.PUBLIC, returns=HealthView)
 def alive() -> Response:
-    """Respond at all."""
+    """Say whether the process is alive."""
     return model_response(HealthView(state="alive"))
 
 
 @blueprint.get("/readyz")
-@operation(
-    "Say whether requests can be served, and which parts work; 503 if not",
-    access=Access.PUBLIC,
-    returns=ReadinessView,
-    errors=(errors.DatabaseUnavailable,),
-)
+@operation(access=Access.PUBLIC, returns=ReadinessView, errors=(errors.DatabaseUnavailable,))
 def ready() -> Response:
-    """Try the database, the storage and Redis."""
+    """Say whether requests can be served, and which parts work; 503 if not."""
     found = services()
     parts = {
         "database": _tried(found.database.check),

@@ -37,17 +37,20 @@ class DeliveriesQuery(PageQuery):
 
 
 @blueprint.get("/secret")
-@operation("Show the secret that signs your webhooks", access=Access.WRITE, returns=SecretView)
+@operation(access=Access.WRITE, returns=SecretView)
 def secret() -> Response:
-    """Show the secret, creating it if there is none."""
+    """Show the secret that signs your webhooks.
+
+    It is created if there is none.
+    """
     with services().database.writing("webhook_secret") as session:
         return _secret(deliveries.get_secrets(session, caller().owner))
 
 
 @blueprint.post("/secret/rotate")
-@operation("Rotate the secret; the previous one remains valid for a day", access=Access.WRITE, returns=SecretView)
+@operation(access=Access.WRITE, returns=SecretView)
 def rotate() -> Response:
-    """Create a new secret."""
+    """Rotate the secret; the previous one remains valid for a day."""
     with services().database.writing("rotate_secret") as session:
         rotated = deliveries.rotate_secret(session, caller().owner)
         audit.record(session, caller(), "webhook_secret.rotate", caller().owner)
@@ -56,7 +59,6 @@ def rotate() -> Response:
 
 @blueprint.post("/test")
 @operation(
-    "Send a test event, `webhook.test`",
     access=Access.WRITE,
     status=202,
     returns=DeliveryView,
@@ -65,7 +67,7 @@ def rotate() -> Response:
     errors=(errors.InvalidParams, errors.ForbiddenUrl),
 )
 def test() -> Response:
-    """Send a test event."""
+    """Send a test event, `webhook.test`."""
     body, database = bodies.json_object(request), services().database
     url = validated(WebhookTestRequest, body).url
     once = idempotency.once(request, caller(), body)
@@ -77,9 +79,9 @@ def test() -> Response:
 
 
 @blueprint.get("/deliveries")
-@operation("List deliveries, newest first", access=Access.READ, returns=DeliveryPage, query=DeliveriesQuery)
+@operation(access=Access.READ, returns=DeliveryPage, query=DeliveriesQuery)
 def listing() -> Response:
-    """List deliveries."""
+    """List deliveries, newest first."""
     query, owner = parsed_query(DeliveriesQuery), caller().sees
     with services().database.reading() as session:
         older = partial(deliveries.list_deliveries, session, owner=owner, state=query.state, before=query.cursor)
@@ -88,23 +90,17 @@ def listing() -> Response:
 
 
 @blueprint.get("/deliveries/<delivery_id>")
-@operation("Show a delivery with all its attempts", access=Access.READ, returns=DeliveryView)
+@operation(access=Access.READ, returns=DeliveryView)
 def show(delivery_id: str) -> Response:
-    """Show a delivery."""
+    """Show a delivery with all its attempts."""
     with services().database.reading() as session:
         return model_response(_view(deliveries.get_delivery(session, delivery_id, owner=caller().sees)))
 
 
 @blueprint.post("/deliveries/<delivery_id>/redeliver")
-@operation(
-    "Send the same event again, as another delivery",
-    access=Access.WRITE,
-    status=202,
-    returns=DeliveryView,
-    headers=("Idempotency-Key",),
-)
+@operation(access=Access.WRITE, status=202, returns=DeliveryView, headers=("Idempotency-Key",))
 def redeliver(delivery_id: str) -> Response:
-    """Send an event again."""
+    """Send the same event again, as another delivery."""
     once = idempotency.once(request, caller(), None)
     if once.find(services().database) is None:
         with once.writing(services().database, "redeliver") as session:
