@@ -16,10 +16,10 @@ from api.http.query import parsed_query
 from api.http.responses import accepted_response, model_response, page_response
 from api.jobs.checks import check_webhook
 from api.openapi.operation import operation
-from api.schemas.webhooks import AttemptView, DeliveryPage, DeliveryView, SecretView, WebhookTestRequest
+from api.schemas.webhooks import DeliveryPage, DeliveryView, SecretView, WebhookTestRequest
+from api.serializers.rows import serialize
 from api.services import services
 from shared import errors
-from shared.clock import rfc3339
 from shared.db import deliveries
 from shared.db.admin import audit
 from shared.db.deliveries import SigningSecrets
@@ -111,25 +111,11 @@ def redeliver(delivery_id: str) -> Response:
 
 
 def _secret(found: SigningSecrets) -> Response:
-    times = {"created_at": str(rfc3339(found.created_at)), "previous_until": rfc3339(found.previous_until)}
-    response = model_response(SecretView(secret=found.secret, **times))
+    response = model_response(serialize(SecretView, found))
     response.headers["Cache-Control"] = "no-store"
     return response
 
 
 def _view(delivery: Delivery) -> DeliveryView:
     path = f"/v1/webhooks/deliveries/{delivery.id}"
-    return DeliveryView(
-        id=delivery.id,
-        owner=delivery.owner,
-        url=delivery.url,
-        event=delivery.event,
-        subject_id=delivery.subject_id,
-        state=DeliveryState(delivery.state),
-        attempts=delivery.attempts,
-        next_at=rfc3339(delivery.next_at),
-        log=[AttemptView(**attempt) for attempt in delivery.log],
-        created_at=str(rfc3339(delivery.created_at)),
-        ended_at=rfc3339(delivery.ended_at),
-        links={"self": path, "redeliver": f"{path}/redeliver"},
-    )
+    return serialize(DeliveryView, delivery, links={"self": path, "redeliver": f"{path}/redeliver"})
