@@ -12,11 +12,9 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
-
 from api.access import Caller
 from api.batches.report import Candidate, IngestReport
-from api.http.problems import invalid, validated
+from api.http.problems import validated
 from api.jobs import checks, estimates
 from api.jobs.estimates import Sizes
 from api.schemas.batches import ItemRequest, printable_key
@@ -31,7 +29,6 @@ from shared.db.jobs import queries
 from shared.errors import AtelierError, BatchFull, DuplicateKey, InvalidParams, UnknownImage, UnsafePath
 from shared.painting import sizes as sizes_of_scales
 from shared.painting.keys import group_key, recipe_key, result_key
-from shared.painting.params import resolve
 from shared.painting.sizes import Size
 
 
@@ -125,10 +122,7 @@ class BatchIngest:
 
     def _plan(self, item: ItemRequest, styles: list[StyleChoice], sizes: Sizes) -> _Plan:
         batch = self._batch
-        try:
-            params = resolve(batch.preset, {**batch.params, **item.params})
-        except ValidationError as error:
-            raise invalid(error, at="/params") from None
+        params = checks.resolve_params(batch.preset, {**batch.params, **item.params})
         checks.check_sizes(params, *sizes)
         for number, style in enumerate(styles):
             if style.mask:

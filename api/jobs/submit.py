@@ -13,12 +13,11 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import NamedTuple
 
-from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from api.access import Caller
 from api.http.bodies import JobForm
-from api.http.problems import invalid, pointed_error, validated
+from api.http.problems import pointed_error, validated
 from api.jobs import checks, estimates
 from api.jobs.estimates import Sizes
 from api.live.forecaster import Forecaster
@@ -37,7 +36,7 @@ from shared.messaging.dispatch import Dispatcher
 from shared.painting import sizes as sizes_of_scales
 from shared.painting.costs import Estimate
 from shared.painting.keys import group_key, recipe_key, result_key
-from shared.painting.params import StyleParams, resolve
+from shared.painting.params import StyleParams
 from shared.painting.sizes import Size
 from shared.settings import Settings
 from shared.states import State
@@ -92,10 +91,7 @@ class Submitter:
         """Validate a job's form and inspect its files; raise `InvalidParams`, or what is wrong with a picture."""
         request = validated(JobRequest, form.body)
         checks.check_limits(self.settings, caller, request.time_limit_s, request.retention_s)
-        try:
-            params = resolve(request.preset, request.params)
-        except ValidationError as error:
-            raise invalid(error, at="/params") from None
+        params = checks.resolve_params(request.preset, request.params)
         uploads = {image_id: inspect_upload(self.settings, data) for image_id, data in form.files.items()}
         return Submission(caller, request, params, uploads, init_id=request.init_image)
 
