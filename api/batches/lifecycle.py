@@ -34,11 +34,7 @@ from shared.storage.store import ImageStore
 log = logs.get(__name__)
 
 #: The audit log's name of each transition of a batch that was started.
-_AUDITED = {
-    BatchState.RUNNING: "batch.resume",
-    BatchState.PAUSED: "batch.pause",
-    BatchState.CANCELED: "batch.cancel",
-}
+_AUDITED = {BatchState.RUNNING: "batch.resume", BatchState.PAUSED: "batch.pause", BatchState.CANCELED: "batch.cancel"}
 #: Default long side of a matrix's pictures, in pixels.
 _CELL_PX = 256
 

@@ -49,12 +49,7 @@ def require_own_origin() -> None:
 def remember(response: Response, token: str) -> None:
     """Set the session cookie; the server decides when the session ends."""
     response.set_cookie(
-        COOKIE,
-        token,
-        max_age=int(browser_sessions.LIFETIME_S),
-        httponly=True,
-        samesite="Lax",
-        secure=request.is_secure,
+        COOKIE, token, max_age=int(browser_sessions.LIFETIME_S), httponly=True, samesite="Lax", secure=request.is_secure
     )
 
 

@@ -17,26 +17,11 @@ from shared.painting.params import PRESETS, StyleParams, resolve
 GROUPS: dict[str, tuple[str, ...]] = {
     "Picture": ("size", "colors", "style_scale", "init", "seed", "timelapse"),
     "Scales and steps": ("start_size", "scale_factor", "steps", "early_stop", "early_stop_window", "averaging"),
-    "Losses": (
-        "content_weight",
-        "style_weight",
-        "tv_weight",
-        "content_layers",
-        "style_layers",
-        "gram_normalization",
-        "loss_scaling",
-    ),
-    "Optimizer": (
-        "optimizer",
-        "lbfgs_history",
-        "learning_rate",
-        "final_learning_rate",
-        "beta_1",
-        "beta_2",
-        "epsilon",
-    ),
+    "Losses": ("content_weight", "style_weight", "tv_weight", "content_layers", "style_layers", "gram_normalization",
+               "loss_scaling"),
+    "Optimizer": ("optimizer", "lbfgs_history", "learning_rate", "final_learning_rate", "beta_1", "beta_2", "epsilon"),
     "Network and device": ("pooling", "padding", "antialias", "precision", "tile_size"),
-}
+}  # fmt: skip
 #: Prefix of a parameter's field name.
 PREFIX = "p-"
 NAMES = tuple(PREFIX + name for name in StyleParams.model_fields)

@@ -44,6 +44,10 @@ _ITEMS = {
     bodies.MULTIPART: {"type": "object", "properties": {"file": {"type": "array", "items": BINARY}}},
     **dict.fromkeys((archive_reader.ZIP[0], *archive_reader.TAR[:2]), BINARY),
 }
+_REFUSALS = (
+    errors.IllegalTransition, errors.InvalidParams, errors.UnknownImage, errors.QuotaExceeded, errors.StorageFull,
+    errors.ForbiddenSource, errors.ArchiveTooLarge, errors.CorruptArchive,
+)  # fmt: skip
 
 
 class ItemsQuery(PageQuery):
@@ -61,21 +65,7 @@ class ResultsQuery(BaseModel):
 
 
 @blueprint.post("/items")
-@operation(
-    access=Access.WRITE,
-    returns=AddedView,
-    takes=_ITEMS,
-    errors=(
-        errors.IllegalTransition,
-        errors.InvalidParams,
-        errors.UnknownImage,
-        errors.QuotaExceeded,
-        errors.StorageFull,
-        errors.ForbiddenSource,
-        errors.ArchiveTooLarge,
-        errors.CorruptArchive,
-    ),
-)
+@operation(access=Access.WRITE, returns=AddedView, takes=_ITEMS, errors=_REFUSALS)
 def add(batch_id: str) -> Response:
     """Add items, before a batch starts or while it runs; an item that is sent again is added once."""
     ingest = BatchIngest(services().database, caller(), batch_id, max_items=services().settings.max_batch_items)

@@ -45,6 +45,8 @@ _EVENT = {
     },
     "required": ["event", "data"],
 }
+#: Why a job has no picture to send, or none any more.
+_NO_PICTURE = (errors.NotFinished, errors.NoResult, errors.ResultExpired)
 AnyJob = TypeVar("AnyJob", bound=Shown)
 Format = Literal["png", "jpeg", "webp"]
 
@@ -129,7 +131,7 @@ def losses(job_id: str) -> Response:
     returns={f"image/{name}": BINARY for name in get_args(Format)},
     query=ResultQuery,
     headers=("If-None-Match", "Range"),
-    errors=(errors.NotFinished, errors.NoResult, errors.ResultExpired),
+    errors=_NO_PICTURE,
 )
 def result(job_id: str) -> Response:
     """Fetch the picture."""
@@ -138,12 +140,7 @@ def result(job_id: str) -> Response:
 
 
 @blueprint.get("/timelapse")
-@operation(
-    access=Access.READ,
-    returns={"image/webp": BINARY},
-    headers=("If-None-Match", "Range"),
-    errors=(errors.NotFinished, errors.NoResult, errors.ResultExpired),
-)
+@operation(access=Access.READ, returns={"image/webp": BINARY}, headers=("If-None-Match", "Range"), errors=_NO_PICTURE)
 def timelapse(job_id: str) -> Response:
     """Fetch the timelapse, if the job was asked for one."""
     job = _finished(job_id)
@@ -161,11 +158,7 @@ def film(job_id: str) -> Response:
 
 
 @blueprint.get("/manifest")
-@operation(
-    access=Access.READ,
-    returns={"application/json": {"type": "object"}},
-    errors=(errors.NotFinished, errors.NoResult, errors.ResultExpired),
-)
+@operation(access=Access.READ, returns={"application/json": {"type": "object"}}, errors=_NO_PICTURE)
 def manifest(job_id: str) -> Response:
     """Fetch the manifest: everything that determined the picture."""
     return json_response(_stored(_finished(job_id), "manifest_key"))

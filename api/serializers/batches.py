@@ -17,11 +17,7 @@ from shared.states import BATCH_TRANSITIONS, BatchState, State
 #: The window over which the rate is measured, in seconds.
 _RATE_WINDOW_S = 60.0
 #: The action that leads to each state.
-_ACTIONS = {
-    BatchState.RUNNING: "resume",
-    BatchState.PAUSED: "pause",
-    BatchState.CANCELED: "cancel",
-}
+_ACTIONS = {BatchState.RUNNING: "resume", BatchState.PAUSED: "pause", BatchState.CANCELED: "cancel"}
 
 
 def serialize_batches(session: Session, found: Sequence[Batch]) -> list[schemas.BatchView]:

@@ -31,11 +31,7 @@ def serialize_image(image: Image, retention_s: float) -> jobs.ImageView:
 
 
 def serialize_job(
-    job: Shown,
-    *,
-    live: Step | None = None,
-    queue: jobs.QueueView | None = None,
-    eta: Forecast | None = None,
+    job: Shown, *, live: Step | None = None, queue: jobs.QueueView | None = None, eta: Forecast | None = None
 ) -> jobs.JobView:
     """Serialize a job, with `live` progress that is newer than the row's, its place in the queue and its ETA."""
     return serialize(

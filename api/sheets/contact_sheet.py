@@ -25,12 +25,7 @@ _PAPER = (250, 249, 246)
 
 
 def contact_sheet(
-    content: Picture,
-    styles: Sequence[Picture],
-    result: Picture,
-    losses: Mapping[str, Sequence[float]],
-    *,
-    caption: str,
+    content: Picture, styles: Sequence[Picture], result: Picture, losses: Mapping[str, Sequence[float]], *, caption: str
 ) -> bytes:
     """Draw the sheet as a PNG; pictures are `[height, width, 3]` in 0 to 1, losses one value per step, by name."""
     named = [("Content", content), *_named(styles), ("Result", result)]

@@ -11,11 +11,7 @@ from shared.messaging.dispatch import Dispatcher
 from shared.states import DesiredState
 
 #: What the audit log calls each change of a worker's desired state.
-_ACTIONS = {
-    DesiredState.WORK: "worker.resume",
-    DesiredState.PAUSE: "worker.pause",
-    DesiredState.DRAIN: "worker.drain",
-}
+_ACTIONS = {DesiredState.WORK: "worker.resume", DesiredState.PAUSE: "worker.pause", DesiredState.DRAIN: "worker.drain"}
 
 log = logs.get(__name__)
 

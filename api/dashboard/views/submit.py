@@ -22,10 +22,7 @@ from shared.painting.params import DEFAULT_PRESET, PRESETS, resolve
 
 _HOME = "/dashboard/submit"
 #: What to say of a missing picture.
-_MISSING = {
-    "content": "Choose a photograph to paint.",
-    "style": "Choose a painting whose style to use.",
-}
+_MISSING = {"content": "Choose a photograph to paint.", "style": "Choose a painting whose style to use."}
 
 
 @blueprint.get(_HOME)
