@@ -37,7 +37,7 @@ class _Plan(NamedTuple):
 
     params: dict[str, Any]
     styles: list[dict[str, Any]]
-    way: str
+    recipe_key: str
     group_key: str | None
     predicted_s: float | None
     work: float
@@ -116,7 +116,7 @@ class BatchIngest:
         plan = self._plans[same]
         if isinstance(plan, AtelierError):
             raise plan
-        key = result_key(plan.way, item.content)
+        key = result_key(plan.recipe_key, item.content)
         rest = (plan.params, plan.styles, plan.group_key, key, plan.predicted_s, plan.work)
         return NewItem(item.key, item.content, *rest)
 

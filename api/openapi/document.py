@@ -28,7 +28,6 @@ from api.openapi.parameters import (
 from shared import errors
 from shared.errors import AtelierError
 from shared.imaging.codec import MEDIA_TYPES
-from shared.painting.params import PRESETS
 
 
 def build(app: Flask) -> Part:
@@ -59,11 +58,6 @@ def build(app: Flask) -> Part:
             kind.code: {"message": kind().message, "retryable": kind.retryable} for kind in errors.subclasses()
         },
     }
-
-
-def presets() -> dict[str, str]:
-    """Return the purpose of each preset."""
-    return {name: text for name, (text, _values) in PRESETS.items()}
 
 
 def _describe(declared: operation, endpoint: str, arguments: list[str]) -> Part:

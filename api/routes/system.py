@@ -14,13 +14,13 @@ from api.access import Access
 from api.auth import public
 from api.http import problems
 from api.http.responses import json_response, model_response
-from api.openapi.document import build, presets
+from api.openapi.document import build
 from api.openapi.operation import operation
 from api.schemas.admin import HealthView, PartView, ReadinessView
 from api.services import services
 from shared import errors
 from shared.errors import AtelierError
-from shared.painting.params import StyleParams
+from shared.painting.params import PRESETS, StyleParams
 
 blueprint = Blueprint("system", __name__)
 
@@ -69,7 +69,7 @@ def docs() -> str:
         groups=_groups(document),
         root=request.url_root.rstrip("/"),
         params=StyleParams.model_json_schema()["properties"],
-        presets=presets(),
+        presets={name: text for name, (text, _) in PRESETS.items()},
         errors=sorted(kinds, key=lambda pair: (pair[0] or 1000, pair[1].code)),
     )
 
