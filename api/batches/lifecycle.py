@@ -63,14 +63,9 @@ def new_batch(settings: Settings, store: ImageStore, caller: Caller, request: Ba
         styles=[style.model_dump(exclude_none=True) for style in styles],
         weights_wanted=request.weights_wanted(),
         matrix=request.matrix.model_dump(mode="json") if request.matrix else None,
-        priority=request.priority,
-        max_parallel=request.max_parallel,
-        reuse=request.reuse,
-        label=request.label,
         annotations=request.metadata,
-        webhook=request.webhook,
         retention_s=request.retention_s or checks.max_retention_s(settings, caller),
-        time_limit_s=request.time_limit_s,
+        **request.model_dump(include={"reuse", "priority", "max_parallel", "webhook", "time_limit_s", "label"}),
     )
 
 

@@ -231,14 +231,9 @@ class Submitter:
             init_id=submission.init_id,
             group_key=group_key(params, styles, sizes.content, weights, submission.init_id),
             work_key=result_key(recipe_key(painted, styles, submission.init_id, weights), request.content),
-            reuse=request.reuse,
-            priority=request.priority,
             retention_s=request.retention_s or checks.max_retention_s(self.settings, submission.caller),
-            webhook=request.webhook,
-            start_by=request.start_by,
-            time_limit_s=request.time_limit_s,
-            label=request.label,
             annotations=request.metadata,
+            **request.model_dump(include={"reuse", "priority", "webhook", "start_by", "time_limit_s", "label"}),
         )
 
     def _record_eta(self, session: Session, job: Job) -> None:

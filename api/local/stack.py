@@ -119,9 +119,9 @@ class Stack:
         client.close()
 
     def _launch(self, name: str, command: list[str], *pass_fds: int) -> None:
-        env = {**os.environ, **_as_environment(self.settings)}
+        ours = {f"ATELIER_{name.upper()}": str(value) for name, value in self.settings.model_dump().items()}
         log_file = self.settings.home / "logs" / f"{name}.log"
-        child = Child(name, command, log=log_file, env=env, pass_fds=pass_fds)
+        child = Child(name, command, log=log_file, env={**os.environ, **ours}, pass_fds=pass_fds)
         child.start()
         self._children.append(child)
 
@@ -214,7 +214,3 @@ def _listen(host: str, port: int) -> socket.socket:
         raise Misconfigured(f"Port {port} on {host} is not available ({error.strerror}): {fix}.") from None
     listener.listen(1024)
     return listener
-
-
-def _as_environment(settings: Settings) -> dict[str, str]:
-    return {f"ATELIER_{name.upper()}": str(value) for name, value in settings.model_dump().items()}

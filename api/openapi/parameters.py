@@ -177,11 +177,9 @@ def _links(response: Part, paths: dict[str, Part]) -> dict[str, Part]:
 
 def _without_nul(part: Part) -> Part:
     """Exclude NUL, which PostgreSQL cannot store, from free text."""
-    return {**part, "schema": {"pattern": "^[^\\u0000]*$", **part["schema"]}} if _is_free(part["schema"]) else part
-
-
-def _is_free(schema: Part) -> bool:
-    return schema.get("type") == "string" and "enum" not in schema
+    schema = part["schema"]
+    is_free = schema.get("type") == "string" and "enum" not in schema
+    return {**part, "schema": {"pattern": "^[^\\u0000]*$", **schema}} if is_free else part
 
 
 BINARY = {"type": "string", "format": "binary"}

@@ -28,8 +28,8 @@ def contact_sheet(
     content: Picture, styles: Sequence[Picture], result: Picture, losses: Mapping[str, Sequence[float]], *, caption: str
 ) -> bytes:
     """Draw the sheet as a PNG; pictures are `[height, width, 3]` in 0 to 1, losses one value per step, by name."""
-    named = [("Content", content), *_named(styles), ("Result", result)]
-    tiles = [(name, _tile(picture)) for name, picture in named]
+    shown = [("Style" if len(styles) == 1 else f"Style {number}", style) for number, style in enumerate(styles, 1)]
+    tiles = [(name, _tile(picture)) for name, picture in (("Content", content), *shown, ("Result", result))]
     width = 2 * _MARGIN + sum(tile.width for _, tile in tiles) + _GAP * (len(tiles) - 1)
     top = _MARGIN + 44
     chart_top = top + _PICTURE_HEIGHT + 104
@@ -46,10 +46,6 @@ def contact_sheet(
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def _named(styles: Sequence[Picture]) -> list[tuple[str, Picture]]:
-    return [("Style" if len(styles) == 1 else f"Style {n}", style) for n, style in enumerate(styles, 1)]
 
 
 def _tile(picture: Picture) -> Image.Image:
