@@ -3,8 +3,6 @@
 Limits: requests are counted per process; with several processes on one address, a scrape reaches one of them.
 """
 
-from __future__ import annotations
-
 import statistics
 import time
 from collections import Counter

@@ -6,8 +6,6 @@ the suffix to the whole key. The last file, `manifest.jsonl`, has a line for eac
 Invariant: at most one picture is in memory, and no transaction is open while the client receives it.
 """
 
-from __future__ import annotations
-
 import json
 import tempfile
 import zipfile

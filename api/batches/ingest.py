@@ -6,8 +6,6 @@ is reported and the rest are added. Adding an item again changes nothing, so a c
 Invariant: a chunk is one transaction, which holds the lock on the batch's row; chunks that were added stay.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple

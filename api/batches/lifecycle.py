@@ -3,8 +3,6 @@
 `api.batches.ingest` adds items. Invariant: a batch's state is one row, so a command has taken effect when it returns.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import product
 

@@ -5,8 +5,6 @@ Lengths are in pixels. Cells shrink until every browser can show the sheet; a ce
 Invariant: one picture is decoded at a time, and only its cell-sized copy is kept.
 """
 
-from __future__ import annotations
-
 import io
 import math
 from itertools import product

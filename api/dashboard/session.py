@@ -3,8 +3,6 @@
 Invariant: an unsafe request is served only if it comes from our origin with the token that our pages contain.
 """
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 from urllib.parse import urlsplit

@@ -3,8 +3,6 @@
 An empty field means the preset's value. Field values stay text; the API's own validation converts them.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple

@@ -3,8 +3,6 @@
 Nothing is stored here.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

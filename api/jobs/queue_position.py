@@ -1,7 +1,5 @@
 """A waiting job's position in line, why it waits, and when it is expected to start."""
 
-from __future__ import annotations
-
 from sqlalchemy.orm import Session
 
 from api.jobs import estimates

@@ -6,8 +6,6 @@ decode and store pictures, which takes too long for a transaction.
 Invariant: a queued job has all its pictures. If `queue` refuses a job, its pictures stay, like any upload.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta

@@ -6,8 +6,6 @@ Problems with the home and the port are reported in a sentence before the first 
 Invariant: there is one stack per home, and leaving the `with` block ends every child.
 """
 
-from __future__ import annotations
-
 import errno
 import fcntl
 import os

@@ -5,8 +5,6 @@
 Invariant: every route below `/v1` and every probe is described; a test walks the route table.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from typing import Any

@@ -3,8 +3,6 @@
 The example of a job is serialized by the code that serializes real jobs.
 """
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The decorator that declares a view's contract: the access it needs, and what OpenAPI says about it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar

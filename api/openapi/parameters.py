@@ -3,8 +3,6 @@
 Each is derived from a view's contract, so no route repeats what it accepts or returns.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

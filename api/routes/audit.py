@@ -1,7 +1,5 @@
 """The audit log: who did what to what, when, how often and why."""
 
-from __future__ import annotations
-
 from functools import partial
 
 from flask import Blueprint, Response

@@ -1,7 +1,5 @@
 """Batches: open, fill, start, pause, resume, cancel, change, list, show, retry, promote."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import IO
 

@@ -1,7 +1,5 @@
 """The most recent failures, grouped."""
 
-from __future__ import annotations
-
 from flask import Blueprint, Response
 
 from api.access import Access

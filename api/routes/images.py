@@ -1,7 +1,5 @@
 """Images: uploaded once, named by a hash of their bytes."""
 
-from __future__ import annotations
-
 from flask import Blueprint, Response, request
 
 from api.access import Access

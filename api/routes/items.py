@@ -1,7 +1,5 @@
 """The items of a batch: added, listed, and their results streamed."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from functools import partial
 from operator import attrgetter

@@ -1,7 +1,5 @@
 """Jobs: submit, list, show, cancel, retry, delete."""
 
-from __future__ import annotations
-
 from functools import partial
 from operator import attrgetter
 

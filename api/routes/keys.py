@@ -1,7 +1,5 @@
 """API keys: created, listed and revoked by operators."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial

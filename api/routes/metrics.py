@@ -1,7 +1,5 @@
 """Metrics, for Prometheus, which can send a key like any other client."""
 
-from __future__ import annotations
-
 from flask import Blueprint, Response, current_app
 
 from api.access import Access

@@ -1,7 +1,5 @@
 """Bulk actions: count, start, list, show, stop."""
 
-from __future__ import annotations
-
 from functools import partial
 
 from flask import Blueprint, Response, request

@@ -1,7 +1,5 @@
 """The workers and the queue, for operators: shown, paused, resumed, drained."""
 
-from __future__ import annotations
-
 from flask import Blueprint, Response
 
 from api.access import Access

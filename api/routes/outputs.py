@@ -1,7 +1,5 @@
 """The outputs of a job: events, preview and losses while it runs; picture, timelapse and manifest once it has ended."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial

@@ -1,7 +1,5 @@
 """The service itself: health, readiness, its OpenAPI document and its documentation."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from typing import Any, cast

@@ -1,7 +1,5 @@
 """Webhooks: the secret that signs them, test events, and the deliveries with all their attempts."""
 
-from __future__ import annotations
-
 from functools import partial
 
 from flask import Blueprint, Response, request

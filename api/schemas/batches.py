@@ -1,7 +1,5 @@
 """Batches, their items and their results."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Self
 
 from pydantic import (

@@ -3,8 +3,6 @@
 The form of IDs is validated here; the use cases check that they exist.
 """
 
-from __future__ import annotations
-
 import re
 from datetime import UTC, datetime
 from enum import StrEnum

@@ -1,7 +1,5 @@
 """What operators see: workers, the queue and API keys."""
 
-from __future__ import annotations
-
 from api.schemas import admin as schemas
 from api.serializers.rows import serialize
 from shared import clock

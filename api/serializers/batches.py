@@ -1,7 +1,5 @@
 """What clients see of batches and their results."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from sqlalchemy.orm import Session

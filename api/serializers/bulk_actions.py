@@ -1,7 +1,5 @@
 """What clients see of bulk actions, the audit log and grouped failures."""
 
-from __future__ import annotations
-
 from typing import Any
 from urllib.parse import urlencode
 

@@ -1,7 +1,5 @@
 """What clients see of images and jobs."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 from api.schemas import jobs

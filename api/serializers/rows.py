@@ -1,7 +1,5 @@
 """The rule that all serializers share: what a row and its model call by the same name is copied, the rest is given."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Any, TypeVar
 

@@ -4,8 +4,6 @@ Lengths are in pixels. All pictures get the same height, and the sheet becomes a
 `api.sheets.loss_chart` draws the chart. Invariant: any pictures and any losses give a sheet.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Mapping, Sequence
 

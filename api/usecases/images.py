@@ -1,7 +1,5 @@
 """Keeping uploads: inspected first, then their bytes stored, then their rows."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from typing import NamedTuple
 

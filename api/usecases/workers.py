@@ -1,7 +1,5 @@
 """What operators can do with workers and the queue."""
 
-from __future__ import annotations
-
 from api.access import Caller
 from shared import logs
 from shared.db import workers

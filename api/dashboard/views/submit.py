@@ -1,7 +1,5 @@
 """The page Submit: the form of a new job, its estimate, and the redirect to the job's page."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
