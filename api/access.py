@@ -3,8 +3,6 @@
 A client sees and changes only what is its own; a viewer sees everything and changes nothing; an operator may do all.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import Enum
 

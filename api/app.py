@@ -4,8 +4,6 @@ Every response has a request id, which the request's log lines have too, and the
 guessing types or running what strangers uploaded.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from typing import Any

@@ -6,8 +6,6 @@ or ends a session forgets its cache at once, the others within that second.
 Invariant: a view that declares nothing is closed to all but operators.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable
 from typing import Any, TypeVar

@@ -3,11 +3,10 @@
 Limits: requests are counted per process; with several processes on one address, a scrape reaches one of them.
 """
 
-from __future__ import annotations
-
 import statistics
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from flask import Flask, Response, g, request
@@ -77,9 +76,7 @@ class Metrics:
         yield _quantiles("run_seconds", "Time that recent jobs took to paint.", recent.runs_s)
         yield from _accuracy(etas)
         yield _gauge("webhook_deliveries_pending", "Deliveries still to be made.", pending)
-        states: dict[tuple[str, ...], float] = {}
-        for worker in serialize_workers(self._database).workers:
-            states[worker.state,] = states.get((worker.state,), 0) + 1
+        states = Counter((worker.state,) for worker in serialize_workers(self._database).workers)
         yield _by("workers", "Painting workers.", ("state",), states)
 
 
@@ -93,7 +90,7 @@ def _gauge(name: str, text: str, value: float) -> Metric:
     return GaugeMetricFamily(f"atelier_{name}", text, value=value)
 
 
-def _by(name: str, text: str, labels: tuple[str, ...], values: Any) -> Metric:
+def _by(name: str, text: str, labels: tuple[str, ...], values: Mapping[tuple[Any, ...], float]) -> Metric:
     family = GaugeMetricFamily(f"atelier_{name}", text, labels=labels)
     for key, value in values.items():
         family.add_metric([str(part) for part in key], value)
@@ -101,27 +98,19 @@ def _by(name: str, text: str, labels: tuple[str, ...], values: Any) -> Metric:
 
 
 def _quantiles(name: str, text: str, values: list[float]) -> Metric:
-    family = GaugeMetricFamily(f"atelier_{name}", text, labels=("quantile",))
-    for share in (0.5, 0.9, 0.99) if values else ():
-        family.add_metric([str(share)], quantile(values, share))
-    return family
+    shares = (0.5, 0.9, 0.99) if values else ()
+    return _by(name, text, ("quantile",), {(share,): quantile(values, share) for share in shares})
 
 
 def _accuracy(etas: list[forecasts.EtaOutcome]) -> Iterator[Metric]:
     """Measure how accurate ETAs were: half of the jobs should end by their p50, nine in ten by their p90."""
-    kept = GaugeMetricFamily(
-        "atelier_eta_kept_ratio", "Share of recent jobs that ended by their ETA.", labels=("promise",)
-    )
-    error = GaugeMetricFamily("atelier_eta_error_ratio", "Median error of the p50 ETA, relative to the actual time.")
+    kept, error = {}, {}
     if etas:
-        for name, in_time in (
-            ("p50", [each.ended_at <= each.p50_at for each in etas]),
-            ("p90", [each.ended_at <= each.p90_at for each in etas]),
-        ):
-            kept.add_metric([name], sum(in_time) / len(in_time))
-        error.add_metric([], statistics.median(_relative_error(each) for each in etas))
-    yield kept
-    yield error
+        kept["p50",] = sum(each.ended_at <= each.p50_at for each in etas) / len(etas)
+        kept["p90",] = sum(each.ended_at <= each.p90_at for each in etas) / len(etas)
+        error[()] = statistics.median(_relative_error(each) for each in etas)
+    yield _by("eta_kept_ratio", "Share of recent jobs that ended by their ETA.", ("promise",), kept)
+    yield _by("eta_error_ratio", "Median error of the p50 ETA, relative to the actual time.", (), error)
     yield CounterMetricFamily("atelier_eta_judged", "Recent jobs that had an ETA.", value=len(etas))
 
 

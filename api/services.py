@@ -1,7 +1,5 @@
 """Everything that requests use, opened once per process; only views know the whole, and pass on what is needed."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from threading import BoundedSemaphore
 

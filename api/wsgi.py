@@ -10,8 +10,6 @@ replaces them: each loads the app again and opens its own services. A process th
 clients resume with the next process, and finishes the requests it has begun.
 """
 
-from __future__ import annotations
-
 import argparse
 import gc
 import ipaddress

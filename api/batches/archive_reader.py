@@ -7,8 +7,6 @@ Invariant: reading stops within one block of the bound on bytes received and on 
 claim; no member takes more memory than an upload may.
 """
 
-from __future__ import annotations
-
 import lzma
 import struct
 import tarfile

@@ -6,8 +6,6 @@ the suffix to the whole key. The last file, `manifest.jsonl`, has a line for eac
 Invariant: at most one picture is in memory, and no transaction is open while the client receives it.
 """
 
-from __future__ import annotations
-
 import json
 import tempfile
 import zipfile
@@ -23,8 +21,6 @@ from shared.errors import NotFound
 from shared.states import TERMINAL, State
 from shared.storage.store import ImageStore
 
-#: Items read at once.
-_PAGE = 200
 #: The date of every member, the earliest a zip can hold: equal batches make equal files.
 _DATE = (1980, 1, 1, 0, 0, 0)
 
@@ -52,7 +48,7 @@ def stream(database: Database, store: ImageStore, batch_id: str) -> Iterator[byt
     """Yield, piece by piece, a zip of the items that have ended so far."""
     buffer, used = _Buffer(), set[str]()
     with tempfile.TemporaryFile() as manifest, zipfile.ZipFile(buffer, "w") as archive:  # type: ignore[call-overload]
-        for job in _ended_items(database, batch_id):
+        for job in items.iterate_items(database, batch_id, sorted(TERMINAL)):
             name = _file_name(job, used)
             data = _read_result(store, job) if name else None
             if name and data is not None:
@@ -70,17 +66,6 @@ def _append_manifest(manifest: IO[bytes], archive: zipfile.ZipFile, buffer: _Buf
         while block := manifest.read(2**18):
             file.write(block)
             yield buffer.drain()
-
-
-def _ended_items(database: Database, batch_id: str) -> Iterator[Job]:
-    after: str | None = None
-    while True:
-        with database.reading() as session:
-            page = items.list_items(session, batch_id, sorted(TERMINAL), after=after, limit=_PAGE)
-        if not page:
-            return
-        yield from page
-        after = page[-1].sort_id
 
 
 def _read_result(store: ImageStore, job: Job) -> bytes | None:

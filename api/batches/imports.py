@@ -3,8 +3,6 @@
 Invariant: no file outside the allowed roots is read, whatever links lie inside them.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path

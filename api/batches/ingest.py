@@ -6,17 +6,13 @@ is reported and the rest are added. Adding an item again changes nothing, so a c
 Invariant: a chunk is one transaction, which holds the lock on the batch's row; chunks that were added stay.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
-
 from api.access import Caller
 from api.batches.report import Candidate, IngestReport
-from api.http.problems import invalid, validated
+from api.http.problems import validated
 from api.jobs import checks, estimates
 from api.jobs.estimates import Sizes
 from api.schemas.batches import ItemRequest, printable_key
@@ -31,7 +27,6 @@ from shared.db.jobs import queries
 from shared.errors import AtelierError, BatchFull, DuplicateKey, InvalidParams, UnknownImage, UnsafePath
 from shared.painting import sizes as sizes_of_scales
 from shared.painting.keys import group_key, recipe_key, result_key
-from shared.painting.params import resolve
 from shared.painting.sizes import Size
 
 
@@ -40,7 +35,7 @@ class _Plan(NamedTuple):
 
     params: dict[str, Any]
     styles: list[dict[str, Any]]
-    way: str
+    recipe_key: str
     group_key: str | None
     predicted_s: float | None
     work: float
@@ -119,16 +114,13 @@ class BatchIngest:
         plan = self._plans[same]
         if isinstance(plan, AtelierError):
             raise plan
-        key = result_key(plan.way, item.content)
+        key = result_key(plan.recipe_key, item.content)
         rest = (plan.params, plan.styles, plan.group_key, key, plan.predicted_s, plan.work)
         return NewItem(item.key, item.content, *rest)
 
     def _plan(self, item: ItemRequest, styles: list[StyleChoice], sizes: Sizes) -> _Plan:
         batch = self._batch
-        try:
-            params = resolve(batch.preset, {**batch.params, **item.params})
-        except ValidationError as error:
-            raise invalid(error, at="/params") from None
+        params = checks.resolve_params(batch.preset, {**batch.params, **item.params})
         checks.check_sizes(params, *sizes)
         for number, style in enumerate(styles):
             if style.mask:

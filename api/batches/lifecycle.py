@@ -3,20 +3,15 @@
 `api.batches.ingest` adds items. Invariant: a batch's state is one row, so a command has taken effect when it returns.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import product
-from typing import Any
 
-from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from api.access import Caller
 from api.batches.ingest import BatchIngest
 from api.batches.report import Candidate
-from api.http import problems
-from api.http.problems import invalid
+from api.http.problems import pointed_error
 from api.jobs import checks
 from api.jobs.submit import Submission
 from api.schemas.batches import MAX_CELLS, BatchChange, BatchRequest, MatrixRequest, PromoteRequest, cell_key
@@ -30,7 +25,6 @@ from shared.db.jobs import queries
 from shared.db.models import Batch
 from shared.errors import IllegalTransition, UnknownImage
 from shared.messaging.dispatch import Dispatcher
-from shared.painting.params import resolve
 from shared.settings import Settings
 from shared.states import BatchState
 from shared.storage.store import ImageStore
@@ -38,11 +32,7 @@ from shared.storage.store import ImageStore
 log = logs.get(__name__)
 
 #: The audit log's name of each transition of a batch that was started.
-_AUDITED = {
-    BatchState.RUNNING: "batch.resume",
-    BatchState.PAUSED: "batch.pause",
-    BatchState.CANCELED: "batch.cancel",
-}
+_AUDITED = {BatchState.RUNNING: "batch.resume", BatchState.PAUSED: "batch.pause", BatchState.CANCELED: "batch.cancel"}
 #: Default long side of a matrix's pictures, in pixels.
 _CELL_PX = 256
 
@@ -59,7 +49,7 @@ def new_batch(settings: Settings, store: ImageStore, caller: Caller, request: Ba
     if request.matrix is not None:
         params = {"size": _CELL_PX, **params}
         _check_cells(request.matrix)
-    _resolved(request.preset.value, params)
+    checks.resolve_params(request.preset.value, params)
     styles = request.style_choices()
     for number, style in enumerate(styles):
         if style.mask:
@@ -71,14 +61,9 @@ def new_batch(settings: Settings, store: ImageStore, caller: Caller, request: Ba
         styles=[style.model_dump(exclude_none=True) for style in styles],
         weights_wanted=request.weights_wanted(),
         matrix=request.matrix.model_dump(mode="json") if request.matrix else None,
-        priority=request.priority,
-        max_parallel=request.max_parallel,
-        reuse=request.reuse,
-        label=request.label,
         annotations=request.metadata,
-        webhook=request.webhook,
         retention_s=request.retention_s or checks.max_retention_s(settings, caller),
-        time_limit_s=request.time_limit_s,
+        **request.model_dump(include={"reuse", "priority", "max_parallel", "webhook", "time_limit_s", "label"}),
     )
 
 
@@ -163,14 +148,7 @@ def promotion(database: Database, caller: Caller, batch_id: str, request: Promot
         label=batch.label,
         metadata={"batch_id": batch_id, "key": request.key},
     )
-    return Submission(caller, job, _resolved(item.preset, params))
-
-
-def _resolved(preset: str, params: dict[str, Any]) -> Any:
-    try:
-        return resolve(preset, params)
-    except ValidationError as error:
-        raise invalid(error, at="/params") from None
+    return Submission(caller, job, checks.resolve_params(item.preset, params))
 
 
 def _image_ids(batch: Batch) -> set[str]:
@@ -191,9 +169,7 @@ def _check_cells(matrix: MatrixRequest) -> None:
     for values in matrix.params.values():
         count *= len(values)
     if count > MAX_CELLS:
-        raise problems.pointed_error(
-            "/matrix", f"The matrix has {count} cells; at most {MAX_CELLS} are allowed.", le=MAX_CELLS
-        )
+        raise pointed_error("/matrix", f"The matrix has {count} cells; at most {MAX_CELLS} are allowed.", le=MAX_CELLS)
 
 
 def _cells(matrix: MatrixRequest) -> Iterator[Candidate]:

@@ -5,11 +5,8 @@ Lengths are in pixels. Cells shrink until every browser can show the sheet; a ce
 Invariant: one picture is decoded at a time, and only its cell-sized copy is kept.
 """
 
-from __future__ import annotations
-
 import io
 import math
-from collections.abc import Iterator
 from itertools import product
 
 from PIL import Image, ImageDraw, ImageOps
@@ -29,8 +26,6 @@ _GAP, _MARGIN, _TEXT = 8, 24, 22
 _LARGEST_CELL, _SMALLEST_CELL = 224, 24
 #: The largest sheet; a side of a WebP may have at most 16,383 pixels.
 _MAX_PX, _MAX_SIDE = 16_000_000, 16_000
-#: Items read at once.
-_PAGE = 200
 
 
 def draw(database: Database, store: ImageStore, batch_id: str, matrix: MatrixRequest) -> bytes:
@@ -43,7 +38,7 @@ def draw(database: Database, store: ImageStore, batch_id: str, matrix: MatrixReq
     for column, (style, values) in enumerate(product(matrix.styles, combinations)):
         sheet.picture(column + 1, 0, image_key(style))
         sheet.label(column + 1, ", ".join(f"{name} {value}" for name, value in zip(matrix.params, values, strict=True)))
-    jobs = {str(job.item_key): job for job in _items(database, batch_id)}
+    jobs = {str(job.item_key): job for job in items.iterate_items(database, batch_id)}
     for row, style_number, number in product(range(rows), range(len(matrix.styles)), range(len(combinations))):
         key = cell_key(row, style_number, number if matrix.params else None)
         sheet.cell(style_number * len(combinations) + number + 1, row + 1, key, jobs.get(key))
@@ -101,14 +96,3 @@ class _Sheet:
     def _at(self, column: int, row: int) -> tuple[int, int]:
         step = self._side + _GAP
         return _MARGIN + column * step, _MARGIN + row * step + (_TEXT if row else 0)
-
-
-def _items(database: Database, batch_id: str) -> Iterator[Job]:
-    after: str | None = None
-    while True:
-        with database.reading() as session:
-            page = items.list_items(session, batch_id, (), after=after, limit=_PAGE)
-        if not page:
-            return
-        yield from page
-        after = page[-1].sort_id

@@ -1,7 +1,5 @@
 """What a request's items become on their way into a batch: candidates, then counts and the first rejections."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import NamedTuple
 

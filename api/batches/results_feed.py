@@ -5,8 +5,6 @@ Each page is read in its own transaction, so a slow reader holds none open.
 Invariant: a reader that resumes after the last number it read misses no line and sees none twice.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 

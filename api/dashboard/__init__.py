@@ -5,8 +5,6 @@ template extends `base.html` and uses the macros of `_parts.html`. An action is 
 its form carries the hidden field `csrf`, and is shown only if `may_act` or `may_write` holds.
 """
 
-from __future__ import annotations
-
 from flask import Flask
 
 from api.dashboard import filters, forms, pages, views

@@ -3,8 +3,6 @@
 Invariant: text from a client leaves a filter escaped, or as plain text that the template escapes.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from datetime import datetime

@@ -1,7 +1,5 @@
 """Forms that create something: sent twice, by a second press or a reload, they create it once."""
 
-from __future__ import annotations
-
 from flask import redirect, request
 from werkzeug.wrappers import Response
 

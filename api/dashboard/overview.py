@@ -5,8 +5,6 @@ last sample, at most 20 seconds old, stands in, so the cost does not grow with t
 live previews and loss curves are missing, and the page says so.
 """
 
-from __future__ import annotations
-
 import threading
 import time
 from collections import defaultdict

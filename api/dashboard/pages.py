@@ -1,7 +1,5 @@
 """What all pages share: the blueprint, access control, the navigation, security headers and error pages."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable
 from functools import cache

@@ -3,8 +3,6 @@
 A word without a field is a job id. `before` and `after` take a day, in UTC, or an RFC 3339 time.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time

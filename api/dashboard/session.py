@@ -3,8 +3,6 @@
 Invariant: an unsafe request is served only if it comes from our origin with the token that our pages contain.
 """
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 from urllib.parse import urlsplit
@@ -49,12 +47,7 @@ def require_own_origin() -> None:
 def remember(response: Response, token: str) -> None:
     """Set the session cookie; the server decides when the session ends."""
     response.set_cookie(
-        COOKIE,
-        token,
-        max_age=int(browser_sessions.LIFETIME_S),
-        httponly=True,
-        samesite="Lax",
-        secure=request.is_secure,
+        COOKIE, token, max_age=int(browser_sessions.LIFETIME_S), httponly=True, samesite="Lax", secure=request.is_secure
     )
 
 

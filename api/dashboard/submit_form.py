@@ -3,8 +3,6 @@
 An empty field means the preset's value. Field values stay text; the API's own validation converts them.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -17,26 +15,11 @@ from shared.painting.params import PRESETS, StyleParams, resolve
 GROUPS: dict[str, tuple[str, ...]] = {
     "Picture": ("size", "colors", "style_scale", "init", "seed", "timelapse"),
     "Scales and steps": ("start_size", "scale_factor", "steps", "early_stop", "early_stop_window", "averaging"),
-    "Losses": (
-        "content_weight",
-        "style_weight",
-        "tv_weight",
-        "content_layers",
-        "style_layers",
-        "gram_normalization",
-        "loss_scaling",
-    ),
-    "Optimizer": (
-        "optimizer",
-        "lbfgs_history",
-        "learning_rate",
-        "final_learning_rate",
-        "beta_1",
-        "beta_2",
-        "epsilon",
-    ),
+    "Losses": ("content_weight", "style_weight", "tv_weight", "content_layers", "style_layers", "gram_normalization",
+               "loss_scaling"),
+    "Optimizer": ("optimizer", "lbfgs_history", "learning_rate", "final_learning_rate", "beta_1", "beta_2", "epsilon"),
     "Network and device": ("pooling", "padding", "antialias", "precision", "tile_size"),
-}
+}  # fmt: skip
 #: Prefix of a parameter's field name.
 PREFIX = "p-"
 NAMES = tuple(PREFIX + name for name in StyleParams.model_fields)

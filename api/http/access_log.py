@@ -6,8 +6,6 @@ logged when they begin.
 Invariant: a stream's line is written when it ends, however that happens.
 """
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Iterator

@@ -3,8 +3,6 @@
 Nothing is stored here; what a body says is validated by `api.schemas`.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json as strict
 from collections.abc import Mapping, Sequence

@@ -7,8 +7,6 @@ request is ever "still in progress". The answer to `POST /v1/keys` is stored wit
 Invariant: of any number of requests with one key of one owner, at any number of servers, one is carried out.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

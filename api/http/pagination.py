@@ -3,8 +3,6 @@
 Invariant: a page costs the same however far down the list it is, and rows added meanwhile neither repeat nor hide any.
 """
 
-from __future__ import annotations
-
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from operator import attrgetter

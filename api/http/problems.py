@@ -4,8 +4,6 @@ Flask's own errors (unknown path, wrong method, body too long) become the same d
 logged with its traceback and becomes `internal`, which reveals nothing of the inside.
 """
 
-from __future__ import annotations
-
 import math
 from http import HTTPStatus
 from typing import Any, TypeVar

@@ -3,8 +3,6 @@
 A wrong value is `invalid_params`, with the parameter's name as its pointer. Unknown parameters are ignored.
 """
 
-from __future__ import annotations
-
 import re
 from functools import cache
 from typing import Annotated, Any, TypeVar

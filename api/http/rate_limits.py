@@ -6,8 +6,6 @@ knows that Redis is down, so that requests do not wait for it.
 Invariant: while Redis is down, no request is refused, and only the breaker's own attempts are delayed.
 """
 
-from __future__ import annotations
-
 import math
 import threading
 import time

@@ -3,8 +3,6 @@
 An `ETag` is a hash of what a response shows, so that a client that polls is sent a body only when it has changed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from threading import BoundedSemaphore
 from typing import Protocol

@@ -3,16 +3,17 @@
 Nothing is stored here.
 """
 
-from __future__ import annotations
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from collections.abc import Sequence
+from pydantic import ValidationError
 
 from api.access import Caller
-from api.http.problems import pointed_error
+from api.http.problems import invalid, pointed_error
 from shared.errors import ForbiddenUrl, InvalidMask, InvalidParams, NotFound, UnknownImage
 from shared.imaging import codec
 from shared.painting import sizes
-from shared.painting.params import MAX_SIZE_PX, StyleParams
+from shared.painting.params import MAX_SIZE_PX, StyleParams, resolve
 from shared.painting.sizes import Size
 from shared.settings import Settings
 from shared.storage.store import ImageStore, image_key
@@ -43,6 +44,14 @@ def check_webhook(settings: Settings, url: str, *, at: str = "/webhook") -> None
         ssrf_guard.check_url(url, ssrf_guard.networks(settings.webhook_networks))
     except ForbiddenUrl as error:
         raise pointed_error(at, error.detail, ForbiddenUrl) from None
+
+
+def resolve_params(preset: str, params: Mapping[str, Any]) -> StyleParams:
+    """Complete parameters with those of a preset; raise `InvalidParams`, whose pointers start with `/params`."""
+    try:
+        return resolve(preset, params)
+    except ValidationError as error:
+        raise invalid(error, at="/params") from None
 
 
 def check_sizes(params: StyleParams, content: Size, styles: Sequence[Size]) -> None:

@@ -8,8 +8,6 @@ Invariant: a running job is shown with its newest step, and no end is missed tha
 published; everything else in the snapshot is at most a second old.
 """
 
-from __future__ import annotations
-
 import json
 import time
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 Limits: masks and an initial image are not counted; they are small beside the painting.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import NamedTuple
 

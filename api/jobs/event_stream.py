@@ -7,8 +7,6 @@ does not report, and the last step while Redis is down.
 Invariant: no database transaction is open while a stream waits, and each stream ends after `end` or after its lifetime.
 """
 
-from __future__ import annotations
-
 import re
 import time
 from collections.abc import Callable, Iterator

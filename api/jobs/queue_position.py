@@ -1,9 +1,5 @@
 """A waiting job's position in line, why it waits, and when it is expected to start."""
 
-from __future__ import annotations
-
-from typing import Literal
-
 from sqlalchemy.orm import Session
 
 from api.jobs import estimates
@@ -18,8 +14,6 @@ from shared.errors import InvalidParams, TooLarge
 from shared.painting.params import StyleParams
 from shared.states import BatchState, State
 
-Reason = Literal["turn", "paused", "no_worker", "no_worker_with_memory", "quota"]
-
 
 def queue_view(session: Session, job: Shown, forecast: QueueForecast) -> jobs.QueueView:
     """Show where a queued job stands."""
@@ -30,7 +24,7 @@ def queue_view(session: Session, job: Shown, forecast: QueueForecast) -> jobs.Qu
     )
 
 
-def _reason(session: Session, job: Shown) -> Reason:
+def _reason(session: Session, job: Shown) -> jobs.WaitingFor:
     queue = workers.get_queue(session)
     if queue.paused_at or queue.held_for:
         return "paused"
@@ -42,7 +36,7 @@ def _reason(session: Session, job: Shown) -> Reason:
     return "turn" if _fits(session, job) else "no_worker_with_memory"
 
 
-def _held_by_batch(session: Session, batch_id: str) -> Reason | None:
+def _held_by_batch(session: Session, batch_id: str) -> jobs.WaitingFor | None:
     """Say why a batch starts none of its items, if it does not: `quota` if as many run as may at once."""
     batch = lifecycle.get_batch(session, batch_id)
     if batch.state != BatchState.RUNNING:

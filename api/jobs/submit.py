@@ -6,19 +6,16 @@ decode and store pictures, which takes too long for a transaction.
 Invariant: a queued job has all its pictures. If `queue` refuses a job, its pictures stay, like any upload.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import NamedTuple
 
-from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from api.access import Caller
 from api.http.bodies import JobForm
-from api.http.problems import invalid, pointed_error, validated
+from api.http.problems import pointed_error, validated
 from api.jobs import checks, estimates
 from api.jobs.estimates import Sizes
 from api.live.forecaster import Forecaster
@@ -37,7 +34,7 @@ from shared.messaging.dispatch import Dispatcher
 from shared.painting import sizes as sizes_of_scales
 from shared.painting.costs import Estimate
 from shared.painting.keys import group_key, recipe_key, result_key
-from shared.painting.params import StyleParams, resolve
+from shared.painting.params import StyleParams
 from shared.painting.sizes import Size
 from shared.settings import Settings
 from shared.states import State
@@ -92,10 +89,7 @@ class Submitter:
         """Validate a job's form and inspect its files; raise `InvalidParams`, or what is wrong with a picture."""
         request = validated(JobRequest, form.body)
         checks.check_limits(self.settings, caller, request.time_limit_s, request.retention_s)
-        try:
-            params = resolve(request.preset, request.params)
-        except ValidationError as error:
-            raise invalid(error, at="/params") from None
+        params = checks.resolve_params(request.preset, request.params)
         uploads = {image_id: inspect_upload(self.settings, data) for image_id, data in form.files.items()}
         return Submission(caller, request, params, uploads, init_id=request.init_image)
 
@@ -235,14 +229,9 @@ class Submitter:
             init_id=submission.init_id,
             group_key=group_key(params, styles, sizes.content, weights, submission.init_id),
             work_key=result_key(recipe_key(painted, styles, submission.init_id, weights), request.content),
-            reuse=request.reuse,
-            priority=request.priority,
             retention_s=request.retention_s or checks.max_retention_s(self.settings, submission.caller),
-            webhook=request.webhook,
-            start_by=request.start_by,
-            time_limit_s=request.time_limit_s,
-            label=request.label,
             annotations=request.metadata,
+            **request.model_dump(include={"reuse", "priority", "webhook", "start_by", "time_limit_s", "label"}),
         )
 
     def _record_eta(self, session: Session, job: Job) -> None:

@@ -3,8 +3,6 @@
 How long recent jobs took is read once every few seconds for all requests of this process.
 """
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable

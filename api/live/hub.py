@@ -10,8 +10,6 @@ Invariant: a subscriber receives each event after its registration once and in o
 again on `Signal.BEHIND`.
 """
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """A job at one moment: everything that a response about it shows, and the ETag that stands for it."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 from dataclasses import dataclass

@@ -6,8 +6,6 @@ that stops reading never holds a thread. It reconnects with the last event id th
 Invariant: a dropped subscriber receives nothing more, so that what it has received has no gap.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import queue

@@ -3,8 +3,6 @@
 Invariant: no entry is returned after its time, or after it was forgotten.
 """
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Hashable
 from typing import Generic, TypeVar

@@ -4,8 +4,6 @@ A child runs in a session of its own, so that Ctrl-C reaches only the supervisor
 if the supervisor is killed.
 """
 
-from __future__ import annotations
-
 import ctypes
 import os
 import signal

@@ -5,8 +5,6 @@ They repair, fetch and leave nothing. TensorFlow is examined in another process,
 Invariant: every failed check says how to fix it.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import platform

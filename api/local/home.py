@@ -1,7 +1,5 @@
 """What a running stack writes to its home folder for commands on this machine: its address and the operator's key."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 ADDRESS_FILE = "address"

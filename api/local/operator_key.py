@@ -4,8 +4,6 @@ Invariant: once the stack has started, the file holds a valid operator's key; if
 another.
 """
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -5,8 +5,6 @@ wheel: Valkey, a fork of Redis 7.2 under its old licence, with wheels for every 
 be as old as Redis 6.2, so no newer command is used anywhere.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import os
 import shutil

@@ -6,8 +6,6 @@ Problems with the home and the port are reported in a sentence before the first 
 Invariant: there is one stack per home, and leaving the `with` block ends every child.
 """
 
-from __future__ import annotations
-
 import errno
 import fcntl
 import os
@@ -16,8 +14,8 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -78,14 +76,15 @@ class Stack:
     def _start(self) -> None:
         home = self.settings.home
         _prepare_home(home)
-        self._open.enter_context(_Lock(home / "up.lock"))
+        self._open.enter_context(_lock(home / "up.lock"))
         listener = self._open.enter_context(_listen(self.settings.host, self.settings.port))
         port = listener.getsockname()[1]
         self.url = f"http://{self.settings.host}:{port}"
         if self.settings.redis_url == f"unix://{home}/redis.sock":
             self._start_redis(home)
-        _explain_errors(lambda: migrations.upgrade(self.settings.database_url), home)
-        _explain_errors(self._make_key, home)
+        with _explained(home):
+            migrations.upgrade(self.settings.database_url)
+            self._make_key()
         # -P: import nothing from the current folder
         self._launch("api", [sys.executable, "-P", "-m", "api.wsgi", "--fd", str(listener.fileno())], listener.fileno())
         self._launch("maintenance", [sys.executable, "-P", "-m", "worker", "maintenance"])
@@ -118,9 +117,9 @@ class Stack:
         client.close()
 
     def _launch(self, name: str, command: list[str], *pass_fds: int) -> None:
-        env = {**os.environ, **_as_environment(self.settings)}
+        ours = {f"ATELIER_{name.upper()}": str(value) for name, value in self.settings.model_dump().items()}
         log_file = self.settings.home / "logs" / f"{name}.log"
-        child = Child(name, command, log=log_file, env=env, pass_fds=pass_fds)
+        child = Child(name, command, log=log_file, env={**os.environ, **ours}, pass_fds=pass_fds)
         child.start()
         self._children.append(child)
 
@@ -165,30 +164,24 @@ def run(settings: Settings, *, workers: int = 1, announce: Callable[[str], None]
         announce("Stopping …")
 
 
-class _Lock:
-    """A lock on a home, held until the context or this process ends."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        self._file = self._path.open("w")
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """Hold the lock on a home, until the context or this process ends; raise `Misconfigured` if it is taken."""
+    with path.open("w") as file:
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            self._file.close()
             raise Misconfigured(
-                f"Another Atelier is running in {self._path.parent}: stop it, or set ATELIER_HOME to another folder."
+                f"Another Atelier is running in {path.parent}: stop it, or set ATELIER_HOME to another folder."
             ) from None
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
+        yield
 
 
-def _explain_errors(act: Callable[[], object], home: Path) -> None:
-    """Run `act`; raise an `OSError` as `Misconfigured` with a sentence that says how to fix it."""
+@contextmanager
+def _explained(home: Path) -> Iterator[None]:
+    """Raise an `OSError` of the block as `Misconfigured`, with a sentence that says how to fix it."""
     try:
-        act()
+        yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise Misconfigured(f"The disk of {home} is full: free space, or set ATELIER_HOME elsewhere.") from None
@@ -199,14 +192,12 @@ def _explain_errors(act: Callable[[], object], home: Path) -> None:
 
 
 def _prepare_home(home: Path) -> None:
-    def prepare() -> None:
+    with _explained(home):
         for folder in (home, home / "logs"):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         probe = home / ".probe"
         probe.write_bytes(bytes(2**20))  # enough to notice a full disk
         probe.unlink()
-
-    _explain_errors(prepare, home)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -221,7 +212,3 @@ def _listen(host: str, port: int) -> socket.socket:
         raise Misconfigured(f"Port {port} on {host} is not available ({error.strerror}): {fix}.") from None
     listener.listen(1024)
     return listener
-
-
-def _as_environment(settings: Settings) -> dict[str, str]:
-    return {f"ATELIER_{name.upper()}": str(value) for name, value in settings.model_dump().items()}

@@ -5,8 +5,6 @@
 Invariant: every route below `/v1` and every probe is described; a test walks the route table.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -15,7 +13,7 @@ from flask import Flask
 
 from api.access import Access
 from api.openapi import schemas, texts, webhooks
-from api.openapi.operation import Operation
+from api.openapi.operation import operation
 from api.openapi.parameters import (
     BINARY,
     Part,
@@ -28,13 +26,12 @@ from api.openapi.parameters import (
 from shared import errors
 from shared.errors import AtelierError
 from shared.imaging.codec import MEDIA_TYPES
-from shared.painting.params import PRESETS
 
 
 def build(app: Flask) -> Part:
     """Build the document for all views of `app` that declare a contract."""
     paths: dict[str, Part] = {}
-    found: list[Operation] = []
+    found: list[operation] = []
     for rule in app.url_map.iter_rules():
         declared = getattr(app.view_functions[rule.endpoint], "operation", None)
         if declared is None:
@@ -61,12 +58,7 @@ def build(app: Flask) -> Part:
     }
 
 
-def presets() -> dict[str, str]:
-    """Return the purpose of each preset."""
-    return {name: text for name, (text, _values) in PRESETS.items()}
-
-
-def _describe(declared: Operation, endpoint: str, arguments: list[str]) -> Part:
+def _describe(declared: operation, endpoint: str, arguments: list[str]) -> Part:
     described: Part = {
         "tags": [endpoint.partition(".")[0]],
         "security": [] if declared.access is Access.PUBLIC else [{"key": []}],
@@ -81,14 +73,14 @@ def _describe(declared: Operation, endpoint: str, arguments: list[str]) -> Part:
     return described
 
 
-def _responses(declared: Operation) -> dict[str, Part]:
+def _responses(declared: operation) -> dict[str, Part]:
     """Describe the successful responses."""
-    good = {declared.status: (f"{declared.summary}.", declared.returns)}
+    good = {declared.status: (f"{declared.summary}.", declared.content)}
     good |= {status: (text, {"application/json": model}) for status, (text, model) in declared.others.items()}
     if "If-None-Match" in declared.headers:
         good[304] = ("Not modified since that `ETag`.", {})
     if "Range" in declared.headers:
-        good[206] = ("The requested range.", declared.returns)
+        good[206] = ("The requested range.", declared.content)
     responses = {}
     for status, (text, content) in good.items():
         headers = response_headers(status, declared.headers, is_page="cursor" in query_parameters(declared.query))
@@ -98,7 +90,7 @@ def _responses(declared: Operation) -> dict[str, Part]:
     return responses
 
 
-def _errors(declared: Operation, arguments: list[str]) -> Iterable[type[AtelierError]]:
+def _errors(declared: operation, arguments: list[str]) -> Iterable[type[AtelierError]]:
     """Yield the errors that a view declares, and those that its form and access imply."""
     yield from declared.errors
     if arguments:
@@ -131,7 +123,7 @@ def _encoding(part: Part) -> Part:
     return {"contentType": ", ".join(MEDIA_TYPES.values()) if is_picture else "application/json"}
 
 
-def _models(found: list[Operation]) -> Part:
-    outgoing = [webhooks.SENT, *(shape for each in found for shape in each.returns.values())]
+def _models(found: list[operation]) -> Part:
+    outgoing = [webhooks.SENT, *(shape for each in found for shape in each.content.values())]
     outgoing += [model for each in found for _, model in each.others.values()]
     return schemas.schemas_of(outgoing, [shape for each in found for shape in each.takes.values()])

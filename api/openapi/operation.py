@@ -1,7 +1,5 @@
 """The decorator that declares a view's contract: the access it needs, and what OpenAPI says about it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -14,44 +12,34 @@ from shared.errors import AtelierError
 View = TypeVar("View", bound=Callable[..., Any])
 
 
-@dataclass(frozen=True)
-class Operation:
-    """The contract of one view. `returns` and `takes` map a media type to a model, or to a plain schema."""
+@dataclass(kw_only=True)
+class operation:  # noqa: N801 - it is read as a decorator
+    """The contract of the view below it, whose docstring's first line is published as the operation's summary."""
 
-    summary: str
     access: Access
-    status: int
-    returns: dict[str, Any]
+    #: A model to send as JSON, or by media type: models, or plain schemas.
+    returns: Any
+    status: int = 200
+    #: The request body by media type: models, or plain schemas.
     takes: dict[str, Any] = field(default_factory=dict)
     #: The model of the query, which the view reads with `parsed_query`.
     query: type[BaseModel] | None = None
+    #: Besides those that access, path, query, body and headers imply.
     errors: tuple[type[AtelierError], ...] = ()
     #: Other successful responses by status: a description and a model.
     others: dict[int, tuple[str, Any]] = field(default_factory=dict)
     #: The request headers that the view reads.
     headers: tuple[str, ...] = ()
+    summary: str = field(default="", init=False)
 
-
-def operation(  # noqa: PLR0913 - each is a part of the contract
-    summary: str,
-    *,
-    access: Access,
-    returns: Any,
-    status: int = 200,
-    takes: dict[str, Any] | None = None,
-    query: type[BaseModel] | None = None,
-    errors: tuple[type[AtelierError], ...] = (),
-    others: dict[int, tuple[str, Any]] | None = None,
-    headers: tuple[str, ...] = (),
-) -> Callable[[View], View]:
-    """Declare the contract of a view; a model in `returns` means JSON of that model."""
-    returned = returns if isinstance(returns, dict) else {"application/json": returns}
-
-    def declare(view: View) -> View:
-        view.access = access  # type: ignore[attr-defined]
-        view.operation = Operation(  # type: ignore[attr-defined]
-            summary, access, status, returned, takes or {}, query, errors, others or {}, headers
-        )
+    def __call__(self, view: View) -> View:
+        """Attach the contract to a view."""
+        self.summary = (view.__doc__ or "").partition("\n")[0].rstrip(".")
+        view.access = self.access  # type: ignore[attr-defined]
+        view.operation = self  # type: ignore[attr-defined]
         return view
 
-    return declare
+    @property
+    def content(self) -> dict[str, Any]:
+        """What a successful response holds, by media type."""
+        return self.returns if isinstance(self.returns, dict) else {"application/json": self.returns}

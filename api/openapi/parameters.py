@@ -3,8 +3,6 @@
 Each is derived from a view's contract, so no route repeats what it accepts or returns.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 
@@ -177,11 +175,9 @@ def _links(response: Part, paths: dict[str, Part]) -> dict[str, Part]:
 
 def _without_nul(part: Part) -> Part:
     """Exclude NUL, which PostgreSQL cannot store, from free text."""
-    return {**part, "schema": {"pattern": "^[^\\u0000]*$", **part["schema"]}} if _is_free(part["schema"]) else part
-
-
-def _is_free(schema: Part) -> bool:
-    return schema.get("type") == "string" and "enum" not in schema
+    schema = part["schema"]
+    is_free = schema.get("type") == "string" and "enum" not in schema
+    return {**part, "schema": {"pattern": "^[^\\u0000]*$", **schema}} if is_free else part
 
 
 BINARY = {"type": "string", "format": "binary"}

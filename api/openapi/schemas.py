@@ -3,8 +3,6 @@
 The models' own validators are code, which pydantic cannot describe; what JSON Schema can express of them is added here.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The prose of the document: the introduction, the groups of operations and the access they need."""
 
-from __future__ import annotations
-
 from api.access import Access
 from shared.states import Role
 

@@ -1,7 +1,5 @@
 """The webhooks in the document: the events sent, and the headers that authenticate them."""
 
-from __future__ import annotations
-
 from api.openapi.parameters import REF, Part, parameter
 from api.schemas.webhooks import WebhookView
 from shared.webhooks.signing import EVENTS

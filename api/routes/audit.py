@@ -1,7 +1,5 @@
 """The audit log: who did what to what, when, how often and why."""
 
-from __future__ import annotations
-
 from functools import partial
 
 from flask import Blueprint, Response
@@ -31,9 +29,9 @@ class AuditQuery(PageQuery):
 
 
 @blueprint.get("")
-@operation("List recorded actions, newest first", access=Access.OVERSEE, returns=AuditPage, query=AuditQuery)
+@operation(access=Access.OVERSEE, returns=AuditPage, query=AuditQuery)
 def listing() -> Response:
-    """List entries."""
+    """List recorded actions, newest first."""
     query = parsed_query(AuditQuery)
     wanted = audit.Filter(query.key_id, query.action, query.after, query.before)
     with services().database.reading() as session:

@@ -1,7 +1,5 @@
 """Batches: open, fill, start, pause, resume, cancel, change, list, show, retry, promote."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import IO
 
@@ -23,16 +21,7 @@ from api.live.snapshot import JobSnapshot
 from api.openapi.operation import operation
 from api.openapi.parameters import BINARY
 from api.routes.items import upload
-from api.schemas.batches import (
-    AddedView,
-    BatchChange,
-    BatchPage,
-    BatchRequest,
-    BatchView,
-    OpenedView,
-    PromoteRequest,
-    RetriedView,
-)
+from api.schemas import batches as schemas
 from api.schemas.jobs import JobView
 from api.serializers.batches import serialize_batch, serialize_batches
 from api.services import services
@@ -51,7 +40,11 @@ _MULTIPART = {
         "request": {"$ref": "#/components/schemas/BatchRequestPart"},
     },
 }
-_REFUSALS = (errors.IllegalTransition,)
+_OPENING = (
+    errors.InvalidParams, errors.UnknownImage, errors.InvalidMask, errors.ForbiddenUrl, errors.QuotaExceeded,
+    errors.TooLarge,
+)  # fmt: skip
+_TRANSITION = (errors.IllegalTransition,)
 
 
 class BatchesQuery(PageQuery):
@@ -64,49 +57,44 @@ class BatchesQuery(PageQuery):
 
 @blueprint.post("")
 @operation(
-    "Open a batch",
     access=Access.WRITE,
     status=201,
-    returns=OpenedView,
-    takes={"application/json": BatchRequest, bodies.MULTIPART: _MULTIPART},
+    returns=schemas.OpenedView,
+    takes={"application/json": schemas.BatchRequest, bodies.MULTIPART: _MULTIPART},
     headers=("Idempotency-Key",),
-    errors=(
-        errors.InvalidParams,
-        errors.UnknownImage,
-        errors.InvalidMask,
-        errors.ForbiddenUrl,
-        errors.QuotaExceeded,
-        errors.TooLarge,
-    ),
+    errors=_OPENING,
 )
 def open_() -> Response:
-    """Open a batch; one with a matrix or an archive is also filled and started."""
+    """Open a batch.
+
+    One with a matrix or an archive is also filled and started.
+    """
     request.max_content_length = services().settings.max_batch_bytes
     form = bodies.batch_form(request)
     once = idempotency.once(request, caller(), form.fingerprint())
-    batch_request = validated(BatchRequest, form.body)
+    batch_request = validated(schemas.BatchRequest, form.body)
     if once.find(services().database) is None:
         _open(once, batch_request, form.styles)
     batch_id = once.created_id()
     added = _fill(batch_id, batch_request, form.archive)  # on a replay too: the first request may have died before
-    once.set_answer(OpenedView(**_view(batch_id).model_dump(), added=added), 201)
+    once.set_answer(schemas.OpenedView(**_view(batch_id).model_dump(), added=added), 201)
     return accepted_response(once)
 
 
 @blueprint.get("")
-@operation("List batches, newest first", access=Access.READ, returns=BatchPage, query=BatchesQuery)
+@operation(access=Access.READ, returns=schemas.BatchPage, query=BatchesQuery)
 def listing() -> Response:
-    """List batches."""
+    """List batches, newest first."""
     query = parsed_query(BatchesQuery)
     wanted = Filter(caller().sees or query.owner, query.state, query.label)
     with services().database.reading() as session:
         found = page(partial(batches.list_batches, session, wanted, before=query.cursor), query.limit)
         views = serialize_batches(session, found.rows)
-    return page_response(BatchPage(batches=views, next_cursor=found.next_cursor))
+    return page_response(schemas.BatchPage(batches=views, next_cursor=found.next_cursor))
 
 
 @blueprint.get("/<batch_id>")
-@operation("Show a batch", access=Access.READ, returns=BatchView, headers=("If-None-Match",))
+@operation(access=Access.READ, returns=schemas.BatchView, headers=("If-None-Match",))
 def show(batch_id: str) -> Response:
     """Show a batch."""
     return etag_response(_view(batch_id))
@@ -114,71 +102,59 @@ def show(batch_id: str) -> Response:
 
 @blueprint.patch("/<batch_id>")
 @operation(
-    "Change a batch while it runs",
     access=Access.WRITE,
-    returns=BatchView,
-    takes={"application/json": BatchChange},
+    returns=schemas.BatchView,
+    takes={"application/json": schemas.BatchChange},
     errors=(errors.InvalidParams,),
 )
 def change(batch_id: str) -> Response:
-    """Change what may be changed."""
+    """Change a batch while it runs."""
     _view(batch_id)  # 404 for an unknown batch, whatever the body
-    changes = validated(BatchChange, bodies.json_object(request))
+    changes = validated(schemas.BatchChange, bodies.json_object(request))
     lifecycle.change(services().database, services().dispatcher, caller(), batch_id, changes)
     return model_response(_view(batch_id))
 
 
 @blueprint.post("/<batch_id>/start")
-@operation("Start a batch that was opened", access=Access.WRITE, returns=BatchView, errors=_REFUSALS)
+@operation(access=Access.WRITE, returns=schemas.BatchView, errors=_TRANSITION)
 def start(batch_id: str) -> Response:
-    """Start painting its items."""
+    """Start a batch that was opened."""
     return _transition(batch_id, BatchState.RUNNING, only_from=BatchState.OPEN)
 
 
 @blueprint.post("/<batch_id>/pause")
-@operation("Pause a batch: no more items start; those that run go on", access=Access.WRITE, returns=BatchView,
-           errors=_REFUSALS)  # fmt: skip
+@operation(access=Access.WRITE, returns=schemas.BatchView, errors=_TRANSITION)
 def pause(batch_id: str) -> Response:
-    """Pause a batch."""
+    """Pause a batch: no more items start; those that run go on."""
     return _transition(batch_id, BatchState.PAUSED)
 
 
 @blueprint.post("/<batch_id>/resume")
-@operation("Resume a paused batch", access=Access.WRITE, returns=BatchView, errors=_REFUSALS)
+@operation(access=Access.WRITE, returns=schemas.BatchView, errors=_TRANSITION)
 def resume(batch_id: str) -> Response:
-    """Resume a batch."""
+    """Resume a paused batch."""
     return _transition(batch_id, BatchState.RUNNING, only_from=BatchState.PAUSED)
 
 
 @blueprint.post("/<batch_id>/cancel")
-@operation(
-    "Cancel a batch permanently, and its items that have not ended",
-    access=Access.WRITE,
-    returns=BatchView,
-    errors=_REFUSALS,
-)
+@operation(access=Access.WRITE, returns=schemas.BatchView, errors=_TRANSITION)
 def cancel(batch_id: str) -> Response:
-    """Cancel a batch."""
+    """Cancel a batch permanently, and its items that have not ended."""
     return _transition(batch_id, BatchState.CANCELED)
 
 
 @blueprint.post("/<batch_id>/retry-failed")
-@operation("Retry the items that failed or expired", access=Access.WRITE, returns=RetriedView, errors=_REFUSALS)
+@operation(access=Access.WRITE, returns=schemas.RetriedView, errors=_TRANSITION)
 def retry_failed(batch_id: str) -> Response:
-    """Replace failed items by new jobs."""
+    """Retry the items that failed or expired."""
     count = lifecycle.retry_failed(services().database, services().dispatcher, caller(), batch_id)
-    return model_response(RetriedView(retried=count, batch=_view(batch_id)))
+    return model_response(schemas.RetriedView(retried=count, batch=_view(batch_id)))
 
 
 @blueprint.get("/<batch_id>/sheet.webp")
-@operation(
-    "Show a matrix as one picture, with the cells painted so far",
-    access=Access.READ,
-    returns={"image/webp": BINARY},
-    errors=(errors.NoResult,),
-)
+@operation(access=Access.READ, returns={"image/webp": BINARY}, errors=(errors.NoResult,))
 def sheet(batch_id: str) -> Response:
-    """Draw the contact sheet."""
+    """Show a matrix as one picture, with the cells painted so far."""
     matrix = _view(batch_id).matrix
     if matrix is None:
         raise errors.NoResult("Only a matrix has a contact sheet, and this batch is not a matrix.")
@@ -188,24 +164,23 @@ def sheet(batch_id: str) -> Response:
 
 @blueprint.post("/<batch_id>/promote")
 @operation(
-    "Paint one item at its final size, as a job of its own",
     access=Access.WRITE,
     status=202,
     returns=JobView,
-    takes={"application/json": PromoteRequest},
+    takes={"application/json": schemas.PromoteRequest},
     errors=(errors.InvalidParams, errors.UnknownImage, errors.TooLarge, errors.QuotaExceeded),
 )
 def promote(batch_id: str) -> Response:
-    """Queue a job like an item, of another size."""
+    """Paint one item at its final size, as a job of its own."""
     _view(batch_id)
     promotion = lifecycle.promotion(
-        services().database, caller(), batch_id, validated(PromoteRequest, bodies.json_object(request))
+        services().database, caller(), batch_id, validated(schemas.PromoteRequest, bodies.json_object(request))
     )
     submitter = services().submitter
     return job_response(JobSnapshot(submitter.submit(submitter.prepare(promotion))), 202)
 
 
-def _open(once: Once, batch_request: BatchRequest, styles: list[bytes]) -> None:
+def _open(once: Once, batch_request: schemas.BatchRequest, styles: list[bytes]) -> None:
     """Store the styles that came with a batch, and open it."""
     found = services()
     for data in styles:
@@ -216,7 +191,7 @@ def _open(once: Once, batch_request: BatchRequest, styles: list[bytes]) -> None:
         once.set_answer(serialize_batch(session, batch), 201)
 
 
-def _fill(batch_id: str, batch_request: BatchRequest, archive: IO[bytes] | None) -> AddedView | None:
+def _fill(batch_id: str, batch_request: schemas.BatchRequest, archive: IO[bytes] | None) -> schemas.AddedView | None:
     """Add the cells or the archive that came with a request to an open batch, and start it."""
     with services().database.reading() as session:
         is_open = batches.get_batch(session, batch_id, owner=caller().sees).state == BatchState.OPEN
@@ -239,6 +214,6 @@ def _transition(batch_id: str, to: BatchState, *, only_from: BatchState | None =
     return model_response(_view(batch_id))
 
 
-def _view(batch_id: str) -> BatchView:
+def _view(batch_id: str) -> schemas.BatchView:
     with services().database.reading() as session:
         return serialize_batch(session, batches.get_batch(session, batch_id, owner=caller().sees))

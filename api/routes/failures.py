@@ -1,7 +1,5 @@
 """The most recent failures, grouped."""
 
-from __future__ import annotations
-
 from flask import Blueprint, Response
 
 from api.access import Access
@@ -16,9 +14,9 @@ blueprint = Blueprint("failures", __name__, url_prefix="/v1/failures")
 
 
 @blueprint.get("")
-@operation("Show the last failures, grouped by error and scale", access=Access.OVERSEE, returns=FailuresView)
+@operation(access=Access.OVERSEE, returns=FailuresView)
 def listing() -> Response:
-    """Show the groups."""
+    """Show the last failures, grouped by error and scale."""
     with services().database.reading() as session:
         found = [serialize_failure(group) for group in failures.list_groups(session)]
     return model_response(FailuresView(failures=found, since_s=failures.SINCE_S, most=failures.MOST))

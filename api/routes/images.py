@@ -1,7 +1,5 @@
 """Images: uploaded once, named by a hash of their bytes."""
 
-from __future__ import annotations
-
 from flask import Blueprint, Response, request
 
 from api.access import Access
@@ -28,7 +26,6 @@ _FILE = {"type": "object", "properties": {"file": BINARY}, "required": ["file"]}
 
 @blueprint.post("")
 @operation(
-    "Upload an image",
     access=Access.WRITE,
     status=201,
     returns=ImageView,
@@ -37,7 +34,7 @@ _FILE = {"type": "object", "properties": {"file": BINARY}, "required": ["file"]}
     errors=(errors.UnsupportedImage, errors.CorruptImage, errors.ImageTooLarge, errors.StorageFull),
 )
 def upload() -> Response:
-    """Store an uploaded image."""
+    """Upload an image."""
     upload = inspect_upload(services().settings, bodies.image_bytes(request))
     image, is_new = keep_upload(services().database, services().store, upload, caller())
     response = _described(image, 201 if is_new else 200)
@@ -46,16 +43,19 @@ def upload() -> Response:
 
 
 @blueprint.get("/<image_id>")
-@operation("Describe an image", access=Access.READ, returns=ImageView)
+@operation(access=Access.READ, returns=ImageView)
 def show(image_id: str) -> Response:
     """Describe an image."""
     return _described(_image(image_id))
 
 
 @blueprint.get("/<image_id>/content")
-@operation("Fetch an image's bytes as they were uploaded", access=Access.READ, returns=_PICTURE)
+@operation(access=Access.READ, returns=_PICTURE)
 def content(image_id: str) -> Response:
-    """Send the bytes for download, never inline: a stranger uploaded them."""
+    """Fetch an image's bytes as they were uploaded.
+
+    They are sent for download, never inline: a stranger uploaded them.
+    """
     image = _image(image_id)
     response = Response(services().store.get(image_key(image.id)), content_type=MEDIA_TYPES[image.format])
     name = image.id.removeprefix("sha256:")[:16]

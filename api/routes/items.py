@@ -1,7 +1,5 @@
 """The items of a batch: added, listed, and their results streamed."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from functools import partial
 from operator import attrgetter
@@ -44,6 +42,10 @@ _ITEMS = {
     bodies.MULTIPART: {"type": "object", "properties": {"file": {"type": "array", "items": BINARY}}},
     **dict.fromkeys((archive_reader.ZIP[0], *archive_reader.TAR[:2]), BINARY),
 }
+_REFUSALS = (
+    errors.IllegalTransition, errors.InvalidParams, errors.UnknownImage, errors.QuotaExceeded, errors.StorageFull,
+    errors.ForbiddenSource, errors.ArchiveTooLarge, errors.CorruptArchive,
+)  # fmt: skip
 
 
 class ItemsQuery(PageQuery):
@@ -61,24 +63,9 @@ class ResultsQuery(BaseModel):
 
 
 @blueprint.post("/items")
-@operation(
-    "Add items, before a batch starts or while it runs; an item that is sent again is added once",
-    access=Access.WRITE,
-    returns=AddedView,
-    takes=_ITEMS,
-    errors=(
-        errors.IllegalTransition,
-        errors.InvalidParams,
-        errors.UnknownImage,
-        errors.QuotaExceeded,
-        errors.StorageFull,
-        errors.ForbiddenSource,
-        errors.ArchiveTooLarge,
-        errors.CorruptArchive,
-    ),
-)
+@operation(access=Access.WRITE, returns=AddedView, takes=_ITEMS, errors=_REFUSALS)
 def add(batch_id: str) -> Response:
-    """Add the valid items, and report the others."""
+    """Add items, before a batch starts or while it runs; an item that is sent again is added once."""
     ingest = BatchIngest(services().database, caller(), batch_id, max_items=services().settings.max_batch_items)
     report = ingest.add(_candidates(ingest.report.skip))
     services().dispatcher.nudge()
@@ -86,9 +73,9 @@ def add(batch_id: str) -> Response:
 
 
 @blueprint.get("/items")
-@operation("List items in the order in which they were added", access=Access.READ, returns=JobPage, query=ItemsQuery)
+@operation(access=Access.READ, returns=JobPage, query=ItemsQuery)
 def listing(batch_id: str) -> Response:
-    """List items."""
+    """List items in the order in which they were added."""
     query = parsed_query(ItemsQuery)
     with services().database.reading() as session:
         lifecycle.get_batch(session, batch_id, owner=caller().sees)
@@ -101,15 +88,9 @@ def listing(batch_id: str) -> Response:
 
 
 @blueprint.get("/results.jsonl")
-@operation(
-    "Read the items that have ended, one per line, in an order that never changes",
-    access=Access.READ,
-    returns={_LINES[0]: ItemResultView},
-    query=ResultsQuery,
-    errors=(errors.TooManyStreams,),
-)
+@operation(access=Access.READ, returns={_LINES[0]: ItemResultView}, query=ResultsQuery, errors=(errors.TooManyStreams,))
 def results(batch_id: str) -> Response:
-    """Stream results."""
+    """Read the items that have ended, one per line, in an order that never changes."""
     found, query = services(), parsed_query(ResultsQuery)
     with found.database.reading() as session:
         lifecycle.get_batch(session, batch_id, owner=caller().sees)
@@ -121,14 +102,9 @@ def results(batch_id: str) -> Response:
 
 
 @blueprint.get("/archive.zip")
-@operation(
-    "Download the finished pictures as a zip, with `manifest.jsonl` as its last file",
-    access=Access.READ,
-    returns={archive_reader.ZIP[0]: BINARY},
-    errors=(errors.TooManyStreams,),
-)
+@operation(access=Access.READ, returns={archive_reader.ZIP[0]: BINARY}, errors=(errors.TooManyStreams,))
 def archive(batch_id: str) -> Response:
-    """Stream a zip."""
+    """Download the finished pictures as a zip, with `manifest.jsonl` as its last file."""
     with services().database.reading() as session:
         lifecycle.get_batch(session, batch_id, owner=caller().sees)
     chunks = archive_writer.stream(services().database, services().store, batch_id)

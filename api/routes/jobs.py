@@ -1,7 +1,5 @@
 """Jobs: submit, list, show, cancel, retry, delete."""
 
-from __future__ import annotations
-
 from functools import partial
 from operator import attrgetter
 
@@ -45,17 +43,9 @@ _MULTIPART = {
 }
 _TAKES = {"application/json": JobRequest, bodies.MULTIPART: _MULTIPART}
 _REFUSALS = (
-    errors.UnsupportedImage,
-    errors.CorruptImage,
-    errors.ImageTooLarge,
-    errors.InvalidParams,
-    errors.InvalidMask,
-    errors.TooLarge,
-    errors.UnknownImage,
-    errors.ForbiddenUrl,
-    errors.QuotaExceeded,
-    errors.StorageFull,
-)
+    errors.UnsupportedImage, errors.CorruptImage, errors.ImageTooLarge, errors.InvalidParams, errors.InvalidMask,
+    errors.TooLarge, errors.UnknownImage, errors.ForbiddenUrl, errors.QuotaExceeded, errors.StorageFull,
+)  # fmt: skip
 
 
 class SubmitQuery(BaseModel):
@@ -95,7 +85,6 @@ class JobsQuery(PageQuery):
 
 @blueprint.post("")
 @operation(
-    "Submit a job",
     access=Access.WRITE,
     status=202,
     returns=JobView,
@@ -106,7 +95,7 @@ class JobsQuery(PageQuery):
     errors=_REFUSALS,
 )
 def submit() -> Response:
-    """Queue a job, or say what it would take."""
+    """Submit a job."""
     query, form, submitter = parsed_query(SubmitQuery), bodies.job_form(request), services().submitter
     once = idempotency.once(request, caller(), form.body)
     if query.dry_run:
@@ -119,7 +108,6 @@ def submit() -> Response:
 
 @blueprint.put("/<job_id>")
 @operation(
-    "Submit a job under an id that you choose; a repeated request returns the same job",
     access=Access.WRITE,
     status=202,
     returns=JobView,
@@ -128,7 +116,7 @@ def submit() -> Response:
     errors=(*_REFUSALS, errors.IdTaken),
 )
 def put(job_id: str) -> Response:
-    """Queue a job under that id, unless it has been."""
+    """Submit a job under an id that you choose; a repeated request returns the same job."""
     if not is_uuid(job_id):
         mistake = {"pointer": "job_id", "detail": "a UUID in its canonical form"}
         raise errors.InvalidParams("The id of a job must be a UUID in lower case.", errors=[mistake])
@@ -147,7 +135,6 @@ def put(job_id: str) -> Response:
 
 @blueprint.post("/<job_id>/retry")
 @operation(
-    "Retry a job that has ended, as another job",
     access=Access.WRITE,
     status=202,
     returns=JobView,
@@ -155,7 +142,7 @@ def put(job_id: str) -> Response:
     errors=(errors.IllegalTransition, errors.UnknownImage, errors.QuotaExceeded),
 )
 def retry(job_id: str) -> Response:
-    """Queue a job like one that has ended."""
+    """Retry a job that has ended, as another job."""
     once = idempotency.once(request, caller(), None)
     if once.find(services().database) is None:
         _queue(once, services().submitter.retry(caller(), job_id))
@@ -163,23 +150,17 @@ def retry(job_id: str) -> Response:
 
 
 @blueprint.delete("/<job_id>")
-@operation(
-    "Delete a job that has ended, and its files",
-    access=Access.WRITE,
-    status=204,
-    returns={},
-    errors=(errors.IllegalTransition,),
-)
+@operation(access=Access.WRITE, status=204, returns={}, errors=(errors.IllegalTransition,))
 def delete(job_id: str) -> Response:
-    """Delete a job."""
+    """Delete a job that has ended, and its files."""
     jobs.delete(services().database, services().store, job_id, caller())
     return Response(status=204)
 
 
 @blueprint.get("")
-@operation("List jobs, newest first", access=Access.READ, returns=JobPage, query=JobsQuery)
+@operation(access=Access.READ, returns=JobPage, query=JobsQuery)
 def listing() -> Response:
-    """List jobs."""
+    """List jobs, newest first."""
     query = parsed_query(JobsQuery)
     wanted = query.filter(caller().sees)
     with services().database.reading() as session:
@@ -189,15 +170,9 @@ def listing() -> Response:
 
 
 @blueprint.get("/<job_id>")
-@operation(
-    "Show a job with its live progress",
-    access=Access.READ,
-    returns=JobView,
-    query=WaitQuery,
-    headers=("If-None-Match", "Prefer"),
-)
+@operation(access=Access.READ, returns=JobView, query=WaitQuery, headers=("If-None-Match", "Prefer"))
 def show(job_id: str) -> Response:
-    """Show a job, now or once its state has changed."""
+    """Show a job with its live progress."""
     query = parsed_query(WaitQuery)
     wait_s = query.wait if "wait" in query.model_fields_set else preferred_wait_s()
     if wait_s:
@@ -206,15 +181,9 @@ def show(job_id: str) -> Response:
 
 
 @blueprint.post("/<job_id>/cancel")
-@operation(
-    "Cancel a queued job at once, or a running one at its next step; what it has painted is kept",
-    access=Access.WRITE,
-    status=202,
-    returns=JobView,
-    errors=(errors.IllegalTransition,),
-)
+@operation(access=Access.WRITE, status=202, returns=JobView, errors=(errors.IllegalTransition,))
 def cancel(job_id: str) -> Response:
-    """Cancel a job."""
+    """Cancel a queued job at once, or a running one at its next step; what it has painted is kept."""
     jobs.cancel(services().database, services().progress, job_id, caller())
     return _current(job_id, 202)
 

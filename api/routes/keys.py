@@ -1,7 +1,5 @@
 """API keys: created, listed and revoked by operators."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
@@ -58,7 +56,6 @@ class KeysQuery(BaseModel):
 
 @blueprint.post("")
 @operation(
-    "Create a key, which is shown in full only this once: a repeated request gets its id alone",
     access=Access.OPERATE,
     status=201,
     returns=NewKeyView,
@@ -67,7 +64,7 @@ class KeysQuery(BaseModel):
     errors=(errors.InvalidParams, errors.AlreadyMade),
 )
 def create() -> Response:
-    """Create a key."""
+    """Create a key, which is shown in full only this once: a repeated request gets its id alone."""
     body = bodies.json_object(request)
     key_request = validated(KeyRequest, body)
     once = idempotency.once(request, caller(), body)
@@ -84,9 +81,9 @@ def create() -> Response:
 
 
 @blueprint.get("")
-@operation("List the keys, oldest first, revoked ones too", access=Access.OPERATE, returns=KeyPage, query=KeysQuery)
+@operation(access=Access.OPERATE, returns=KeyPage, query=KeysQuery)
 def listing() -> Response:
-    """List keys."""
+    """List the keys, oldest first, revoked ones too."""
     query = parsed_query(KeysQuery)
     with services().database.reading() as session:
         found = page(partial(keys.list_keys, session, after=query.cursor), query.limit, position=_position)
@@ -94,7 +91,7 @@ def listing() -> Response:
 
 
 @blueprint.get("/<key_id>")
-@operation("Show a key", access=Access.OPERATE, returns=KeyView)
+@operation(access=Access.OPERATE, returns=KeyView)
 def show(key_id: str) -> Response:
     """Show a key."""
     with services().database.reading() as session:
@@ -102,15 +99,9 @@ def show(key_id: str) -> Response:
 
 
 @blueprint.delete("/<key_id>")
-@operation(
-    "Revoke a key permanently; the last operator key cannot be revoked",
-    access=Access.OPERATE,
-    status=204,
-    returns={},
-    errors=(errors.IllegalTransition,),
-)
+@operation(access=Access.OPERATE, status=204, returns={}, errors=(errors.IllegalTransition,))
 def revoke(key_id: str) -> Response:
-    """Revoke a key."""
+    """Revoke a key permanently; the last operator key cannot be revoked."""
     revoke_key(services().database, caller(), key_id)
     auth.caller_cache().clear()
     return Response(status=204)

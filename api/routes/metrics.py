@@ -1,7 +1,5 @@
 """Metrics, for Prometheus, which can send a key like any other client."""
 
-from __future__ import annotations
-
 from flask import Blueprint, Response, current_app
 
 from api.access import Access
@@ -12,7 +10,7 @@ blueprint = Blueprint("metrics", __name__)
 
 
 @blueprint.get("/metrics")
-@operation("Show metrics as Prometheus reads them", access=Access.OVERSEE, returns={"text/plain": {"type": "string"}})
+@operation(access=Access.OVERSEE, returns={"text/plain": {"type": "string"}})
 def metrics() -> Response:
-    """Show the metrics of the system, and of this process."""
+    """Show metrics as Prometheus reads them."""
     return Response(current_app.extensions["atelier_metrics"].text(), content_type=CONTENT_TYPE)

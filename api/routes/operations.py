@@ -1,7 +1,5 @@
 """Bulk actions: count, start, list, show, stop."""
 
-from __future__ import annotations
-
 from functools import partial
 
 from flask import Blueprint, Response, request
@@ -26,7 +24,6 @@ blueprint = Blueprint("operations", __name__, url_prefix="/v1/operations")
 
 @blueprint.post("")
 @operation(
-    "Cancel, retry or delete all jobs that a filter matches",
     access=Access.WRITE,
     status=202,
     returns=OperationView,
@@ -36,7 +33,7 @@ blueprint = Blueprint("operations", __name__, url_prefix="/v1/operations")
     errors=(errors.InvalidParams,),
 )
 def start() -> Response:
-    """Start an operation, or say what it would affect."""
+    """Cancel, retry or delete all jobs that a filter matches."""
     body, database = bodies.json_object(request), services().database
     operation_request = validated(OperationRequest, body)
     once = idempotency.once(request, caller(), body)
@@ -52,9 +49,9 @@ def start() -> Response:
 
 
 @blueprint.get("")
-@operation("List operations, newest first", access=Access.READ, returns=OperationPage, query=PageQuery)
+@operation(access=Access.READ, returns=OperationPage, query=PageQuery)
 def listing() -> Response:
-    """List operations."""
+    """List operations, newest first."""
     query = parsed_query(PageQuery)
     with services().database.reading() as session:
         older = partial(operations.list_operations, session, owner=caller().sees, before=query.cursor)
@@ -64,20 +61,15 @@ def listing() -> Response:
 
 
 @blueprint.get("/<operation_id>")
-@operation("Show the progress of an operation", access=Access.READ, returns=OperationView)
+@operation(access=Access.READ, returns=OperationView)
 def show(operation_id: str) -> Response:
-    """Show an operation."""
+    """Show the progress of an operation."""
     with services().database.reading() as session:
         return model_response(serialize_operation(operations.get_operation(session, operation_id, owner=caller().sees)))
 
 
 @blueprint.post("/<operation_id>/stop")
-@operation(
-    "Stop an operation; what it has done stays done",
-    access=Access.WRITE,
-    returns=OperationView,
-    errors=(errors.IllegalTransition,),
-)
+@operation(access=Access.WRITE, returns=OperationView, errors=(errors.IllegalTransition,))
 def stop(operation_id: str) -> Response:
-    """Stop an operation."""
+    """Stop an operation; what it has done stays done."""
     return model_response(serialize_operation(bulk_actions.stop(services().database, caller(), operation_id)))

@@ -1,7 +1,5 @@
 """The workers and the queue, for operators: shown, paused, resumed, drained."""
 
-from __future__ import annotations
-
 from flask import Blueprint, Response
 
 from api.access import Access
@@ -19,54 +17,50 @@ blueprint = Blueprint("operators", __name__, url_prefix="/v1")
 
 
 @blueprint.get("/workers")
-@operation("List the workers", access=Access.OVERSEE, returns=WorkersView)
+@operation(access=Access.OVERSEE, returns=WorkersView)
 def workers() -> Response:
     """List the workers."""
     return model_response(serialize_workers(services().database))
 
 
 @blueprint.post("/workers/<name>/drain")
-@operation(
-    "Drain a worker: it hands back its job, with a checkpoint, and takes no other",
-    access=Access.OPERATE,
-    returns=WorkerView,
-)
+@operation(access=Access.OPERATE, returns=WorkerView)
 def drain_worker(name: str) -> Response:
-    """Drain a worker."""
+    """Drain a worker: it hands back its job, with a checkpoint, and takes no other."""
     return _set_state(name, DesiredState.DRAIN)
 
 
 @blueprint.post("/workers/<name>/pause")
-@operation("Pause a worker: it finishes the job it has and takes no other", access=Access.OPERATE, returns=WorkerView)
+@operation(access=Access.OPERATE, returns=WorkerView)
 def pause_worker(name: str) -> Response:
-    """Pause a worker."""
+    """Pause a worker: it finishes the job it has and takes no other."""
     return _set_state(name, DesiredState.PAUSE)
 
 
 @blueprint.post("/workers/<name>/resume")
-@operation("Resume a worker: it takes jobs again", access=Access.OPERATE, returns=WorkerView)
+@operation(access=Access.OPERATE, returns=WorkerView)
 def resume_worker(name: str) -> Response:
-    """Resume a worker."""
+    """Resume a worker: it takes jobs again."""
     return _set_state(name, DesiredState.WORK)
 
 
 @blueprint.get("/queue")
-@operation("Show how many jobs wait and run", access=Access.OVERSEE, returns=BacklogView)
+@operation(access=Access.OVERSEE, returns=BacklogView)
 def queue() -> Response:
-    """Show the queue."""
+    """Show how many jobs wait and run."""
     return model_response(serialize_backlog(services().database))
 
 
 @blueprint.post("/queue/pause")
-@operation("Pause the queue: no more jobs start; those that run go on", access=Access.OPERATE, returns=BacklogView)
+@operation(access=Access.OPERATE, returns=BacklogView)
 def pause_queue() -> Response:
-    """Pause the queue."""
+    """Pause the queue: no more jobs start; those that run go on."""
     control.pause_queue(services().database, caller())
     return model_response(serialize_backlog(services().database))
 
 
 @blueprint.post("/queue/resume")
-@operation("Resume the queue", access=Access.OPERATE, returns=BacklogView)
+@operation(access=Access.OPERATE, returns=BacklogView)
 def resume_queue() -> Response:
     """Resume the queue."""
     control.resume_queue(services().database, services().dispatcher, caller())

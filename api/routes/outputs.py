@@ -1,7 +1,5 @@
 """The outputs of a job: events, preview and losses while it runs; picture, timelapse and manifest once it has ended."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -45,6 +43,8 @@ _EVENT = {
     },
     "required": ["event", "data"],
 }
+#: Why a job has no picture to send, or none any more.
+_NO_PICTURE = (errors.NotFinished, errors.NoResult, errors.ResultExpired)
 AnyJob = TypeVar("AnyJob", bound=Shown)
 Format = Literal["png", "jpeg", "webp"]
 
@@ -63,7 +63,6 @@ class ResultQuery(BaseModel):
 
 @blueprint.get("/events")
 @operation(
-    "Follow a job as Server-Sent Events; `Last-Event-ID` resumes",
     access=Access.READ,
     returns={"text/event-stream": _EVENT},
     query=EventsQuery,
@@ -71,7 +70,7 @@ class ResultQuery(BaseModel):
     errors=(errors.TooManyStreams,),
 )
 def follow(job_id: str) -> Response:
-    """Stream a job's events."""
+    """Follow a job as Server-Sent Events; `Last-Event-ID` resumes."""
     found, job = services(), _job(job_id)
     last_id = request.headers.get("Last-Event-ID") or parsed_query(EventsQuery).last_event_id
     row = JobRow(job.state, job.attempt, job.progress)
@@ -85,9 +84,12 @@ def follow(job_id: str) -> Response:
 
 
 @blueprint.get("/preview")
-@operation("Fetch the newest frame", access=Access.READ, returns={"image/jpeg": BINARY}, errors=(errors.ResultExpired,))
+@operation(access=Access.READ, returns={"image/jpeg": BINARY}, errors=(errors.ResultExpired,))
 def preview(job_id: str) -> Response:
-    """Send the newest frame while the job runs, and its picture, made small, after that."""
+    """Fetch the newest frame.
+
+    While the job runs, that is the last one painted; after that its picture, made small.
+    """
     with services().database.autocommit() as connection:  # polled by whoever watches
         job = _unexpired(queries.get_job_row(connection, job_id, owner=caller().sees))
     try:
@@ -105,14 +107,12 @@ def preview(job_id: str) -> Response:
 
 
 @blueprint.get("/losses")
-@operation(
-    "Fetch the losses of every step, as columns",
-    access=Access.READ,
-    returns=LossColumns,
-    errors=(errors.ResultExpired,),
-)
+@operation(access=Access.READ, returns=LossColumns, errors=(errors.ResultExpired,))
 def losses(job_id: str) -> Response:
-    """Send the losses: from storage if the job left a picture, from Redis otherwise."""
+    """Fetch the losses of every step, as columns.
+
+    They come from storage if the job left a picture, from Redis otherwise.
+    """
     job = _unexpired(_job(job_id))
     if job.result:
         return json_response(_stored(job, "losses_key"))
@@ -125,29 +125,22 @@ def losses(job_id: str) -> Response:
 
 @blueprint.get("/result")
 @operation(
-    "Fetch the picture",
     access=Access.READ,
     returns={f"image/{name}": BINARY for name in get_args(Format)},
     query=ResultQuery,
     headers=("If-None-Match", "Range"),
-    errors=(errors.NotFinished, errors.NoResult, errors.ResultExpired),
+    errors=_NO_PICTURE,
 )
 def result(job_id: str) -> Response:
-    """Send the picture, whole or a range of it."""
+    """Fetch the picture."""
     format_name = parsed_query(ResultQuery).format
     return _sent(_finished(job_id), format_name, lambda job: _encoded(job, format_name))
 
 
 @blueprint.get("/timelapse")
-@operation(
-    "Fetch the timelapse, if the job was asked for one",
-    access=Access.READ,
-    returns={"image/webp": BINARY},
-    headers=("If-None-Match", "Range"),
-    errors=(errors.NotFinished, errors.NoResult, errors.ResultExpired),
-)
+@operation(access=Access.READ, returns={"image/webp": BINARY}, headers=("If-None-Match", "Range"), errors=_NO_PICTURE)
 def timelapse(job_id: str) -> Response:
-    """Send the animation, whole or a range of it."""
+    """Fetch the timelapse, if the job was asked for one."""
     job = _finished(job_id)
     if "timelapse_key" not in (job.result or {}):
         raise errors.NotFound("This job has no timelapse; the parameter `timelapse` asks for one.")
@@ -163,14 +156,9 @@ def film(job_id: str) -> Response:
 
 
 @blueprint.get("/manifest")
-@operation(
-    "Fetch the manifest: everything that determined the picture",
-    access=Access.READ,
-    returns={"application/json": {"type": "object"}},
-    errors=(errors.NotFinished, errors.NoResult, errors.ResultExpired),
-)
+@operation(access=Access.READ, returns={"application/json": {"type": "object"}}, errors=_NO_PICTURE)
 def manifest(job_id: str) -> Response:
-    """Send the manifest."""
+    """Fetch the manifest: everything that determined the picture."""
     return json_response(_stored(_finished(job_id), "manifest_key"))
 
 

@@ -1,7 +1,5 @@
 """The service itself: health, readiness, its OpenAPI document and its documentation."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from typing import Any, cast
@@ -14,33 +12,28 @@ from api.access import Access
 from api.auth import public
 from api.http import problems
 from api.http.responses import json_response, model_response
-from api.openapi.document import build, presets
+from api.openapi.document import build
 from api.openapi.operation import operation
 from api.schemas.admin import HealthView, PartView, ReadinessView
 from api.services import services
 from shared import errors
 from shared.errors import AtelierError
-from shared.painting.params import StyleParams
+from shared.painting.params import PRESETS, StyleParams
 
 blueprint = Blueprint("system", __name__)
 
 
 @blueprint.get("/healthz")
-@operation("Say whether the process is alive", access=Access.PUBLIC, returns=HealthView)
+@operation(access=Access.PUBLIC, returns=HealthView)
 def alive() -> Response:
-    """Respond at all."""
+    """Say whether the process is alive."""
     return model_response(HealthView(state="alive"))
 
 
 @blueprint.get("/readyz")
-@operation(
-    "Say whether requests can be served, and which parts work; 503 if not",
-    access=Access.PUBLIC,
-    returns=ReadinessView,
-    errors=(errors.DatabaseUnavailable,),
-)
+@operation(access=Access.PUBLIC, returns=ReadinessView, errors=(errors.DatabaseUnavailable,))
 def ready() -> Response:
-    """Try the database, the storage and Redis."""
+    """Say whether requests can be served, and which parts work; 503 if not."""
     found = services()
     parts = {
         "database": _tried(found.database.check),
@@ -74,7 +67,7 @@ def docs() -> str:
         groups=_groups(document),
         root=request.url_root.rstrip("/"),
         params=StyleParams.model_json_schema()["properties"],
-        presets=presets(),
+        presets={name: text for name, (text, _) in PRESETS.items()},
         errors=sorted(kinds, key=lambda pair: (pair[0] or 1000, pair[1].code)),
     )
 

@@ -1,7 +1,5 @@
 """Webhooks: the secret that signs them, test events, and the deliveries with all their attempts."""
 
-from __future__ import annotations
-
 from functools import partial
 
 from flask import Blueprint, Response, request
@@ -16,10 +14,10 @@ from api.http.query import parsed_query
 from api.http.responses import accepted_response, model_response, page_response
 from api.jobs.checks import check_webhook
 from api.openapi.operation import operation
-from api.schemas.webhooks import AttemptView, DeliveryPage, DeliveryView, SecretView, WebhookTestRequest
+from api.schemas.webhooks import DeliveryPage, DeliveryView, SecretView, WebhookTestRequest
+from api.serializers.rows import serialize
 from api.services import services
 from shared import errors
-from shared.clock import rfc3339
 from shared.db import deliveries
 from shared.db.admin import audit
 from shared.db.deliveries import SigningSecrets
@@ -37,17 +35,20 @@ class DeliveriesQuery(PageQuery):
 
 
 @blueprint.get("/secret")
-@operation("Show the secret that signs your webhooks", access=Access.WRITE, returns=SecretView)
+@operation(access=Access.WRITE, returns=SecretView)
 def secret() -> Response:
-    """Show the secret, creating it if there is none."""
+    """Show the secret that signs your webhooks.
+
+    It is created if there is none.
+    """
     with services().database.writing("webhook_secret") as session:
         return _secret(deliveries.get_secrets(session, caller().owner))
 
 
 @blueprint.post("/secret/rotate")
-@operation("Rotate the secret; the previous one remains valid for a day", access=Access.WRITE, returns=SecretView)
+@operation(access=Access.WRITE, returns=SecretView)
 def rotate() -> Response:
-    """Create a new secret."""
+    """Rotate the secret; the previous one remains valid for a day."""
     with services().database.writing("rotate_secret") as session:
         rotated = deliveries.rotate_secret(session, caller().owner)
         audit.record(session, caller(), "webhook_secret.rotate", caller().owner)
@@ -56,7 +57,6 @@ def rotate() -> Response:
 
 @blueprint.post("/test")
 @operation(
-    "Send a test event, `webhook.test`",
     access=Access.WRITE,
     status=202,
     returns=DeliveryView,
@@ -65,7 +65,7 @@ def rotate() -> Response:
     errors=(errors.InvalidParams, errors.ForbiddenUrl),
 )
 def test() -> Response:
-    """Send a test event."""
+    """Send a test event, `webhook.test`."""
     body, database = bodies.json_object(request), services().database
     url = validated(WebhookTestRequest, body).url
     once = idempotency.once(request, caller(), body)
@@ -77,9 +77,9 @@ def test() -> Response:
 
 
 @blueprint.get("/deliveries")
-@operation("List deliveries, newest first", access=Access.READ, returns=DeliveryPage, query=DeliveriesQuery)
+@operation(access=Access.READ, returns=DeliveryPage, query=DeliveriesQuery)
 def listing() -> Response:
-    """List deliveries."""
+    """List deliveries, newest first."""
     query, owner = parsed_query(DeliveriesQuery), caller().sees
     with services().database.reading() as session:
         older = partial(deliveries.list_deliveries, session, owner=owner, state=query.state, before=query.cursor)
@@ -88,23 +88,17 @@ def listing() -> Response:
 
 
 @blueprint.get("/deliveries/<delivery_id>")
-@operation("Show a delivery with all its attempts", access=Access.READ, returns=DeliveryView)
+@operation(access=Access.READ, returns=DeliveryView)
 def show(delivery_id: str) -> Response:
-    """Show a delivery."""
+    """Show a delivery with all its attempts."""
     with services().database.reading() as session:
         return model_response(_view(deliveries.get_delivery(session, delivery_id, owner=caller().sees)))
 
 
 @blueprint.post("/deliveries/<delivery_id>/redeliver")
-@operation(
-    "Send the same event again, as another delivery",
-    access=Access.WRITE,
-    status=202,
-    returns=DeliveryView,
-    headers=("Idempotency-Key",),
-)
+@operation(access=Access.WRITE, status=202, returns=DeliveryView, headers=("Idempotency-Key",))
 def redeliver(delivery_id: str) -> Response:
-    """Send an event again."""
+    """Send the same event again, as another delivery."""
     once = idempotency.once(request, caller(), None)
     if once.find(services().database) is None:
         with once.writing(services().database, "redeliver") as session:
@@ -115,25 +109,11 @@ def redeliver(delivery_id: str) -> Response:
 
 
 def _secret(found: SigningSecrets) -> Response:
-    times = {"created_at": str(rfc3339(found.created_at)), "previous_until": rfc3339(found.previous_until)}
-    response = model_response(SecretView(secret=found.secret, **times))
+    response = model_response(serialize(SecretView, found))
     response.headers["Cache-Control"] = "no-store"
     return response
 
 
 def _view(delivery: Delivery) -> DeliveryView:
     path = f"/v1/webhooks/deliveries/{delivery.id}"
-    return DeliveryView(
-        id=delivery.id,
-        owner=delivery.owner,
-        url=delivery.url,
-        event=delivery.event,
-        subject_id=delivery.subject_id,
-        state=DeliveryState(delivery.state),
-        attempts=delivery.attempts,
-        next_at=rfc3339(delivery.next_at),
-        log=[AttemptView(**attempt) for attempt in delivery.log],
-        created_at=str(rfc3339(delivery.created_at)),
-        ended_at=rfc3339(delivery.ended_at),
-        links={"self": path, "redeliver": f"{path}/redeliver"},
-    )
+    return serialize(DeliveryView, delivery, links={"self": path, "redeliver": f"{path}/redeliver"})

@@ -1,7 +1,5 @@
 """Workers, the queue, health probes and API keys."""
 
-from __future__ import annotations
-
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field

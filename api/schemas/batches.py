@@ -1,7 +1,5 @@
 """Batches, their items and their results."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -15,9 +13,9 @@ from pydantic import (
     model_validator,
 )
 
-from api.schemas.jobs import ErrorView, ImageId, Preset, ResultView, StyleChoice
+from api.schemas.jobs import ErrorView, ImageId, PaintingRequest, ResultView, Seconds, StyleChoice
 from shared.errors import UnsafePath
-from shared.painting.params import DEFAULT_PRESET, WeightsName
+from shared.painting.params import DEFAULT_PRESET
 from shared.states import BatchState, State
 
 #: Longest item key, in characters.
@@ -81,20 +79,13 @@ def cell_key(content: int, style: int, number: int | None) -> str:
     return f"c{content + 1}-s{style + 1}" + ("" if number is None else f"-p{number + 1}")
 
 
-class BatchRequest(BaseModel):
+class BatchRequest(PaintingRequest):
     """A batch to open: the settings of all its items."""
 
     model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"style": f"sha256:{'1' * 64}", "preset": DEFAULT_PRESET}]}
+        json_schema_extra={"examples": [{"style": f"sha256:{'1' * 64}", "preset": DEFAULT_PRESET}]}
     )
-    style: ImageId | None = Field(None, description="The one style image; or use `styles`.")
-    styles: list[StyleChoice] | None = Field(None, min_length=1, max_length=16, description="Several styles to blend.")
     matrix: MatrixRequest | None = Field(None, description="Instead of styles: creates the items and starts the batch.")
-    preset: Preset = Field(Preset(DEFAULT_PRESET), description="The named set of parameters to start from.")
-    params: dict[str, JsonValue] = Field(default_factory=dict, description="Overrides of the preset's parameters.")
-    weights: WeightsName | None = Field(
-        None, description="VGG19 weights to require; `auto` and null use the worker's own."
-    )
     priority: int = Field(
         0, strict=True, ge=-100, le=100, description="Higher runs first; among equals, other jobs overtake batches."
     )
@@ -102,15 +93,10 @@ class BatchRequest(BaseModel):
         None, strict=True, ge=1, le=2**31 - 1, description="Maximum items running at once; null: unlimited."
     )
     reuse: bool = Field(True, description="Reuse identical earlier results.")
-    time_limit_s: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="Longest time an item may run, in seconds."
+    time_limit_s: Seconds | None = Field(None, description="Longest time an item may run, in seconds.")
+    retention_s: Seconds | None = Field(
+        None, description="How long an item's files are kept after it ends, in seconds."
     )
-    webhook: str | None = Field(None, max_length=2000, description="URL to notify when it ends; see `/v1/webhooks`.")
-    retention_s: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="How long an item's files are kept after it ends, in seconds."
-    )
-    label: str | None = Field(None, max_length=200, description="A name to find it by.")
-    metadata: dict[str, JsonValue] = Field(default_factory=dict, max_length=64, description="Stored as it is.")
 
     @model_validator(mode="after")
     def _one_way_to_name_styles(self) -> Self:
@@ -120,13 +106,7 @@ class BatchRequest(BaseModel):
 
     def style_choices(self) -> list[StyleChoice]:
         """Return `style` or `styles` as a list; empty for a matrix, whose cells have their own."""
-        if self.matrix is not None:
-            return []
-        return self.styles or [StyleChoice(image=str(self.style))]
-
-    def weights_wanted(self) -> str | None:
-        """Return the weights to require; None means the worker's own."""
-        return None if self.weights == "auto" else self.weights
+        return [] if self.matrix is not None else super().style_choices()
 
 
 class BatchChange(BaseModel):

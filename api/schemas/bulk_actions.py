@@ -1,7 +1,5 @@
 """Bulk actions, the audit log and grouped failures."""
 
-from __future__ import annotations
-
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator

@@ -3,8 +3,6 @@
 The form of IDs is validated here; the use cases check that they exist.
 """
 
-from __future__ import annotations
-
 import re
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -51,8 +49,10 @@ def _canonical_uuid(text: str) -> str:
 Preset = StrEnum("Preset", {name: name for name in PRESETS})  # type: ignore[misc]
 Timestamp = Annotated[AwareDatetime, BeforeValidator(_require_rfc3339), AfterValidator(_in_utc)]
 ImageId = Annotated[str, Field(pattern=f"^{IMAGE_ID.pattern}$", description="The ID of an image, a hash of its bytes.")]
-
 JobId = Annotated[str, AfterValidator(_canonical_uuid)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+#: What a queued job waits for.
+WaitingFor = Literal["turn", "paused", "no_worker", "no_worker_with_memory", "quota"]
 
 
 class StyleChoice(BaseModel):
@@ -64,40 +64,50 @@ class StyleChoice(BaseModel):
     mask: ImageId | None = Field(None, description="Where to paint it: white on black, in the content's aspect ratio.")
 
 
-class JobRequest(BaseModel):
-    """A job to submit."""
+class PaintingRequest(BaseModel):
+    """What jobs and batches have in common."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [{"content": f"sha256:{'0' * 64}", "style": f"sha256:{'1' * 64}", "preset": DEFAULT_PRESET}]
-        },
-    )
-    content: ImageId
+    model_config = ConfigDict(extra="forbid")
     style: ImageId | None = Field(None, description="The one style image; or use `styles`.")
     styles: list[StyleChoice] | None = Field(None, min_length=1, max_length=16, description="Several styles to blend.")
-    init_image: ImageId | None = Field(None, description="The image to start from; null starts as `params` say.")
-    init_job: JobId | None = Field(None, description="A succeeded job whose result to start from.")
     preset: Preset = Field(Preset(DEFAULT_PRESET), description="The named set of parameters to start from.")
     params: dict[str, JsonValue] = Field(default_factory=dict, description="Overrides of the preset's parameters.")
     weights: WeightsName | None = Field(
         None, description="VGG19 weights to require; `auto` and null use the worker's own."
     )
-    priority: int = Field(0, ge=-100, le=100, description="Higher runs first.")
-    start_by: Timestamp | None = Field(None, description="A job that has not started by then expires.")
-    time_limit_s: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="Longest time it may run, in seconds, up to the server's limit."
-    )
-    reuse: bool = Field(False, description="Reuse the result of an identical earlier job.")
     webhook: str | None = Field(None, max_length=2000, description="URL to notify when it ends; see `/v1/webhooks`.")
-    retention_s: float | None = Field(
-        None,
-        gt=0,
-        allow_inf_nan=False,
-        description="How long its files are kept after it ends, in seconds, up to the server's limit.",
-    )
     label: str | None = Field(None, max_length=200, description="A name to find it by.")
     metadata: dict[str, JsonValue] = Field(default_factory=dict, max_length=64, description="Stored as it is.")
+
+    def style_choices(self) -> list[StyleChoice]:
+        """Return `style` or `styles` as a list."""
+        return self.styles or [StyleChoice(image=str(self.style))]
+
+    def weights_wanted(self) -> str | None:
+        """Return the weights to require; None means the worker's own."""
+        return None if self.weights == "auto" else self.weights
+
+
+class JobRequest(PaintingRequest):
+    """A job to submit."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"content": f"sha256:{'0' * 64}", "style": f"sha256:{'1' * 64}", "preset": DEFAULT_PRESET}]
+        }
+    )
+    content: ImageId
+    init_image: ImageId | None = Field(None, description="The image to start from; null starts as `params` say.")
+    init_job: JobId | None = Field(None, description="A succeeded job whose result to start from.")
+    priority: int = Field(0, ge=-100, le=100, description="Higher runs first.")
+    start_by: Timestamp | None = Field(None, description="A job that has not started by then expires.")
+    time_limit_s: Seconds | None = Field(
+        None, description="Longest time it may run, in seconds, up to the server's limit."
+    )
+    reuse: bool = Field(False, description="Reuse the result of an identical earlier job.")
+    retention_s: Seconds | None = Field(
+        None, description="How long its files are kept after it ends, in seconds, up to the server's limit."
+    )
 
     @model_validator(mode="after")
     def _one_way_to_name_styles(self) -> Self:
@@ -110,14 +120,6 @@ class JobRequest(BaseModel):
         if self.init_image is not None and self.init_job is not None:
             raise ValueError("give either init_image or init_job")
         return self
-
-    def style_choices(self) -> list[StyleChoice]:
-        """Return `style` or `styles` as a list."""
-        return self.styles or [StyleChoice(image=str(self.style))]
-
-    def weights_wanted(self) -> str | None:
-        """Return the weights to require; None means the worker's own."""
-        return None if self.weights == "auto" else self.weights
 
 
 class ImageView(BaseModel):
@@ -160,7 +162,7 @@ class QueueView(BaseModel):
 
     position: int
     eta_s: float | None
-    waiting_for: Literal["turn", "paused", "no_worker", "no_worker_with_memory", "quota"]
+    waiting_for: WaitingFor
 
 
 class EtaView(BaseModel):

@@ -1,7 +1,5 @@
 """Webhooks: the events sent to them, and what their owner sees of the deliveries."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field

@@ -1,11 +1,7 @@
 """What operators see: workers, the queue and API keys."""
 
-from __future__ import annotations
-
-from typing import Any, Literal
-
 from api.schemas import admin as schemas
-from api.schemas.admin import KeyView, NewKeyView
+from api.serializers.rows import serialize
 from shared import clock
 from shared.clock import rfc3339
 from shared.db import workers
@@ -13,6 +9,9 @@ from shared.db.base import Database
 from shared.db.jobs import queries
 from shared.db.models import ApiKey, Worker
 from shared.states import DesiredState
+
+#: The state of a live worker without a job, by what operators want of it; `idle` otherwise.
+_IDLE: dict[str, str] = {DesiredState.PAUSE: "paused", DesiredState.DRAIN: "drained"}
 
 
 def serialize_workers(database: Database) -> schemas.WorkersView:
@@ -31,10 +30,9 @@ def serialize_backlog(database: Database) -> schemas.BacklogView:
     with database.reading() as session:
         queue, living, backlog = workers.get_queue(session), workers.list_alive(session), queries.get_backlog(session)
     waiting_s = (clock.now() - backlog.oldest_at).total_seconds() if backlog.oldest_at else None
-    return schemas.BacklogView(
-        queued=backlog.queued,
-        running=backlog.running,
-        sent=backlog.sent,
+    return serialize(
+        schemas.BacklogView,
+        backlog,
         oldest_waiting_s=None if waiting_s is None else round(max(0.0, waiting_s), 3),
         paused_at=rfc3339(queue.paused_at),
         held_for=queue.held_for,
@@ -45,36 +43,24 @@ def serialize_backlog(database: Database) -> schemas.BacklogView:
 def _worker(worker: Worker, job_id: str | None, *, is_alive: bool) -> schemas.WorkerView:
     about = worker.about or {}
     limit = about.get("capacity", {}).get("memory_bytes")
-    return schemas.WorkerView(
-        name=worker.name,
+    return serialize(
+        schemas.WorkerView,
+        worker,
         state="gone" if not is_alive else "working" if job_id else _IDLE.get(worker.desired_state, "idle"),
-        wish=DesiredState(worker.desired_state),
+        wish=worker.desired_state,
         job_id=job_id,
         weights=about.get("weights"),
         device=about.get("device"),
         memory=None if limit is None else {"limit": limit, **about.get("memory", {})},
         warm_styles=about.get("warm_styles", []),
-        started_at=str(rfc3339(worker.started_at)),
-        seen_at=str(rfc3339(worker.seen_at)),
     )
 
 
-_IDLE: dict[str, Literal["idle", "paused", "drained"]] = {DesiredState.PAUSE: "paused", DesiredState.DRAIN: "drained"}
-_KEY_FIELDS = (
-    "id", "name", "owner", "role", "max_waiting", "max_work_per_day", "max_requests_per_min", "max_retention_s",
-)  # fmt: skip
-
-
-def serialize_key(key: ApiKey) -> KeyView:
+def serialize_key(key: ApiKey) -> schemas.KeyView:
     """Serialize a key without its secret."""
-    return KeyView(**_key_values(key))
+    return serialize(schemas.KeyView, key, links={"self": f"/v1/keys/{key.id}"})
 
 
-def serialize_new_key(key: ApiKey, token: str) -> NewKeyView:
+def serialize_new_key(key: ApiKey, token: str) -> schemas.NewKeyView:
     """Serialize a new key with its secret, the only time it is shown."""
-    return NewKeyView(**_key_values(key), key=token)
-
-
-def _key_values(key: ApiKey) -> dict[str, Any]:
-    times = {"created_at": str(rfc3339(key.created_at)), "revoked_at": rfc3339(key.revoked_at)}
-    return {name: getattr(key, name) for name in _KEY_FIELDS} | times | {"links": {"self": f"/v1/keys/{key.id}"}}
+    return serialize(schemas.NewKeyView, key, key=token, links={"self": f"/v1/keys/{key.id}"})

@@ -1,15 +1,12 @@
 """What clients see of batches and their results."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from sqlalchemy.orm import Session
 
 from api.schemas import batches as schemas
-from api.schemas.jobs import StyleChoice
 from api.serializers.jobs import serialize_error, serialize_result
-from shared.clock import rfc3339
+from api.serializers.rows import serialize
 from shared.db.batches import counts as batch_counts
 from shared.db.batches import lifecycle
 from shared.db.models import Batch, Job
@@ -18,11 +15,7 @@ from shared.states import BATCH_TRANSITIONS, BatchState, State
 #: The window over which the rate is measured, in seconds.
 _RATE_WINDOW_S = 60.0
 #: The action that leads to each state.
-_ACTIONS = {
-    BatchState.RUNNING: "resume",
-    BatchState.PAUSED: "pause",
-    BatchState.CANCELED: "cancel",
-}
+_ACTIONS = {BatchState.RUNNING: "resume", BatchState.PAUSED: "pause", BatchState.CANCELED: "cancel"}
 
 
 def serialize_batches(session: Session, found: Sequence[Batch]) -> list[schemas.BatchView]:
@@ -42,14 +35,14 @@ def serialize_item_result(number: int, job: Job) -> schemas.ItemResultView:
     links = {"job": path}
     if job.result and job.files_gone_at is None:
         links["result"] = f"{path}/result"
-    return schemas.ItemResultView(
+    return serialize(
+        schemas.ItemResultView,
+        job,
         number=number,
-        key=str(job.item_key),
+        key=job.item_key,
         job_id=job.id,
-        state=State(job.state),
         result=serialize_result(job),
         error=serialize_error(job),
-        ended_at=rfc3339(job.ended_at),
         links=links,
     )
 
@@ -59,31 +52,15 @@ def _batch(session: Session, batch: Batch, counts: Mapping[State, int]) -> schem
     rate = None
     if batch.state == BatchState.RUNNING and left:
         rate = lifecycle.count_recently_ended(session, batch.id, _RATE_WINDOW_S) * 60 / _RATE_WINDOW_S
-    return schemas.BatchView(
-        id=batch.id,
-        owner=batch.owner,
-        state=BatchState(batch.state),
-        preset=batch.preset,
-        params=batch.params,
+    totals = {"total": sum(counts.values()), "reused": batch.reused, **{str(state): counts[state] for state in State}}
+    return serialize(
+        schemas.BatchView,
+        batch,
         weights={"name": batch.weights_wanted} if batch.weights_wanted else None,
-        styles=[StyleChoice(**style) for style in batch.styles],
-        matrix=schemas.MatrixRequest.model_validate(batch.matrix) if batch.matrix else None,
-        priority=batch.priority,
-        max_parallel=batch.max_parallel,
-        reuse=batch.reuse,
-        label=batch.label,
         metadata=batch.annotations,
-        webhook=batch.webhook,
-        time_limit_s=batch.time_limit_s,
-        retention_s=batch.retention_s,
-        counts=schemas.CountsView(
-            total=sum(counts.values()), reused=batch.reused, **{str(state): counts[state] for state in State}
-        ),
+        counts=totals,
         rate_per_min=rate,
         eta_s=round(left * 60 / rate, 1) if rate else None,
-        created_at=str(rfc3339(batch.created_at)),
-        started_at=rfc3339(batch.started_at),
-        ended_at=rfc3339(batch.ended_at),
         links=_links(batch, counts),
     )
 

@@ -1,14 +1,12 @@
 """What clients see of bulk actions, the audit log and grouped failures."""
 
-from __future__ import annotations
-
 from typing import Any
 from urllib.parse import urlencode
 
 from api.schemas.bulk_actions import AuditEntryView, FailureView, OperationView
+from api.serializers.rows import serialize
 from shared.clock import rfc3339
 from shared.db.admin import bulk_actions
-from shared.db.admin.bulk_steps import Action
 from shared.db.jobs.failures import FailureGroup
 from shared.db.jobs.queries import Filter
 from shared.db.models import AuditEntry, Operation
@@ -21,45 +19,26 @@ _PUBLIC_NAMES = {"states": "state", "batch_id": "batch"}
 def serialize_operation(found: Operation) -> OperationView:
     """Serialize a bulk action."""
     path = f"/v1/operations/{found.id}"
-    return OperationView(
-        id=found.id,
-        action=Action(found.action),
+    return serialize(
+        OperationView,
+        found,
         filter=serialize_filter(bulk_actions.filter_from_json(found)),
-        reason=found.reason,
-        state=OperationState(found.state),
-        key_id=found.key_id,
-        owner=found.owner,
-        matched=found.matched,
         more=found.matched >= bulk_actions.MOST_COUNTED and found.state != OperationState.DONE,
         done=found.done or 0,
         refused=found.refused or 0,
-        created_at=str(rfc3339(found.created_at)),
-        ended_at=rfc3339(found.ended_at),
         links={"self": path, "stop": f"{path}/stop"},
     )
 
 
 def serialize_audit_entry(entry: AuditEntry) -> AuditEntryView:
     """Serialize an entry of the audit log."""
-    fields = ("id", "key_id", "key_name", "action", "subject", "count", "reason", "details")
-    return AuditEntryView(at=str(rfc3339(entry.at)), **{name: getattr(entry, name) for name in fields})
+    return serialize(AuditEntryView, entry)
 
 
 def serialize_failure(group: FailureGroup) -> FailureView:
     """Serialize a group of failures, with a link to all jobs that failed with its code."""
     query = urlencode({"state": State.FAILED, "code": group.code})
-    return FailureView(
-        code=group.code,
-        scale=group.scale,
-        count=group.count,
-        first_at=str(rfc3339(group.first_at)),
-        last_at=str(rfc3339(group.last_at)),
-        workers=group.workers,
-        worker=group.worker,
-        message=group.message,
-        examples=group.examples,
-        links={"jobs": f"/v1/jobs?{query}"},
-    )
+    return serialize(FailureView, group, links={"jobs": f"/v1/jobs?{query}"})
 
 
 def serialize_filter(db_filter: Filter) -> dict[str, Any]:

@@ -1,11 +1,10 @@
 """What clients see of images and jobs."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 from api.schemas import jobs
 from api.schemas.jobs import JobRequest
+from api.serializers.rows import serialize
 from shared import clock
 from shared.clock import rfc3339
 from shared.db import images
@@ -24,59 +23,29 @@ _MAX_ETA_S = 365 * 86_400.0
 def serialize_image(image: Image, retention_s: float) -> jobs.ImageView:
     """Serialize an image; it expires `retention_s` after its last use, at the earliest."""
     path = f"/v1/images/{image.id}"
-    return jobs.ImageView(
-        id=image.id,
-        width=image.width,
-        height=image.height,
-        format=image.format,
-        bytes=image.size_bytes,
-        created_at=str(rfc3339(image.created_at)),
-        expires_at=str(rfc3339(image.last_used_at + timedelta(seconds=images.effective_retention_s(retention_s)))),
-        links={"self": path, "content": f"{path}/content"},
-    )
+    expires_at = image.last_used_at + timedelta(seconds=images.effective_retention_s(retention_s))
+    links = {"self": path, "content": f"{path}/content"}
+    return serialize(jobs.ImageView, image, bytes=image.size_bytes, expires_at=rfc3339(expires_at), links=links)
 
 
 def serialize_job(
-    job: Shown,
-    *,
-    live: Step | None = None,
-    queue: jobs.QueueView | None = None,
-    eta: Forecast | None = None,
+    job: Shown, *, live: Step | None = None, queue: jobs.QueueView | None = None, eta: Forecast | None = None
 ) -> jobs.JobView:
     """Serialize a job, with `live` progress that is newer than the row's, its place in the queue and its ETA."""
-    return jobs.JobView(
-        id=job.id,
-        owner=job.owner,
-        state=State(job.state),
-        preset=job.preset,
-        params=job.params,
+    return serialize(
+        jobs.JobView,
+        job,
         weights=job.weights or ({"name": job.weights_wanted} if job.weights_wanted else None),
         content=job.content_id,
-        styles=[jobs.StyleChoice(**style) for style in job.styles],
         init_image=job.init_id,
-        priority=job.priority,
-        label=job.label,
         metadata=job.annotations,
-        batch_id=job.batch_id,
         key=job.item_key,
-        reused_from=job.reused_from,
-        retry_of=job.retry_of,
-        attempt=job.attempt,
         retry_at=rfc3339(job.retry_at) if job.state == State.QUEUED else None,
-        start_by=rfc3339(job.start_by),
-        time_limit_s=job.time_limit_s,
-        retention_s=job.retention_s,
-        webhook=job.webhook,
-        worker=job.worker,
         progress=_progress(live or job.progress),
         queue=queue,
         eta=_eta(eta),
         error=serialize_error(job),
         result=serialize_result(job),
-        created_at=str(rfc3339(job.created_at)),
-        started_at=rfc3339(job.started_at),
-        ended_at=rfc3339(job.ended_at),
-        expires_at=rfc3339(job.expires_at),
         links=_links(job),
     )
 

@@ -4,8 +4,6 @@ Lengths are in pixels. All pictures get the same height, and the sheet becomes a
 `api.sheets.loss_chart` draws the chart. Invariant: any pictures and any losses give a sheet.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Mapping, Sequence
 
@@ -25,16 +23,11 @@ _PAPER = (250, 249, 246)
 
 
 def contact_sheet(
-    content: Picture,
-    styles: Sequence[Picture],
-    result: Picture,
-    losses: Mapping[str, Sequence[float]],
-    *,
-    caption: str,
+    content: Picture, styles: Sequence[Picture], result: Picture, losses: Mapping[str, Sequence[float]], *, caption: str
 ) -> bytes:
     """Draw the sheet as a PNG; pictures are `[height, width, 3]` in 0 to 1, losses one value per step, by name."""
-    named = [("Content", content), *_named(styles), ("Result", result)]
-    tiles = [(name, _tile(picture)) for name, picture in named]
+    shown = [("Style" if len(styles) == 1 else f"Style {number}", style) for number, style in enumerate(styles, 1)]
+    tiles = [(name, _tile(picture)) for name, picture in (("Content", content), *shown, ("Result", result))]
     width = 2 * _MARGIN + sum(tile.width for _, tile in tiles) + _GAP * (len(tiles) - 1)
     top = _MARGIN + 44
     chart_top = top + _PICTURE_HEIGHT + 104
@@ -51,10 +44,6 @@ def contact_sheet(
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def _named(styles: Sequence[Picture]) -> list[tuple[str, Picture]]:
-    return [("Style" if len(styles) == 1 else f"Style {n}", style) for n, style in enumerate(styles, 1)]
 
 
 def _tile(picture: Picture) -> Image.Image:

@@ -3,8 +3,6 @@
 Lengths are in pixels. Values without a logarithm (zero, not finite) leave a gap; if none remain, the chart says so.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple

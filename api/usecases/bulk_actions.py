@@ -3,8 +3,6 @@
 Maintenance carries them out; a client's action reaches only its own jobs.
 """
 
-from __future__ import annotations
-
 from sqlalchemy.orm import Session
 
 from api.access import Caller

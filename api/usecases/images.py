@@ -1,7 +1,6 @@
 """Keeping uploads: inspected first, then their bytes stored, then their rows."""
 
-from __future__ import annotations
-
+from dataclasses import asdict
 from typing import NamedTuple
 
 from api.access import Caller
@@ -31,15 +30,7 @@ def keep_upload(database: Database, store: ImageStore, upload: Upload, caller: C
     """Store an image; return it and whether its owner had not uploaded it before. Equal bytes are one image."""
     data, info = upload
     now = clock.now()
-    image = Image(
-        id=ids.image_id(data),
-        width=info.width,
-        height=info.height,
-        format=info.format,
-        size_bytes=info.size_bytes,
-        created_at=now,
-        last_used_at=now,
-    )
+    image = Image(id=ids.image_id(data), **asdict(info), created_at=now, last_used_at=now)
     key = image_key(image.id)
     if not store.exists(key):
         store.put(key, data)

@@ -3,8 +3,6 @@
 Invariant: a job's row is committed before any process is notified of it, and no request waits for Redis.
 """
 
-from __future__ import annotations
-
 from redis import RedisError
 
 from api.access import Caller

@@ -1,7 +1,5 @@
 """Making and revoking API keys."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 

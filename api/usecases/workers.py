@@ -1,7 +1,5 @@
 """What operators can do with workers and the queue."""
 
-from __future__ import annotations
-
 from api.access import Caller
 from shared import logs
 from shared.db import workers
@@ -11,11 +9,7 @@ from shared.messaging.dispatch import Dispatcher
 from shared.states import DesiredState
 
 #: What the audit log calls each change of a worker's desired state.
-_ACTIONS = {
-    DesiredState.WORK: "worker.resume",
-    DesiredState.PAUSE: "worker.pause",
-    DesiredState.DRAIN: "worker.drain",
-}
+_ACTIONS = {DesiredState.WORK: "worker.resume", DesiredState.PAUSE: "worker.pause", DesiredState.DRAIN: "worker.drain"}
 
 log = logs.get(__name__)
 

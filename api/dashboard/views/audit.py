@@ -1,7 +1,5 @@
 """The page Audit log: who did what, to which and how many jobs, when and why."""
 
-from __future__ import annotations
-
 from functools import partial
 
 from flask import render_template, request

@@ -1,7 +1,5 @@
 """The pages of batches: the list, and one batch with its counts and a grid of its pictures."""
 
-from __future__ import annotations
-
 from functools import partial
 from operator import attrgetter
 from typing import Any

@@ -1,7 +1,5 @@
 """The pages of bulk actions: count the jobs that match a search, give a reason, start, and watch the progress."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The page Failures: recent failures, grouped by error code and scale."""
 
-from __future__ import annotations
-
 from flask import render_template
 
 from api.access import Access

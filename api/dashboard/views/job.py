@@ -3,8 +3,6 @@
 The part that depends on the job's state is fetched again when an event announces a new one; `job.js` draws the steps.
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 from flask import redirect, render_template

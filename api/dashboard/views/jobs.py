@@ -1,7 +1,5 @@
 """The page Jobs: search results, newest first."""
 
-from __future__ import annotations
-
 from functools import partial
 from operator import attrgetter
 

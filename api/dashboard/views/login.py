@@ -1,7 +1,5 @@
 """The page Sign in, and signing out."""
 
-from __future__ import annotations
-
 from flask import Response, make_response, redirect, render_template, request
 
 from api.access import Access

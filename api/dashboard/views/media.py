@@ -3,8 +3,6 @@
 Invariant: these URLs only read, and send nothing that `/v1` would not send the same caller.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import wraps
 

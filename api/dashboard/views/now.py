@@ -1,7 +1,5 @@
 """The page Now: the queue, the running jobs and the workers, with an operator's actions on queue and workers."""
 
-from __future__ import annotations
-
 from flask import current_app, redirect, render_template
 from werkzeug.wrappers import Response
 

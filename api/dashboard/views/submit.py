@@ -1,7 +1,5 @@
 """The page Submit: the form of a new job, its estimate, and the redirect to the job's page."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,10 +20,7 @@ from shared.painting.params import DEFAULT_PRESET, PRESETS, resolve
 
 _HOME = "/dashboard/submit"
 #: What to say of a missing picture.
-_MISSING = {
-    "content": "Choose a photograph to paint.",
-    "style": "Choose a painting whose style to use.",
-}
+_MISSING = {"content": "Choose a photograph to paint.", "style": "Choose a painting whose style to use."}
 
 
 @blueprint.get(_HOME)

@@ -7,7 +7,7 @@ Invariant: within a batch, a key identifies one item; adding an identical item a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import String, cast, func, insert, literal, select, true, update
@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
 from shared import clock, ids
+from shared.db.base import Database
 from shared.db.batches import lifecycle
 from shared.db.jobs import queries, transitions
 from shared.db.models import Batch, BatchMove, Job, JobEvent
@@ -23,6 +24,8 @@ from shared.states import BatchState, State
 
 #: Items changed in one transaction.
 CHUNK_SIZE = 1_000
+#: Items that `iterate_items` reads at once.
+_PAGE = 200
 #: The attributes that a new item takes from its batch and from its `NewItem`.
 _OF_BATCH = ("owner", "preset", "weights_wanted", "reuse", "label", "retention_s", "time_limit_s")
 _OF_ITEM = ("content_id", "params", "styles", "group_key", "work_key", "predicted_s")
@@ -73,6 +76,18 @@ def list_items(session: Session, batch_id: str, states: Sequence[State], *, afte
     wheres = [[Job.batch_id == batch_id, Job.state == state, *further] for state in states or list(State)]
     first = queries.first_ids(wheres, limit)
     return list(session.scalars(select(Job).where(Job.id.in_(first)).order_by(Job.sort_id)))
+
+
+def iterate_items(database: Database, batch_id: str, states: Sequence[State] = ()) -> Iterator[Job]:
+    """Yield all items in the order in which they were added; no transaction is open while the reader has one."""
+    after: str | None = None
+    while True:
+        with database.reading() as session:
+            page = list_items(session, batch_id, states, after=after, limit=_PAGE)
+        if not page:
+            return
+        yield from page
+        after = page[-1].sort_id
 
 
 def classify(session: Session, batch: Batch, items: Iterable[NewItem]) -> Classified:

@@ -107,7 +107,7 @@ def test_no_page_opens_without_a_sign_in(app, there, key) -> None:
     for rule in pages:
         for method in () if rule.endpoint in PUBLIC else (rule.methods or set()) - {"OPTIONS"}:
             for browser in (app.test_client(), client_with(app, key)):
-                answer = browser.open(filled(rule, there | {"way": "pause"}), method=method)
+                answer = browser.open(filled(rule, there | {"action": "pause"}), method=method)
                 assert (answer.status_code, answer.location.split("?")[0]) == (303, "/login"), rule
 
 

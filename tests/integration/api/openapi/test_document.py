@@ -137,8 +137,9 @@ def test_a_range_beyond_the_file_is_refused_as_a_problem(app, client) -> None:
     from werkzeug.exceptions import RequestedRangeNotSatisfiable
 
     @app.get("/short")
-    @operation("Send little", access=Access.PUBLIC, returns={})
+    @operation(access=Access.PUBLIC, returns={})
     def short() -> str:
+        """Send little."""
         raise RequestedRangeNotSatisfiable(10)
 
     answer = client.get("/short")
