@@ -33,7 +33,6 @@ class Retention:
     """Applies the retention periods of the settings."""
 
     def __init__(self, settings: Settings, database: Database, store: ImageStore) -> None:
-        """Open nothing."""
         self._settings = settings
         self._database = database
         self._store = store

@@ -56,7 +56,7 @@ class CallResult(NamedTuple):
 
 
 class WebhookSender:
-    """Makes the calls of one maintenance process; any number of processes may."""
+    """Makes the calls of one maintenance process; any number of processes may, and repeat what another dropped."""
 
     def __init__(
         self, database: Database, allowed: str, *, resolve: Resolve | None = None, call_s: float = _CALL_S
@@ -83,10 +83,6 @@ class WebhookSender:
                 self._under_way[deliveries.host_of(held.url)] += 1
             self._pool.submit(self._deliver, held).add_done_callback(_log_unexpected)
         return len(claimed)
-
-    def close(self) -> None:
-        """Start no more calls; another process repeats those that this process does not live to finish."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _deliver(self, held: ClaimedDelivery) -> None:
         try:
