@@ -26,7 +26,6 @@ class Parameter(click.ParamType[Any]):
     """The value of one parameter, validated by its declaration."""
 
     def __init__(self, name: str) -> None:
-        """Take the type and bounds of the field `name`."""
         self.name = name
         self._adapter = _adapter(_FIELDS[name])
 
