@@ -66,7 +66,9 @@ def stylize(
     images = [ImageState(number, subject, params) for number, subject in enumerate(subjects)]
     resume = subjects[0].resume
     for scale in range(resume.scale if resume else 1, len(sizes) + 1):
-        yield from _paint_scale(run, scale, [image for image in images if not image.finished])
+        images = [image for image in images if not image.finished]
+        if images:
+            yield from _paint_scale(run, scale, images)
 
 
 def _check_weights_suit(params: StyleParams, network: Network) -> None:
@@ -82,8 +84,6 @@ def _check_weights_suit(params: StyleParams, network: Network) -> None:
 
 def _paint_scale(run: Run, scale: int, images: list[ImageState]) -> Iterator[dict[int, Chunk]]:
     """Paint the images at one scale; whenever memory runs out, continue with fewer at a time or in smaller tiles."""
-    if not images:
-        return
     size = run.sizes[scale - 1]
     plan = run.planner.plan(run.params, size, len(images))
     for image in images:

@@ -55,11 +55,7 @@ class Evaluator(Protocol):
         """
 
 
-def _size_bytes(grams: Grams) -> int:
-    return sum(gram.nbytes for gram in grams.values())
-
-
-_cache: LRUCache[Any, Grams] = LRUCache(_CACHE_BYTES, getsizeof=_size_bytes)
+_cache: LRUCache[Any, Grams] = LRUCache(_CACHE_BYTES, lambda grams: sum(gram.nbytes for gram in grams.values()))
 
 
 class StyleSet(NamedTuple):

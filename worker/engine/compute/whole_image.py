@@ -23,31 +23,15 @@ _INTEGER_SPEC = tf.TensorSpec([], tf.int32)
 
 
 class WholeImageEvaluator:
-    """An `Evaluator` of whole images."""
+    """An `Evaluator` of whole images; each function is compiled at its first use."""
 
     def __init__(self, network: Network, spec: ObjectiveSpec) -> None:
-        """Prepare to compile at first use."""
         self._objective = Objective(network, spec)
         self._spec = spec
         steps = [state_signature(spec), targets_spec(spec), Hyperparameters.signature(spec), *[_INTEGER_SPEC] * 3]
-        self._compiled_content = tf.function(self._content, input_signature=[IMAGES_SPEC], autograph=False)
-        self._compiled_grams = tf.function(self._grams, input_signature=[IMAGES_SPEC], autograph=False)
+        self.content = tf.function(self._content, input_signature=[IMAGES_SPEC], autograph=False)
+        self.grams = tf.function(self._grams, input_signature=[IMAGES_SPEC], autograph=False)
         self._compiled_steps = tf.function(self._steps, input_signature=steps, autograph=False)
-
-    @property
-    def traces(self) -> int:
-        """How often the steps were compiled in this process."""
-        return int(self._compiled_steps.experimental_get_tracing_count())
-
-    def content(self, images: Any) -> dict[str, Any]:
-        """Return the feature maps of the content layers, `[batch, h, w, c]` each."""
-        features: dict[str, Any] = self._compiled_content(images)
-        return features
-
-    def grams(self, images: Any) -> dict[str, Any]:
-        """Return the Gram matrices of the style layers, `[batch, c, c]` each."""
-        grams: dict[str, Any] = self._compiled_grams(images)
-        return grams
 
     def run_steps(
         self, state: OptimizerState, targets: Targets, hparams: Hyperparameters, *, done: int, before: int, count: int
@@ -84,7 +68,5 @@ class WholeImageEvaluator:
         return state, log.stack()
 
 
-@lru_cache(maxsize=8)
-def whole_image_evaluator(network: Network, spec: ObjectiveSpec) -> WholeImageEvaluator:
-    """Return the evaluator of `spec`, compiled at its first use and kept for later jobs."""
-    return WholeImageEvaluator(network, spec)
+#: The evaluator of a network and a spec, kept for later jobs.
+whole_image_evaluator = lru_cache(maxsize=8)(WholeImageEvaluator)

@@ -41,7 +41,6 @@ class Adam:
 
     hparams_spec = AdamHyperparameters(*[SCALAR_SPEC] * len(AdamHyperparameters._fields))
     state_spec = AdamState(IMAGES_SPEC, IMAGES_SPEC, IMAGES_SPEC)
-    state_type = AdamState
     elementwise = True
 
     def hparams(self, params: StyleParams) -> AdamHyperparameters:

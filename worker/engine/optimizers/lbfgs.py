@@ -78,7 +78,6 @@ class Lbfgs:
         gamma=_PER_IMAGE,
         trust_radius=_PER_IMAGE,
     )
-    state_type = LbfgsState
 
     def hparams(self, params: StyleParams) -> tuple[()]:  # noqa: ARG002 - the protocol's
         """Return nothing: the state's shape sets the length of the history."""

@@ -22,11 +22,10 @@ from worker.engine.optimizers.lbfgs import Lbfgs
 
 
 class Optimizer(Protocol):
-    """Turns a gradient into the next image. `state_type` is a NamedTuple whose first field is `image`."""
+    """Turns a gradient into the next image. Its state is a NamedTuple whose first field is `image`."""
 
     hparams_spec: Any
     state_spec: Any
-    state_type: Any
     #: Whether a pixel's update depends on that pixel alone, so that an image may be updated in parts.
     elementwise: bool
 
@@ -109,7 +108,7 @@ def rescaled(state: OptimizerState, image: Any, params: StyleParams) -> Optimize
 
 def restored(arrays: Mapping[str, NDArray[Any]], params: StyleParams) -> OptimizerState:
     """Rebuild the state from the `arrays` of a snapshot."""
-    kind = OPTIMIZERS[params.optimizer].state_type
+    kind = type(OPTIMIZERS[params.optimizer].state_spec)
     return OptimizerState(kind(*(tf.constant(arrays[name]) for name in kind._fields)), tf.constant(arrays["average"]))
 
 
