@@ -23,7 +23,6 @@ class FilmStrip:
     """Collects the frames of one attempt."""
 
     def __init__(self) -> None:
-        """Start without frames."""
         self._frames: list[bytes] = []
         self._newest: bytes | None = None
         self._seen, self._every = 0, 1

@@ -13,7 +13,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
 from typing import Self
 
 from shared import logs
@@ -60,7 +59,7 @@ class Heartbeat:
         _pulse.add(self)
         return self
 
-    def __exit__(self, *_: TracebackType | type[BaseException] | BaseException | None) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop renewing."""
         self.stop()
 
