@@ -16,6 +16,7 @@ from shared import logs
 from shared.messaging.broker import PAINT_QUEUE
 from shared.settings import Settings
 
+#: One child paints one message at a time. Workers need no word of each other: the database has their heartbeats.
 _CELERY = (
     *("--quiet", "worker", "-Q", PAINT_QUEUE, "-P", "prefork", "-c", "1", "--loglevel", "INFO"),
     *("--without-gossip", "--without-mingle", "--without-heartbeat"),

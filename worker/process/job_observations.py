@@ -27,7 +27,6 @@ class JobObservations:
     """The running jobs of one worker; times are in seconds, all from one clock."""
 
     def __init__(self, now: float) -> None:
-        """Start with no jobs and no known child."""
         self._jobs: dict[tuple[str, int], Observation] = {}
         self._progressed_at = now
         self._child: int | None = None
