@@ -130,11 +130,8 @@ def _start_watchdog(sender: Any, **_: Any) -> None:
         for child in _Pool().children():
             os.kill(child, _DRAIN_SIGNAL)
 
-    def _message_taken(**_: Any) -> None:
-        watchdog.message_taken()
-
     worker_shutting_down.connect(_end, weak=False)
-    task_received.connect(_message_taken, weak=False)
+    task_received.connect(lambda **_: watchdog.message_taken(), weak=False)
     watchdog.start()
 
 
