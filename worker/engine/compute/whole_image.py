@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from worker.engine.objective import losses
 from worker.engine.objective.total_loss import IMAGES_SPEC, Objective, ObjectiveSpec, Targets, targets_spec
-from worker.engine.optimizers.state import Hyperparameters, OptimizerState, state_signature, updated
+from worker.engine.optimizers.state import OPTIMIZERS, Hyperparameters, OptimizerState, updated
 from worker.engine.vgg.network import Network
 
 _INTEGER_SPEC = tf.TensorSpec([], tf.int32)
@@ -28,7 +28,8 @@ class WholeImageEvaluator:
     def __init__(self, network: Network, spec: ObjectiveSpec) -> None:
         self._objective = Objective(network, spec)
         self._spec = spec
-        steps = [state_signature(spec), targets_spec(spec), Hyperparameters.signature(spec), *[_INTEGER_SPEC] * 3]
+        state = OptimizerState(OPTIMIZERS[spec.optimizer].state_spec, IMAGES_SPEC)
+        steps = [state, targets_spec(spec), Hyperparameters.signature(spec), *[_INTEGER_SPEC] * 3]
         self.content = tf.function(self._content, input_signature=[IMAGES_SPEC], autograph=False)
         self.grams = tf.function(self._grams, input_signature=[IMAGES_SPEC], autograph=False)
         self._compiled_steps = tf.function(self._steps, input_signature=steps, autograph=False)

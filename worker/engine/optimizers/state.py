@@ -16,7 +16,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from shared.painting.params import StyleParams
-from worker.engine.objective.total_loss import IMAGES_SPEC, SCALAR_SPEC, LossWeights, ObjectiveSpec, weights_spec
+from worker.engine.objective.total_loss import SCALAR_SPEC, LossWeights, ObjectiveSpec, weights_spec
 from worker.engine.optimizers.adam import Adam
 from worker.engine.optimizers.lbfgs import Lbfgs
 
@@ -135,11 +135,6 @@ def result(state: OptimizerState, steps_done: int, params: StyleParams) -> Any:
     if not params.averaging or not steps_done:
         return OPTIMIZERS[params.optimizer].best_image(state.inner)
     return state.average / (1.0 - params.averaging**steps_done)
-
-
-def state_signature(spec: ObjectiveSpec) -> OptimizerState:
-    """Return the signature for compiling, for images of any size."""
-    return OptimizerState(OPTIMIZERS[spec.optimizer].state_spec, IMAGES_SPEC)
 
 
 def stack(states: Sequence[OptimizerState]) -> OptimizerState:
