@@ -1,6 +1,7 @@
 """A group of images painted together at one scale: their targets, their compiled calls, their chunks.
 
-Invariant: the images of a group do not affect each other; removing one changes nothing for the others.
+Invariant: the images of a group have made the same number of steps, and do not affect each other; removing one changes
+nothing for the others.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ Invariant: neither the number of steps in a call nor the other images of a group
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 
 import tensorflow as tf
 
@@ -89,7 +90,7 @@ def _paint_scale(run: Run, scale: int, images: list[ImageState]) -> Iterator[dic
     for image in images:
         image.begin_scale(scale, size, history=plan.history)
     while unfinished := [image for image in images if image.unfinished]:
-        groups = [unfinished[start : start + plan.batch] for start in range(0, len(unfinished), plan.batch)]
+        groups = _groups(unfinished, plan.batch)
         try:
             yield from _take_turns([ImageGroup(run, scale, plan, group, group_count=len(groups)) for group in groups])
         except tf.errors.ResourceExhaustedError:
@@ -98,6 +99,12 @@ def _paint_scale(run: Run, scale: int, images: list[ImageState]) -> Iterator[dic
                 detail = f"The device's memory does not hold an image of {max(size)} px."
                 raise OutOfMemory(detail, size=max(size)) from None
             plan = smaller
+
+
+def _groups(images: list[ImageState], batch: int) -> list[list[ImageState]]:
+    """Split images into groups of at most `batch`, each at one step: memory may run out between two groups' calls."""
+    at_one_step = [list(same) for _, same in groupby(images, key=lambda image: image.steps_done)]
+    return [same[start : start + batch] for same in at_one_step for start in range(0, len(same), batch)]
 
 
 def _take_turns(groups: list[ImageGroup]) -> Iterator[dict[int, Chunk]]:
