@@ -4,8 +4,6 @@ Both run until SIGTERM and exit 0; a painting worker first hands its jobs back. 
 files of VGG19's weights and ends.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import socket

@@ -9,8 +9,6 @@ kernel kill a child whose parent dies, so no two children ever share a device.
 Invariant: importing this module only reads settings and makes the Celery app; each process opens its own connections.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import signal

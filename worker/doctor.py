@@ -3,8 +3,6 @@
 It is a process of its own because the CLI may not load TensorFlow.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path

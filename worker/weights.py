@@ -4,8 +4,6 @@ Prints one JSON value for `atelier weights`, which may not import the engine; a 
 Nothing here loads TensorFlow.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

@@ -8,8 +8,6 @@ Threat: the file is hostile. What decoding would take is judged from the header,
 Invariant: whatever Pillow raises leaves here as one of our errors, and no metadata of the input survives.
 """
 
-from __future__ import annotations
-
 import io
 import threading
 from collections.abc import Iterator

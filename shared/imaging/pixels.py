@@ -6,8 +6,6 @@ is applied; one that is broken, or for another mode, is ignored and logged.
 Invariant: no mode in which Pillow opens our four formats raises.
 """
 
-from __future__ import annotations
-
 import io
 
 import numpy as np

@@ -4,8 +4,6 @@
 `block1_conv1=1,block2_conv1=0.5`, or as JSON.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, TypeVar

@@ -6,8 +6,6 @@ holds and does; a `Capacity`, measured by each worker on its device, turns them 
 Sizes are (height, width) in pixels. Limits: an estimate is for one worker process; it leaves out other programs.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_left
 from collections.abc import Sequence
 from math import ceil

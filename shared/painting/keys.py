@@ -7,8 +7,6 @@ differ by a pixel on the way there.
 Invariant: jobs with the same group key, painted together, give the results that each would give alone.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

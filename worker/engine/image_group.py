@@ -4,8 +4,6 @@ Invariant: the images of a group have made the same number of steps, and do not 
 nothing for the others.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Sequence

@@ -7,8 +7,6 @@ images are painted together, and whether in tiles because whole images do not fi
 Invariant: neither the number of steps in a call nor the other images of a group change an image beyond rounding.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 

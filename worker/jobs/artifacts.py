@@ -6,8 +6,6 @@ that it can be explained and painted again: all params, the weights, and every i
 Invariant: every key contains the attempt, so a late worker never overwrites a newer attempt's files.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import resource

@@ -5,8 +5,6 @@ Errors are raised to `worker.jobs.runner`, which has `fail` make them this attem
 Invariant: a result is complete in storage before the database names it.
 """
 
-from __future__ import annotations
-
 import time
 from dataclasses import dataclass
 

@@ -7,8 +7,6 @@ Invariant: a checkpoint that cannot be read costs the steps made, never the job.
 upgrade that renamed arrays, as `position` and those of the optimizers were: the job starts again.
 """
 
-from __future__ import annotations
-
 import time
 import zipfile
 from collections.abc import Mapping, Sequence

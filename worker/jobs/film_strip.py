@@ -6,8 +6,6 @@ dropped, and from then on half as many are kept.
 Invariant: at most `_MOST` equidistant frames, and the newest, whatever the run's length.
 """
 
-from __future__ import annotations
-
 from io import BytesIO
 
 from PIL import Image

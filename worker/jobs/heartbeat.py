@@ -8,8 +8,6 @@ Invariant: the lease assumed here ends no later than the database's, because it 
 While the database is away nobody can take the job, and the loop waits for an answer.
 """
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable

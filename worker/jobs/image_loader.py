@@ -6,8 +6,6 @@ used. A style larger than the whole cache is decoded for each message.
 Invariant: a cached picture is read-only, and its key, the image's id, is the sha256 of the uploaded bytes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Any

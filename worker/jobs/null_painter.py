@@ -3,8 +3,6 @@
 It lets tests and benchmarks run jobs by the thousand. Its losses fall, so that charts have something to show.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial

@@ -1,7 +1,5 @@
 """The outcome of an attempt as one value, and the one database write that it becomes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session

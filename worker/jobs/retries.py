@@ -4,8 +4,6 @@ Pure: the error and the number of earlier retries in, a decision out. Transient 
 errors that a fresh process may cure, once; all others, never.
 """
 
-from __future__ import annotations
-
 from shared.errors import AtelierError, OutOfMemory
 
 #: Retries of a transient error. At the longest pause they take about a quarter of an hour; full storage holds the whole

@@ -5,8 +5,6 @@ The job's work key covers everything that determines the picture except the weig
 Invariant: the copies are the job's own, under its own attempt, so neither job's expiry touches the other's files.
 """
 
-from __future__ import annotations
-
 import json
 
 from shared import logs

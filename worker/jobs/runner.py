@@ -7,8 +7,6 @@ it was painting. An attempt that loses its claim drops its work. `worker.jobs.at
 Invariant: once a job is claimed, errors end attempts and never leave `run`, so no image, however odd, stops a worker.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager

@@ -3,8 +3,6 @@
 Any number of processes may do so at once.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from redis import RedisError

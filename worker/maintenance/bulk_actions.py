@@ -4,8 +4,6 @@ What follows a chunk's commit may be lost if the process dies, without harm: eac
 and the orphan search deletes files without a row.
 """
 
-from __future__ import annotations
-
 import time
 
 from shared import logs

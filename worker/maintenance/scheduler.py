@@ -4,8 +4,6 @@ Any number of processes may run them. A loop with one thread per task replaces C
 files are orphaned while Redis is down too, and a task that hangs must not delay the others.
 """
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable
 from functools import partial

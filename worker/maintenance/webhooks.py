@@ -7,8 +7,6 @@ Invariant: a call goes only to an address that `shared.webhooks.ssrf_guard` has 
 reads nothing of the response but its status.
 """
 
-from __future__ import annotations
-
 import json
 import random
 import threading

@@ -4,8 +4,6 @@ Pure: it is given rows, process ids and times. A child paints a group of jobs in
 any of them progresses; but each job has its own time limit, and may belong to a child that has died.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

@@ -7,8 +7,6 @@ it, and all its jobs return to the queue at once. A worker that ignores waiting 
 Invariant: all knowledge of jobs comes from the database, so a hung child cannot misreport them.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

@@ -6,8 +6,6 @@ starts at once. A style that is recoloured to the content is computed anew for e
 Sizes are (height, width) in pixels.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 

@@ -10,8 +10,6 @@ equation 3) and on the locality of a sum's gradient.
 Limits: one image at a time. Invariant: an update is made only with finite losses and a finite gradient.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any

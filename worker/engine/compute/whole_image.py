@@ -5,8 +5,6 @@ Compiled once per process for each network and spec, whatever the number and the
 Invariant: the losses of a step are those of the image before its update, and no image affects another.
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 from typing import Any
 

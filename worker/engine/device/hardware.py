@@ -3,8 +3,6 @@
 Invariant: `prepare` runs before the first tensor is made; TensorFlow ignores device settings after that.
 """
 
-from __future__ import annotations
-
 import platform
 from functools import lru_cache
 from pathlib import Path

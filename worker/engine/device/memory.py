@@ -3,8 +3,6 @@
 Limits: the peak of a process is measured on Linux only; elsewhere it is 0, for unknown.
 """
 
-from __future__ import annotations
-
 import os
 from contextlib import suppress
 from functools import lru_cache

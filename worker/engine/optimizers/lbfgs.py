@@ -14,8 +14,6 @@ Invariant: every stored pair has positive curvature, so the direction is one of 
 loss falls.
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import tensorflow as tf

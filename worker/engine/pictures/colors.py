@@ -10,8 +10,6 @@ styles work.
 Invariant: every result is float32 in 0 to 1.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

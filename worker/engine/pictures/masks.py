@@ -10,8 +10,6 @@ eroded less, since a style that no deep layer sees is painted without its larger
 Invariant: a mask of ones stays ones in every layer; outside the image counts as inside the region.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection
 
 import numpy as np

@@ -7,8 +7,6 @@ Source: Baradad et al. 2021, Learning to See by Looking at Noise. Images are flo
 Invariant: the same generator state draws the same image.
 """
 
-from __future__ import annotations
-
 import colorsys
 from typing import NamedTuple
 

@@ -10,8 +10,6 @@ storage are refused, so no other file is opened, and nothing is unpickled.
 Invariant: a file under its final name is complete, because it is written under another one and renamed.
 """
 
-from __future__ import annotations
-
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
