@@ -66,7 +66,7 @@ def test_a_job_with_a_checkpoint_from_before_an_upgrade_starts_again(context, da
     store.put(key, older.getvalue())
     assert run_one(job_id, context) == State.SUCCEEDED
     job = load(context, job_id)
-    assert (job.attempt, job.retries, job.error) == (2, 0, None)
+    assert (job.attempt, job.retries, job.error_code) == (2, 0, None)
     assert json.loads(store.get(job.result["losses_key"]))["step"] == [1, 2, 3, 4, 5, 6]
 
 

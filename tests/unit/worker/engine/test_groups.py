@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tests.unit.worker.engine.small_runs import SMALL, Fixed, changed, every_loss, run, run_group
 from tests.unit.worker.engine.synthetic import smooth_picture
+from worker.engine.compute.targets import StyleSet
 from worker.engine.device.planner import Plan
 from worker.engine.image_group import ImageGroup
 from worker.engine.stylize import stylize
@@ -85,13 +86,9 @@ def test_a_run_that_diverges_returns_the_last_finite_image(content: Picture, sty
 def test_the_gram_matrices_of_a_style_are_cached_for_the_next_job(
     content: Picture, style: Picture, network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from worker.engine.compute.whole_image import WholeImageEvaluator
-
     evaluated: list[int] = []
-    grams = WholeImageEvaluator.grams
-    monkeypatch.setattr(
-        WholeImageEvaluator, "grams", lambda self, pictures: (evaluated.append(1), grams(self, pictures))[1]
-    )
+    compute = StyleSet._compute
+    monkeypatch.setattr(StyleSet, "_compute", lambda self, *style: (evaluated.append(1), compute(self, *style))[1])
     named = [Style(style, key="the style")]
 
     first = run(content, named, SMALL, network)
