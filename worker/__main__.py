@@ -4,8 +4,6 @@ Both run until SIGTERM and exit 0; a painting worker first hands its jobs back. 
 files of VGG19's weights and ends.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import socket
@@ -16,6 +14,7 @@ from shared import logs
 from shared.messaging.broker import PAINT_QUEUE
 from shared.settings import Settings
 
+#: One child paints one message at a time. Workers need no word of each other: the database has their heartbeats.
 _CELERY = (
     *("--quiet", "worker", "-Q", PAINT_QUEUE, "-P", "prefork", "-c", "1", "--loglevel", "INFO"),
     *("--without-gossip", "--without-mingle", "--without-heartbeat"),

@@ -9,8 +9,6 @@ kernel kill a child whose parent dies, so no two children ever share a device.
 Invariant: importing this module only reads settings and makes the Celery app; each process opens its own connections.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import signal
@@ -130,11 +128,8 @@ def _start_watchdog(sender: Any, **_: Any) -> None:
         for child in _Pool().children():
             os.kill(child, _DRAIN_SIGNAL)
 
-    def _message_taken(**_: Any) -> None:
-        watchdog.message_taken()
-
     worker_shutting_down.connect(_end, weak=False)
-    task_received.connect(_message_taken, weak=False)
+    task_received.connect(lambda **_: watchdog.message_taken(), weak=False)
     watchdog.start()
 
 

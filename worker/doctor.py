@@ -3,24 +3,19 @@
 It is a process of its own because the CLI may not load TensorFlow.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
-from shared.painting.params import LAST_RESORT_WEIGHTS
-
 
 def examine(weights_dir: Path) -> dict[str, Any]:
     """Describe the device, and list the cached weights, best first; download and train none."""
     from worker.engine.device import hardware
-    from worker.engine.vgg import weights
+    from worker.weights import list_weights
 
-    cached = {known.name: weights.find_cached(known, weights_dir) for known in weights.PUBLISHED.values()}
-    cached[LAST_RESORT_WEIGHTS] = weights.find_patch_file(weights_dir)
-    return {"device": hardware.describe(), "cached": {name: str(path) for name, path in cached.items() if path}}
+    cached = {known["name"]: known["path"] for known in list_weights(weights_dir) if known["path"]}
+    return {"device": hardware.describe(), "cached": cached}
 
 
 if __name__ == "__main__":

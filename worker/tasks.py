@@ -3,8 +3,6 @@
 `shared=False` keeps the task off every other Celery app in the process.
 """
 
-from __future__ import annotations
-
 from shared.messaging.broker import PAINT
 from worker import app as process
 from worker.jobs.runner import run

@@ -4,8 +4,6 @@ Prints one JSON value for `atelier weights`, which may not import the engine; a 
 Nothing here loads TensorFlow.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys
@@ -19,22 +17,19 @@ from worker.engine.vgg import weights
 from worker.engine.vgg.weights import PUBLISHED, WeightsLocation
 
 
-def list_weights(settings: Settings) -> list[dict[str, Any]]:
+def list_weights(cache_dir: Path) -> list[dict[str, Any]]:
     """List the named weights, best first, each with its file if that is cached and intact."""
-    published = [
-        {
-            "name": known.name,
-            "path": _text(weights.find_cached(known, settings.weights_dir)),
-            "size_bytes": known.size_bytes,
-            "digest": str(known.digest),
-        }
-        for known in PUBLISHED.values()
+    patch = weights.find_patch_file(cache_dir)
+    rows = [
+        *(
+            (known.name, weights.find_cached(known, cache_dir), known.size_bytes, str(known.digest))
+            for known in PUBLISHED.values()
+        ),
+        (LAST_RESORT_WEIGHTS, patch, patch.stat().st_size if patch else None, None),
     ]
-    patch = weights.find_patch_file(settings.weights_dir)
-    size_bytes = patch.stat().st_size if patch else None
     return [
-        *published,
-        {"name": LAST_RESORT_WEIGHTS, "path": _text(patch), "size_bytes": size_bytes, "digest": None},
+        {"name": name, "path": str(path) if path else None, "size_bytes": size_bytes, "digest": digest}
+        for name, path, size_bytes, digest in rows
     ]
 
 
@@ -79,8 +74,4 @@ def main(arguments: list[str]) -> int:
 def _run(chosen: argparse.Namespace, settings: Settings) -> Any:
     if chosen.command == "fetch":
         return fetch(settings, chosen.name)
-    return import_file(settings, chosen.file) if chosen.command == "import" else list_weights(settings)
-
-
-def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)
+    return import_file(settings, chosen.file) if chosen.command == "import" else list_weights(settings.weights_dir)

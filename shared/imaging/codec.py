@@ -8,8 +8,6 @@ Threat: the file is hostile. What decoding would take is judged from the header,
 Invariant: whatever Pillow raises leaves here as one of our errors, and no metadata of the input survives.
 """
 
-from __future__ import annotations
-
 import io
 import threading
 from collections.abc import Iterator
@@ -75,7 +73,7 @@ _BLACK = 1 / 255
 _SHRINKABLE = ("L", "RGB", "CMYK")
 
 #: Weights of red, green and blue in the luma, Rec. 601.
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,7 @@ class Decoded(NamedTuple):
     @property
     def mask(self) -> NDArray[np.float32]:
         """The image as a mask: its luminance times its opacity."""
-        luma = self.rgb @ _LUMA
+        luma = self.rgb @ LUMA
         return luma if self.alpha is None else luma * self.alpha
 
 

@@ -6,8 +6,6 @@ is applied; one that is broken, or for another mode, is ignored and logged.
 Invariant: no mode in which Pillow opens our four formats raises.
 """
 
-from __future__ import annotations
-
 import io
 
 import numpy as np
@@ -57,15 +55,8 @@ def _in_srgb(image: Image.Image) -> Image.Image:
     profile = image.info.get("icc_profile")
     if profile:
         try:
-            return _apply_profile(converted, ImageCms.ImageCmsProfile(io.BytesIO(profile)))
+            own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            converted = ImageCms.profileToProfile(converted, own, _SRGB, outputMode="RGB") or converted
         except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as error:
             log.info("icc_profile_ignored", mode=image.mode, reason=str(error))
     return converted.convert("RGB")
-
-
-def _apply_profile(image: Image.Image, profile: ImageCms.ImageCmsProfile) -> Image.Image:
-    transform = ImageCms.buildTransform(profile, _SRGB, image.mode, "RGB")
-    converted = ImageCms.applyTransform(image, transform)
-    if converted is None:
-        raise ValueError("applying the profile gave no image")
-    return converted

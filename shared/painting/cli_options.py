@@ -4,8 +4,6 @@
 `block1_conv1=1,block2_conv1=0.5`, or as JSON.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, TypeVar
@@ -26,7 +24,6 @@ class Parameter(click.ParamType[Any]):
     """The value of one parameter, validated by its declaration."""
 
     def __init__(self, name: str) -> None:
-        """Take the type and bounds of the field `name`."""
         self.name = name
         self._adapter = _adapter(_FIELDS[name])
 

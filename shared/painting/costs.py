@@ -6,8 +6,7 @@ holds and does; a `Capacity`, measured by each worker on its device, turns them 
 Sizes are (height, width) in pixels. Limits: an estimate is for one worker process; it leaves out other programs.
 """
 
-from __future__ import annotations
-
+from bisect import bisect_left
 from collections.abc import Sequence
 from math import ceil
 from typing import NamedTuple
@@ -202,13 +201,10 @@ def _layers(params: StyleParams) -> list[str]:
 
 
 def _largest(params: StyleParams, content: Size, reserved: int, capacity: Capacity) -> int:
-    """Return the largest `size` that fits in tiles, by bisection; 0 if none does."""
-    fits, too_large = 0, params.size or max(content)
-    while too_large - fits > 1:
-        side = (fits + too_large) // 2
+    """Return the largest `size` that fits in tiles; 0 if none does."""
+
+    def is_too_large(side: int) -> bool:
         size = fit_long_side(content, side)
-        if reserved + min_peak_bytes(fit_history(params, size, capacity), size, capacity) <= capacity.memory_bytes:
-            fits = side
-        else:
-            too_large = side
-    return fits
+        return reserved + min_peak_bytes(fit_history(params, size, capacity), size, capacity) > capacity.memory_bytes
+
+    return bisect_left(range(1, params.size or max(content)), True, key=is_too_large)

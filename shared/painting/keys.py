@@ -7,13 +7,10 @@ differ by a pixel on the way there.
 Invariant: jobs with the same group key, painted together, give the results that each would give alone.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -21,6 +18,7 @@ from shared.errors import InvalidParams
 from shared.painting.params import StyleParams
 from shared.painting.sizes import scale_sizes
 
+_VERSION = version("atelier")
 #: A larger image keeps the device busy by itself: painting several together would gain nothing.
 _MAX_PAINTED_PX = 512 * 512
 #: Bounds on a group: painted pixels, jobs, and pixels of the contents as uploaded, which are in memory together
@@ -55,8 +53,7 @@ def group_key(
     if limit < 2:
         return None
     common = {"params": params.model_dump(mode="json"), "styles": list(styles), "sizes": sizes, "weights": weights}
-    digest = hashlib.sha256(json.dumps(common, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-    return f"{limit}:{digest[:_DIGITS]}"
+    return f"{limit}:{_hash(common)[:_DIGITS]}"
 
 
 def group_limit(key: str) -> int:
@@ -78,8 +75,8 @@ def recipe_key(
     weights: str | None = None,
 ) -> str:
     """Hash all that decides a result but the content: params in full, styles, init, weights demanded, our version."""
-    recipe = [_version(), init_id, weights, dict(params), [dict(style) for style in styles]]
-    return hashlib.sha256(json.dumps(recipe, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    recipe = [_VERSION, init_id, weights, dict(params), [dict(style) for style in styles]]
+    return _hash(recipe)
 
 
 def result_key(recipe: str, content_id: str) -> str:
@@ -87,6 +84,5 @@ def result_key(recipe: str, content_id: str) -> str:
     return hashlib.sha256(f"{recipe} {content_id}".encode()).hexdigest()
 
 
-@cache
-def _version() -> str:
-    return version("atelier")
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

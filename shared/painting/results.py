@@ -3,8 +3,6 @@
 A `Result` is the JSON itself, as a dictionary with declared keys. Retention removes the files' keys; the facts stay.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Literal, NotRequired, TypedDict, cast
 

@@ -5,8 +5,6 @@ Sizes are `(height, width)` in pixels, as in arrays; the database and the API us
 Invariant: the last scale is exactly the size asked for, whatever the factor between scales.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from shared.errors import InvalidParams

@@ -3,8 +3,6 @@
 A `Step` is the JSON itself, as a dictionary with declared keys, so it needs no conversion at any of these places.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any, TypedDict
 

@@ -4,8 +4,6 @@ Standard library only, so that a request can be checked and its cost estimated w
 Source: Simonyan and Zisserman 2015, table 1, column E, without the classifier.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 #: The number of convolutions in each block, and of their output channels.

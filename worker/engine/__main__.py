@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from shared.errors import AtelierError
+from shared.errors import AtelierError, InvalidMask
 from shared.imaging import codec
 from shared.painting.cli_options import chosen_params, params_options
 from shared.painting.params import (
@@ -33,7 +33,6 @@ from shared.painting.params import (
     StyleParams,
     resolve,
 )
-from worker.engine.pictures import masks
 from worker.engine.timelapse import Timelapse
 from worker.engine.types import Chunk, Mask, Style, Subject
 
@@ -92,9 +91,9 @@ def _load_styles(files: tuple[Path, ...], weights: tuple[float, ...], mask_files
 
 
 def _load_mask(file: Path) -> Mask:
-    mask = _decode(file).mask
-    masks.check(mask)
-    return mask
+    if codec.is_blank_mask(file.read_bytes(), max_px=_MOST_PX):
+        raise InvalidMask(f"{file.name} is black everywhere, so its style would be painted nowhere.")
+    return _decode(file).mask
 
 
 def _decode(file: Path) -> codec.Decoded:
@@ -107,11 +106,13 @@ def _paint(content_file: Path, styles: list[Style], output: Path, params: StyleP
     subject = Subject(content.rgb, init=_decode(init_file).rgb if init_file else None)
     with _console.status("Starting TensorFlow …"):
         network, planner = _open_engine(options)
+        from worker.engine.stylize import stylize
     _print_weights(network)
     timelapse, last = Timelapse(params.timelapse), None
     with Progress(*_COLUMNS, console=_console) as progress:
         bar = progress.add_task("", total=None, loss="")
-        for last in _chunks(subject, styles, params, network, planner):
+        for chunks in stylize([subject], styles, params, network, planner=planner):
+            last = chunks[0]
             loss = f"loss {last.losses[-1].total:.4g}" if last.losses else ""
             size = "{} × {}".format(*last.size)
             progress.update(bar, completed=last.last, total=last.total, description=size, loss=loss)
@@ -165,15 +166,6 @@ def _without_import_messages() -> Iterator[None]:
         finally:
             os.dup2(terminal, 2)
             os.close(terminal)
-
-
-def _chunks(
-    subject: Subject, styles: list[Style], params: StyleParams, network: Network, planner: Planner
-) -> Iterator[Chunk]:
-    from worker.engine.stylize import stylize
-
-    for chunks in stylize([subject], styles, params, network, planner=planner):
-        yield chunks[0]
 
 
 def _write(output: Path, last: Chunk, timelapse: Timelapse, alpha: Mask | None) -> None:

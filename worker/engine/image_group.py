@@ -1,9 +1,8 @@
 """A group of images painted together at one scale: their targets, their compiled calls, their chunks.
 
-Invariant: the images of a group do not affect each other; removing one changes nothing for the others.
+Invariant: the images of a group have made the same number of steps, and do not affect each other; removing one changes
+nothing for the others.
 """
-
-from __future__ import annotations
 
 import math
 import time
@@ -70,7 +69,9 @@ class ImageGroup:
 
     def run_call(self) -> dict[int, Chunk]:
         """Make the steps of one compiled call; return the chunk of each image that is still wanted, by its number."""
-        self._keep([not self._canceled(image) for image in self.images])
+        for image in self.images:
+            image.finished = not self._run.wanted(image.number)
+        self._keep([not image.finished for image in self.images])
         if not self.images:
             return {}
         if self._targets is None:
@@ -91,10 +92,6 @@ class ImageGroup:
         chunks = {image.number: self._chunk(image, after, rows, step_s) for image, after, rows in parts}
         self._keep([image.unfinished for image in self.images])
         return chunks
-
-    def _canceled(self, image: ImageState) -> bool:
-        image.finished = not self._run.wanted(image.number)
-        return image.finished
 
     def _keep(self, kept: list[bool]) -> None:
         """Remove the other images from the group and from its targets."""
@@ -190,4 +187,4 @@ def improved_enough(before: float, after: float, fraction: float) -> bool:
     Relative, since losses differ by orders of magnitude with weights, scaling and size; over a window, since single
     steps may raise the loss. A loss of 0 cannot fall, and one that rose or is not finite has not fallen.
     """
-    return math.isfinite(before) and math.isfinite(after) and after < before and before - after >= fraction * before
+    return math.isfinite(before - after) and before - after >= fraction * before > 0

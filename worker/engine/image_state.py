@@ -3,8 +3,6 @@
 Invariant: `last_finite` is an image whose losses were found finite, or the one that the scale started from.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

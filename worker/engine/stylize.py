@@ -7,9 +7,8 @@ images are painted together, and whether in tiles because whole images do not fi
 Invariant: neither the number of steps in a call nor the other images of a group change an image beyond rounding.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 
 import tensorflow as tf
 
@@ -66,7 +65,9 @@ def stylize(
     images = [ImageState(number, subject, params) for number, subject in enumerate(subjects)]
     resume = subjects[0].resume
     for scale in range(resume.scale if resume else 1, len(sizes) + 1):
-        yield from _paint_scale(run, scale, [image for image in images if not image.finished])
+        images = [image for image in images if not image.finished]
+        if images:
+            yield from _paint_scale(run, scale, images)
 
 
 def _check_weights_suit(params: StyleParams, network: Network) -> None:
@@ -82,14 +83,12 @@ def _check_weights_suit(params: StyleParams, network: Network) -> None:
 
 def _paint_scale(run: Run, scale: int, images: list[ImageState]) -> Iterator[dict[int, Chunk]]:
     """Paint the images at one scale; whenever memory runs out, continue with fewer at a time or in smaller tiles."""
-    if not images:
-        return
     size = run.sizes[scale - 1]
     plan = run.planner.plan(run.params, size, len(images))
     for image in images:
         image.begin_scale(scale, size, history=plan.history)
     while unfinished := [image for image in images if image.unfinished]:
-        groups = [unfinished[start : start + plan.batch] for start in range(0, len(unfinished), plan.batch)]
+        groups = _groups(unfinished, plan.batch)
         try:
             yield from _take_turns([ImageGroup(run, scale, plan, group, group_count=len(groups)) for group in groups])
         except tf.errors.ResourceExhaustedError:
@@ -98,6 +97,12 @@ def _paint_scale(run: Run, scale: int, images: list[ImageState]) -> Iterator[dic
                 detail = f"The device's memory does not hold an image of {max(size)} px."
                 raise OutOfMemory(detail, size=max(size)) from None
             plan = smaller
+
+
+def _groups(images: list[ImageState], batch: int) -> list[list[ImageState]]:
+    """Split images into groups of at most `batch`, each at one step: memory may run out between two groups' calls."""
+    at_one_step = [list(same) for _, same in groupby(images, key=lambda image: image.steps_done)]
+    return [same[start : start + batch] for same in at_one_step for start in range(0, len(same), batch)]
 
 
 def _take_turns(groups: list[ImageGroup]) -> Iterator[dict[int, Chunk]]:

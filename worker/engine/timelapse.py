@@ -7,8 +7,6 @@ transparency is lost.
 Invariant: never more frames than asked for, and the last one is the result.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Sequence
 from itertools import pairwise

@@ -3,8 +3,6 @@
 Plain numpy, so that the runner and other engines can use it without TensorFlow.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple

@@ -6,8 +6,6 @@ that it can be explained and painted again: all params, the weights, and every i
 Invariant: every key contains the attempt, so a late worker never overwrites a newer attempt's files.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import resource
@@ -46,15 +44,10 @@ class PaintedImage(NamedTuple):
     group: int
 
 
-class Artifacts(NamedTuple):
-    """A result for the job's row, and the files to store first, by key."""
-
-    result: Result
-    files: dict[str, bytes]
-
-
-def build_artifacts(job: Job, painted: PaintedImage, *, painter: Painter, reporter: Reporter) -> Artifacts:
-    """Encode the files of a painted or partly painted job."""
+def build_artifacts(
+    job: Job, painted: PaintedImage, *, painter: Painter, reporter: Reporter
+) -> tuple[Result, dict[str, bytes]]:
+    """Encode a painted or partly painted job; return the result for its row, and the files to store first, by key."""
     height, width = painted.picture.shape[:2]
     png = codec.encode(painted.picture, painted.alpha, format="png")
     facts = ResultFacts(width=width, height=height, bytes=len(png), format="png", partial=painted.partial)
@@ -70,7 +63,7 @@ def build_artifacts(job: Job, painted: PaintedImage, *, painter: Painter, report
     if painted.timelapse:
         files["timelapse_key"] = painted.timelapse
     keys = keys_for(job, files)
-    return Artifacts(with_files(facts, keys), {keys[name]: data for name, data in files.items()})
+    return with_files(facts, keys), {keys[name]: data for name, data in files.items()}
 
 
 def keys_for(job: Job, names: Mapping[FileKey, object]) -> dict[FileKey, str]:

@@ -5,8 +5,6 @@ Errors are raised to `worker.jobs.runner`, which has `fail` make them this attem
 Invariant: a result is complete in storage before the database names it.
 """
 
-from __future__ import annotations
-
 import time
 from dataclasses import dataclass
 
@@ -86,7 +84,7 @@ class Attempt:
         reused = copy_cached_result(job, context.database, context.store, weights_sha256=weights_sha256)
         if reused is not None:
             self.heartbeat.check()
-            self.end(Outcome(State.SUCCEEDED, reused.result, reused_from=reused.job_id))
+            self.end(reused)
             return
         params = StyleParams.model_validate(job.params)
         every_s = context.settings.checkpoint_s
@@ -141,8 +139,8 @@ class Attempt:
             return
         if retries.spoils_process(error):
             self._context.spoil()
-        retry = retries.decide(error, retries=self.job.retries)
-        self.end(Outcome(State.QUEUED if retry else State.FAILED, error=error, retry=retry))
+        after_s = retries.decide(error, retries=self.job.retries)
+        self.end(Outcome(State.FAILED if after_s is None else State.QUEUED, error=error, retry_after_s=after_s))
 
     def finish(self) -> None:
         """Write the outcome, however long the database is away: the work is done. Raises `LostRace`."""
@@ -169,8 +167,7 @@ class Attempt:
     def finished(self, state: State) -> None:
         """Note that the outcome is written, leaving the job in `state`."""
         self.state = state
-        retry = self.outcome.retry if self.outcome else None
-        log.info("attempt_finished", state=state, retry_after_s=retry.after_s if retry else None)
+        log.info("attempt_finished", state=state, retry_after_s=self.outcome.retry_after_s if self.outcome else None)
         self._release(Phase.FINISHED)
 
     def drop(self) -> None:
@@ -205,8 +202,8 @@ class Attempt:
             facts=chunk.facts,
             group=loaded.group,
         )
-        artifacts = build_artifacts(self.job, painted, painter=self._context.painter, reporter=self._reporter)
-        self.files, self.outcome = artifacts.files, Outcome(state, artifacts.result, error)
+        result, self.files = build_artifacts(self.job, painted, painter=self._context.painter, reporter=self._reporter)
+        self.outcome = Outcome(state, result, error)
         self._move(Phase.STORING)
 
     def _go_on(self, chunk: Chunk, *, leaving: bool) -> None:

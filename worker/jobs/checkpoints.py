@@ -1,11 +1,11 @@
 """Checkpoints in storage, from which the next attempt resumes as if it had never been interrupted.
 
 A checkpoint holds the engine's state, the losses so far and the frames of a timelapse. It is saved at intervals and
-before a job is handed back, in one file per attempt, replaced as a whole; only then does the row name it. A checkpoint
-that cannot be read costs the steps made, never the job.
-"""
+before a job is handed back, in one file per attempt, replaced as a whole; only then does the row name it.
 
-from __future__ import annotations
+Invariant: a checkpoint that cannot be read costs the steps made, never the job. That includes one written before an
+upgrade that renamed arrays, as `position` and those of the optimizers were: the job starts again.
+"""
 
 import time
 import zipfile
@@ -23,6 +23,9 @@ from shared.storage.store import ImageStore, attempt_key
 from worker.engine.timelapse import Frame
 from worker.engine.types import Snapshot
 
+#: The array with the scale and the steps made at it. Rename it with any array of the engine's state: a file without it
+#: is unreadable here, whereas the engine would fail on a state with other names.
+_POSITION = "position"
 #: Largest share of the time that saving may take, over all jobs painted together: large pictures are saved less often.
 _MOST_SHARE = 0.05
 _COLUMN = "column_"
@@ -71,7 +74,7 @@ class Checkpointer:
 
 
 def load(job: Job, store: ImageStore) -> Checkpoint | None:
-    """Read the checkpoint that a job's row names; None if there is none, or it cannot be read."""
+    """Read the checkpoint that a job's row names; None if there is none, or this version cannot read it."""
     if not job.checkpoint:
         return None
     try:
@@ -96,14 +99,14 @@ def _encoded(checkpoint: Checkpoint) -> bytes:
         f"{_FRAME}jpegs": np.frombuffer(b"".join(frame.jpeg for frame in frames), np.uint8),
     }
     file = BytesIO()
-    np.savez(file, allow_pickle=False, position=np.asarray([snapshot.scale, snapshot.done]), **arrays)
+    np.savez(file, allow_pickle=False, **{_POSITION: np.asarray([snapshot.scale, snapshot.done])}, **arrays)
     return file.getvalue()
 
 
 def _decoded(data: bytes) -> Checkpoint:
     with np.load(BytesIO(data), allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
-    scale, done = arrays["position"].tolist()
+    scale, done = arrays[_POSITION].tolist()
     whole = {"step", "scale"}
     columns = {
         name: (array.astype(int) if name in whole else array).tolist() for name, array in _of(arrays, _COLUMN).items()

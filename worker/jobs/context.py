@@ -1,7 +1,5 @@
 """What a worker process opens once and every job in it uses."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass

@@ -6,8 +6,6 @@ dropped, and from then on half as many are kept.
 Invariant: at most `_MOST` equidistant frames, and the newest, whatever the run's length.
 """
 
-from __future__ import annotations
-
 from io import BytesIO
 
 from PIL import Image
@@ -23,7 +21,6 @@ class FilmStrip:
     """Collects the frames of one attempt."""
 
     def __init__(self) -> None:
-        """Start without frames."""
         self._frames: list[bytes] = []
         self._newest: bytes | None = None
         self._seen, self._every = 0, 1

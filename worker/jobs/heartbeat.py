@@ -8,12 +8,9 @@ Invariant: the lease assumed here ends no later than the database's, because it 
 While the database is away nobody can take the job, and the loop waits for an answer.
 """
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
 from typing import Self
 
 from shared import logs
@@ -60,7 +57,7 @@ class Heartbeat:
         _pulse.add(self)
         return self
 
-    def __exit__(self, *_: TracebackType | type[BaseException] | BaseException | None) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop renewing."""
         self.stop()
 

@@ -6,12 +6,11 @@ used. A style larger than the whole cache is decoded for each message.
 Invariant: a cached picture is read-only, and its key, the image's id, is the sha256 of the uploaded bytes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
-from cachetools import LRUCache
+from cachetools import LRUCache, cachedmethod
 
 from shared.errors import CorruptImage, NotFound
 from shared.imaging import codec
@@ -57,12 +56,8 @@ class ImageLoader:
             for choice in choices
         ]
 
+    @cachedmethod(attrgetter("_styles"), key=lambda _, image_id: image_id)
     def _style(self, image_id: str) -> Picture:
-        cached = self._styles.get(image_id)
-        if cached is not None:
-            return cached
         picture = self.load(image_id).rgb
         picture.setflags(write=False)
-        if picture.nbytes <= self._styles.maxsize:
-            self._styles[image_id] = picture
         return picture

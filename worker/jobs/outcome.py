@@ -1,7 +1,5 @@
 """The outcome of an attempt as one value, and the one database write that it becomes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
@@ -12,17 +10,17 @@ from shared.db.jobs.claims import Claim
 from shared.errors import AtelierError, StorageFull
 from shared.painting.results import Result
 from shared.states import State
-from worker.jobs.retries import Retry
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The state to move to, the result in storage if there is a picture, and the error with its retry, if any."""
+    """The state to move to, the result in storage if there is a picture, and the error, if any."""
 
     state: State
     result: Result | None = None
     error: AtelierError | None = None
-    retry: Retry | None = None
+    #: The pause before the job is tried again after its error, in seconds.
+    retry_after_s: float | None = None
     #: Why the job returns to the queue without an error.
     reason: str = "drain"
     #: The earlier job whose result was copied.
@@ -34,8 +32,8 @@ def write(session: Session, claim: Claim, outcome: Outcome) -> State:
     result, error = outcome.result, outcome.error
     if isinstance(error, StorageFull):
         workers.hold_queue(session, error.code)
-    if outcome.retry is not None and error is not None:
-        return transitions.retry_later(session, claim, error, **outcome.retry._asdict())
+    if error is not None and outcome.retry_after_s is not None:
+        return transitions.retry_later(session, claim, error, after_s=outcome.retry_after_s)
     if outcome.state == State.QUEUED:
         return transitions.give_back(session, claim, reason=outcome.reason)
     if error is not None:

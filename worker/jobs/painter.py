@@ -4,8 +4,6 @@
 weights, and opens the device.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
@@ -13,6 +11,7 @@ from shared.painting.costs import Capacity
 from shared.painting.params import StyleParams
 from shared.settings import Settings
 from worker.engine.types import Chunk, Style, Subject
+from worker.jobs.null_painter import NullPainter
 
 #: Tells whether a subject, by its number, is still to be painted.
 Wanted = Callable[[int], bool]
@@ -21,13 +20,10 @@ Wanted = Callable[[int], bool]
 class Painter(Protocol):
     """Paints pictures, and describes what it paints with."""
 
-    @property
-    def weights(self) -> dict[str, Any]:
-        """Name and sha256 of the VGG19 weights; where `auto` chose them, `reason` says why not better ones."""
-
-    @property
-    def device(self) -> dict[str, Any]:
-        """The device and the versions of the libraries, as recorded in manifests."""
+    #: Name and sha256 of the VGG19 weights; where `auto` chose them, `reason` says why not better ones.
+    weights: dict[str, str]
+    #: The device and the versions of the libraries, as recorded in manifests.
+    device: dict[str, Any]
 
     @property
     def capacity(self) -> Capacity:
@@ -83,31 +79,6 @@ class Vgg19Painter:
         from worker.engine.stylize import stylize
 
         return stylize(subjects, styles, params, self._network, wanted=wanted, planner=self._planner)
-
-
-class NullPainter:
-    """Paints nothing, at a set speed and without TensorFlow, to test everything around the engine."""
-
-    def __init__(self, settings: Settings) -> None:
-        """Take the duration of a step from the settings."""
-        self._step_s = settings.null_step_s
-        self.weights = {"name": "null", "sha256": ""}
-        self.device = {"kind": "null"}
-        self.capacity = Capacity(memory_bytes=2**40)
-        self.memory: dict[str, int] = {}
-
-    def paint(
-        self,
-        subjects: Sequence[Subject],
-        styles: Sequence[Style],  # noqa: ARG002 - part of the interface
-        params: StyleParams,
-        *,
-        wanted: Wanted,
-    ) -> Iterator[dict[int, Chunk]]:
-        """Yield each content, made small, as the picture of every step."""
-        from worker.engine.null_engine import stylize
-
-        return stylize(subjects, params, step_s=self._step_s, wanted=wanted)
 
 
 def open_painter(settings: Settings) -> Painter:

@@ -6,8 +6,6 @@ through the database with the heartbeat.
 Invariant: losing Redis costs history and delays cancels, and never stops the painting.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping
 from typing import Any

@@ -4,10 +4,6 @@ Pure: the error and the number of earlier retries in, a decision out. Transient 
 errors that a fresh process may cure, once; all others, never.
 """
 
-from __future__ import annotations
-
-from typing import NamedTuple
-
 from shared.errors import AtelierError, OutOfMemory
 
 #: Retries of a transient error. At the longest pause they take about a quarter of an hour; full storage holds the whole
@@ -21,16 +17,10 @@ FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 15.0
 
 
-class Retry(NamedTuple):
-    """Try again after a pause."""
-
-    after_s: float
-
-
-def decide(error: AtelierError, *, retries: int) -> Retry | None:
-    """Decide for a job that was retried `retries` times; None fails it."""
+def decide(error: AtelierError, *, retries: int) -> float | None:
+    """Return the pause before the next attempt, in seconds, for a job retried `retries` times; None fails the job."""
     most = MOST_BLIND_RETRIES if spoils_process(error) else MOST_RETRIES if error.retryable else 0
-    return Retry(min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**retries)) if retries < most else None
+    return min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**retries) if retries < most else None
 
 
 def spoils_process(error: AtelierError) -> bool:

@@ -5,10 +5,7 @@ The job's work key covers everything that determines the picture except the weig
 Invariant: the copies are the job's own, under its own attempt, so neither job's expiry touches the other's files.
 """
 
-from __future__ import annotations
-
 import json
-from typing import NamedTuple
 
 from shared import logs
 from shared.db.base import Database
@@ -16,21 +13,16 @@ from shared.db.jobs import queries
 from shared.db.models import Job
 from shared.errors import NotFound
 from shared.painting.results import FILE_NAMES, FileKey, Result, with_files
+from shared.states import State
 from shared.storage.store import ImageStore
 from worker.jobs.artifacts import keys_for
+from worker.jobs.outcome import Outcome
 
 log = logs.get(__name__)
 
 
-class ReusedResult(NamedTuple):
-    """A copied result, with the job's own keys, and the job that it was copied from."""
-
-    result: Result
-    job_id: str
-
-
-def copy_cached_result(job: Job, database: Database, store: ImageStore, *, weights_sha256: str) -> ReusedResult | None:
-    """Copy an identical result of the same owner's; None if there is none, or `job` does not allow reuse.
+def copy_cached_result(job: Job, database: Database, store: ImageStore, *, weights_sha256: str) -> Outcome | None:
+    """Copy an identical result of the same owner's as this job's outcome; None if there is none, or reuse is refused.
 
     Raises `StorageFull` or `StorageUnavailable`.
     """
@@ -46,7 +38,7 @@ def copy_cached_result(job: Job, database: Database, store: ImageStore, *, weigh
                 log.info("reuse_missed", reused_from=found.id)
                 continue
             log.info("result_reused", reused_from=found.id)
-            return ReusedResult(result, found.id)
+            return Outcome(State.SUCCEEDED, result, reused_from=found.id)
     return None
 
 

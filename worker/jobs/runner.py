@@ -7,8 +7,6 @@ it was painting. An attempt that loses its claim drops its work. `worker.jobs.at
 Invariant: once a job is claimed, errors end attempts and never leave `run`, so no image, however odd, stops a worker.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -22,7 +20,7 @@ from shared.db.jobs import claims, dispatch_order, queries
 from shared.db.jobs.claims import LostRace
 from shared.db.models import Job
 from shared.errors import AtelierError, DatabaseUnavailable
-from shared.painting.sizes import scale_sizes
+from shared.painting.sizes import Size, scale_sizes
 from shared.states import State
 from worker.engine.types import Chunk, Style
 from worker.jobs.attempt import Attempt
@@ -106,12 +104,10 @@ def _paint(attempts: list[Attempt], context: WorkerContext) -> None:
         if not together:
             return
         subjects = [attempt.loaded.subject for attempt in together]
-        params = together[0].loaded.params
-
-        def is_wanted(number: int) -> bool:
-            return together[number].phase is Phase.PAINTING
-
-        for chunks in context.painter.paint(subjects, styles, params, wanted=is_wanted):
+        painting = context.painter.paint(
+            subjects, styles, together[0].loaded.params, wanted=lambda number: together[number].phase is Phase.PAINTING
+        )
+        for chunks in painting:
             _take({together[number]: chunk for number, chunk in chunks.items()}, context)
         if _in_phase(Phase.PAINTING, together):
             raise AtelierError("The engine stopped before its last step.")
@@ -177,8 +173,11 @@ def _of_same_sizes(attempts: list[Attempt], styles: Sequence[Style], context: Wo
     shapes = [style.picture.shape for style in styles]
     kept: list[Attempt] = []
 
+    def sizes(attempt: Attempt) -> list[Size]:
+        return scale_sizes(attempt.loaded.params, attempt.loaded.subject.content.shape, shapes)
+
     def keep_or_return(attempt: Attempt) -> None:
-        if kept and not _same_sizes(attempt, kept[0], shapes):
+        if kept and sizes(attempt) != sizes(kept[0]):
             attempt.end(Outcome(State.QUEUED, reason="alone"))
         else:
             kept.append(attempt)
@@ -187,12 +186,6 @@ def _of_same_sizes(attempts: list[Attempt], styles: Sequence[Style], context: Wo
         _guarded(attempt, keep_or_return)
     _finish(attempts, context)
     return kept
-
-
-def _same_sizes(one: Attempt, other: Attempt, styles: list[tuple[int, ...]]) -> bool:
-    shape, other_shape = one.loaded.subject.content.shape, other.loaded.subject.content.shape
-    params = one.loaded.params
-    return shape == other_shape or scale_sizes(params, shape, styles) == scale_sizes(params, other_shape, styles)
 
 
 # -- attempts and their errors

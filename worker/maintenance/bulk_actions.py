@@ -1,10 +1,8 @@
-"""Carries out bulk actions, chunk by chunk, with those under way taking turns.
+"""Carries out bulk actions, chunk by chunk, with those under way taking turns; any number of processes may.
 
 What follows a chunk's commit may be lost if the process dies, without harm: each cancel request is in its job's row,
 and the orphan search deletes files without a row.
 """
-
-from __future__ import annotations
 
 import time
 
@@ -23,35 +21,26 @@ _PAUSE_S = 0.1
 log = logs.get(__name__)
 
 
-class BulkActionMaintenance:
-    """Carries out bulk actions in one process; any number of processes may."""
-
-    def __init__(self, database: Database, store: ImageStore, progress: RedisProgress) -> None:
-        """Open nothing yet."""
-        self._database = database
-        self._store = store
-        self._progress = progress
-
-    def run(self) -> None:
-        """Advance all bulk actions until none makes progress."""
-        while self._advance_all():
-            time.sleep(_PAUSE_S)
-
-    def _advance_all(self) -> bool:
-        with self._database.reading() as session:
+def advance_bulk_actions(database: Database, store: ImageStore, progress: RedisProgress) -> None:
+    """Run chunks of all bulk actions in turn until none makes progress."""
+    while True:
+        with database.reading() as session:
             running = bulk_actions.list_running(session)
-        advanced = [self._advance(operation_id) for operation_id in running]  # a list, so that all take their turn
-        return any(advanced)
+        advanced = [_advance(operation_id, database, store, progress) for operation_id in running]
+        if not any(advanced):
+            return
+        time.sleep(_PAUSE_S)
 
-    def _advance(self, operation_id: str) -> bool:
-        """Run one chunk; tell whether the bulk action made progress."""
-        with self._database.writing("advance_operation") as session:
-            chunk = bulk_actions.run_chunk(session, operation_id)
-        if chunk is None:
-            return False
-        hurry_cancels(self._progress, chunk.result.stopping)
-        delete_job_files(self._store, chunk.result.removed)
-        operation = chunk.operation
-        if operation.state == OperationState.DONE:
-            log.info("operation_done", operation_id=operation.id, done=operation.done, refused=operation.refused)
-        return chunk.advanced
+
+def _advance(operation_id: str, database: Database, store: ImageStore, progress: RedisProgress) -> bool:
+    """Run one chunk; tell whether the bulk action made progress."""
+    with database.writing("advance_operation") as session:
+        chunk = bulk_actions.run_chunk(session, operation_id)
+    if chunk is None:
+        return False
+    hurry_cancels(progress, chunk.result.stopping)
+    delete_job_files(store, chunk.result.removed)
+    operation = chunk.operation
+    if operation.state == OperationState.DONE:
+        log.info("operation_done", operation_id=operation.id, done=operation.done, refused=operation.refused)
+    return chunk.advanced

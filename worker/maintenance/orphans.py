@@ -4,8 +4,6 @@ A file goes only if it is old and the rows, read after the file was listed, do n
 writes its row well within that age.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from itertools import islice
 

@@ -6,8 +6,6 @@ call does a bounded amount of work, and the next one continues.
 Invariant: no file goes while an unended job needs it, and no image's bytes while an upload restores that image.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from shared import logs
@@ -33,7 +31,6 @@ class Retention:
     """Applies the retention periods of the settings."""
 
     def __init__(self, settings: Settings, database: Database, store: ImageStore) -> None:
-        """Open nothing."""
         self._settings = settings
         self._database = database
         self._store = store

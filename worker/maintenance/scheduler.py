@@ -4,10 +4,9 @@ Any number of processes may run them. A loop with one thread per task replaces C
 files are orphaned while Redis is down too, and a task that hangs must not delay the others.
 """
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from shared import logs
@@ -23,8 +22,8 @@ from shared.messaging.progress import connect as connect_redis
 from shared.settings import Settings
 from shared.states import TERMINAL, State
 from shared.storage.store import ImageStore, open_store
-from worker.maintenance.batches import BatchMaintenance
-from worker.maintenance.bulk_actions import BulkActionMaintenance
+from worker.maintenance.batches import advance_batches
+from worker.maintenance.bulk_actions import advance_bulk_actions
 from worker.maintenance.orphans import remove_orphans
 from worker.maintenance.retention import Retention
 from worker.maintenance.webhooks import WebhookSender
@@ -61,26 +60,24 @@ class MaintenanceLoop:
     """The maintenance tasks and what they use."""
 
     def __init__(self, settings: Settings, database: Database, store: ImageStore) -> None:
-        """Open nothing yet."""
         self._settings = settings
         self._database = database
         self._store = store
         self._progress = RedisProgress(connect_redis(settings.redis_url))
         self._dispatcher = Dispatcher(database, Broker(settings), settings)
         self._webhooks = WebhookSender(database, settings.webhook_networks)
-        self._batches = BatchMaintenance(database, self._progress)
-        self._bulk_actions = BulkActionMaintenance(database, store, self._progress)
         self._retention = Retention(settings, database, store)
 
     def tasks(self) -> list[PeriodicTask]:
         """List the tasks and how often each runs."""
+        bulk_actions = partial(advance_bulk_actions, self._database, self._store, self._progress)
         return [
             PeriodicTask("dispatch", 1.0, self._dispatcher.run),
             PeriodicTask("end_leases", 1.0, self.end_leases),
             PeriodicTask("expire", 1.0, self.expire),
             PeriodicTask("release_queue", 2.0, self.release_queue),
-            PeriodicTask("batches", 0.5, self._batches.run),
-            PeriodicTask("bulk_actions", 0.5, self._bulk_actions.run),
+            PeriodicTask("batches", 0.5, partial(advance_batches, self._database, self._progress)),
+            PeriodicTask("bulk_actions", 0.5, bulk_actions),
             PeriodicTask("webhooks", 0.5, self._webhooks.run),
             PeriodicTask("expire_files", 10.0, self._retention.expire_files),
             PeriodicTask("expire_images", 60.0, self._retention.expire_images),

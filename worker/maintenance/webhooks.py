@@ -7,15 +7,13 @@ Invariant: a call goes only to an address that `shared.webhooks.ssrf_guard` has 
 reads nothing of the response but its status.
 """
 
-from __future__ import annotations
-
 import json
 import random
 import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -56,7 +54,7 @@ class CallResult(NamedTuple):
 
 
 class WebhookSender:
-    """Makes the calls of one maintenance process; any number of processes may."""
+    """Makes the calls of one maintenance process; any number of processes may, and repeat what another dropped."""
 
     def __init__(
         self, database: Database, allowed: str, *, resolve: Resolve | None = None, call_s: float = _CALL_S
@@ -81,12 +79,8 @@ class WebhookSender:
         for held in claimed:
             with self._lock:
                 self._under_way[deliveries.host_of(held.url)] += 1
-            self._pool.submit(self._deliver, held).add_done_callback(_log_unexpected)
+            self._pool.submit(self._deliver, held)
         return len(claimed)
-
-    def close(self) -> None:
-        """Start no more calls; another process repeats those that this process does not live to finish."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _deliver(self, held: ClaimedDelivery) -> None:
         try:
@@ -99,8 +93,11 @@ class WebhookSender:
                 entry = {"at": clock.rfc3339(clock.now()), **facts}
                 deliveries.record_attempt(session, held, entry, delivered=result.delivered, retry_in_s=retry_in_s)
             log.info("webhook_called", delivery_id=held.id, attempt=held.attempt, **facts)
-        except DatabaseUnavailable as error:  # the delivery is due again when its claim ends
+        # in either case the delivery is due again when its claim ends
+        except DatabaseUnavailable as error:
             log.warning("webhook_not_recorded", delivery_id=held.id, reason=str(error))
+        except Exception:  # which the pool would keep to itself
+            log.exception("webhook_failed", delivery_id=held.id)
         finally:
             with self._lock:
                 self._under_way[deliveries.host_of(held.url)] -= 1
@@ -142,13 +139,6 @@ class WebhookSender:
             return CallResult(None, f"{type(error).__name__}: {error}".rstrip(": ")[:300], retryable=True)
         error_text = "redirects are not followed" if 300 <= status < 400 else None
         return CallResult(status, error_text, retryable=status != _GONE)
-
-
-def _log_unexpected(call: Future[None]) -> None:
-    """Log an unexpected error; the delivery is due again when its claim ends."""
-    error = call.exception() if not call.cancelled() else None
-    if error is not None:
-        log.error("webhook_failed", exc_info=error)
 
 
 def _wait_s(attempt: int) -> float | None:

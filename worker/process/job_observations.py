@@ -4,8 +4,6 @@ Pure: it is given rows, process ids and times. A child paints a group of jobs in
 any of them progresses; but each job has its own time limit, and may belong to a child that has died.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -27,7 +25,6 @@ class JobObservations:
     """The running jobs of one worker; times are in seconds, all from one clock."""
 
     def __init__(self, now: float) -> None:
-        """Start with no jobs and no known child."""
         self._jobs: dict[tuple[str, int], Observation] = {}
         self._progressed_at = now
         self._child: int | None = None

@@ -7,8 +7,6 @@ Invariant: only the painting thread asks the painter, between two messages, exce
 may read. A thread of its own writes the row, so no message waits for the database.
 """
 
-from __future__ import annotations
-
 import os
 import threading
 import time

@@ -7,8 +7,6 @@ it, and all its jobs return to the queue at once. A worker that ignores waiting 
 Invariant: all knowledge of jobs comes from the database, so a hung child cannot misreport them.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import sys
@@ -16,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Protocol
 
 from sqlalchemy.orm import Session
@@ -171,10 +170,10 @@ class Watchdog:
             self._release("child_died", transitions.lose, orphans)
         elif self._ending_since is not None and now - self._ending_since > _DRAIN_GRACE_S:
             self._kill()
-            self._release("child_delays_shutdown", _give_back)
+            self._release("child_delays_shutdown", partial(transitions.give_back, reason="drain"))
         elif over and stalled_s > _LIMIT_GRACE_S:  # a child that makes steps ends the job by itself
             self._kill()
-            self._release("child_over_limit", _fail_those_over(over))
+            self._release("child_over_limit", partial(_fail_if_over, over))
         elif stalled_s > self._settings.stall_s:
             self._kill()
             self._release("child_hung", transitions.lose)
@@ -225,19 +224,11 @@ class Watchdog:
             self._replace()
 
 
-def _give_back(session: Session, held: Claim) -> None:
-    transitions.give_back(session, held, reason="drain")
-
-
-def _fail_those_over(limits_s: Mapping[str, float]) -> _Release:
-    """Fail the jobs over their limits; those painted with them go back uncounted, and are painted alone from now on."""
-
-    def release(session: Session, held: Claim) -> None:
-        limit_s = limits_s.get(held.job_id)
-        if limit_s is None:
-            transitions.give_back(session, held, reason="companion_over_limit")
-        else:
-            error = TimedOut(f"The job exceeded its {limit_s:g} s, and its worker process had to be killed.")
-            transitions.fail(session, held, error)
-
-    return release
+def _fail_if_over(limits_s: Mapping[str, float], session: Session, held: Claim) -> None:
+    """Fail a job over its limit; one painted with it goes back uncounted, and is painted alone from now on."""
+    limit_s = limits_s.get(held.job_id)
+    if limit_s is None:
+        transitions.give_back(session, held, reason="companion_over_limit")
+    else:
+        error = TimedOut(f"The job exceeded its {limit_s:g} s, and its worker process had to be killed.")
+        transitions.fail(session, held, error)

@@ -6,8 +6,6 @@ starts at once. A style that is recoloured to the content is computed anew for e
 Sizes are (height, width) in pixels.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -55,11 +53,7 @@ class Evaluator(Protocol):
         """
 
 
-def _size_bytes(grams: Grams) -> int:
-    return sum(gram.nbytes for gram in grams.values())
-
-
-_cache: LRUCache[Any, Grams] = LRUCache(_CACHE_BYTES, getsizeof=_size_bytes)
+_cache: LRUCache[Any, Grams] = LRUCache(_CACHE_BYTES, lambda grams: sum(gram.nbytes for gram in grams.values()))
 
 
 class StyleSet(NamedTuple):

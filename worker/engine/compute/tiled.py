@@ -10,8 +10,6 @@ equation 3) and on the locality of a sum's gradient.
 Limits: one image at a time. Invariant: an update is made only with finite losses and a finite gradient.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any
@@ -44,10 +42,9 @@ _STRIP_VALUES = 2**22
 
 
 class _CompiledFunctions:
-    """The compiled operations on one tile, of any size."""
+    """The operations on one tile, of any size, each compiled at its first use."""
 
     def __init__(self, network: Network, spec: ObjectiveSpec) -> None:
-        """Prepare to compile at first use."""
         self._objective = Objective(network, spec)
         targets, weights, sums = targets_spec(spec), weights_spec(spec), sums_spec(spec)
 
@@ -95,10 +92,8 @@ class _CompiledFunctions:
         return crop(tape.gradient(total, tile), box, 1)
 
 
-@lru_cache(maxsize=8)
-def _compiled_functions(network: Network, spec: ObjectiveSpec) -> _CompiledFunctions:
-    """Return the functions of `spec`, compiled at their first use and kept for later jobs."""
-    return _CompiledFunctions(network, spec)
+#: The functions of a network and a spec, kept for later jobs.
+_compiled_functions = lru_cache(maxsize=8)(_CompiledFunctions)
 
 
 class TiledEvaluator:
@@ -113,12 +108,12 @@ class TiledEvaluator:
 
     def content(self, images: Any) -> dict[str, Any]:
         """Return the feature maps of the content layers `[1, h, w, c]`, in host memory."""
-        image, maps = np.asarray(images), dict[str, NDArray[Any]]()
+        image, maps, mirrored = np.asarray(images), dict[str, NDArray[Any]](), self._spec.padding == "mirror"
         for tile in self._tiles(image):
             inner = self._functions.content(tile.crop(image), tile.box)
             for layer, part in inner.items():
                 if layer not in maps:
-                    shape = 1, *self._map_size(image, layer), part.shape[-1]
+                    shape = 1, *map_size(image.shape[1:3], layer, mirrored=mirrored), part.shape[-1]
                     maps[layer] = np.empty(shape, part.dtype.as_numpy_dtype)
                 maps[layer][:, *tile.interior(stride(layer))] = part
         return maps
@@ -182,9 +177,6 @@ class TiledEvaluator:
             for array, new in zip(tf.nest.flatten(strip), tf.nest.flatten(after), strict=True):
                 array[...] = new
         return state
-
-    def _map_size(self, image: NDArray[np.float32], layer: str) -> tuple[int, int]:
-        return map_size((image.shape[1], image.shape[2]), layer, mirrored=self._spec.padding == "mirror")
 
     def _tiles(self, image: NDArray[np.float32]) -> list[Tile]:
         return tile_grid(image.shape[1:3], self._side, self._halo)

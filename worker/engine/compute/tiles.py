@@ -7,8 +7,6 @@ groups the same pixels.
 Sizes are (height, width) in pixels.
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 from shared.painting.vgg19 import ALIGNMENT_PX

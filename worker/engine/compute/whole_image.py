@@ -5,8 +5,6 @@ Compiled once per process for each network and spec, whatever the number and the
 Invariant: the losses of a step are those of the image before its update, and no image affects another.
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 from typing import Any
 
@@ -16,38 +14,23 @@ from numpy.typing import NDArray
 
 from worker.engine.objective import losses
 from worker.engine.objective.total_loss import IMAGES_SPEC, Objective, ObjectiveSpec, Targets, targets_spec
-from worker.engine.optimizers.state import Hyperparameters, OptimizerState, state_signature, updated
+from worker.engine.optimizers.state import OPTIMIZERS, Hyperparameters, OptimizerState, updated
 from worker.engine.vgg.network import Network
 
 _INTEGER_SPEC = tf.TensorSpec([], tf.int32)
 
 
 class WholeImageEvaluator:
-    """An `Evaluator` of whole images."""
+    """An `Evaluator` of whole images; each function is compiled at its first use."""
 
     def __init__(self, network: Network, spec: ObjectiveSpec) -> None:
-        """Prepare to compile at first use."""
         self._objective = Objective(network, spec)
         self._spec = spec
-        steps = [state_signature(spec), targets_spec(spec), Hyperparameters.signature(spec), *[_INTEGER_SPEC] * 3]
-        self._compiled_content = tf.function(self._content, input_signature=[IMAGES_SPEC], autograph=False)
-        self._compiled_grams = tf.function(self._grams, input_signature=[IMAGES_SPEC], autograph=False)
+        state = OptimizerState(OPTIMIZERS[spec.optimizer].state_spec, IMAGES_SPEC)
+        steps = [state, targets_spec(spec), Hyperparameters.signature(spec), *[_INTEGER_SPEC] * 3]
+        self.content = tf.function(self._content, input_signature=[IMAGES_SPEC], autograph=False)
+        self.grams = tf.function(self._grams, input_signature=[IMAGES_SPEC], autograph=False)
         self._compiled_steps = tf.function(self._steps, input_signature=steps, autograph=False)
-
-    @property
-    def traces(self) -> int:
-        """How often the steps were compiled in this process."""
-        return int(self._compiled_steps.experimental_get_tracing_count())
-
-    def content(self, images: Any) -> dict[str, Any]:
-        """Return the feature maps of the content layers, `[batch, h, w, c]` each."""
-        features: dict[str, Any] = self._compiled_content(images)
-        return features
-
-    def grams(self, images: Any) -> dict[str, Any]:
-        """Return the Gram matrices of the style layers, `[batch, c, c]` each."""
-        grams: dict[str, Any] = self._compiled_grams(images)
-        return grams
 
     def run_steps(
         self, state: OptimizerState, targets: Targets, hparams: Hyperparameters, *, done: int, before: int, count: int
@@ -84,7 +67,5 @@ class WholeImageEvaluator:
         return state, log.stack()
 
 
-@lru_cache(maxsize=8)
-def whole_image_evaluator(network: Network, spec: ObjectiveSpec) -> WholeImageEvaluator:
-    """Return the evaluator of `spec`, compiled at its first use and kept for later jobs."""
-    return WholeImageEvaluator(network, spec)
+#: The evaluator of a network and a spec, kept for later jobs.
+whole_image_evaluator = lru_cache(maxsize=8)(WholeImageEvaluator)

@@ -3,8 +3,6 @@
 Invariant: `prepare` runs before the first tensor is made; TensorFlow ignores device settings after that.
 """
 
-from __future__ import annotations
-
 import platform
 from functools import lru_cache
 from pathlib import Path
@@ -32,7 +30,10 @@ def prepare(memory_limit_bytes: int = 0) -> None:
 def describe() -> dict[str, Any]:
     """Return the device and the library versions that decide its numbers."""
     gpus = tf.config.list_physical_devices("GPU")
-    name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU") if gpus else _cpu_name()
+    if gpus:
+        name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
+    else:
+        name = _cpuinfo("model name") or platform.processor() or platform.machine()
     return {
         "kind": "gpu" if gpus else "cpu",
         "name": name,
@@ -60,10 +61,6 @@ def _has_bfloat16() -> bool:
         details = tf.config.experimental.get_device_details(gpus[0])
         return bool(details.get("compute_capability", (0, 0)) >= _MIN_COMPUTE_CAPABILITY)
     return not _CPU_FLAGS.isdisjoint(_cpuinfo("flags").split())
-
-
-def _cpu_name() -> str:
-    return _cpuinfo("model name") or platform.processor() or platform.machine()
 
 
 def _cpuinfo(field: str) -> str:

@@ -3,9 +3,8 @@
 Limits: the peak of a process is measured on Linux only; elsewhere it is 0, for unknown.
 """
 
-from __future__ import annotations
-
 import os
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -26,10 +25,8 @@ def reset_peak() -> None:
     if _on_gpu():
         tf.config.experimental.reset_memory_stats(_GPU)
         return
-    try:
+    with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return
 
 
 def peak_bytes() -> int:
@@ -72,21 +69,22 @@ def _gpu_bytes() -> int:
 def _total_bytes() -> int:
     """Return the memory of the machine, or of the container around this process."""
     total = _field(Path("/proc/meminfo"), "MemTotal") or _DEFAULT_BYTES
-    try:
-        return min(total, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    except (OSError, ValueError):
-        return total
+    return min(total, _container("memory.max") or total)
 
 
 def _free_bytes() -> int:
     """Return what the machine, and the container around this process, have left."""
     free = _field(Path("/proc/meminfo"), "MemAvailable") or _DEFAULT_BYTES
+    limit, used = _container("memory.max"), _container("memory.current")
+    return free if limit is None or used is None else min(free, limit - used)
+
+
+def _container(name: str) -> int | None:
+    """Return a number of the container around this process; None for no limit, or no container."""
     try:
-        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
-        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
-    except (OSError, ValueError):
-        return free
-    return free if limit == "max" else min(free, int(limit) - used)
+        return int(Path("/sys/fs/cgroup", name).read_text())
+    except (OSError, ValueError):  # `max` is no number
+        return None
 
 
 def _process_field(name: str) -> int:

@@ -12,8 +12,6 @@ Differs from the source: `gram_normalization: paper` divides each Gram matrix by
 the paper's formula where style and image have the same M, and stays comparable where they do not.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import tensorflow as tf

@@ -5,8 +5,6 @@ is also where Keras adds epsilon. It is written out because its state lives insi
 from scale to scale; a Keras optimizer keeps variables of a fixed shape.
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -41,7 +39,6 @@ class Adam:
 
     hparams_spec = AdamHyperparameters(*[SCALAR_SPEC] * len(AdamHyperparameters._fields))
     state_spec = AdamState(IMAGES_SPEC, IMAGES_SPEC, IMAGES_SPEC)
-    state_type = AdamState
     elementwise = True
 
     def hparams(self, params: StyleParams) -> AdamHyperparameters:

@@ -14,8 +14,6 @@ Invariant: every stored pair has positive curvature, so the direction is one of 
 loss falls.
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -78,7 +76,6 @@ class Lbfgs:
         gamma=_PER_IMAGE,
         trust_radius=_PER_IMAGE,
     )
-    state_type = LbfgsState
 
     def hparams(self, params: StyleParams) -> tuple[()]:  # noqa: ARG002 - the protocol's
         """Return nothing: the state's shape sets the length of the history."""

@@ -16,17 +16,16 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from shared.painting.params import StyleParams
-from worker.engine.objective.total_loss import IMAGES_SPEC, SCALAR_SPEC, LossWeights, ObjectiveSpec, weights_spec
+from worker.engine.objective.total_loss import SCALAR_SPEC, LossWeights, ObjectiveSpec, weights_spec
 from worker.engine.optimizers.adam import Adam
 from worker.engine.optimizers.lbfgs import Lbfgs
 
 
 class Optimizer(Protocol):
-    """Turns a gradient into the next image. `state_type` is a NamedTuple whose first field is `image`."""
+    """Turns a gradient into the next image. Its state is a NamedTuple whose first field is `image`."""
 
     hparams_spec: Any
     state_spec: Any
-    state_type: Any
     #: Whether a pixel's update depends on that pixel alone, so that an image may be updated in parts.
     elementwise: bool
 
@@ -109,7 +108,7 @@ def rescaled(state: OptimizerState, image: Any, params: StyleParams) -> Optimize
 
 def restored(arrays: Mapping[str, NDArray[Any]], params: StyleParams) -> OptimizerState:
     """Rebuild the state from the `arrays` of a snapshot."""
-    kind = OPTIMIZERS[params.optimizer].state_type
+    kind = type(OPTIMIZERS[params.optimizer].state_spec)
     return OptimizerState(kind(*(tf.constant(arrays[name]) for name in kind._fields)), tf.constant(arrays["average"]))
 
 
@@ -136,11 +135,6 @@ def result(state: OptimizerState, steps_done: int, params: StyleParams) -> Any:
     if not params.averaging or not steps_done:
         return OPTIMIZERS[params.optimizer].best_image(state.inner)
     return state.average / (1.0 - params.averaging**steps_done)
-
-
-def state_signature(spec: ObjectiveSpec) -> OptimizerState:
-    """Return the signature for compiling, for images of any size."""
-    return OptimizerState(OPTIMIZERS[spec.optimizer].state_spec, IMAGES_SPEC)
 
 
 def stack(states: Sequence[OptimizerState]) -> OptimizerState:

@@ -10,17 +10,14 @@ styles work.
 Invariant: every result is float32 in 0 to 1.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.imaging.codec import LUMA
 from worker.engine.types import Picture
 
-#: Weights of red, green and blue in the luma.
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 #: Standard deviation below which the variation of an eight-bit image is rounding.
 _MIN_DEVIATION = 1 / 255
 
@@ -59,7 +56,7 @@ def restore_colors(painted: Picture, content: Picture) -> Picture:
 
 def _luma(image: Picture) -> NDArray[np.float32]:
     """Return the luma `[height, width, 1]`."""
-    return (image @ _LUMA)[..., np.newaxis]
+    return (image @ LUMA)[..., np.newaxis]
 
 
 def _covariance(rows: NDArray[np.float32], mean: NDArray[np.float64]) -> Any:

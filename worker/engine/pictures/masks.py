@@ -10,29 +10,16 @@ eroded less, since a style that no deep layer sees is painted without its larger
 Invariant: a mask of ones stays ones in every layer; outside the image counts as inside the region.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from shared.errors import InvalidMask
 from shared.painting.vgg19 import block, receptive_radius, stride
 from worker.engine.types import Mask
 
-#: The darkest grey above black in eight bits: a mask that is nowhere brighter is empty.
-_BLACK = 1 / 255
 #: Fraction of a region that erosion must leave in every layer.
 _MIN_AREA_LEFT = 0.25
-
-
-def check(mask: Mask) -> None:
-    """Raise `InvalidMask` for a mask with values that are not finite, or one that is black everywhere."""
-    if not np.isfinite(mask).all():
-        raise InvalidMask("The mask holds values that are not finite.")
-    if not (mask > _BLACK).any():
-        raise InvalidMask("The mask is black everywhere, so its style would be painted nowhere.")
 
 
 def resize_mask(mask: Mask, size: tuple[int, int]) -> Mask:

@@ -1,7 +1,5 @@
 """Resizing images to a scale. Sizes are (height, width) in pixels."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import tensorflow as tf

@@ -4,8 +4,6 @@ The read timeout is short so that a machine without internet notices within seco
 it falls back.
 """
 
-from __future__ import annotations
-
 import hashlib
 import http.client
 import threading

@@ -8,8 +8,6 @@ Differs from the source: pooling may average (Gatys et al. 2016, section 2), and
 padded with zeros, which show as a frame around the image.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection
 from functools import lru_cache
 from typing import Any

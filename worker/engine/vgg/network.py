@@ -5,8 +5,6 @@
 Invariant: a `Network` made by `of` holds every convolution in its right shape, and `sha256` is the hash of its numbers.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass

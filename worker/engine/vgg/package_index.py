@@ -4,8 +4,6 @@ pip does the work, so this machine's indexes, mirrors, proxies, certificates and
 neither installed nor imported, and a source distribution, whose build would run code, is never accepted.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -8,8 +8,6 @@ Source: Coates and Ng 2012, Learning Feature Representations with K-means.
 Invariant: the same weights, bit for bit, every time on one machine; any change to them raises `VERSION`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

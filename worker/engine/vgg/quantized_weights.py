@@ -8,8 +8,6 @@ Threat: the file is hostile. Its pickles may refer to dicts, tensors and storage
 ours; nothing of the package or of PyTorch is imported.
 """
 
-from __future__ import annotations
-
 import pickle
 import struct
 import zipfile

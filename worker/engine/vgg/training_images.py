@@ -7,8 +7,6 @@ Source: Baradad et al. 2021, Learning to See by Looking at Noise. Images are flo
 Invariant: the same generator state draws the same image.
 """
 
-from __future__ import annotations
-
 import colorsys
 from typing import NamedTuple
 
@@ -46,7 +44,8 @@ def dead_leaves(rng: Generator, size: int) -> Image:
         x, y, angle = rng.uniform(0, size), rng.uniform(0, size), rng.uniform(0, np.pi)
         shape = _Shape(x, y, long, long * rng.uniform(0.3, 1.0), angle, rng.choice([1.0, 2.0, 8.0]))
         texture = np.roll(textures[rng.integers(len(textures))], tuple(rng.integers(size, size=2)), (0, 1))
-        _paint(image, shape, _colour(rng, palette), texture * rng.uniform(0.0, 0.2), rng.uniform(-0.15, 0.15, 2))
+        colour = palette[rng.integers(len(palette))] + rng.normal(0, 0.08, 3)
+        _paint(image, shape, colour, texture * rng.uniform(0.0, 0.2), rng.uniform(-0.15, 0.15, 2))
     return _clipped(image)
 
 
@@ -94,12 +93,6 @@ def _palette(rng: Generator, colours: int) -> Field:
     """Choose colours of evenly spaced hues and random saturation and value: `[colours, 3]`."""
     hues = (rng.random() + np.arange(colours) / colours) % 1
     return np.array([colorsys.hsv_to_rgb(hue, rng.uniform(0.3, 1.0), rng.uniform(0.15, 1.0)) for hue in hues])
-
-
-def _colour(rng: Generator, palette: Field) -> Field:
-    """Choose a colour of the palette, with some jitter."""
-    jittered: Field = palette[rng.integers(len(palette))] + rng.normal(0, 0.08, 3)
-    return jittered
 
 
 def _texture(rng: Generator, size: int, exponent: float) -> Field:

@@ -10,8 +10,6 @@ storage are refused, so no other file is opened, and nothing is unpickled.
 Invariant: a file under its final name is complete, because it is written under another one and renamed.
 """
 
-from __future__ import annotations
-
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,15 +43,12 @@ def read_hdf5(path: Path, name: str) -> Network:
         with h5py.File(path, "r") as file:
             for where, item in _datasets(file):
                 _collect(groups, where, item)
+        kernels = {layer: Kernel(parts[4], parts[1]) for layer, parts in groups.items() if {4, 1} <= {*parts}}
+        return Network.of(name, kernels)
     except WeightsUnavailable as error:
         raise WeightsUnavailable(f"{path} cannot be used: {error}") from None
     except Exception as error:  # HDF5 raises many kinds of errors for damage
         raise WeightsUnavailable(f"{path} is damaged or not an HDF5 file: {error}") from None
-    kernels = {layer: Kernel(parts[4], parts[1]) for layer, parts in groups.items() if {4, 1} <= {*parts}}
-    try:
-        return Network.of(name, kernels)
-    except WeightsUnavailable as error:
-        raise WeightsUnavailable(f"{path} cannot be used: {error}") from None
 
 
 def _datasets(file: Any) -> Iterator[tuple[str, Any]]:

@@ -12,8 +12,6 @@ one is set, or from their publisher.
 Invariant: all weights are checked before use: a published file by its hash, any other by shape and finiteness.
 """
 
-from __future__ import annotations
-
 import errno
 import logging
 import os

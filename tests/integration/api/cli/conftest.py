@@ -17,7 +17,7 @@ from shared.messaging.progress import RedisProgress
 from tests.integration.api.cli.commands import Atelier
 from tests.support.factories import picture
 from worker.jobs.context import WorkerContext
-from worker.jobs.painter import NullPainter
+from worker.jobs.null_painter import NullPainter
 
 
 @pytest.fixture

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -11,7 +13,7 @@ from shared.errors import Diverged
 from shared.messaging.progress import RedisProgress
 from tests.support.claims import claim_job
 from tests.support.factories import add_batch, add_items, add_job
-from worker.maintenance.bulk_actions import BulkActionMaintenance
+from worker.maintenance.bulk_actions import advance_bulk_actions
 
 RETRY = ("operations", "start", "retry", "--code", "diverged")
 
@@ -29,15 +31,15 @@ def failed(database) -> list[str]:
 
 
 @pytest.fixture
-def maintenance(database, store, redis) -> BulkActionMaintenance:
-    return BulkActionMaintenance(database, store, RedisProgress(redis))
+def maintenance(database, store, redis) -> Callable[[], None]:
+    return partial(advance_bulk_actions, database, store, RedisProgress(redis))
 
 
 def test_jobs_are_counted_first_then_tried_again_and_followed(atelier, failed, maintenance) -> None:
     assert atelier(*RETRY, "--dry-run").stdout == "2\n"
     begun = atelier(*RETRY, "--reason", "the disk has room")
     assert (begun.exit_code, begun.stderr) == (0, "2 jobs match.\n")
-    maintenance.run()
+    maintenance()
     operation_id = begun.stdout.strip()
     shown = json.loads(atelier("operations", "show", operation_id, "--json").stdout)
     assert (shown["state"], shown["done"], shown["refused"]) == ("done", 2, 0)
@@ -52,7 +54,7 @@ def test_jobs_are_counted_first_then_tried_again_and_followed(atelier, failed, m
 def test_an_operation_is_stopped(atelier, failed, maintenance) -> None:
     operation_id = atelier(*RETRY, "--reason", "r").stdout.strip()
     stopped = json.loads(atelier("operations", "stop", operation_id, "--json").stdout)
-    maintenance.run()
+    maintenance()
     assert (stopped["state"], stopped["done"]) == ("stopped", 0)
     assert len(json.loads(atelier("list", "--json").stdout)) == 2
 

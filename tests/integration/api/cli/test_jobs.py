@@ -16,7 +16,7 @@ from tests.integration.api.cli.commands import format_of, painting, submitted
 from tests.support.claims import claim_job
 from tests.support.factories import add_job
 from tests.support.scripted_server import closed_url
-from worker.jobs.painter import NullPainter
+from worker.jobs.null_painter import NullPainter
 from worker.jobs.runner import run
 
 

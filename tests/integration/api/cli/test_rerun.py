@@ -55,7 +55,7 @@ def test_the_same_picture_comes_out_again(atelier, url, context, manifest, tmp_p
 
 
 def test_another_picture_is_told_with_what_was_different(atelier, context, manifest, monkeypatch) -> None:
-    monkeypatch.setattr("worker.engine.null_engine._LONG_SIDE_PX", 8)
+    monkeypatch.setattr("worker.jobs.null_painter._LONG_SIDE_PX", 8)
     before = json.loads(manifest.read_text())
     manifest.write_text(json.dumps({**before, "atelier": "0.0.1"}))
     with painting(context):

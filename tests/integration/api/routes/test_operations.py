@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,12 +16,12 @@ from shared.storage.store import attempt_key
 from tests.support.claims import claim_job
 from tests.support.factories import add_batch, add_items, add_job, add_key
 from tests.support.flask_clients import client_with
-from worker.maintenance.bulk_actions import BulkActionMaintenance
+from worker.maintenance.bulk_actions import advance_bulk_actions
 
 
 @pytest.fixture
-def maintenance(database, store, redis) -> BulkActionMaintenance:
-    return BulkActionMaintenance(database, store, RedisProgress(redis))
+def maintenance(database, store, redis) -> Callable[[], None]:
+    return partial(advance_bulk_actions, database, store, RedisProgress(redis))
 
 
 @pytest.fixture
@@ -55,7 +57,7 @@ def test_a_dry_run_counts_and_does_nothing(client, database, maintenance) -> Non
         add_job(database, label="sea")
     counted = client.post("/v1/operations", json=asked(dry_run=True, reason=""))
     assert (counted.status_code, counted.json) == (200, {"action": "cancel", "matched": 3, "more": False})
-    maintenance.run()
+    maintenance()
     assert states(client) == ["queued"] * 3
     assert client.get("/v1/operations").json["operations"] == []
 
@@ -69,7 +71,7 @@ def test_an_operation_is_accepted_carried_out_and_tells_how_far_it_is(client, da
     assert begun.headers["Location"] == begun.json["links"]["self"] == f"/v1/operations/{begun.json['id']}"
     assert (begun.json["state"], begun.json["matched"], begun.json["done"]) == ("running", 3, 0)
     assert begun.json["filter"] == {"label": "sea", "state": ["queued", "running"]}
-    maintenance.run()
+    maintenance()
     done = client.get(begun.headers["Location"]).json
     assert (done["state"], done["done"], done["refused"], done["reason"]) == ("done", 3, 0, "tidy up")
     assert client.get("/v1/jobs?state=queued").json["jobs"][0]["id"] == other
@@ -106,7 +108,7 @@ def test_a_client_acts_on_its_own_jobs_and_sees_its_own_operations(client, ann, 
     begun = ann.post("/v1/operations", json=asked(filter={"label": "sea", "owner": "bob"})).json
     operators = client.post("/v1/operations", json=asked(filter={"label": "none"})).json
     assert (begun["owner"], begun["matched"], begun["filter"]["owner"]) == ("ann", 1, "ann")
-    maintenance.run()
+    maintenance()
     assert [client.get(f"/v1/jobs/{job_id}").json["state"] for job_id in (mine, others)] == ["canceled", "queued"]
     assert [each["id"] for each in ann.get("/v1/operations").json["operations"]] == [begun["id"]]
     assert ann.get(operators["links"]["self"]).status_code == 404
@@ -124,10 +126,10 @@ def test_one_that_is_stopped_leaves_the_rest_as_it_is(client, database, maintena
     begun = client.post("/v1/operations", json=asked()).json
     stopped = client.post(begun["links"]["stop"])
     assert (stopped.status_code, stopped.json["state"]) == (200, "stopped")
-    maintenance.run()
+    maintenance()
     assert states(client) == ["queued"]
     done = client.post("/v1/operations", json=asked(filter={"label": "none"})).json
-    maintenance.run()
+    maintenance()
     assert client.post(done["links"]["stop"]).json["code"] == "illegal_transition"
 
 
@@ -135,7 +137,7 @@ def test_running_jobs_are_told_at_once(client, database, maintenance, redis) -> 
     job_id = add_job(database, label="sea")
     claim(database, job_id)
     client.post("/v1/operations", json=asked())
-    maintenance.run()
+    maintenance()
     assert redis.exists(f"atelier:job:{job_id}:cancel")
 
 
@@ -143,7 +145,7 @@ def test_the_files_of_deleted_jobs_go_too(client, database, maintenance, store) 
     job_id = failed(database, label="sea")
     store.put(attempt_key(job_id, 1, "result.png"), b"picture")
     client.post("/v1/operations", json=asked("delete"))
-    maintenance.run()
+    maintenance()
     assert states(client) == []
     assert not store.exists(attempt_key(job_id, 1, "result.png"))
 
@@ -156,7 +158,7 @@ def test_failures_are_grouped_and_each_group_can_be_listed_and_tried_again(clien
     assert (group["examples"], group["message"]) == (former[::-1], "8 GB")
     assert [job["id"] for job in client.get(group["links"]["jobs"]).json["jobs"]] == former[::-1]
     client.post("/v1/operations", json=asked("retry", filter={"code": group["code"]}))
-    maintenance.run()
+    maintenance()
     with database.reading() as session:
         found = queries.list_jobs(session, queries.Filter(code=None), limit=9)
     assert sorted(job.retry_of for job in found if job.retry_of) == former

@@ -19,7 +19,7 @@ from tests.hostile.images import MAX_PX, SECRET, TAKEN
 from tests.support.concurrency import race
 from tests.support.sample_images import UPRIGHT, quarters, saved
 from worker.jobs.context import WorkerContext
-from worker.jobs.painter import NullPainter
+from worker.jobs.null_painter import NullPainter
 from worker.jobs.runner import run
 
 #: Most memory for judging one file, the interpreter's own included.

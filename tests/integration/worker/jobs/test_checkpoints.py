@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from io import BytesIO
 
+import numpy as np
 import pytest
 
 from shared import clock
@@ -51,6 +53,21 @@ def test_an_unreadable_checkpoint_costs_the_steps_and_not_the_job(context, datab
     store.put(load(context, job_id).checkpoint["key"], b"PK half a file")
     assert run_one(job_id, context) == State.SUCCEEDED
     assert json.loads(store.get(load(context, job_id).result["losses_key"]))["step"] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_job_with_a_checkpoint_from_before_an_upgrade_starts_again(context, database, store) -> None:
+    job_id = queue(database, store)
+    run_one(job_id, replace(context, draining=iter([False, True, True]).__next__))
+    key = load(context, job_id).checkpoint["key"]
+    with np.load(BytesIO(store.get(key))) as file:
+        arrays = {{"position": "place"}.get(name, name): file[name] for name in file.files}
+    older = BytesIO()
+    np.savez(older, **arrays)
+    store.put(key, older.getvalue())
+    assert run_one(job_id, context) == State.SUCCEEDED
+    job = load(context, job_id)
+    assert (job.attempt, job.retries, job.error_code) == (2, 0, None)
+    assert json.loads(store.get(job.result["losses_key"]))["step"] == [1, 2, 3, 4, 5, 6]
 
 
 def test_a_checkpoint_is_made_by_time_and_clears_the_count_of_lost_attempts(

@@ -21,7 +21,7 @@ from tests.support.factories import picture
 from tests.support.fakes import FakePainter
 from tests.support.job_runs import every_chunk_asks, load, make_due, queue, run_one, upload
 from worker.jobs.context import WorkerContext
-from worker.jobs.painter import NullPainter
+from worker.jobs.null_painter import NullPainter
 from worker.jobs.runner import run
 
 ALL = {0, 1, 2, 3}

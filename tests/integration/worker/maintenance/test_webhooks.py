@@ -45,7 +45,7 @@ def deliver(database):
         return kept()
 
     yield run
-    sender.close()
+    sender._pool.shutdown(wait=False, cancel_futures=True)
 
 
 def due(database, url: str, **values) -> str:
@@ -139,7 +139,7 @@ def test_an_address_that_is_not_public_is_never_called(database) -> None:
         wait_until(lambda: all(each.log for each in kept()), "each was tried")
         assert all("forbidden_url" in each.log[0]["error"] for each in kept())
     assert receiver.calls == []
-    sender.close()
+    sender._pool.shutdown(wait=False, cancel_futures=True)
 
 
 def test_a_receiver_that_hangs_holds_up_nobody_else(database) -> None:
@@ -156,7 +156,7 @@ def test_a_receiver_that_hangs_holds_up_nobody_else(database) -> None:
 
         wait_until(all_told, "the quick one has heard of all")
         assert len(slow.calls) <= 2
-    sender.close()
+    sender._pool.shutdown(wait=False, cancel_futures=True)
 
 
 def test_after_three_days_a_delivery_is_given_up(database, deliver) -> None:
@@ -187,7 +187,7 @@ def test_several_deliverers_at_once_call_once_each(database) -> None:
     told = [call.headers["webhook-id"] for call in receiver.calls]
     assert (len(told), len(set(told))) == (20, 20)
     for sender in senders:
-        sender.close()
+        sender._pool.shutdown(wait=False, cancel_futures=True)
 
 
 def test_a_call_that_could_not_be_noted_is_made_again(database, deliver, monkeypatch) -> None:
@@ -204,7 +204,7 @@ def test_a_call_that_could_not_be_noted_is_made_again(database, deliver, monkeyp
             patched.setattr(deliveries, "record_attempt", die)
             dying.run()
             assert died.wait(20)
-            dying.close()
+            dying._pool.shutdown(wait=False, cancel_futures=True)
         with database.writing() as session:
             assert not deliveries.claim_due(session, 9, per_host=9), "it is claimed still"
         with database.writing() as session:  # its claim ends, without an entry in the log
@@ -253,4 +253,4 @@ def test_a_receiver_has_to_prove_its_name(database, certificate, monkeypatch, ho
         found = wait_until(tried, "it was tried")
         assert (found.state == DeliveryState.DELIVERED, len(receiver.calls)) == (delivered, int(delivered))
         assert delivered or "CERTIFICATE_VERIFY_FAILED" in found.log[0]["error"]
-    sender.close()
+    sender._pool.shutdown(wait=False, cancel_futures=True)

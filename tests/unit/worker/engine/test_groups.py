@@ -1,13 +1,18 @@
 """Images painted together give the results that they give alone."""
 
+import itertools
+
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.unit.worker.engine.small_runs import SMALL, Fixed, changed, every_loss, run, run_group
 from tests.unit.worker.engine.synthetic import smooth_picture
+from worker.engine.compute.targets import StyleSet
 from worker.engine.device.planner import Plan
+from worker.engine.image_group import ImageGroup
 from worker.engine.stylize import stylize
-from worker.engine.types import Picture, Style, Subject
+from worker.engine.types import Chunk, Picture, Style, Subject
 from worker.engine.vgg.network import Network
 
 CONTENTS = [smooth_picture(60, 80, seed) for seed in (11, 12, 13)]
@@ -81,13 +86,9 @@ def test_a_run_that_diverges_returns_the_last_finite_image(content: Picture, sty
 def test_the_gram_matrices_of_a_style_are_cached_for_the_next_job(
     content: Picture, style: Picture, network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from worker.engine.compute.whole_image import WholeImageEvaluator
-
     evaluated: list[int] = []
-    grams = WholeImageEvaluator.grams
-    monkeypatch.setattr(
-        WholeImageEvaluator, "grams", lambda self, pictures: (evaluated.append(1), grams(self, pictures))[1]
-    )
+    compute = StyleSet._compute
+    monkeypatch.setattr(StyleSet, "_compute", lambda self, *style: (evaluated.append(1), compute(self, *style))[1])
     named = [Style(style, key="the style")]
 
     first = run(content, named, SMALL, network)
@@ -96,3 +97,23 @@ def test_the_gram_matrices_of_a_style_are_cached_for_the_next_job(
 
     assert len(evaluated) == 2
     assert first[0].losses[0] == second[0].losses[0]
+
+
+def test_memory_that_runs_out_after_a_first_group_painted_changes_no_image(
+    style: Picture, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = [smooth_picture(24, 32, seed) for seed in range(6)]
+    expected = run_group(contents, style, SMALL, network, planner=Fixed(Plan(5, 0)), steps_per_call=2)
+    calls, run_call = itertools.count(1), ImageGroup.run_call
+
+    def exhaust_once(group: ImageGroup) -> dict[int, Chunk]:
+        if next(calls) == 2:
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+        return run_call(group)
+
+    monkeypatch.setattr(ImageGroup, "run_call", exhaust_once)
+    found = run_group(contents, style, SMALL, network, planner=Fixed(Plan(5, 0)), steps_per_call=2)
+
+    for before, after in zip(expected, found, strict=True):
+        np.testing.assert_allclose(every_loss(after), every_loss(before), rtol=1e-4, atol=1e-7)
+        assert np.abs(after[-1].image() - before[-1].image()).max() < 1 / 255

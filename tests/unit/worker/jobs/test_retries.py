@@ -15,16 +15,16 @@ from shared.errors import (
     StorageUnavailable,
     WeightsUnavailable,
 )
-from worker.jobs.retries import LONGEST_PAUSE_S, MOST_BLIND_RETRIES, MOST_RETRIES, Retry, decide, spoils_process
+from worker.jobs.retries import LONGEST_PAUSE_S, MOST_BLIND_RETRIES, MOST_RETRIES, decide, spoils_process
 
 
-def decided(error: AtelierError, retries: int = 0) -> Retry | None:
+def decided(error: AtelierError, retries: int = 0) -> float | None:
     return decide(error, retries=retries)
 
 
 @pytest.mark.parametrize("error", [StorageFull(), StorageUnavailable(), DatabaseUnavailable()])
 def test_what_passes_by_itself_is_tried_again_after_a_growing_pause_and_given_up_in_the_end(error) -> None:
-    pauses = [decided(error, retries).after_s for retries in range(MOST_RETRIES)]
+    pauses = [decided(error, retries) for retries in range(MOST_RETRIES)]
     assert pauses[:4] == [1, 2, 4, 8]
     assert max(pauses) == pauses[-1] == LONGEST_PAUSE_S
     assert decided(error, MOST_RETRIES) is None

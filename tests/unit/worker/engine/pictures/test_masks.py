@@ -2,35 +2,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from shared.errors import InvalidMask
 from shared.painting.vgg19 import LAYERS, block
 from tests.unit.worker.engine.synthetic import smooth_picture
-from worker.engine.pictures.masks import check, erosion_radius, layer_masks, resize_mask
+from worker.engine.pictures.masks import erosion_radius, layer_masks, resize_mask
 from worker.engine.vgg.features import forward
 from worker.engine.vgg.network import Network
 
 SHALLOW = [layer for layer in LAYERS if block(layer) <= 3]
-
-
-def test_a_black_mask_is_refused() -> None:
-    with pytest.raises(InvalidMask, match="black"):
-        check(np.full((4, 4), 1 / 255, np.float32))
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_a_mask_that_is_not_finite_is_refused(bad: float) -> None:
-    mask = np.ones((4, 4), np.float32)
-    mask[1, 2] = bad
-
-    with pytest.raises(InvalidMask, match="finite"):
-        check(mask)
-
-
-def test_a_mask_with_one_grey_pixel_is_accepted() -> None:
-    mask = np.zeros((4, 4), np.float32)
-    mask[3, 0] = 2 / 255
-
-    check(mask)
 
 
 def test_a_resized_mask_averages_areas() -> None:
