@@ -3,8 +3,6 @@
 Versions import no models, since these change later. Each has a downgrade, and none is edited once it is released.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from alembic import command

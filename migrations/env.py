@@ -3,8 +3,6 @@
 When the `alembic` command runs it, it connects to `ATELIER_DATABASE_URL`.
 """
 
-from __future__ import annotations
-
 from alembic import context
 from sqlalchemy import Connection
 

@@ -1,7 +1,5 @@
 """The time of day, always timezone-aware and in UTC; durations are measured with `time.monotonic` instead."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 
 

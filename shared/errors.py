@@ -7,8 +7,6 @@ codes live in `api.cli.errors`.
 Invariant: a released code keeps its meaning.
 """
 
-from __future__ import annotations
-
 from typing import Any, ClassVar
 
 

@@ -5,8 +5,6 @@
 Without the variable, `reach` does nothing.
 """
 
-from __future__ import annotations
-
 import os
 
 _WANTED, _, _ACTION = os.environ.get("ATELIER_FAILPOINT", "").partition(":")

@@ -3,8 +3,6 @@
 Invariant: an image's id is the hash of the uploaded bytes, so equal uploads are one image.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re

@@ -6,8 +6,6 @@ Records of the standard library (Celery, gunicorn, SQLAlchemy) are rendered the 
 Invariant: the value of a field whose name suggests a secret is redacted.
 """
 
-from __future__ import annotations
-
 import logging
 import re
 import sys

@@ -4,8 +4,6 @@ Each setting's default, bounds and description are declared here; `docs/settings
 that lie in the home folder follow it.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, Literal, Self
 

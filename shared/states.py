@@ -5,8 +5,6 @@ Only the standard library is imported. Check constraints in the database list th
 Invariant: a terminal state of a job is never left.
 """
 
-from __future__ import annotations
-
 from enum import StrEnum
 
 

@@ -7,8 +7,6 @@ that do a whole task. `errors` turns failures into a sentence and an exit code, 
 A new command is added to `_COMMANDS`. If it talks to a server, `options.client_option` gives it the client.
 """
 
-from __future__ import annotations
-
 import click
 
 from api.cli.batches import batches, matrix

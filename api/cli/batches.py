@@ -1,7 +1,5 @@
 """`atelier batches` about existing batches, and `atelier matrix`, which helps to choose a look."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -11,8 +11,6 @@
 Invariant: exit codes are declared here and nowhere else, and no expected failure shows a traceback.
 """
 
-from __future__ import annotations
-
 from http import HTTPStatus
 from typing import Any, ClassVar
 

@@ -1,7 +1,5 @@
 """Commands that fetch what a job produces: picture, timelapse, newest frame, losses, manifest, events."""
 
-from __future__ import annotations
-
 import csv
 import json
 import os

@@ -1,7 +1,5 @@
 """Following a job to its end, for the commands that submit or watch one: progress bar, picture, outcome."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

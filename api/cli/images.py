@@ -1,7 +1,5 @@
 """`atelier image`: uploaded pictures, which several jobs may use."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Commands about existing jobs: watch, list, show, cancel, retry, delete. Each makes one or two calls."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

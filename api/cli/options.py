@@ -4,8 +4,6 @@ The server is, in this order: `--url` or `ATELIER_URL`, the address that a runni
 folder, the default address. The key is `ATELIER_KEY`, or the one that `atelier up` wrote beside its address.
 """
 
-from __future__ import annotations
-
 import functools
 import os
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """`atelier rerun`: paint a picture again from its manifest, and compare the bytes."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import BinaryIO
 

@@ -1,7 +1,5 @@
 """`atelier submit`: submit a job, or with `--dry-run` predict what it would take."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

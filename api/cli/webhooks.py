@@ -1,7 +1,5 @@
 """`atelier webhooks`: the secret that signs webhooks, and their deliveries."""
 
-from __future__ import annotations
-
 import click
 from rich.text import Text
 

@@ -13,8 +13,6 @@ imports nothing else of this project.
 Invariant: a request that creates something creates it once, however often it is sent.
 """
 
-from __future__ import annotations
-
 from .admin import AdminCalls, Key
 from .batches import Added, Batch, BatchCalls, ItemResult
 from .bulk_actions import AuditEntry, FailureGroup, Matched, Operation, OperationCalls

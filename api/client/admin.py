@@ -1,7 +1,5 @@
 """Calls for operators: workers, queue, API keys, the server's health, metrics and contract."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Calls about batches: open, fill, control, read the results."""
 
-from __future__ import annotations
-
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """Calls about bulk actions (operations) on jobs, the audit log and the groups of failures."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Unpack

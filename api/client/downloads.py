@@ -5,8 +5,6 @@ An interrupted download continues at its last byte, unless the file on the serve
 Invariant: a downloaded file is one version from its first byte to its last, or an error is raised.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path

@@ -3,8 +3,6 @@
 Painting takes minutes, so callers check that the output can be written before they submit.
 """
 
-from __future__ import annotations
-
 import secrets
 import tempfile
 from collections.abc import Iterator

@@ -3,8 +3,6 @@
 Callers give pictures as ids, files or bytes; the server reads ids. Anything left out is the server's to decide.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from itertools import zip_longest

@@ -1,7 +1,5 @@
 """Calls about pictures and jobs: upload, submit, follow, wait, cancel, retry, delete."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path

@@ -3,8 +3,6 @@
 A distribution of its own cannot import them from the server; a unit test keeps both equal.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 #: States that a job never leaves.

@@ -1,7 +1,5 @@
 """When a failed request is worth repeating, and how long to wait before that."""
 
-from __future__ import annotations
-
 import random
 import time
 from collections.abc import Callable

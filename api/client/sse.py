@@ -6,8 +6,6 @@ delivered twice. Only consecutive attempts that bring nothing count towards givi
 Invariant: iteration ends after `end` or raises. Iterating again after an error continues where it stopped.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager

@@ -5,8 +5,6 @@ A request is safe to repeat if doing it twice is the same as doing it once: GET,
 and said when to come back.
 """
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import re

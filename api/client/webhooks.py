@@ -1,7 +1,5 @@
 """Calls about webhooks: the secret that signs them, and their deliveries."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any
 

@@ -3,8 +3,6 @@
 Revision: 0002. Running jobs get an expired lease, so that the sweeper returns them to the queue.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import sqlalchemy as sa

@@ -4,8 +4,6 @@ Revision: 0003. Pictures that do not fit the memory are now painted in tiles ins
 rebuilds the table, after which the dispatch index is created anew, as it would lose its descending order.
 """
 
-from __future__ import annotations
-
 import sqlalchemy as sa
 from alembic import op
 

@@ -4,8 +4,6 @@ Revision: 0004. Jobs get a `place` to sort by, since clients may choose a job's 
 SQLite rebuilds the table, after which the dispatch index, which is descending, is created anew.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import sqlalchemy as sa

@@ -4,8 +4,6 @@ Revision: 0005. `lane` is a job's queue key: its batch, or its owner if it has n
 SQLite rebuilds the table, after which the dispatch index, which is descending, is created anew.
 """
 
-from __future__ import annotations
-
 import sqlalchemy as sa
 from alembic import op
 

@@ -3,8 +3,6 @@
 Revision: 0007; there is no 0006. They are partial indexes on failed jobs, so that other jobs cost nothing.
 """
 
-from __future__ import annotations
-
 import sqlalchemy as sa
 from alembic import op
 

@@ -6,8 +6,6 @@ database that is down become `DatabaseUnavailable`, so that callers need not kno
 Invariant: no transaction outlives its `with` block.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime

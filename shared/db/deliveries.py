@@ -6,8 +6,6 @@ due again. A result is written only if the number of attempts is still that of t
 Invariant: an event whose transaction committed is delivered at least once, or its delivery ends as failed.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Collection
 from datetime import datetime, timedelta

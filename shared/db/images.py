@@ -9,8 +9,6 @@ Invariant: an image without `gone_at` has its bytes. Uploading it and removing i
 bytes are removed only while `gone_at` is set, and an upload commits only once its bytes are known to be stored.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from datetime import datetime, timedelta
 

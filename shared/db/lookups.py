@@ -1,7 +1,5 @@
 """What the lookups, listings, insertions and deletions of all tables share."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, TypeVar

@@ -5,8 +5,6 @@ columns are compared with this clock only: `lease_expires_at`, `retry_at`, `star
 `expires_at`, `next_at`.
 """
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Any
 

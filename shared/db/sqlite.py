@@ -8,8 +8,6 @@ begin: a deferred one that reads and then writes can fail at once with "database
 Invariant: a connection of a library that has the bug never writes to a write-ahead log.
 """
 
-from __future__ import annotations
-
 import functools
 import os
 import random

@@ -1,7 +1,5 @@
 """The payloads of webhooks, built when they are sent. Receivers rely on each field: add fields, but rename none."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from sqlalchemy.orm import Session

@@ -3,8 +3,6 @@
 These are columns, so they survive a wiped Redis and restarted workers; claims check them.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from sqlalchemy import ColumnElement, delete, func, select, update

@@ -6,8 +6,6 @@ call is let through as a probe; the others keep failing at once until it has suc
 Invariant: while the circuit is open, a caller gets a copy of the last error without waiting.
 """
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable

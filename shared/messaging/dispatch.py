@@ -11,8 +11,6 @@ pictures that are already being painted.
 Invariant: a lost, repeated or stray message does no harm, because a worker paints only what it can claim.
 """
 
-from __future__ import annotations
-
 import threading
 
 from shared import logs

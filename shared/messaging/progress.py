@@ -7,8 +7,6 @@ loses only history: the database has the state of each job and every request to 
 Invariant: every key expires.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial

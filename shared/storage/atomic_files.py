@@ -7,8 +7,6 @@ Invariant: a file gets its name only after its bytes are on disk. It survives a 
 `AtomicWrite.changed`, or the whole file system, are flushed.
 """
 
-from __future__ import annotations
-
 import ctypes
 import os
 import secrets

@@ -6,8 +6,6 @@ the root is a programming error. The database says what exists; storage only hol
 Invariant: a key that can be read is complete.
 """
 
-from __future__ import annotations
-
 import errno
 import re
 import secrets

@@ -3,8 +3,6 @@
 The signature covers id, timestamp and body: a receiver can reject replayed and forged requests.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import hmac

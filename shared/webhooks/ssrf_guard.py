@@ -8,8 +8,6 @@ every address the name resolves to must be allowed, and the connection goes to o
 Invariant: `GuardedBackend` connects only to addresses for which `is_allowed` holds.
 """
 
-from __future__ import annotations
-
 import ipaddress
 import re
 import socket

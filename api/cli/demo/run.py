@@ -5,8 +5,6 @@ The stack is a real one in a temporary home; only the cache of weights is the us
 Invariant: no process outlives `run`, however it ends.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import signal
 import sys

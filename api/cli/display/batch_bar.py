@@ -3,8 +3,6 @@
 Everything goes to stderr; unless that is a terminal, as an occasional line.
 """
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Sequence

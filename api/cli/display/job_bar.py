@@ -5,8 +5,6 @@ Everything goes to stderr, so that stdout holds only what a program may want to 
 Invariant: the bar is one line, however narrow the terminal; the least important figures are left out first.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from contextlib import ExitStack

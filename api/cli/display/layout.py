@@ -1,7 +1,5 @@
 """Tables and lists of facts, in a terminal and as plain lines for pipes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal

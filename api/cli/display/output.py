@@ -1,7 +1,5 @@
 """Where a command's output goes: data to stdout for programs, sentences to stderr for people."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar

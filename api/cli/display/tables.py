@@ -1,7 +1,5 @@
 """How jobs, workers, the queue and estimates look in a terminal."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -6,8 +6,6 @@ the one before it and nothing else moves.
 Source: the documentation of the graphics protocols of kitty and iTerm2.
 """
 
-from __future__ import annotations
-
 import base64
 import io
 from collections.abc import Callable, Iterator, Mapping

@@ -1,7 +1,5 @@
 """`atelier batch`: paint a whole folder in one style."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -6,8 +6,6 @@ where it stopped, even on another day.
 Invariant: nothing starts if two results would go to one file.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -3,8 +3,6 @@
 Invariant: a result exists as a whole file under its final name, or not at all, so the same command can always continue.
 """
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor

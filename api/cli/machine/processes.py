@@ -3,8 +3,6 @@
 A worker replaces this process instead of being imported, because this package never loads TensorFlow.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 

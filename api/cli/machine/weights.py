@@ -3,8 +3,6 @@
 The worker's own module does the work in a process of its own, because this package never loads the engine.
 """
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """`atelier operations`: one action on all jobs that match a filter."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import click

@@ -1,7 +1,5 @@
 """`atelier audit` and `atelier failures`: who did what, and what failed."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Any
 

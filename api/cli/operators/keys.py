@@ -1,7 +1,5 @@
 """`atelier keys`: create, list and revoke API keys; the first one is written directly to the database."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import click

@@ -1,7 +1,5 @@
 """`atelier metrics` and `atelier openapi`: what the server reports about itself."""
 
-from __future__ import annotations
-
 import click
 
 from api.cli.display.output import print_json

@@ -1,7 +1,5 @@
 """`atelier workers` and `atelier queue`: show and control what paints."""
 
-from __future__ import annotations
-
 import click
 
 from api.cli.display.output import emit, emit_table

@@ -5,8 +5,6 @@ A token has 256 random bits, so a fast hash of it is as safe as a slow one; only
 Invariant: a session is invalid once its key is revoked, it has expired or it was ended.
 """
 
-from __future__ import annotations
-
 import secrets
 
 from sqlalchemy import delete, select

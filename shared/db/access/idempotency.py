@@ -4,8 +4,6 @@ Invariant: a row is written in the transaction that carries out the request, so 
 concurrent requests with one key, the second waits for the first to commit and is rolled back.
 """
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import NamedTuple
 

@@ -5,8 +5,6 @@ A key is written `atl_<id>_<secret>`. The secret has 256 random bits, so a fast 
 Invariant: only the hash of a secret is stored.
 """
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 import secrets

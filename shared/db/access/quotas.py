@@ -4,8 +4,6 @@ Invariant: concurrent requests of one owner are serialized by locks on the owner
 a quota.
 """
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
 from typing import NamedTuple
 

@@ -6,8 +6,6 @@ are never changed, and are deleted after `KEPT_S`.
 Invariant: ids sort by time, so time bounds are id bounds.
 """
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Protocol
 

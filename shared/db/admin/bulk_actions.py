@@ -7,8 +7,6 @@ else has locked ends the chunk and begins the next.
 Invariant: each job is processed at most once, and only if it was submitted before the operation.
 """
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import Any, NamedTuple

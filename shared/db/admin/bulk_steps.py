@@ -3,8 +3,6 @@
 Invariant: a job that cannot be processed is counted as refused and does not affect the others.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple

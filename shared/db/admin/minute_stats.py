@@ -4,8 +4,6 @@ Any number of processes may write them: a minute's row is overwritten while the 
 minute, when it is final. Sampling is separate from storing, because it is too slow for a write transaction.
 """
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 

@@ -8,8 +8,6 @@ ended batches that are deleted with their history are the exception: they stay c
 Invariant: result numbers are assigned while the batch's row is locked, so a reader never misses a lower number.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Collection, Sequence
 from itertools import groupby

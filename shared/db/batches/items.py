@@ -5,8 +5,6 @@ What else happens to an item happens to it as a job, in `shared.db.jobs`.
 Invariant: within a batch, a key identifies one item; adding an identical item again changes nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 

@@ -7,8 +7,6 @@ Invariant: every change of a batch's state is one of `BATCH_TRANSITIONS`. Adding
 so no batch ends while it is growing.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from sqlalchemy import exists, func, or_, select, update

@@ -5,8 +5,6 @@ Each write is conditional, as in `shared.db.jobs.transitions`, which holds the o
 Invariant: a claim's attempt is its fencing token: an attempt that has ended can write nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 from functools import cache
 from typing import Any, NamedTuple

@@ -11,8 +11,6 @@ Items are sent only while their batch is running, and only as many as its `max_p
 counts the jobs in flight; dispatchers that run at the same moment may together exceed it for a while.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache

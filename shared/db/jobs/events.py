@@ -3,8 +3,6 @@
 Invariant: the end of a job, its event and its webhook delivery are committed together.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any

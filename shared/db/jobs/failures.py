@@ -3,8 +3,6 @@
 Only the last `MOST` failures within `SINCE_S` are read, which bounds the cost.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import datetime
 

@@ -3,8 +3,6 @@
 Every query is bounded, however long the backlog: jobs are counted up to `_MOST`, in at most `_MOST_QUEUES` queues.
 """
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import NamedTuple
 

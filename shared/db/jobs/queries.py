@@ -4,8 +4,6 @@ Listings are newest first with keyset pagination: sort ids increase with time, s
 seen and costs the same at any depth.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple

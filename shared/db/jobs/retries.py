@@ -3,8 +3,6 @@
 Items retried within their batch are made by `shared.db.batches.items`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from shared import ids

@@ -4,8 +4,6 @@ Each function changes a bounded number of rows in its transaction and returns th
 each row is changed only under the condition that found it.
 """
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 from sqlalchemy import delete, select, tuple_, update

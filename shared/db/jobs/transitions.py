@@ -8,8 +8,6 @@ rule. `dispatched_at` is also written by `shared.db.jobs.dispatch_order`.
 Invariant: every change of `Job.state` is one of `shared.states.TRANSITIONS` and is recorded in `job_events`.
 """
 
-from __future__ import annotations
-
 import traceback
 from collections.abc import Sequence
 from typing import Any

@@ -5,8 +5,6 @@ may break. Times are timezone-aware UTC. Some attributes have a column of an old
 and `lane` for `queue_key`.
 """
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The tables of access: API keys and their usage, idempotency keys, webhook secrets and deliveries."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Any
 

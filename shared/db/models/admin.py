@@ -1,7 +1,5 @@
 """The tables of administration: browser sessions, bulk actions, the audit log and statistics by the minute."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The tables of batches. An item is a row of `jobs` with a batch and a key."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Any
 

@@ -3,8 +3,6 @@
 A layer is several times larger than the picture; shrinking it softens every edge.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from PIL import Image, ImageDraw
 

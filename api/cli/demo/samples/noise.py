@@ -3,8 +3,6 @@
 Every function is pure; randomness comes from a generator argument, so that a seed always draws the same picture.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

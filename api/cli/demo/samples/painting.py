@@ -5,8 +5,6 @@ below fine ones, each a bundle of bristle tracks in the colour found at its star
 which is lit from the upper left like impasto.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

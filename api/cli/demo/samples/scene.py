@@ -5,8 +5,6 @@ water that mirrors them, and a near bank. Lengths are fractions of the picture's
 any size.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
