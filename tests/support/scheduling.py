@@ -1,24 +1,24 @@
 """Deals the tests out to the processes of `pytest -n`: a file at a time, the longest first.
 
-What takes the machine for itself, as browsers and killed processes do, goes to one process as a whole: its servers
-start once, and its proofs never run beside one another.
+Tests in browsers go to one process as a whole, so that their servers start once; tests that kill processes go to
+another, so that none of them runs beside another.
 """
 
 from __future__ import annotations
 
 from xdist.scheduler import LoadScopeScheduling
 
-#: What takes the machine for itself.
-_ALONE = ("tests/browser/", "tests/chaos/")
+#: Folders that are dealt out whole.
+_WHOLE = ("tests/chaos/", "tests/browser/")
 #: What begins first, since it takes longest: what is dealt out last should be short.
-_FIRST = ("alone", "tests/conformance/", "tests/unit/worker/engine/", "tests/integration/", "tests/contract/")
+_FIRST = (*_WHOLE, "tests/conformance/", "tests/unit/worker/engine/", "tests/integration/", "tests/contract/")
 
 
 class LongestFirst(LoadScopeScheduling):
     """Deals out files, and what takes the machine for itself as if it were one."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "alone" if nodeid.startswith(_ALONE) else nodeid.partition("::")[0]
+        return next((folder for folder in _WHOLE if nodeid.startswith(folder)), nodeid.partition("::")[0])
 
     def _assign_work_unit(self, node: object) -> None:
         self.workqueue.move_to_end(min(self.workqueue, key=_rank), last=False)
