@@ -15,7 +15,7 @@ _FIRST = (*_WHOLE, "tests/conformance/", "tests/unit/worker/engine/", "tests/int
 
 
 class LongestFirst(LoadScopeScheduling):
-    """Deals out files, and what takes the machine for itself as if it were one."""
+    """Deals out files, and each of those folders as if it were one."""
 
     def _split_scope(self, nodeid: str) -> str:
         return next((folder for folder in _WHOLE if nodeid.startswith(folder)), nodeid.partition("::")[0])
