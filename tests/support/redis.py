@@ -14,11 +14,18 @@ from tests.support.waiting import wait_until
 @contextmanager
 def running_redis(folder: Path) -> Iterator[str]:
     """Start a server that keeps its data in `folder`; give its URL."""
+    with redis_process(folder):
+        yield f"unix://{folder}/redis.sock"
+
+
+@contextmanager
+def redis_process(folder: Path) -> Iterator[subprocess.Popen]:
+    """Start such a server, at `redis.sock` in `folder`; give its process, which may be frozen."""
     socket = folder / "redis.sock"
-    server = subprocess.Popen(redis_server.command(socket, folder), stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(redis_server.command(socket, folder), stdout=subprocess.DEVNULL)
     try:
         wait_until(socket.exists, "Redis opens its socket")
-        yield f"unix://{socket}"
+        yield process
     finally:
-        server.terminate()
-        server.wait(10)
+        process.kill()
+        process.wait(10)

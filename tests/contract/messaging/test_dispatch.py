@@ -17,18 +17,7 @@ from shared.settings import Settings
 from tests.support.claims import claim_job
 from tests.support.concurrency import race
 from tests.support.factories import add_image, add_job
-from tests.support.fakes import Outbox
 from tests.support.waiting import wait_until
-
-
-@pytest.fixture
-def outbox() -> Outbox:
-    return Outbox()
-
-
-@pytest.fixture
-def dispatch(database, settings, outbox):
-    return Dispatcher(database, outbox, settings).run
 
 
 def claim(database: Database, job_id: str) -> None:

@@ -10,20 +10,8 @@ from shared.db.base import Database
 from shared.db.batches import lifecycle
 from shared.db.jobs import claims, transitions
 from shared.db.models import Job
-from shared.messaging.dispatch import Dispatcher
 from shared.states import BatchState
 from tests.support.factories import add_batch, add_image, add_items, add_job
-from tests.support.fakes import Outbox
-
-
-@pytest.fixture
-def outbox() -> Outbox:
-    return Outbox()
-
-
-@pytest.fixture
-def dispatch(database, settings, outbox):
-    return Dispatcher(database, outbox, settings).run
 
 
 def steer(database: Database, batch_id: str, to: BatchState) -> None:

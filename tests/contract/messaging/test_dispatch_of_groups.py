@@ -9,20 +9,8 @@ from shared.db import sql_clock, workers
 from shared.db.base import Database
 from shared.db.jobs import transitions
 from shared.db.models import Job
-from shared.messaging.dispatch import Dispatcher
 from tests.support.concurrency import race
 from tests.support.factories import add_job
-from tests.support.fakes import Outbox
-
-
-@pytest.fixture
-def outbox() -> Outbox:
-    return Outbox()
-
-
-@pytest.fixture
-def dispatch(database, settings, outbox):
-    return Dispatcher(database, outbox, settings).run
 
 
 def add_group(database: Database, count: int, key: str = "3:a", **values) -> list[str]:

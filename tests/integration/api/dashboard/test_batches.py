@@ -13,7 +13,7 @@ from shared.db.jobs import claims
 from shared.errors import OutOfMemory
 from shared.states import BatchState
 from tests.integration.api.batch_requests import LINES, paint
-from tests.integration.api.dashboard.signing_in import OURS, sign_in, token_of
+from tests.integration.api.dashboard.signing_in import OURS, signed_in, token_of
 from tests.support.claims import claim_job
 from tests.support.factories import add_batch, add_items, add_key
 
@@ -29,17 +29,6 @@ STEP = {
     "step_ms": 12.0,
     "eta_s": 60.0,
 }
-
-
-def signed_in(app, key: str):
-    opened = app.test_client()
-    sign_in(opened, key)
-    return opened
-
-
-@pytest.fixture
-def browser(app, key):
-    return signed_in(app, key)
 
 
 @pytest.fixture

@@ -15,22 +15,9 @@ from shared.db.models import JobEvent
 from shared.errors import OutOfMemory, StorageUnavailable
 from shared.painting.params import LAST_RESORT_WARNING
 from shared.states import BatchState, DesiredState
-from tests.integration.api.dashboard.signing_in import OURS, sign_in, token_of
+from tests.integration.api.dashboard.signing_in import OURS, signed_in, token_of
 from tests.support.claims import claim_job
 from tests.support.factories import add_batch, add_job, add_key
-
-
-@pytest.fixture
-def browser(app, key):
-    opened = app.test_client()
-    sign_in(opened, key)
-    return opened
-
-
-def signed_in(app, key: str):
-    opened = app.test_client()
-    sign_in(opened, key)
-    return opened
 
 
 def test_the_first_visitor_is_led_to_the_form(browser) -> None:

@@ -12,7 +12,7 @@ from shared.db import workers
 from shared.ids import image_id as id_of
 from shared.imaging import codec
 from shared.painting.params import PRESETS, resolve
-from tests.integration.api.dashboard.signing_in import OURS, sign_in, token_of
+from tests.integration.api.dashboard.signing_in import OURS, signed_in, token_of
 from tests.support.factories import add_key, picture
 from tests.support.flask_clients import client_with
 
@@ -20,17 +20,6 @@ PAGE = "/dashboard/submit"
 ESTIMATE = f"{PAGE}/estimate"
 SCRIPT = '"><script>alert(1)</script>'
 SMALL = {"preset": "fast", "p-size": "32", "p-start_size": "0", "p-steps": "8"}
-
-
-def signed_in(app, key: str):
-    opened = app.test_client()
-    sign_in(opened, key)
-    return opened
-
-
-@pytest.fixture
-def browser(app, key):
-    return signed_in(app, key)
 
 
 @pytest.fixture

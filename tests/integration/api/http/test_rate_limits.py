@@ -13,12 +13,12 @@ from structlog.testing import capture_logs
 from api.access import Caller
 from api.app import create_app
 from api.http.rate_limits import RateLimits, RateLimitStatus
-from api.local import redis_server
 from shared.errors import RateLimited
 from shared.states import Role
 from tests.support.concurrency import meet
 from tests.support.factories import add_key
 from tests.support.flask_clients import client_with
+from tests.support.redis import redis_process
 from tests.support.waiting import wait_until
 
 ANN = Caller("a1", "ann", Role.CLIENT)
@@ -96,18 +96,12 @@ def test_what_needs_no_key_is_never_limited(settings, database, redis) -> None:
 @pytest.fixture
 def server(tmp_path) -> Iterator[subprocess.Popen]:
     """A Redis of the test's own, which it may freeze."""
-    socket = tmp_path / "own.sock"
-    process = subprocess.Popen(redis_server.command(socket, tmp_path), stdout=subprocess.DEVNULL)
-    try:
-        wait_until(socket.exists, "Redis opens its socket")
+    with redis_process(tmp_path) as process:
         yield process
-    finally:
-        process.kill()
-        process.wait(10)
 
 
 def test_a_frozen_redis_limits_nobody_and_is_told_once_as_it_goes_and_once_as_it_returns(server, tmp_path) -> None:
-    limits = RateLimits(f"unix://{tmp_path}/own.sock", 1)
+    limits = RateLimits(f"unix://{tmp_path}/redis.sock", 1)
     assert asked(limits) == RateLimitStatus(1, 0, 60)
     with capture_logs() as told:
         server.send_signal(signal.SIGSTOP)

@@ -14,13 +14,13 @@ import pytest
 from flask.testing import FlaskClient
 
 from api.app import create_app
-from api.local import redis_server
 from shared.db.jobs import claims
 from shared.messaging import progress
 from shared.messaging.progress import RedisProgress
 from tests.support.claims import claim_job, step
 from tests.support.factories import add_job
 from tests.support.flask_clients import client_with
+from tests.support.redis import redis_process
 from tests.support.waiting import wait_until
 
 Answer = TypeVar("Answer")
@@ -29,19 +29,13 @@ Answer = TypeVar("Answer")
 @pytest.fixture
 def server(tmp_path) -> Iterator[subprocess.Popen]:
     """A Redis of the test's own, which it may stop."""
-    socket = tmp_path / "own.sock"
-    process = subprocess.Popen(redis_server.command(socket, tmp_path), stdout=subprocess.DEVNULL)
-    try:
-        wait_until(socket.exists, "Redis opens its socket")
+    with redis_process(tmp_path) as process:
         yield process
-    finally:
-        process.kill()
-        process.wait(10)
 
 
 @pytest.fixture
 def client(server, settings, database, key, tmp_path: Path) -> FlaskClient:
-    return client_with(create_app(settings.model_copy(update={"redis_url": f"unix://{tmp_path}/own.sock"})), key)
+    return client_with(create_app(settings.model_copy(update={"redis_url": f"unix://{tmp_path}/redis.sock"})), key)
 
 
 @pytest.fixture
@@ -51,7 +45,7 @@ def running(client, database, tmp_path: Path) -> str:
     with database.writing() as session:
         held = claim_job(session, job_id, worker="w1", weights={}, lease_s=60)
         claims.renew(session, held, lease_s=60, progress=step(3))
-    RedisProgress(progress.connect(f"unix://{tmp_path}/own.sock")).steps(job_id, [step(5)], None)
+    RedisProgress(progress.connect(f"unix://{tmp_path}/redis.sock")).steps(job_id, [step(5)], None)
     return job_id
 
 

@@ -16,12 +16,6 @@ from shared.messaging.progress import RedisProgress
 from shared.states import DesiredState, State
 from tests.support.fakes import FakePainter
 from tests.support.job_runs import every_chunk_asks, load, queue, run_one
-from worker.jobs.context import WorkerContext
-
-
-@pytest.fixture
-def context(settings, database, store, redis) -> WorkerContext:
-    return WorkerContext("w1", settings, database, store, RedisProgress(redis), FakePainter())
 
 
 def test_a_drained_worker_hands_its_job_back_with_a_checkpoint_and_takes_no_other(context, database, store) -> None:

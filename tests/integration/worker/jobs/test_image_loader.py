@@ -11,20 +11,12 @@ import pytest
 from PIL import Image
 
 from shared.imaging import codec
-from shared.messaging.progress import RedisProgress
 from shared.states import State
 from tests.support.factories import picture
-from tests.support.fakes import FakePainter
 from tests.support.job_runs import load, queue, run_one, upload
-from worker.jobs.context import WorkerContext
 from worker.jobs.image_loader import ImageLoader
 
 RAMP = np.linspace(0, 1, 24, dtype=np.float32)[np.newaxis].repeat(16, axis=0)
-
-
-@pytest.fixture
-def context(settings, database, store, redis) -> WorkerContext:
-    return WorkerContext("w1", settings, database, store, RedisProgress(redis), FakePainter())
 
 
 def decoded(store, job) -> codec.Decoded:

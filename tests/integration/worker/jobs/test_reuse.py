@@ -6,16 +6,8 @@ import json
 
 import pytest
 
-from shared.messaging.progress import RedisProgress
 from shared.states import State
-from tests.support.fakes import FakePainter
 from tests.support.job_runs import load, queue, run_one
-from worker.jobs.context import WorkerContext
-
-
-@pytest.fixture
-def context(settings, database, store, redis) -> WorkerContext:
-    return WorkerContext("w1", settings, database, store, RedisProgress(redis), FakePainter())
 
 
 @pytest.fixture

@@ -22,12 +22,6 @@ from tests.support.claims import claim_job
 from tests.support.factories import add_job, picture
 from tests.support.fakes import FakePainter
 from tests.support.job_runs import every_chunk_asks, load, make_due, queue, run_one
-from worker.jobs.context import WorkerContext
-
-
-@pytest.fixture
-def context(settings, database, store, redis) -> WorkerContext:
-    return WorkerContext("w1", settings, database, store, RedisProgress(redis), FakePainter())
 
 
 def test_a_painted_job_has_its_picture_losses_and_manifest_in_storage(context, database, store) -> None:

@@ -13,7 +13,6 @@ from shared.db.jobs import claims, transitions
 from shared.db.models import Job
 from shared.errors import OutOfMemory, StorageFull
 from shared.imaging import codec
-from shared.messaging.progress import RedisProgress
 from shared.states import State
 from shared.storage.store import image_key
 from tests.support.claims import claim_job
@@ -25,11 +24,6 @@ from worker.jobs.null_painter import NullPainter
 from worker.jobs.runner import run
 
 ALL = {0, 1, 2, 3}
-
-
-@pytest.fixture
-def context(settings, database, store, redis) -> WorkerContext:
-    return WorkerContext("w1", settings, database, store, RedisProgress(redis), FakePainter())
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import struct
 import tracemalloc
 import warnings
@@ -14,6 +13,7 @@ import pytest
 from PIL import Image, TiffImagePlugin
 
 from shared.errors import CorruptImage, ImageTooLarge, UnsupportedImage
+from tests.hostile.image_headers import tiff
 from tests.support.sample_images import NOISE, QUARTERS, decode, inspect, saved
 
 
@@ -128,18 +128,6 @@ def webp(width: int, height: int) -> bytes:
     canvas = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
     body = b"WEBPVP8X" + struct.pack("<I", 10) + bytes(4) + canvas + frame
     return b"RIFF" + struct.pack("<I", len(body)) + body
-
-
-def tiff(width: int, height: int, **tags) -> bytes:
-    """A TIFF of one strip or tile that says of itself whatever is asked."""
-    directory = TiffImagePlugin.ImageFileDirectory_v2()
-    fields = {256: width, 257: height, 258: 8, 259: 8, 262: 1, 277: 1} | {int(key[1:]): tags[key] for key in tags}
-    for tag, value in fields.items():
-        directory[tag] = value
-    buffer = io.BytesIO(b"II*\0\x08\0\0\0")
-    buffer.seek(8)
-    directory.save(buffer)
-    return buffer.getvalue() + zlib.compress(bytes(10**5))
 
 
 BOMBS = {
