@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections import Counter
 from pathlib import Path
 
@@ -14,7 +15,8 @@ PACKAGES = [
     for folder in sorted((ROOT / room).rglob("__init__.py"))
 ]
 MOST_MODULES = 16
-MOST_LINES = 400
+#: Of a file, and of the median file.
+MOST_LINES, MEDIAN_LINES = 300, 120
 
 
 def modules(package: Path) -> list[Path]:
@@ -35,5 +37,13 @@ def test_no_three_modules_of_a_folder_share_a_prefix(package: Path) -> None:
     assert [prefix for prefix, count in prefixes.items() if count >= 3] == []
 
 
+def lines(package: Path) -> dict[str, int]:
+    return {path.name: len(path.read_text().splitlines()) for path in package.glob("*.py")}
+
+
 def test_no_file_is_very_long(package: Path) -> None:
-    assert {path.name for path in modules(package) if len(path.read_text().splitlines()) > MOST_LINES} == set()
+    assert {name: count for name, count in lines(package).items() if count > MOST_LINES} == {}
+
+
+def test_half_of_the_files_are_short() -> None:
+    assert statistics.median(count for each in PACKAGES for count in lines(each).values()) <= MEDIAN_LINES

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import statistics
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -64,7 +65,7 @@ def test_only_the_first_view_waits_for_a_frozen_redis(client, server, running) -
     later = [timed(shown) for _ in range(3)]
     assert [first, *(step for step, _ in later)] == [3, 3, 3, 3]
     assert first_s < 1.0
-    assert min(seconds for _, seconds in later) < 0.1  # one of a busy machine's may take longer, if not for Redis
+    assert statistics.median(seconds for _, seconds in later) < 0.1  # on a busy machine one may take longer
     os.kill(server.pid, signal.SIGCONT)
     wait_until(lambda: shown() == 5, "the live step is shown again")
 
