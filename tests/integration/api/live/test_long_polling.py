@@ -21,17 +21,23 @@ def test_what_the_client_has_is_not_sent_again(client, job_id) -> None:
     assert "Retry-After" not in news.headers
 
 
-def test_a_wait_ends_with_the_next_change_of_state(client, redis, database, job_id) -> None:
-    seen = {}
+def test_a_wait_ends_with_the_next_change_of_state(app, client, redis, database, job_id, monkeypatch) -> None:
+    hub = app.extensions["atelier"].hub
+    wait_change = hub.wait_change
+    queued_was_seen = threading.Event()
+    answers = []
 
-    def wait() -> None:
-        seen["state"] = client.get(f"/v1/jobs/{job_id}?wait=30").json["state"]
+    def waiting(*args: object, **kwargs: object) -> bool:
+        queued_was_seen.set()
+        return wait_change(*args, **kwargs)
 
-    waiting = threading.Thread(target=wait)
-    waiting.start()
+    monkeypatch.setattr(hub, "wait_change", waiting)
+    poll = threading.Thread(target=lambda: answers.append(client.get(f"/v1/jobs/{job_id}?wait=30")))
+    poll.start()
+    assert queued_was_seen.wait(20)
     claim(database, job_id)
-    waiting.join(20)
-    assert seen == {"state": "running"}
+    poll.join(20)
+    assert [answer.json["state"] for answer in answers] == ["running"]
 
 
 def test_an_ended_job_is_shown_at_once(client, job_id) -> None:
