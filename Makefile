@@ -4,7 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-JOBS ?= 3
+JOBS ?= 4
 READY := $(VENV)/.ready
 
 .PHONY: demo up test test-fast coverage lint chaos proofs bench judge lock clean
