@@ -26,7 +26,7 @@ test: $(READY)
 test-fast: $(READY)
 	$(BIN)/python -m pytest -n $(JOBS) -m "not process and not slow" --ignore tests/unit/worker/engine tests/unit $(ARGS)
 
-## The same, and tell which lines and branches no test reaches; half as long again
+## Run every test in one process, and list the lines and branches that none reaches; half as long again
 coverage: $(READY)
 	$(BIN)/coverage run -m pytest $(ARGS)
 	$(BIN)/coverage report --skip-covered --show-missing

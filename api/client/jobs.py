@@ -42,7 +42,7 @@ class JobCalls(Connection):
             raise problem.about(str(image)) from problem  # several pictures may have been given
 
     def image(self, image_id: str) -> Image:
-        """Describe an uploaded picture; raise a problem `not_found` if the server does not have it."""
+        """Return what is known of an uploaded picture; raise a problem `not_found` if the server does not have it."""
         return self._get(Image, "GET", path_of(_IMAGES, image_id))
 
     def has_image(self, image_id: str) -> bool:
@@ -112,7 +112,7 @@ class JobCalls(Connection):
     # -- following
 
     def events(self, job_id: str) -> Iterator[Event]:
-        """Yield all past and future events of a job until it ends, through lost connections."""
+        """Yield all past and future events of a job until it ends, reconnecting when the connection is lost."""
         return iter(self._event_stream(job_id))
 
     def wait(

@@ -1,4 +1,4 @@
-"""Metrics, for Prometheus, which can send a key like any other client."""
+"""Metrics for Prometheus, which sends a key like any other client."""
 
 from flask import Blueprint, Response, current_app
 
@@ -12,5 +12,5 @@ blueprint = Blueprint("metrics", __name__)
 @blueprint.get("/metrics")
 @operation(access=Access.OVERSEE, returns={"text/plain": {"type": "string"}})
 def metrics() -> Response:
-    """Show metrics as Prometheus reads them."""
+    """Show the metrics in Prometheus's text format."""
     return Response(current_app.extensions["atelier_metrics"].text(), content_type=CONTENT_TYPE)

@@ -116,7 +116,7 @@ class Database:
                 act()
 
     def check(self) -> None:
-        """Execute a statement; raise `DatabaseUnavailable`."""
+        """Raise `DatabaseUnavailable` if the database does not answer."""
         with self.reading() as session:
             session.execute(text("SELECT 1"))
 

@@ -35,7 +35,7 @@ class WholeImageEvaluator:
     def run_steps(
         self, state: OptimizerState, targets: Targets, hparams: Hyperparameters, *, done: int, before: int, count: int
     ) -> tuple[OptimizerState, NDArray[np.float32]]:
-        """Make `count` updates; return the state and the losses `[count, batch, 4]`."""
+        """Make `count` updates, even if a loss is not finite; return the state and the losses `[count, batch, 4]`."""
         state, losses = self._compiled_steps(state, targets, hparams, done, before, count)
         return state, losses.numpy()
 
