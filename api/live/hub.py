@@ -121,13 +121,20 @@ class Hub:
         """Whether the process is stopping."""
         return self._closed
 
-    def close(self) -> None:
-        """End all streams and waits, present and future: the process is stopping."""
+    def close(self, *, wait_s: float = 0) -> None:
+        """End the reading and all streams and waits, present and future: the process is stopping.
+
+        Wait up to `wait_s` for the reading to end; what it reads from should stay open for as long.
+        """
         with self._changed:
             self._closed = True
+            self._changed.notify()
+            reader = self._reader
             subscribers = [subscriber for topic in self._topics.values() for subscriber in topic.subscribers]
         for subscriber in subscribers:
             subscriber.end()
+        if reader is not None:
+            reader.join(wait_s)
 
     # -- subscribers
 
@@ -141,7 +148,7 @@ class Hub:
             self._topics.setdefault(job_id, topic).subscribers.add(subscriber)
             if self._closed:
                 subscriber.end()
-            if self._reader is None:
+            elif self._reader is None:
                 self._reader = threading.Thread(target=self._read, name="hub", daemon=True)
                 self._reader.start()
             self._changed.notify()
@@ -159,8 +166,9 @@ class Hub:
         queried_at = float("-inf")
         while True:
             with self._changed:
-                while not self._topics:
-                    self._changed.wait()
+                self._changed.wait_for(lambda: self._topics or self._closed)
+                if self._closed:
+                    return
                 topics = dict(self._topics)
             _run_safely(self._read_streams, topics)
             if time.monotonic() - queried_at >= _QUERY_EVERY_S:

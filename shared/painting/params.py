@@ -159,7 +159,7 @@ _PAINTERLY: dict[str, Any] = {
 PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     "classic": ("The published recipe, number for number: for comparison with other programs.", {}),
     "fast": (
-        "A good result in a third of `balanced`'s time: for experiments and large batches.",
+        "A good result in a third of the time of balanced: for experiments and large batches.",
         _PAINTERLY | {"steps": 15},
     ),
     "balanced": (

@@ -59,7 +59,7 @@ def snapshots() -> TtlCache[str, str]:
 def hub(database, progress, permits, snapshots) -> Iterator[Hub]:
     made = Hub(database, progress, permits, snapshots)
     yield made
-    made.close()
+    made.close(wait_s=10)  # before its Redis and its database are closed
 
 
 @pytest.fixture
@@ -202,6 +202,16 @@ def test_a_closed_hub_wakes_who_waits_and_who_comes(hub) -> None:
         assert subscriber.dropped
     with hub.subscribe("a") as late:
         assert late.dropped
+
+
+def test_a_closed_hub_reads_no_more(hub) -> None:
+    before = set(threading.enumerate())
+    with hub.subscribe("a"):
+        assert set(threading.enumerate()) - before
+        hub.close(wait_s=10)
+        assert not set(threading.enumerate()) - before
+    with hub.subscribe("a"):
+        assert not set(threading.enumerate()) - before
 
 
 def test_a_wait_ends_with_the_change(hub, database) -> None:
