@@ -58,7 +58,7 @@ class Settings(BaseSettings):
     weights_mirror: str = Field(
         "",
         repr=False,
-        description="URL of a folder with weight files, tried before the publishers' own; none by default.",
+        description="URL of a folder with weight files, tried before the publishers' own.",
     )
     engine: Literal["vgg19", "null"] = Field(
         "vgg19", description="The painting engine; `null` only simulates it, for testing."
@@ -73,9 +73,7 @@ class Settings(BaseSettings):
     max_batch_bytes: int = Field(
         4 * 2**30, ge=1, description="Largest request that adds items to a batch, before and after unpacking, in bytes."
     )
-    import_roots: str = Field(
-        "", description="Folders that batches may import images from, separated as in `PATH`; none by default."
-    )
+    import_roots: str = Field("", description="Folders that batches may import images from, separated as in `PATH`.")
     preview_px: int = Field(512, ge=16, le=2048, description="Longer side of a preview, in pixels.")
     preview_interval_s: float = Field(1.0, ge=0, description="Minimum time between two previews of a job, in seconds.")
     messages_per_worker: int = Field(2, ge=1, description="Messages that may wait in the broker per worker.")
