@@ -13,6 +13,8 @@ import api.client
 from api.cli import main
 from api.cli.errors import Failure
 from api.client import Client
+from api.schemas.batches import BatchRequest, ItemRequest, ItemResultView
+from api.schemas.jobs import EtaView, JobView, ProgressView, QueueView
 from shared.painting.params import PRESETS, StyleParams
 from shared.settings import Settings
 from shared.states import Role, State
@@ -99,6 +101,22 @@ def test_the_states_and_the_roles_are_documented() -> None:
 
 def test_every_event_of_webhooks_is_documented_and_no_other() -> None:
     assert names(" ".join(first_cells("docs/http-api.md", "Webhooks"))) == set(EVENTS)
+
+
+def test_every_field_of_a_job_is_documented_and_no_other() -> None:
+    parts = {"progress": ProgressView, "queue": QueueView, "eta": EtaView}
+    fields = {f"{part}.{name}" for part, view in parts.items() for name in view.model_fields}
+    assert names(" ".join(first_cells("docs/http-api.md", "The fields of a job"))) == fields | set(JobView.model_fields)
+
+
+def test_every_field_of_a_batch_and_its_items_is_documented_and_no_other() -> None:
+    def documented(heading: str) -> set[str]:
+        return names(" ".join(first_cells("docs/batches.md", heading)))
+
+    assert documented("What opens a batch") == set(BatchRequest.model_fields)
+    assert documented("An item") == set(ItemRequest.model_fields)
+    of_a_batch, of_the_archive = {"counts", "rate_per_min", "eta_s"}, {"file"}
+    assert documented("What a batch answers") == of_a_batch | of_the_archive | set(ItemResultView.model_fields)
 
 
 def test_every_target_of_make_exists_and_those_for_contributors_are_documented() -> None:
