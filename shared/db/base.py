@@ -63,7 +63,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-class Table(DeclarativeBase):
+class Model(DeclarativeBase):
     """The declarative base of all tables."""
 
     metadata = MetaData(naming_convention=_NAMES)
