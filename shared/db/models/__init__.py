@@ -134,7 +134,7 @@ class Job(Model):
     styles: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
     #: The image that the first scale starts from; null starts as the params say.
     init_id: Mapped[str | None] = mapped_column(ForeignKey("images.id"))
-    #: Equal for jobs that can be painted in one optimisation; null for a job that is painted alone.
+    #: Equal for jobs that can be painted in one optimization; null for a job that is painted alone.
     group_key: Mapped[str | None] = mapped_column(String(64))
     priority: Mapped[int] = mapped_column(default=0)
     #: The job that this one retries.

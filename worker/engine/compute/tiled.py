@@ -66,7 +66,7 @@ class _CompiledFunctions:
         return {layer: crop(features[layer], box, stride(layer)) for layer in self._objective.spec.content_layers}
 
     def _gram_sums(self, tile: Any, box: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the un-normalised Gram matrices of the style layers inside the box, and their position counts."""
+        """Return the un-normalized Gram matrices of the style layers inside the box, and their position counts."""
         features = self._objective.forward(tile)
         inner = {layer: crop(features[layer], box, stride(layer)) for layer in self._objective.spec.style_layers}
         return (

@@ -1,4 +1,4 @@
-"""Which jobs can be painted in one optimisation."""
+"""Which jobs can be painted in one optimization."""
 
 from __future__ import annotations
 
