@@ -15,16 +15,9 @@ from api.client.sse import parse
 from shared.imaging import codec
 from shared.messaging.progress import RedisProgress
 from tests.support.claims import claim, step
-from tests.support.fakes import FakePainter
 from tests.support.flask_clients import client_with
 from tests.support.waiting import wait_until
-from worker.jobs.context import WorkerContext
 from worker.jobs.runner import run
-
-
-@pytest.fixture
-def context(settings, database, store, redis) -> WorkerContext:
-    return WorkerContext("w1", settings, database, store, RedisProgress(redis), FakePainter())
 
 
 @pytest.fixture
