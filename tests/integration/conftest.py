@@ -1,7 +1,5 @@
 """A Flask client and a worker without an engine, over a real database, storage and Redis."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

@@ -1,7 +1,5 @@
 """The database under many writers, away, and back again."""
 
-from __future__ import annotations
-
 import threading
 from contextlib import ExitStack
 

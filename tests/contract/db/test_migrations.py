@@ -1,7 +1,5 @@
 """The schema goes up, down and up again, one version at a time, and agrees with the models."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Mapping
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """Who may do what, by the table of routes: a view that is added without a declaration is closed, and fails here."""
 
-from __future__ import annotations
-
 import json
 import logging
 from collections.abc import Iterator

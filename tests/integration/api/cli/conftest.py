@@ -1,7 +1,5 @@
 """A real server, and the command that talks to it."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Iterator
 from pathlib import Path

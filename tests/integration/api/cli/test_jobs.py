@@ -1,7 +1,5 @@
 """The `atelier` command against the real API over HTTP, with the null engine painting in a thread."""
 
-from __future__ import annotations
-
 import json
 from datetime import datetime
 

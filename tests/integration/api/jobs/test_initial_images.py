@@ -1,7 +1,5 @@
 """What a painting starts from: a picture of the client's, or what another job painted."""
 
-from __future__ import annotations
-
 from io import BytesIO
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Archives of pictures into a batch, and its results as one zip out of it."""
 
-from __future__ import annotations
-
 import io
 import json
 import zipfile

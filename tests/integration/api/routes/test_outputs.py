@@ -1,7 +1,5 @@
 """What a job gives: events, previews, losses, the picture, its manifest."""
 
-from __future__ import annotations
-
 import json
 import threading
 from io import BytesIO

@@ -3,8 +3,6 @@
 The files are made by `tests.hostile.images`.
 """
 
-from __future__ import annotations
-
 import io
 
 import pytest

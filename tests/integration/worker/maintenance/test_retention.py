@@ -1,7 +1,5 @@
 """What has been kept long enough goes, says so, and nobody loses what a job still needs. No test waits: rows age."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from io import BytesIO

@@ -1,7 +1,5 @@
 """Which jobs can be painted in one optimization."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

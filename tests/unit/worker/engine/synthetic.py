@@ -1,7 +1,5 @@
 """Kernels and pictures made of numbers, the same in every run."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from shared.painting.vgg19 import kernel_shapes
