@@ -6,8 +6,8 @@ When the `alembic` command runs it, it connects to `ATELIER_DATABASE_URL`.
 from alembic import context
 from sqlalchemy import Connection
 
-import shared.db.models  # noqa: F401 - fills Table.metadata, which autogenerate and `check` compare with
-from shared.db.base import Table, connect
+import shared.db.models  # noqa: F401 - fills Model.metadata, which autogenerate and `check` compare with
+from shared.db.base import Model, connect
 from shared.db.sqlite import WRITING
 from shared.settings import Settings
 
@@ -23,7 +23,7 @@ def run(connection: Connection) -> None:
         connection.connection.cursor().execute("PRAGMA foreign_keys=OFF")
     context.configure(
         connection=connection,
-        target_metadata=Table.metadata,
+        target_metadata=Model.metadata,
         render_as_batch=connection.dialect.name == "sqlite",
         transaction_per_migration=True,
     )

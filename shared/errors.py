@@ -161,7 +161,7 @@ class WeightsUnavailable(AtelierError, code="weights_unavailable"):
 
 
 class Diverged(AtelierError, code="diverged"):
-    """The optimisation diverged: a value is infinite or not a number."""
+    """The optimization diverged: a value is infinite or not a number."""
 
 
 class OutOfMemory(AtelierError, code="out_of_memory"):

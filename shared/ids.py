@@ -22,9 +22,9 @@ def new_id() -> str:
     return str(uuid.UUID(int=value))
 
 
-def first_at(time: datetime) -> str:
-    """Return the smallest UUIDv7 of the millisecond of `time`."""
-    milliseconds = int(time.timestamp() * 1000)
+def first_at(moment: datetime) -> str:
+    """Return the smallest UUIDv7 of the millisecond of `moment`."""
+    milliseconds = int(moment.timestamp() * 1000)
     return str(uuid.UUID(int=max(0, milliseconds) << 80 | 0x7 << 76 | 0x2 << 62))
 
 

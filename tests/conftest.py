@@ -1,7 +1,5 @@
 """What every test may ask for: settings in a fresh home, a migrated database, storage, a real Redis and PostgreSQL."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal

@@ -32,13 +32,15 @@ class Child:
         """Describe the child, whose output is appended to `log`; `start` runs it."""
         self.name = name
         self.log = log
-        self.deaths = 0
         self._command = list(command)
         self._env = dict(env)
         self._pass_fds = tuple(pass_fds)
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
-        self._restart_at = 0.0
+        #: Deaths in a row; that of a process that lived longer than `_HEALTHY_AFTER_S` begins a new one.
+        self._deaths = 0
+        #: When a child whose death was noticed starts again, by the monotonic clock; None for any other.
+        self._restart_at: float | None = None
 
     def start(self) -> None:
         """Run the command."""
@@ -61,17 +63,21 @@ class Child:
         return self._process is not None and self._process.poll() is None
 
     def restart_if_dead(self) -> bool:
-        """Restart a dead child after a pause that doubles with each death; return True when a death is noticed."""
+        """Notice a death and return True, or start a dead child again once its pause is over; call this often.
+
+        The pause is 1 s, and doubles with each death in a row, up to 30 s.
+        """
         now = time.monotonic()
-        if self.alive or now < self._restart_at:
+        if self.alive:
             return False
-        if self._restart_at:
-            self._restart_at = 0.0
+        if self._restart_at is None:
+            self._deaths = 1 if now - self._started_at > _HEALTHY_AFTER_S else self._deaths + 1
+            self._restart_at = now + min(_LONGEST_PAUSE_S, 0.5 * 2**self._deaths)
+            return True
+        if now >= self._restart_at:
+            self._restart_at = None
             self.start()
-            return False
-        self.deaths = 1 if now - self._started_at > _HEALTHY_AFTER_S else self.deaths + 1
-        self._restart_at = now + min(_LONGEST_PAUSE_S, 0.5 * 2**self.deaths)
-        return True
+        return False
 
     @property
     def exit_code(self) -> int | None:
@@ -79,12 +85,15 @@ class Child:
         return self._process.poll() if self._process else None
 
     def terminate(self) -> None:
-        """Send SIGTERM."""
+        """Ask the process to end, with SIGTERM; return at once."""
         if self._process is not None and self.alive:
             self._process.terminate()
 
     def end(self, grace_s: float = _GRACE_S) -> None:
-        """Wait for the process to end; kill its whole session when the grace period is over."""
+        """Wait until the process has ended; kill its whole session when `grace_s` are over.
+
+        Call `terminate` first, for all children that are to end: this asks for nothing, and would wait in vain.
+        """
         if self._process is None:
             return
         try:

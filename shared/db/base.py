@@ -1,7 +1,7 @@
 """Engines and sessions, for SQLite and PostgreSQL.
 
-`reading()` and `writing()` open one short transaction each; `autocommit()` is for a single statement. Errors of a
-database that is down become `DatabaseUnavailable`, so that callers need not know the drivers.
+`reading()` and `writing()` open one short transaction each; `autocommit()` is for a single reading statement. Errors of
+a database that is down become `DatabaseUnavailable`, so that callers need not know the drivers.
 
 Invariant: no transaction outlives its `with` block.
 """
@@ -37,8 +37,9 @@ _NAMES = {
 _UNAVAILABLE_STATES = ("25006", "25P03")
 #: Timeouts of statements, locks and idle transactions on PostgreSQL.
 _POSTGRES_TIMEOUTS = "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=30s"
-#: Connections of a process. No overflow: those connections would be closed after each use, and opening one takes longer
-#: than most queries.
+#: Connections of a process: as many as SQLAlchemy opens by default, 5 kept and 10 of overflow, but all of them kept.
+#: Overflowing connections are closed after each use, and opening one takes longer than most queries. The threads share
+#: them, since transactions are short: one that finds none free waits.
 _POOL: dict[str, Any] = {"pool_size": 15, "max_overflow": 0}
 #: Where a session keeps what is to follow its commit.
 _ON_COMMIT = "on_commit"
@@ -63,7 +64,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-class Table(DeclarativeBase):
+class Model(DeclarativeBase):
     """The declarative base of all tables."""
 
     metadata = MetaData(naming_convention=_NAMES)
@@ -86,15 +87,23 @@ class Database:
     def __init__(self, engine: Engine) -> None:
         """Wrap an engine created by `connect`."""
         self.engine = engine
-        snapshot = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-        self._reader = engine.execution_options(**snapshot) if engine.dialect.name == "postgresql" else engine
-        single = {"isolation_level": "AUTOCOMMIT"} if engine.dialect.name == "postgresql" else {sqlite.AUTOCOMMIT: True}
+        if engine.dialect.name == "postgresql":
+            # by default each statement would see a snapshot of its own, so that one answer's queries could contradict
+            # each other; SQLite's transactions have a single snapshot anyway
+            read: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+            single: dict[str, Any] = {"isolation_level": "AUTOCOMMIT"}
+        else:
+            read, single = {sqlite.READING: True}, {sqlite.AUTOCOMMIT: True}
+        self._reader = engine.execution_options(**read)
         self._autocommit = engine.execution_options(**single)
         self._writer = engine.execution_options(**{sqlite.WRITING: True})
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """Open a read-only transaction on one consistent snapshot."""
+        """Open a read-only transaction on one consistent snapshot; an attempt to write raises `DatabaseUnavailable`.
+
+        PostgreSQL refuses the write itself, as it does after a failover; `sqlite.configure` refuses it for SQLite.
+        """
         with _translated(), Session(self._reader, expire_on_commit=False) as session:
             yield session
 
@@ -122,7 +131,10 @@ class Database:
 
 
 def on_commit(session: Session, act: Callable[..., object], *args: Any, **kwargs: Any) -> None:
-    """Call `act` once the transaction of `Database.writing` is committed, and never if it is rolled back."""
+    """Call `act` once the transaction of `Database.writing` is committed, and never if it is rolled back.
+
+    `act` must not raise: the caller would take its error for one of the transaction, which is committed by then.
+    """
     session.info.setdefault(_ON_COMMIT, []).append(partial(act, *args, **kwargs))
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from shared.db.base import Table
+from shared.db.base import Model
 from shared.errors import NotFound
 
 Row = TypeVar("Row")
@@ -38,7 +38,7 @@ def list_newest(
     return list(session.scalars(query.order_by(key.desc()).limit(limit)))
 
 
-def insert_if_absent(session: Session, table: type[Table], **values: Any) -> None:
+def insert_if_absent(session: Session, table: type[Model], **values: Any) -> None:
     """Insert a row, unless another transaction has just inserted one with the same key."""
     with suppress(IntegrityError), session.begin_nested():
         session.execute(insert(table).values(**values))

@@ -19,10 +19,12 @@ from typing import Any
 from sqlalchemy import Connection, Engine, event
 
 from shared import logs
-from shared.errors import Misconfigured
+from shared.errors import DatabaseUnavailable, Misconfigured
 
 log = logs.get(__name__)
 
+#: Execution option of a connection whose transactions may not write.
+READING = "atelier_reading"
 #: Execution option of a connection whose transactions write.
 WRITING = "atelier_writing"
 #: Execution option of a connection for single statements, without transactions.
@@ -80,7 +82,7 @@ def can_use_wal(version: tuple[int, ...]) -> bool:
 
 
 def configure(engine: Engine) -> None:
-    """Set up journal mode and pragmas of new connections, and the BEGIN of transactions."""
+    """Set up journal mode and pragmas of new connections, the BEGIN of transactions, and the refusal of writes."""
     module: Any = engine.dialect.dbapi
     with_wal = can_use_wal(module.sqlite_version_info)
     if not with_wal:
@@ -101,6 +103,19 @@ def configure(engine: Engine) -> None:
         options = connection.get_execution_options()
         if not options.get(AUTOCOMMIT, False):
             connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get(WRITING, False) else "BEGIN")
+
+    event.listen(engine, "before_cursor_execute", _refuse_to_write)
+
+
+def _refuse_to_write(connection: Connection, _cursor: Any, _sql: str, _values: Any, context: Any, _many: bool) -> None:
+    """Raise `DatabaseUnavailable` for a statement that writes in a transaction that reads; raw SQL is not checked.
+
+    `PRAGMA query_only` would refuse that too, but each change of it makes SQLite compile the connection's statements
+    anew: 0.15 ms.
+    """
+    writes = context.isinsert or context.isupdate or context.isdelete
+    if writes and connection.get_execution_options().get(READING, False):
+        raise DatabaseUnavailable("This transaction may only read.")
 
 
 def _without_wal(module: Any, *arguments: Any, **options: Any) -> Any:

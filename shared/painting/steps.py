@@ -17,7 +17,7 @@ class StepLosses(TypedDict):
 
 
 class Step(TypedDict):
-    """One optimiser step: `step` of `total` over all scales, on `scale` of `scales`, all from 1.
+    """One optimizer step: `step` of `total` over all scales, on `scale` of `scales`, all from 1.
 
     `step_ms` is its mean time, `eta_s` the estimated time to the end of the run.
     """

@@ -1,7 +1,5 @@
 """Who may import whom; the contracts are in pyproject.toml, and `make lint` runs them too."""
 
-from __future__ import annotations
-
 import ast
 import subprocess
 import sys

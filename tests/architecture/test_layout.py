@@ -1,7 +1,5 @@
 """A folder is small enough to take in at a glance, and what belongs together has a folder instead of a prefix."""
 
-from __future__ import annotations
-
 import statistics
 from collections import Counter
 from pathlib import Path

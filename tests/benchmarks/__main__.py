@@ -1,7 +1,5 @@
 """Run the benchmarks, print a line each, write them all to a JSON file; exit code 1 if one misses its bound."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import math

@@ -1,7 +1,5 @@
 """The API as a client meets it: one that submits, and a database that holds a million jobs."""
 
-from __future__ import annotations
-
 import json
 import statistics
 import tempfile

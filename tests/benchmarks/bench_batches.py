@@ -3,8 +3,6 @@
 Set `ATELIER_BENCH_ITEMS` to a smaller number for a quick look; the bounds are those of a hundred thousand.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import tempfile

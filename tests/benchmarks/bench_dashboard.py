@@ -3,8 +3,6 @@
 `ATELIER_BENCH_MINUTES` is how long these are open; ten minutes is the promise.
 """
 
-from __future__ import annotations
-
 import http.client
 import multiprocessing
 import os

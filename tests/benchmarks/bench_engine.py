@@ -1,7 +1,5 @@
 """The engine's speed: its step against the plain loop, in bfloat16, in batches, in tiles; `balanced` to a loss."""
 
-from __future__ import annotations
-
 import tempfile
 import time
 from collections.abc import Callable

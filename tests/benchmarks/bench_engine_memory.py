@@ -1,7 +1,5 @@
 """The engine's memory: a huge picture within a limit, predictions that hold, no growth with the number of shapes."""
 
-from __future__ import annotations
-
 import json
 import sys
 import tempfile

@@ -3,8 +3,6 @@
 `ATELIER_BENCH_PICTURES` sets how many are painted; the bounds are those of 64.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

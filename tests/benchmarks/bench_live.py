@@ -1,7 +1,5 @@
 """Following jobs and asking for them: many clients at once, and what a request costs us beyond Flask and gunicorn."""
 
-from __future__ import annotations
-
 import json
 import statistics
 import subprocess

@@ -1,7 +1,5 @@
 """The system around the engine: how fast it starts, and what reporting costs a run."""
 
-from __future__ import annotations
-
 import os
 import statistics
 import subprocess

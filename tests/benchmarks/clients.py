@@ -3,8 +3,6 @@
 `python -m tests.benchmarks.clients follow|ask` reads what to do as JSON from stdin and prints what was found.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import selectors

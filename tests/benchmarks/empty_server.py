@@ -3,8 +3,6 @@
 `/empty` is a view of the API's own app, with all that every request passes; `/bare` is one of an app of nothing else.
 """
 
-from __future__ import annotations
-
 import argparse
 
 from flask import Flask

@@ -1,7 +1,5 @@
 """What the engine's benchmarks share: the weights, two pictures of any size, runs timed and judged."""
 
-from __future__ import annotations
-
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

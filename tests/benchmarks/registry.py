@@ -3,8 +3,6 @@
 Invariant: a benchmark that fails is a miss with its reason, never a silence.
 """
 
-from __future__ import annotations
-
 import importlib
 import math
 from collections.abc import Callable, Iterator

@@ -3,8 +3,6 @@
 Invariant: every page that a test opens must leave the console without an error and the content policy unbroken.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Iterator

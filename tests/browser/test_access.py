@@ -1,7 +1,5 @@
 """Who gets in, who may act, and what is over."""
 
-from __future__ import annotations
-
 import pytest
 from playwright.sync_api import expect
 from sqlalchemy import update

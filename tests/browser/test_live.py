@@ -1,7 +1,5 @@
 """A job from the form to its end: the picture and the curve change while it is painted; cancel, retry, delete."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import suppress
 

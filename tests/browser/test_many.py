@@ -1,7 +1,5 @@
 """Batches paused and resumed, and many jobs acted on at once, with the reason in the audit log."""
 
-from __future__ import annotations
-
 import pytest
 from playwright.sync_api import expect
 

@@ -1,7 +1,5 @@
 """Every page in every dress: light, dark, on a phone, without a script; its weight, and what axe finds."""
 
-from __future__ import annotations
-
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Request, expect

@@ -1,7 +1,5 @@
 """Submitting by the form: estimate, mistakes, dropping pictures, and the job's page behind it."""
 
-from __future__ import annotations
-
 import base64
 
 import pytest

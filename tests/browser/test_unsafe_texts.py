@@ -1,7 +1,5 @@
 """Scripts in everything that a client writes: labels, metadata, names of files, reasons, names of keys. None runs."""
 
-from __future__ import annotations
-
 from playwright.sync_api import expect
 
 from tests.hostile.script_texts import TEXTS

@@ -1,7 +1,5 @@
 """A browser in which everything that goes wrong is noted."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page

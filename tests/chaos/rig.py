@@ -4,8 +4,6 @@
 session of its own with its own log. A supervisor thread starts what died again, as systemd or Compose would.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal

@@ -1,7 +1,5 @@
 """How long the proofs are: short in every test run, long under `make chaos`."""
 
-from __future__ import annotations
-
 import os
 from typing import TypeVar
 

@@ -3,8 +3,6 @@
 Long: `make chaos ARGS="-k batch"`, 100,000 items and 20 kills.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 
 import pytest

@@ -1,7 +1,5 @@
 """A thousand claims raced by eight processes: each job is claimed once, without a lock error."""
 
-from __future__ import annotations
-
 import random
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor

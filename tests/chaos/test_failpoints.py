@@ -1,7 +1,5 @@
 """Every failpoint in turn: a process dies there, and nothing is stuck or half-made afterwards."""
 
-from __future__ import annotations
-
 import re
 import signal
 import time

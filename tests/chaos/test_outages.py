@@ -1,7 +1,5 @@
 """Redis frozen and away, the disk full, ten thousand jobs: requests are answered, nothing is lost, nothing grows."""
 
-from __future__ import annotations
-
 import errno
 import os
 import subprocess

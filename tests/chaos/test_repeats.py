@@ -1,7 +1,5 @@
 """Requests that are sent again and again, to several processes of the API at once: each is carried out once."""
 
-from __future__ import annotations
-
 import threading
 from collections import defaultdict
 from collections.abc import Iterator

@@ -3,8 +3,6 @@
 Long: `make chaos ARGS="-k storm"`, 200 faults over at least 5,000 jobs. The seed is printed; `STORM_SEED` sets it.
 """
 
-from __future__ import annotations
-
 import os
 import random
 import signal

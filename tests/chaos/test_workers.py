@@ -1,7 +1,5 @@
 """Workers killed, frozen, hung, drained, paused and starved: the job goes on, in time, and once."""
 
-from __future__ import annotations
-
 import signal
 import time
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """What must be true once everything is quiet again, whatever was killed before."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """What Schemathesis is let loose on: the app with a picture in it, and values that get it beyond the door."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator

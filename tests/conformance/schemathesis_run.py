@@ -3,8 +3,6 @@
 What it finds is collected as findings, one line each, so that a failure says what to mend.
 """
 
-from __future__ import annotations
-
 import threading
 from collections import Counter
 from collections.abc import Iterator

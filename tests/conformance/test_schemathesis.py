@@ -4,8 +4,6 @@ Short in `make test`, and at length with `CONFORMANCE=long`. All of its checks a
 what it does not by default, the reason stands beside it.
 """
 
-from __future__ import annotations
-
 import os
 from collections import Counter
 from typing import Any

@@ -3,8 +3,6 @@
 A test of one of them says so: `@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)`.
 """
 
-from __future__ import annotations
-
 import pytest
 
 

@@ -1,7 +1,5 @@
 """Archives that were made to do harm, or to be merely odd: each with what it is and how it is to end."""
 
-from __future__ import annotations
-
 import io
 import struct
 import tarfile

@@ -1,7 +1,5 @@
 """Damaged bodies without end, from a source of chance: flipped, cut, spliced, mislabelled, nested, doubled."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from random import Random

@@ -1,7 +1,5 @@
 """Files whose headers promise more than there is, or hide much in little: PNG, JPEG, WebP and TIFF by hand."""
 
-from __future__ import annotations
-
 import io
 import struct
 import zlib

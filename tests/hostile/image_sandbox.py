@@ -5,8 +5,6 @@ Run as `python -m tests.hostile.image_sandbox`.
 Reads pickled files from its standard input; writes, as JSON, what became of each and the most memory that it took.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import pickle

@@ -3,8 +3,6 @@
 Each comes with the codes that may refuse it, or none if it must be taken.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 import struct

@@ -1,7 +1,5 @@
 """Fifty texts that would run a script, or break out of where they stand, on a page that does not escape them."""
 
-from __future__ import annotations
-
 _RUN = "alert(1)"
 
 TEXTS = [

@@ -1,6 +1,4 @@
-"""The API as its tests meet it: a Flask client over a real database, storage and Redis."""
-
-from __future__ import annotations
+"""A Flask client and a worker without an engine, over a real database, storage and Redis."""
 
 from collections.abc import Iterator
 
@@ -10,8 +8,12 @@ from flask.testing import FlaskClient
 
 from api.app import create_app
 from shared.imaging import codec
+from shared.messaging.progress import RedisProgress
 from tests.support.factories import add_key, picture
+from tests.support.fakes import FakePainter
 from tests.support.flask_clients import client_with
+from worker.jobs.context import WorkerContext
+from worker.jobs.painter import Painter
 
 
 @pytest.fixture
@@ -51,3 +53,15 @@ def job_id(client, image_id) -> str:
     return client.post(
         "/v1/jobs", json={"content": image_id, "style": image_id, "params": {"size": 32, "steps": 8}}
     ).json["id"]
+
+
+@pytest.fixture
+def painter() -> Painter:
+    """What the worker paints with; a folder may declare another."""
+    return FakePainter()
+
+
+@pytest.fixture
+def context(settings, database, store, redis, painter) -> WorkerContext:
+    """A worker in this process: `run` a job in it."""
+    return WorkerContext("w1", settings, database, store, RedisProgress(redis), painter)

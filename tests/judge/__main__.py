@@ -1,7 +1,5 @@
 """Paint all pairs by the presets, print their distances, keep the pictures; exit code 1 if a bound is missed."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Iterator

@@ -9,8 +9,6 @@
 judged at its own size, or at one given, with the style brought to the same long side.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """Paints a pair as a job would, and tells how long that took and what the judge says."""
 
-from __future__ import annotations
-
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

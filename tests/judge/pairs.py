@@ -1,7 +1,5 @@
 """The pairs that presets are tuned on, each of another kind; the files, and whose they are, in `docs/pictures`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import NamedTuple
 

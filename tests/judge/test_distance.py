@@ -1,7 +1,5 @@
 """The judge of pictures: what it calls near is near, and it agrees with another one where that is at hand."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -3,8 +3,6 @@
 `python -m tests.repository.documents` writes those rows anew; `test_readme.py` asks that this changes nothing.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The commands and examples of the README and of the pages about HTTP, against the whole running system."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

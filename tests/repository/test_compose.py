@@ -4,8 +4,6 @@ The schema in `data/` was written for this project from the rules of the Compose
 keys that the file uses and refuses every other, so a misspelt key fails here and a new one is added knowingly.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

@@ -3,8 +3,6 @@
 Each is resolved as it would be there, against the package index, and nothing is installed.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

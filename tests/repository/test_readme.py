@@ -1,7 +1,5 @@
 """What the README and the pages in `docs/` say is so."""
 
-from __future__ import annotations
-
 import inspect
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The API as it is served: `api.wsgi` in a process of its own, over TCP."""
 
-from __future__ import annotations
-
 import json
 import os
 import socket

@@ -1,7 +1,5 @@
 """Claims of jobs, and steps as a worker reports them."""
 
-from __future__ import annotations
-
 from sqlalchemy.orm import Session
 
 from shared.db.jobs import claims

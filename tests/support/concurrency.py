@@ -1,7 +1,5 @@
 """Several threads that do the same at once."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable
 

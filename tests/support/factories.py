@@ -1,7 +1,5 @@
 """Rows and pictures for tests, each valid unless told otherwise."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

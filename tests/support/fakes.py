@@ -1,7 +1,5 @@
 """Stand-ins that keep the same contract as the real thing, which `tests/contract` proves."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

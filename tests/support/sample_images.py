@@ -1,7 +1,5 @@
 """Pictures and bytes for the tests of `shared.imaging.codec`."""
 
-from __future__ import annotations
-
 import io
 
 import numpy as np

@@ -4,8 +4,6 @@ Tests in browsers go to one process as a whole, so that their servers start once
 another, so that none of them runs beside another.
 """
 
-from __future__ import annotations
-
 from xdist.scheduler import LoadScopeScheduling
 
 #: Folders that are dealt out whole.

@@ -1,7 +1,5 @@
 """A real HTTP server on loopback that gives prepared answers in order, and may break off in the middle of one."""
 
-from __future__ import annotations
-
 import json
 import socket
 import threading

@@ -3,8 +3,6 @@
 They come from the user's own cache of weights, which is filled once from the package index.
 """
 
-from __future__ import annotations
-
 import fcntl
 import tempfile
 from functools import cache

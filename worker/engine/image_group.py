@@ -83,7 +83,7 @@ class ImageGroup:
         state, losses = self._evaluator.run_steps(
             state, self._targets, run.hparams, done=first.steps_done, before=first.steps_before, count=count
         )
-        step_s = (time.perf_counter() - started) / count
+        step_s = (time.perf_counter() - started) / len(losses)  # not `count`: the evaluator may have stopped early
         plan = self._plan._replace(batch=len(self.images))
         run.planner.observe(run.params, self._size, plan, step_s if self._warm else None)
         self._warm = True

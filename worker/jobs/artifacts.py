@@ -2,6 +2,7 @@
 
 A run too short for two previews has no film strip. The manifest states everything that determined the picture, so
 that it can be explained and painted again: all params, the weights, and every image by its id, the sha256 of its bytes.
+Its keys are part of the API, since `api.client.manifest` and users' programs read them: add some, but rename none.
 
 Invariant: every key contains the attempt, so a late worker never overwrites a newer attempt's files.
 """
@@ -31,8 +32,9 @@ _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
 class PaintedImage(NamedTuple):
-    """A picture to be stored: `alpha` is its content's opacity, of any size, and `timelapse` an encoded animation.
+    """A picture to be stored, and its `timelapse` as an encoded animation.
 
+    `alpha` is the opacity of the content at its original size; it is resized to the picture's when that is encoded.
     `facts` are the engine's, about how it painted; `group` is the number of jobs painted together.
     """
 
@@ -52,7 +54,7 @@ def build_artifacts(
     png = codec.encode(painted.picture, painted.alpha, format="png")
     facts = ResultFacts(width=width, height=height, bytes=len(png), format="png", partial=painted.partial)
     hashed = {**facts, "sha256": hashlib.sha256(png).hexdigest()}
-    manifest = _inputs(job, painter) | _course(job, painted, painter, reporter) | {"result": hashed}
+    manifest = _inputs(job, painter) | _run_facts(job, painted, painter, reporter) | {"result": hashed}
     files: dict[FileKey, bytes] = {
         "key": png,
         "losses_key": json.dumps(reporter.columns).encode(),
@@ -88,8 +90,12 @@ def _inputs(job: Job, painter: Painter) -> dict[str, Any]:
     }
 
 
-def _course(job: Job, painted: PaintedImage, painter: Painter, reporter: Reporter) -> dict[str, Any]:
-    """Describe how the painting went."""
+def _run_facts(job: Job, painted: PaintedImage, painter: Painter, reporter: Reporter) -> dict[str, Any]:
+    """Describe the run; times are this attempt's alone.
+
+    `paint_s` counts from the claim, loading included. `peak_memory_bytes` is the most main memory that the worker
+    process ever held, in earlier jobs too; the device's peak is in `engine`.
+    """
     columns = reporter.columns
     return {
         "job": job.id,

@@ -17,12 +17,12 @@ from shared.painting.params import StyleParams
 from shared.states import TERMINAL, State
 from worker.engine.timelapse import Timelapse
 from worker.engine.types import Chunk, Mask, Subject
-from worker.jobs import checkpoints, outcome, retries
+from worker.jobs import checkpoints, retries
 from worker.jobs.artifacts import PaintedImage, build_artifacts
 from worker.jobs.checkpoints import Checkpoint, Checkpointer
 from worker.jobs.context import WorkerContext
 from worker.jobs.heartbeat import Heartbeat
-from worker.jobs.outcome import Outcome
+from worker.jobs.outcome import Outcome, write_outcome
 from worker.jobs.phases import Phase
 from worker.jobs.reporter import Reporter
 from worker.jobs.reuse import copy_cached_result
@@ -234,4 +234,4 @@ class Attempt:
             claims.renew(
                 session, self.claim, lease_s=_FINISH_EVERY_S, ran_s=heartbeat.ran_s, progress=heartbeat.progress
             )
-            return outcome.write(session, self.claim, self.outcome)
+            return write_outcome(session, self.claim, self.outcome)

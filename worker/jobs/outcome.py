@@ -27,7 +27,7 @@ class Outcome:
     reused_from: str | None = None
 
 
-def write(session: Session, claim: Claim, outcome: Outcome) -> State:
+def write_outcome(session: Session, claim: Claim, outcome: Outcome) -> State:
     """Move the job from running to its next state, and return that. Raises `LostRace`."""
     result, error = outcome.result, outcome.error
     if isinstance(error, StorageFull):

@@ -29,7 +29,7 @@ class ActionResult(NamedTuple):
     """How many jobs were refused, and what has to be done after the commit."""
 
     refused: int
-    #: Running jobs to be canceled: their workers have to be signaled.
+    #: Running jobs to be canceled: their workers have to be signalled.
     stopping: list[str]
     #: Deleted jobs: their files have to be removed.
     removed: list[str]

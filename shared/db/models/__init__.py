@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shared.db.base import Table, one_of, partial_index
+from shared.db.base import Model, one_of, partial_index
 from shared.db.models.access import ApiKey, Delivery, IdempotencyKey, Usage, WebhookSecret
 from shared.db.models.admin import AuditEntry, BrowserSession, MinuteStats, Operation
 from shared.db.models.batches import Batch, BatchMove, BatchResult
@@ -51,7 +51,7 @@ __all__ = [
 DEFAULT_RETENTION_S = 30 * 86_400.0
 
 
-class Image(Table):
+class Image(Model):
     """An uploaded image, identified by the sha256 of its bytes, which are in storage."""
 
     __tablename__ = "images"
@@ -68,7 +68,7 @@ class Image(Table):
     gone_at: Mapped[datetime | None]
 
 
-class ImageOwner(Table):
+class ImageOwner(Model):
     """An owner who has uploaded an image; clients see and use only their own."""
 
     __tablename__ = "image_owners"
@@ -78,7 +78,7 @@ class ImageOwner(Table):
     created_at: Mapped[datetime]
 
 
-class Job(Table):
+class Job(Model):
     """One content image, its styles, one set of parameters, one result."""
 
     __tablename__ = "jobs"
@@ -134,7 +134,7 @@ class Job(Table):
     styles: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
     #: The image that the first scale starts from; null starts as the params say.
     init_id: Mapped[str | None] = mapped_column(ForeignKey("images.id"))
-    #: Equal for jobs that can be painted in one optimisation; null for a job that is painted alone.
+    #: Equal for jobs that can be painted in one optimization; null for a job that is painted alone.
     group_key: Mapped[str | None] = mapped_column(String(64))
     priority: Mapped[int] = mapped_column(default=0)
     #: The job that this one retries.
@@ -188,7 +188,7 @@ class Job(Table):
     eta_p90_at: Mapped[datetime | None] = mapped_column("promised_p90_at")
 
 
-class JobEvent(Table):
+class JobEvent(Model):
     """Something that happened to a job, written in the same transaction."""
 
     __tablename__ = "job_events"
@@ -204,7 +204,7 @@ class JobEvent(Table):
     at: Mapped[datetime]
 
 
-class Worker(Table):
+class Worker(Model):
     """A worker process, as it last described itself, and the state the operator wants it in."""
 
     __tablename__ = "workers"
@@ -218,7 +218,7 @@ class Worker(Table):
     seen_at: Mapped[datetime]
 
 
-class Queue(Table):
+class Queue(Model):
     """A single row that says whether jobs are dispatched at all."""
 
     __tablename__ = "queue"

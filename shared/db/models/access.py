@@ -6,13 +6,13 @@ from typing import Any
 from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shared.db.base import Table, one_of, partial_index
+from shared.db.base import Model, one_of, partial_index
 from shared.states import DeliveryState, Role
 
 _PENDING = partial_index("state = 'pending'")
 
 
-class ApiKey(Table):
+class ApiKey(Model):
     """An API key, with only the hash of its secret; null limits do not apply."""
 
     __tablename__ = "api_keys"
@@ -34,7 +34,7 @@ class ApiKey(Table):
     max_retention_s: Mapped[float | None]
 
 
-class Usage(Table):
+class Usage(Model):
     """The work requested with a key on one day (UTC), in pixels times steps."""
 
     __tablename__ = "usage"
@@ -44,7 +44,7 @@ class Usage(Table):
     work: Mapped[float]
 
 
-class IdempotencyKey(Table):
+class IdempotencyKey(Model):
     """A request that was carried out and its response, which is sent again if the request is repeated."""
 
     __tablename__ = "idempotency_keys"
@@ -60,7 +60,7 @@ class IdempotencyKey(Table):
     created_at: Mapped[datetime]
 
 
-class WebhookSecret(Table):
+class WebhookSecret(Model):
     """The secret that signs an owner's webhooks, and for a while after a rotation also the previous one."""
 
     __tablename__ = "webhook_secrets"
@@ -72,7 +72,7 @@ class WebhookSecret(Table):
     created_at: Mapped[datetime]
 
 
-class Delivery(Table):
+class Delivery(Model):
     """An event to be sent to a webhook, written in the transaction of the event."""
 
     __tablename__ = "deliveries"

@@ -6,13 +6,13 @@ from typing import Any
 from sqlalchemy import JSON, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shared.db.base import Table, one_of, partial_index
+from shared.db.base import Model, one_of, partial_index
 from shared.states import OperationState
 
 _RUNNING = partial_index("state = 'running'")
 
 
-class BrowserSession(Table):
+class BrowserSession(Model):
     """A browser signed in with an API key; only the hash of its token is stored."""
 
     __tablename__ = "sign_ins"
@@ -24,7 +24,7 @@ class BrowserSession(Table):
     expires_at: Mapped[datetime]
 
 
-class Operation(Table):
+class Operation(Model):
     """A bulk action: one action on every job that matches a filter, applied in chunks by maintenance."""
 
     __tablename__ = "operations"
@@ -50,7 +50,7 @@ class Operation(Table):
     ended_at: Mapped[datetime | None]
 
 
-class AuditEntry(Table):
+class AuditEntry(Model):
     """An action that someone took, written in the transaction of the action."""
 
     __tablename__ = "audit"
@@ -68,7 +68,7 @@ class AuditEntry(Table):
     details: Mapped[dict[str, Any]] = mapped_column(JSON)
 
 
-class MinuteStats(Table):
+class MinuteStats(Model):
     """Statistics of one minute, for charts; times are in seconds, null if there are none."""
 
     __tablename__ = "readings"

@@ -6,11 +6,11 @@ from typing import Any
 from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shared.db.base import Table, one_of
+from shared.db.base import Model, one_of
 from shared.states import BatchState
 
 
-class Batch(Table):
+class Batch(Model):
     """Many jobs that share styles and params and are controlled together."""
 
     __tablename__ = "batches"
@@ -56,7 +56,7 @@ class Batch(Table):
     results: Mapped[int] = mapped_column(default=0)
 
 
-class BatchMove(Table):
+class BatchMove(Model):
     """A change of items from one state to another that is not yet folded into their batch's counts.
 
     Inserting a row instead of updating a count keeps workers from contending for the batch's row.
@@ -75,7 +75,7 @@ class BatchMove(Table):
     count: Mapped[int]
 
 
-class BatchResult(Table):
+class BatchResult(Model):
     """An ended item, numbered in the order of folding; the results of a batch are read from here.
 
     Numbers are assigned while the batch's row is locked, so that a reader never misses a lower one.

@@ -1,12 +1,10 @@
 """The database under many writers, away, and back again."""
 
-from __future__ import annotations
-
 import threading
 from contextlib import ExitStack
 
 import pytest
-from sqlalchemy import Column, Integer, MetaData, Table, event, insert, select, update
+from sqlalchemy import Column, Integer, MetaData, Table, delete, event, insert, select, update
 
 from shared.db.base import connect, on_commit
 from shared.errors import DatabaseUnavailable
@@ -139,6 +137,19 @@ def test_a_single_statement_is_read_without_a_transaction(database) -> None:
         session.execute(insert(counter).values(n=1))
     with database.autocommit() as connection:
         assert connection.scalar(select(counter.c.n)) == 1
+
+
+@pytest.mark.parametrize(
+    "statement", [insert(counter), update(counter), delete(counter)], ids=["insert", "update", "delete"]
+)
+def test_a_reading_transaction_refuses_to_write(database, statement) -> None:
+    with database.writing() as session:
+        counter.create(session.connection())
+        session.execute(insert(counter).values(n=1))
+    with pytest.raises(DatabaseUnavailable), database.reading() as session:
+        session.execute(statement, None if statement.is_delete else {"n": 2})
+    with database.writing() as session:
+        session.execute(statement, None if statement.is_delete else {"n": 2})
 
 
 def test_what_is_to_follow_a_commit_is_done_after_it_and_never_without_it(database) -> None:

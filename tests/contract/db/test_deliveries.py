@@ -1,7 +1,5 @@
 """The outbox: what happened is told at least once, and each delivery is one process's at a time."""
 
-from __future__ import annotations
-
 import pytest
 from sqlalchemy import func, select, update
 

@@ -1,7 +1,5 @@
 """When an image is given up, and that nobody who needs it ever loses it, however they race."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 from datetime import timedelta
 

@@ -1,7 +1,5 @@
 """The schema goes up, down and up again, one version at a time, and agrees with the models."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -13,9 +11,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import ClauseElement, Engine, inspect, text
 
 import migrations
-import shared.db.models  # noqa: F401 - fills Table.metadata
+import shared.db.models  # noqa: F401 - fills Model.metadata
 from shared.db import workers
-from shared.db.base import Database, Table
+from shared.db.base import Database, Model
 from shared.db.jobs import queries
 from shared.errors import DatabaseUnavailable
 from tests.support.factories import add_job
@@ -78,7 +76,7 @@ def test_each_version_can_be_undone_and_done_again(database, settings) -> None:
 def test_the_schema_is_the_models(database, settings) -> None:
     migrated = schema(database.engine)
     migrations.downgrade(settings.database_url, "base")
-    Table.metadata.create_all(database.engine)
+    Model.metadata.create_all(database.engine)
     assert schema(database.engine) == migrated
 
 

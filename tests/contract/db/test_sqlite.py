@@ -1,7 +1,5 @@
 """SQLite as several processes need it, in a library that may keep a write-ahead log and in one that may not."""
 
-from __future__ import annotations
-
 import sqlite3
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Dispatching to a broker that only collects what it is sent."""
 
-from __future__ import annotations
-
 import pytest
 
 from shared.messaging.dispatch import Dispatcher

@@ -1,7 +1,5 @@
 """Messages to the workers over a real Redis, and without one."""
 
-from __future__ import annotations
-
 import json
 import time
 from base64 import b64decode

@@ -1,7 +1,5 @@
 """The backlog is in the database; a window of it is in the broker."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import pytest

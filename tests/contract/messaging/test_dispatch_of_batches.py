@@ -1,7 +1,5 @@
 """Items of batches in the line: who goes before whom, and how many at once."""
 
-from __future__ import annotations
-
 from collections import Counter
 
 import pytest

@@ -1,7 +1,5 @@
 """Jobs that can be painted together go in one message."""
 
-from __future__ import annotations
-
 import pytest
 from sqlalchemy import update
 

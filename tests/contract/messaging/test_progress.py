@@ -1,7 +1,5 @@
 """Progress over a real Redis, and without one."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

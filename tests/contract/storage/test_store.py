@@ -1,7 +1,5 @@
 """One contract, kept by every store and by the fake; then what only a folder can get wrong."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """Requests about batches, and their items painted without a worker."""
 
-from __future__ import annotations
-
 import json
 
 from shared.db.batches import counts, lifecycle

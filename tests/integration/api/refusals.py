@@ -1,7 +1,5 @@
 """Refusals of jobs, and images that lead to them."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from shared.imaging import codec

@@ -1,7 +1,5 @@
 """Images that are refused, each with its status and code, and what of them is stored."""
 
-from __future__ import annotations
-
 import struct
 import zlib
 from io import BytesIO

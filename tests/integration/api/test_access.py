@@ -1,7 +1,5 @@
 """Who may do what, by the table of routes: a view that is added without a declaration is closed, and fails here."""
 
-from __future__ import annotations
-
 import json
 import logging
 from collections.abc import Iterator
@@ -19,7 +17,7 @@ from api.auth import access_of
 from shared import logs
 from shared.db import deliveries
 from shared.db.access import keys
-from shared.db.base import Table
+from shared.db.base import Model
 from shared.db.jobs import transitions
 from shared.db.models import ApiKey
 from shared.states import Role
@@ -248,7 +246,7 @@ def test_no_key_is_in_the_database_the_log_or_an_answer(settings, database, png,
         kept = json.dumps(
             [
                 [str(value) for value in row]
-                for table in Table.metadata.sorted_tables
+                for table in Model.metadata.sorted_tables
                 for row in session.execute(text(f"SELECT * FROM {table.name}"))
             ]
         )

@@ -1,7 +1,5 @@
 """What the pages in `docs/` say of the server, asked of it."""
 
-from __future__ import annotations
-
 import re
 
 from tests.repository.documents import ROOT

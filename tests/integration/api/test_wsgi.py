@@ -1,7 +1,5 @@
 """The API as gunicorn serves it: streams beside requests, several processes, reloads and stops, its log."""
 
-from __future__ import annotations
-
 import signal
 import threading
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """An API that others can reach has a key to it, or does not start."""
 
-from __future__ import annotations
-
 import pytest
 
 from api.wsgi import ensure_guarded

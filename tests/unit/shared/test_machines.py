@@ -1,7 +1,5 @@
 """Where Atelier can be set up, and what is said where it cannot."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """`python -m worker weights`, against local servers and files."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from pathlib import Path

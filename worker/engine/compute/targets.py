@@ -46,10 +46,10 @@ class Evaluator(Protocol):
     def run_steps(
         self, state: OptimizerState, targets: Targets, hparams: Hyperparameters, *, done: int, before: int, count: int
     ) -> tuple[OptimizerState, NDArray[np.float32]]:
-        """Make `count` updates, or fewer where a loss is not finite.
+        """Make up to `count` updates: an evaluator may stop at the first step whose losses are not finite.
 
-        `done` updates were made at this scale, `before` at smaller ones. Returns the state and the
-        losses of each step `[count, batch, 4]`: total, content, style, tv.
+        `done` updates were made at this scale, `before` at smaller ones. Returns the state and the losses of each step
+        that was evaluated, `[up to count, batch, 4]`: total, content, style, tv. That is at least one step.
         """
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from shared.painting.vgg19 import halo, map_size, stride
 from worker.engine.compute.tiles import Tile, tile_grid
-from worker.engine.objective import losses
+from worker.engine.objective.losses import gram_sums, position_count
 from worker.engine.objective.total_loss import (
     IMAGES_SPEC,
     LossWeights,
@@ -66,12 +66,12 @@ class _CompiledFunctions:
         return {layer: crop(features[layer], box, stride(layer)) for layer in self._objective.spec.content_layers}
 
     def _gram_sums(self, tile: Any, box: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the un-normalised Gram matrices of the style layers inside the box, and their position counts."""
+        """Return the un-normalized Gram matrices of the style layers inside the box, and their position counts."""
         features = self._objective.forward(tile)
         inner = {layer: crop(features[layer], box, stride(layer)) for layer in self._objective.spec.style_layers}
         return (
-            {layer: losses.gram_sums(maps) for layer, maps in inner.items()},
-            {layer: losses.position_count(maps) for layer, maps in inner.items()},
+            {layer: gram_sums(maps) for layer, maps in inner.items()},
+            {layer: position_count(maps) for layer, maps in inner.items()},
         )
 
     def _losses(self, sums: Sums, targets: Targets, weights: LossWeights) -> tuple[Any, Sums]:
@@ -92,7 +92,7 @@ class _CompiledFunctions:
         return crop(tape.gradient(total, tile), box, 1)
 
 
-#: The functions of a network and a spec, kept for later jobs.
+#: The functions of a network and a spec, kept for later jobs; as many as of whole images.
 _compiled_functions = lru_cache(maxsize=8)(_CompiledFunctions)
 
 

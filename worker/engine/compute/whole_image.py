@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from worker.engine.objective import losses
+from worker.engine.objective.losses import gram_matrix
 from worker.engine.objective.total_loss import IMAGES_SPEC, Objective, ObjectiveSpec, Targets, targets_spec
 from worker.engine.optimizers.state import OPTIMIZERS, Hyperparameters, OptimizerState, updated
 from worker.engine.vgg.network import Network
@@ -40,16 +40,20 @@ class WholeImageEvaluator:
         return state, losses.numpy()
 
     def _content(self, images: Any) -> dict[str, Any]:
+        """Return the feature maps `[batch, h, w, c]` of each content layer for images `[batch, height, width, 3]`."""
         features = self._objective.forward(images)
         return {layer: features[layer] for layer in self._spec.content_layers}
 
     def _grams(self, images: Any) -> dict[str, Any]:
+        """Return the Gram matrices `[batch, c, c]` of each style layer for images `[batch, height, width, 3]`."""
         features = self._objective.forward(images)
-        return {layer: losses.gram_matrix(features[layer]) for layer in self._spec.style_layers}
+        return {layer: gram_matrix(features[layer]) for layer in self._spec.style_layers}
 
     def _steps(
         self, state: OptimizerState, targets: Targets, hparams: Hyperparameters, done: Any, before: Any, count: Any
     ) -> tuple[OptimizerState, Any]:
+        """Make `count` updates; return the state and the losses `[count, batch, 4]`. Integers are scalar tensors."""
+
         def step(i: Any, state: OptimizerState, log: Any) -> tuple[Any, OptimizerState, Any]:
             with tf.GradientTape() as tape:
                 tape.watch(state.image)
@@ -57,6 +61,7 @@ class WholeImageEvaluator:
                 losses = self._objective.losses(sums, targets, hparams.weights)
                 total = tf.reduce_sum(losses[:, 0])
             gradient = tape.gradient(total, state.image)
+            # a number over all scales, as Adam keeps its moments from scale to scale; learning rates begin again
             number, rate = before + done + i + 1, hparams.rates[done + i]
             state = updated(self._spec, state, hparams, losses[:, 0], gradient, number, rate)
             return i + 1, state, log.write(i, losses)
@@ -67,5 +72,6 @@ class WholeImageEvaluator:
         return state, log.stack()
 
 
-#: The evaluator of a network and a spec, kept for later jobs.
+#: The evaluator of a network and a spec, kept for later jobs: compiling takes 1 s, and the functions 20 MB. The presets
+#: need two, and others with masks; the rest is for jobs that choose other formulas or layers.
 whole_image_evaluator = lru_cache(maxsize=8)(WholeImageEvaluator)

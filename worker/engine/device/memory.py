@@ -46,12 +46,12 @@ def limit_bytes() -> int:
     return held_bytes() + int(_free_bytes() * _USABLE_FRACTION)
 
 
-def limit_tensorflow(limit_bytes: int) -> None:
-    """Have TensorFlow raise an error beyond `limit_bytes`, by default beyond what the machine has.
+def limit_tensorflow(max_bytes: int) -> None:
+    """Have TensorFlow raise an error beyond `max_bytes`, by default beyond what the machine has.
 
     On a CPU only, and only before the first tensor. Without it the system would kill the process.
     """
-    limit = limit_bytes or int(_total_bytes() * _USABLE_FRACTION)
+    limit = max_bytes or int(_total_bytes() * _USABLE_FRACTION)
     os.environ.setdefault(_CPU_LIMIT, str(max(limit - _process_field("VmRSS"), 2**28)))
 
 

@@ -1,1 +1,1 @@
-"""What is minimised: the terms of the loss, and their weighted sum."""
+"""What is minimized: the terms of the loss, and their weighted sum."""

@@ -115,7 +115,7 @@ class LossWeights(NamedTuple):
 class Sums(NamedTuple):
     """All that the losses depend on, summed over positions.
 
-    `grams` holds un-normalised Gram matrices `[regions or 1, batch, c, c]` by style layer, `squares` sums of (F - P)²
+    `grams` holds un-normalized Gram matrices `[regions or 1, batch, c, c]` by style layer, `squares` sums of (F - P)²
     `[batch]` by content layer, `variation` those of neighbouring pixels `[batch, 2]`.
     """
 

@@ -5,7 +5,7 @@ search, each iterate is a trial: if its loss is above that of the last accepted 
 image again with a shorter step.
 
 Source: Nocedal and Wright 2006, algorithm 7.4 (two-loop recursion), equation 7.20 (γ, the initial scaling) and
-section 3.5 (the backtracked step minimises a quadratic interpolation); Bertsekas 1982 for pixels held at their bounds.
+section 3.5 (the backtracked step minimizes a quadratic interpolation); Bertsekas 1982 for pixels held at their bounds.
 
 Limits: the history takes 2 · `lbfgs_history` images of memory for each image. The result is the last accepted image,
 so the last update of a run is never used.

@@ -1,4 +1,4 @@
-"""The state of an optimisation, the same for either optimizer, and the running average of its iterates.
+"""The state of an optimization, the same for either optimizer, and the running average of its iterates.
 
 Every array has one entry per image of the batch.
 

@@ -75,7 +75,7 @@ def _directions(features: Array, count: int, rng: Generator) -> Array:
     return weights
 
 
-def _principal(rows: Array, count: int, regularisation: float) -> tuple[Array, Array]:
+def _principal(rows: Array, count: int, regularization: float) -> tuple[Array, Array]:
     """Return the `count` leading principal axes of `rows` as columns, and the factor that gives each unit variance."""
     centred = rows - rows.mean(axis=0)
     # by TensorFlow: the threads of NumPy's matmul spin, and starve on a busy machine
@@ -84,7 +84,7 @@ def _principal(rows: Array, count: int, regularisation: float) -> tuple[Array, A
     values, vectors = values[::-1][:count], vectors[:, ::-1][:, :count]
     # the sign of an eigenvector is arbitrary: make its largest entry positive
     vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(vectors.shape[1])])
-    return vectors, 1 / np.sqrt(np.maximum(values, 0) + regularisation * values[0] + 1e-12)
+    return vectors, 1 / np.sqrt(np.maximum(values, 0) + regularization * values[0] + 1e-12)
 
 
 def _patches(features: Array, rng: Generator) -> Array:

@@ -1,7 +1,5 @@
 """Sign-ins: what a browser's token opens, and what ends it."""
 
-from __future__ import annotations
-
 import pytest
 from sqlalchemy import select
 

@@ -1,7 +1,5 @@
 """A request that is sent again is carried out once, however many senders race."""
 
-from __future__ import annotations
-
 import pytest
 from sqlalchemy import func, select
 

@@ -1,7 +1,5 @@
 """Keys: what opens, what does not, and the one that stays."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable
 from contextlib import suppress

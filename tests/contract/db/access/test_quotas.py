@@ -1,7 +1,5 @@
 """What a key may have waiting and ask for in a day, however many ask at once and with however many keys."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import UTC, datetime
 

@@ -1,7 +1,5 @@
 """The audit log: written with the deed or not at all, listed from the newest on, forgotten in the end."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest

@@ -1,7 +1,5 @@
 """Bulk actions: counted, carried out a portion at a time, by any number at once, through deaths, and stopped."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 

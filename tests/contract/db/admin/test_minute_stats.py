@@ -1,7 +1,5 @@
 """Readings: what a minute's row says, taken by however many, and how long it stays."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import update

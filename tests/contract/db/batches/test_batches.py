@@ -1,7 +1,5 @@
 """Batches on both databases: their life, their items in bulk, and counts that add up."""
 
-from __future__ import annotations
-
 import pytest
 
 from shared.db import deliveries, webhook_payloads

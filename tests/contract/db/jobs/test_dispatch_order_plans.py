@@ -1,7 +1,5 @@
 """Dispatch reads only the first jobs of each queue, however many wait behind them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Failures, in groups: what failed alike, how often and since when."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What goes before a job, and what became of promises."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 from sqlalchemy import update

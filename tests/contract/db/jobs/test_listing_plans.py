@@ -1,7 +1,5 @@
 """How the databases answer what is asked of many jobs: by indexes, whatever a listing is filtered by."""
 
-from __future__ import annotations
-
 from itertools import product
 
 import pytest

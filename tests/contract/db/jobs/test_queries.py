@@ -1,7 +1,5 @@
 """Listings and counts."""
 
-from __future__ import annotations
-
 import pytest
 
 from shared.db.jobs import queries, transitions

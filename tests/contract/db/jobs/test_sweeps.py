@@ -1,7 +1,5 @@
 """What the sweeper puts right, and what it leaves alone."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import func, select, update

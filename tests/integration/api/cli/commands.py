@@ -1,7 +1,5 @@
 """The `atelier` command called in this process, and a worker beside it."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

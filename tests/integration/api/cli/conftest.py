@@ -1,7 +1,5 @@
 """A real server, and the command that talks to it."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,10 +11,8 @@ from werkzeug.serving import make_server
 
 from api.cli import main
 from shared.imaging import codec
-from shared.messaging.progress import RedisProgress
 from tests.integration.api.cli.commands import Atelier
 from tests.support.factories import picture
-from worker.jobs.context import WorkerContext
 from worker.jobs.null_painter import NullPainter
 
 
@@ -49,12 +45,6 @@ def photo(tmp_path) -> Path:
 
 
 @pytest.fixture
-def context(settings, database, store, redis) -> WorkerContext:
-    return WorkerContext(
-        "w1",
-        settings,
-        database,
-        store,
-        RedisProgress(redis),
-        NullPainter(settings.model_copy(update={"null_step_s": 0.001})),
-    )
+def painter(settings) -> NullPainter:
+    """One that takes its time, so that there is something to watch."""
+    return NullPainter(settings.model_copy(update={"null_step_s": 0.001}))

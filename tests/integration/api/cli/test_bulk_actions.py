@@ -1,7 +1,5 @@
 """The commands about many jobs at once, about what was done and what failed."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from functools import partial

@@ -1,7 +1,5 @@
 """`atelier demo` as a person runs it: a process of its own with the real stack, the null engine painting."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal

@@ -1,7 +1,5 @@
 """`atelier submit --dry-run` against the real API: the figures of a worker that is there, and nothing queued."""
 
-from __future__ import annotations
-
 import json
 
 from shared.db import workers

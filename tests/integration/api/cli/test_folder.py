@@ -1,7 +1,5 @@
 """`atelier batch` against a whole stack with the null engine, as somebody at a terminal meets it."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

@@ -1,7 +1,5 @@
 """The `atelier` command against the real API over HTTP, with the null engine painting in a thread."""
 
-from __future__ import annotations
-
 import json
 from datetime import datetime
 
@@ -77,7 +75,7 @@ def test_a_failed_job_says_why_and_exits_3(atelier, photo, context, tmp_path, mo
     with painting(context):
         result = atelier("submit", photo, photo, "-o", tmp_path / "a.png")
     assert result.exit_code == 3
-    why = "The optimisation diverged: a value is infinite or not a number (diverged)."
+    why = "The optimization diverged: a value is infinite or not a number (diverged)."
     assert result.stderr.splitlines()[-1].endswith(f"has failed: {why}")
     assert not (tmp_path / "a.png").exists()
 

@@ -1,7 +1,5 @@
 """The commands about keys: over HTTP for operators, and straight to the database for the very first key."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

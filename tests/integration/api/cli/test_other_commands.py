@@ -1,7 +1,5 @@
 """The commands that make one or two calls each, against the real API: pictures, outputs, again, away, webhooks."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

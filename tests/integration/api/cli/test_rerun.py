@@ -1,7 +1,5 @@
 """`atelier rerun`: the null engine paints, the real API keeps, and the same bytes come out or the reason is told."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

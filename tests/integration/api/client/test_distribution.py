@@ -1,7 +1,5 @@
 """The client as it is installed by someone who has nothing else of this project."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """A browser that an operator has signed in with."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.integration.api.dashboard.signing_in import signed_in

@@ -1,7 +1,5 @@
 """Signing in to the dashboard without a browser."""
 
-from __future__ import annotations
-
 OURS = {"Origin": "http://localhost"}
 
 

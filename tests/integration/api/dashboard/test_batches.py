@@ -1,7 +1,5 @@
 """The pages of batches: what they show, how batches are steered from there, and to whom that is closed."""
 
-from __future__ import annotations
-
 import json
 from urllib.parse import urljoin
 

@@ -1,7 +1,5 @@
 """Every route that changes something, called from another site in the name of who is signed in: none is served."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

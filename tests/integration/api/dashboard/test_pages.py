@@ -1,7 +1,5 @@
 """What the pages show, of which jobs, to whom; and what they refuse."""
 
-from __future__ import annotations
-
 from html import unescape
 
 import pytest

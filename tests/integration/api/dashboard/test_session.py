@@ -1,7 +1,5 @@
 """Signing in and out of the dashboard, and what a browser may not do."""
 
-from __future__ import annotations
-
 import pytest
 from sqlalchemy import update
 

@@ -1,7 +1,5 @@
 """The page Submit: what it shows, what it makes of what is filled in, what it refuses, and to whom it is closed."""
 
-from __future__ import annotations
-
 import io
 import re
 

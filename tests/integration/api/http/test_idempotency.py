@@ -1,7 +1,5 @@
 """Requests sent again, ids of the client's choosing, jobs tried again and deleted."""
 
-from __future__ import annotations
-
 import json
 from io import BytesIO
 

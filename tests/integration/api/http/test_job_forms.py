@@ -1,7 +1,5 @@
 """Jobs sent as forms: no part of one is passed over in silence."""
 
-from __future__ import annotations
-
 import json
 from io import BytesIO
 from typing import Any

@@ -3,8 +3,6 @@
 A few hundred in `make test`, five thousand with `HOSTILE=long`. The seed is fixed, so what fails fails again.
 """
 
-from __future__ import annotations
-
 import os
 import random
 from collections import Counter

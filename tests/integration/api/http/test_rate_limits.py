@@ -1,7 +1,5 @@
 """How many requests a key may make: one window for all processes, and nobody refused because Redis is away."""
 
-from __future__ import annotations
-
 import signal
 import subprocess
 from collections.abc import Iterator

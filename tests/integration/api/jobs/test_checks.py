@@ -1,7 +1,5 @@
 """What is checked of a job's pictures before it is queued."""
 
-from __future__ import annotations
-
 from io import BytesIO
 
 import pytest

@@ -1,7 +1,5 @@
 """What a job would take, told without queueing it, and the refusal of one that no worker could hold."""
 
-from __future__ import annotations
-
 from io import BytesIO
 from typing import Any
 

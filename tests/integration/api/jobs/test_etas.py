@@ -1,7 +1,5 @@
 """When a job starts and ends, why it waits, and the metrics that tell whether the promises were kept."""
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
 
 import pytest

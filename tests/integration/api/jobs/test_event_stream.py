@@ -1,7 +1,5 @@
 """A job's events as clients get them: no gap, no event twice, and an end, whatever happens to Redis and the job."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """What a painting starts from: a picture of the client's, or what another job painted."""
 
-from __future__ import annotations
-
 from io import BytesIO
 from typing import Any
 
@@ -9,16 +7,13 @@ import pytest
 
 from shared.db.jobs import queries, transitions
 from shared.errors import Diverged
-from shared.messaging.progress import RedisProgress
 from shared.painting.keys import group_key
 from shared.painting.params import StyleParams
 from tests.integration.api.refusals import encoded, refusal
 from tests.integration.api.refused_images import stored
 from tests.support.claims import claim
 from tests.support.factories import add_job, add_key
-from tests.support.fakes import FakePainter
 from tests.support.flask_clients import client_with
-from worker.jobs.context import WorkerContext
 from worker.jobs.runner import run
 
 
@@ -32,9 +27,9 @@ def row_of(database, job_id: str):
 
 
 @pytest.fixture
-def painted(settings, database, store, redis, job_id) -> str:
+def painted(context, job_id) -> str:
     """A job that has succeeded."""
-    run([job_id], WorkerContext("w1", settings, database, store, RedisProgress(redis), FakePainter()))
+    run([job_id], context)
     return job_id
 
 

@@ -1,7 +1,5 @@
 """Masks: where each style is painted, and what is wrong with one."""
 
-from __future__ import annotations
-
 from io import BytesIO
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The API beside a Redis that is frozen: it answers nothing, and does not even refuse."""
 
-from __future__ import annotations
-
 import os
 import signal
 import statistics

@@ -1,7 +1,5 @@
 """Polling that costs little: nothing is sent twice, and who asks may wait for news."""
 
-from __future__ import annotations
-
 import threading
 
 import pytest

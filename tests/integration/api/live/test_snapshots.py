@@ -1,7 +1,5 @@
 """Polls are answered from no more than they show, and an ETag stands for one body."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """The whole system as its user starts it: real Redis, real gunicorn, real Celery workers, over HTTP."""
 
-from __future__ import annotations
-
 import os
 import signal
 import socket

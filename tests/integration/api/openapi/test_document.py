@@ -1,7 +1,5 @@
 """The description of the API: valid, complete, and with examples that are what they claim to be."""
 
-from __future__ import annotations
-
 import re
 
 import jsonschema

@@ -1,7 +1,5 @@
 """The audit log over HTTP: every deed has its entry, and what was not done has none."""
 
-from __future__ import annotations
-
 import pytest
 from sqlalchemy import update
 

@@ -1,7 +1,5 @@
 """Archives of pictures into a batch, and its results as one zip out of it."""
 
-from __future__ import annotations
-
 import io
 import json
 import zipfile
@@ -10,15 +8,12 @@ import pytest
 
 from api.app import create_app
 from shared.imaging import codec
-from shared.messaging.progress import RedisProgress
 from shared.storage.store import open_store
 from tests.hostile.archives import tarred, zipped
 from tests.integration.api.batch_requests import show, steer
 from tests.support.factories import picture
-from tests.support.fakes import FakePainter
 from tests.support.flask_clients import client_with
 from tests.support.job_runs import load
-from worker.jobs.context import WorkerContext
 from worker.jobs.runner import run
 
 ZIP = "application/zip"
@@ -86,15 +81,12 @@ def test_the_results_come_as_one_zip_with_a_manifest(client, batch, paint) -> No
 
 
 @pytest.fixture
-def paint(settings, database, redis):
+def paint(context):
     """Paints one job, in the app's own storage."""
-    made = WorkerContext(
-        "w1", settings, database, open_store(settings.storage_url), RedisProgress(redis), FakePainter()
-    )
 
     def paint(job_id: str) -> None:
-        run([job_id], made)
-        assert load(made, job_id).state == "succeeded"
+        run([job_id], context)
+        assert load(context, job_id).state == "succeeded"
 
     return paint
 

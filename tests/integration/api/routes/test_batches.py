@@ -1,7 +1,5 @@
 """Batches over HTTP: opened, filled in many ways, steered, listed."""
 
-from __future__ import annotations
-
 import io
 import json
 

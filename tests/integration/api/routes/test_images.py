@@ -1,7 +1,5 @@
 """Uploading images, good and bad."""
 
-from __future__ import annotations
-
 from io import BytesIO
 
 import pytest

@@ -1,7 +1,5 @@
 """Submitting, listing, showing and canceling jobs."""
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, datetime, timedelta
 from io import BytesIO

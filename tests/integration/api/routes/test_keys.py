@@ -1,7 +1,5 @@
 """Keys over HTTP, and what limits them."""
 
-from __future__ import annotations
-
 import re
 from base64 import urlsafe_b64encode
 

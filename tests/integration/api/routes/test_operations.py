@@ -1,7 +1,5 @@
 """Bulk actions over HTTP, and with maintenance behind it; grouped failures."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import Any

@@ -1,7 +1,5 @@
 """What operators see of the workers and the queue, and how they steer them."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest

@@ -1,7 +1,5 @@
 """What a job gives: events, previews, losses, the picture, its manifest."""
 
-from __future__ import annotations
-
 import json
 import threading
 from io import BytesIO
@@ -15,16 +13,9 @@ from api.client.sse import parse
 from shared.imaging import codec
 from shared.messaging.progress import RedisProgress
 from tests.support.claims import claim, step
-from tests.support.fakes import FakePainter
 from tests.support.flask_clients import client_with
 from tests.support.waiting import wait_until
-from worker.jobs.context import WorkerContext
 from worker.jobs.runner import run
-
-
-@pytest.fixture
-def context(settings, database, store, redis) -> WorkerContext:
-    return WorkerContext("w1", settings, database, store, RedisProgress(redis), FakePainter())
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """Health, errors of the framework, and the description of it all."""
 
-from __future__ import annotations
-
 import pytest
 from flask import Flask
 from structlog.testing import capture_logs

@@ -1,7 +1,5 @@
 """Webhooks over HTTP, as their owner sees them."""
 
-from __future__ import annotations
-
 import pytest
 
 from api.app import create_app

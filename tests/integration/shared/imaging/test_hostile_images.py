@@ -3,8 +3,6 @@
 The files are made by `tests.hostile.images`.
 """
 
-from __future__ import annotations
-
 import io
 
 import pytest
@@ -12,14 +10,11 @@ from PIL import Image, ImageFile, TiffImagePlugin, WebPImagePlugin
 
 from shared.errors import AtelierError
 from shared.imaging import codec
-from shared.messaging.progress import RedisProgress
 from tests.hostile import images
 from tests.hostile.image_sandbox import judged
 from tests.hostile.images import MAX_PX, SECRET, TAKEN
 from tests.support.concurrency import race
 from tests.support.sample_images import UPRIGHT, quarters, saved
-from worker.jobs.context import WorkerContext
-from worker.jobs.null_painter import NullPainter
 from worker.jobs.runner import run
 
 #: Most memory for judging one file, the interpreter's own included.
@@ -66,18 +61,6 @@ def test_more_than_50_megapixels_are_refused_before_anything_is_decoded(monkeypa
         with pytest.raises(AtelierError) as raised:
             codec.inspect(file.data, max_bytes=10**7, max_px=MAX_PX)
         assert raised.value.code in file.verdicts, file.name
-
-
-@pytest.fixture
-def context(settings, database, store, redis) -> WorkerContext:
-    return WorkerContext(
-        "w1",
-        settings,
-        database,
-        store,
-        RedisProgress(redis),
-        NullPainter(settings.model_copy(update={"null_step_s": 0})),
-    )
 
 
 def painted(client, context, data: bytes) -> dict[str, bytes]:

@@ -1,7 +1,5 @@
 """How a job is handed back, and goes on where it was."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from io import BytesIO

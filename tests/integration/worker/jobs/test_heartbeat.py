@@ -1,7 +1,5 @@
 """A claim stays alive by itself, and its holder knows when it does not."""
 
-from __future__ import annotations
-
 import threading
 import time
 

@@ -1,7 +1,5 @@
 """What a job is painted from, and what its opacity and its timelapse become."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from io import BytesIO

@@ -1,7 +1,5 @@
 """A picture that was painted before is taken over; one that was painted otherwise, or by another, is not."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """The life of one job in a worker, with a painter that misbehaves on demand."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from dataclasses import replace

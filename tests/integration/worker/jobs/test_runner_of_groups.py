@@ -1,7 +1,5 @@
 """Jobs painted together: each has its own claim, and what ends one does not end the others."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """What has been kept long enough goes, says so, and nobody loses what a job still needs. No test waits: rows age."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from io import BytesIO
@@ -19,15 +17,12 @@ from shared.db.jobs import claims, queries, transitions
 from shared.db.models import Image, Job
 from shared.errors import StorageUnavailable, UnknownImage
 from shared.imaging import codec
-from shared.messaging.progress import RedisProgress
 from shared.states import Role, State
 from shared.storage.store import LocalImageStore, image_key, job_prefix
 from tests.support.claims import claim
 from tests.support.concurrency import meet
 from tests.support.factories import add_image, new_job, picture
-from tests.support.fakes import FakePainter
 from tests.support.job_runs import run_one
-from worker.jobs.context import WorkerContext
 from worker.maintenance.orphans import remove_orphans
 from worker.maintenance.retention import Retention
 
@@ -51,11 +46,11 @@ def services(app) -> Iterator[Services]:
 
 
 @pytest.fixture
-def painted(settings, database, store, redis, client, image_id) -> str:
+def painted(context, client, image_id) -> str:
     """A job that has a picture and an animation."""
     params = {"size": 32, "steps": 8, "timelapse": True}
     job_id = client.post("/v1/jobs", json={"content": image_id, "style": image_id, "params": params}).json["id"]
-    run_one(job_id, WorkerContext("w1", settings, database, store, RedisProgress(redis), FakePainter()))
+    run_one(job_id, context)
     return job_id
 
 
@@ -181,7 +176,7 @@ def test_an_ended_job_is_shown_though_its_images_are_gone_and_cannot_be_tried_ag
 
 
 def test_a_job_that_waited_for_a_year_is_painted_though_all_else_is_gone(
-    client, painted, settings, database, store, redis, retention
+    client, painted, database, store, context, retention
 ) -> None:
     """Neither its images, nor where it goes on, nor what the running one writes: whatever the chores do."""
     pictures = [codec.encode(picture(seed=seed), format="png") for seed in (1, 2, 3)]
@@ -205,8 +200,7 @@ def test_a_job_that_waited_for_a_year_is_painted_though_all_else_is_gone(
     assert [store.get(image_key(ids.image_id(data))) for data in pictures[:2]] == pictures[:2]
     with database.writing() as session:
         transitions.give_back(session, held, reason="drain")
-    state = run_one(running, WorkerContext("w1", settings, database, store, RedisProgress(redis), FakePainter()))
-    assert state == State.SUCCEEDED
+    assert run_one(running, context) == State.SUCCEEDED
 
 
 @on_both_databases

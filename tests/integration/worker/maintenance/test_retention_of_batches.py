@@ -1,7 +1,5 @@
 """Batches go when nothing is left of them, and what their items still need stays. No test waits: rows age."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest

@@ -1,7 +1,5 @@
 """The chores, on real rows, files and Redis."""
 
-from __future__ import annotations
-
 import threading
 from datetime import timedelta
 

@@ -1,7 +1,5 @@
 """Webhooks told over HTTP, to receivers of every kind."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess

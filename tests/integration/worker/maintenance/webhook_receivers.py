@@ -1,7 +1,5 @@
 """Receivers of webhooks: real HTTP servers on this machine that behave as they are told."""
 
-from __future__ import annotations
-
 import ssl
 import threading
 from collections.abc import Callable, Iterator

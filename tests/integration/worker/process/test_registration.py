@@ -1,7 +1,5 @@
 """What a worker's row says of its painter, and how it comes to know it."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """The parent's watch over its child and over itself, with a child that is a real process."""
 
-from __future__ import annotations
-
 import pytest
 from sqlalchemy import update
 

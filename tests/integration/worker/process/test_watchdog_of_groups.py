@@ -1,7 +1,5 @@
 """The parent's watch over a child that paints several jobs: what ends it is written of each of them at once."""
 
-from __future__ import annotations
-
 from sqlalchemy import update
 
 from shared.db.jobs import claims, queries, transitions

@@ -1,7 +1,5 @@
 """What the tests of the watchdog share: one that watches a real process, with the time moved by hand."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from typing import Self

@@ -1,7 +1,5 @@
 """What comes out of archives that were made to do harm."""
 
-from __future__ import annotations
-
 import io
 import tempfile
 from pathlib import Path

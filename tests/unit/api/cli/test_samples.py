@@ -1,7 +1,5 @@
 """The demo's own pictures: always the same, and fit to be uploaded."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

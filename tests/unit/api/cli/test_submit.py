@@ -1,7 +1,5 @@
 """`atelier submit --dry-run` and what goes with a submission, against a server that answers from a script."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

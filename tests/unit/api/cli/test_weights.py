@@ -1,7 +1,5 @@
 """`atelier weights`, which has another process do the work."""
 
-from __future__ import annotations
-
 import json
 import os
 import sys

@@ -1,7 +1,5 @@
 """A client that talks to a scripted server, and a sleep that takes no time."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any

@@ -1,7 +1,5 @@
 """Downloads to a file: whole or not at all, and going on where a connection was lost."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Following and waiting for a job: by events through lost connections, and by polls where there is no stream."""
 
-from __future__ import annotations
-
 import pytest
 
 from api.client import ApiProblem, Unreachable, WaitTimeout

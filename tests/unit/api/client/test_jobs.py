@@ -1,7 +1,5 @@
 """The client against a real server that answers from a script: what it sends, and what it makes of the answer."""
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path

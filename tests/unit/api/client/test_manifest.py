@@ -1,7 +1,5 @@
 """What a manifest asks for when its picture is painted again, and what explains another one."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The names that the client declares for itself, and those that the server defines."""
 
-from __future__ import annotations
-
 import tomllib
 from pathlib import Path
 from typing import Any, get_args

@@ -1,7 +1,5 @@
 """Requests that are made again: which, how soon, for how long, and under which key."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import pytest

@@ -1,7 +1,5 @@
 """How pages write durations, sizes, numbers and curves."""
 
-from __future__ import annotations
-
 import math
 from datetime import timedelta
 

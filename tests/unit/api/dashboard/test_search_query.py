@@ -1,7 +1,5 @@
 """What is typed into the search becomes a filter, and a filter what would be typed."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 
 import pytest

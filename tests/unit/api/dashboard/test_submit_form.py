@@ -1,7 +1,5 @@
 """The form of a job is made of the parameters, all of them."""
 
-from __future__ import annotations
-
 import pytest
 
 from api.dashboard import submit_form

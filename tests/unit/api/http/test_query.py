@@ -1,7 +1,5 @@
 """Query parameters: what a model takes of a request, and how it refuses the rest; and pages of what is listed."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import pytest

@@ -1,7 +1,5 @@
 """The hub: one reader that tells many followers, from Redis and from the database, and who waits there."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Iterator, Mapping
 

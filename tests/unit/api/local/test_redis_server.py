@@ -1,7 +1,5 @@
 """Which server the embedded stack starts."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """The contact sheet shows every picture and every loss, whatever they are."""
 
-from __future__ import annotations
-
 import io
 import math
 

@@ -1,7 +1,5 @@
 """Images that are whole: described, turned upright, decoded once, encoded again."""
 
-from __future__ import annotations
-
 import io
 
 import numpy as np

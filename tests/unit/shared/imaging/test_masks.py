@@ -1,7 +1,5 @@
 """Whether a mask paints anywhere is said by bands, as the whole picture would say it."""
 
-from __future__ import annotations
-
 import tracemalloc
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Every kind of pixel shows the same picture: depth, alpha, palettes, inks and profiles."""
 
-from __future__ import annotations
-
 import struct
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Uploads made small for showing: upright, in sRGB, as JPEG, whatever they were."""
 
-from __future__ import annotations
-
 import io
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Our own pictures in another format or smaller: the same picture, without floats between."""
 
-from __future__ import annotations
-
 import io
 import tracemalloc
 

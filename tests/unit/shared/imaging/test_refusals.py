@@ -1,7 +1,5 @@
 """What is no image, not whole or too large is refused by the right name, before it costs anything."""
 
-from __future__ import annotations
-
 import contextlib
 import struct
 import tracemalloc

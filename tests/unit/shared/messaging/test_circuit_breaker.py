@@ -1,7 +1,5 @@
 """The circuit breaker, on a clock of its own."""
 
-from __future__ import annotations
-
 import pytest
 
 from shared.messaging.circuit_breaker import CircuitBreaker

@@ -1,7 +1,5 @@
 """How long painting takes, learned from how long it took."""
 
-from __future__ import annotations
-
 import pytest
 
 from shared.painting.forecasts import DurationModel, Forecast, Sample, quantile

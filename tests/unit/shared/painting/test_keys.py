@@ -1,6 +1,4 @@
-"""Which jobs can be painted in one optimisation."""
-
-from __future__ import annotations
+"""Which jobs can be painted in one optimization."""
 
 from typing import Any
 

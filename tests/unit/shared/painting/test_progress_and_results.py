@@ -1,7 +1,5 @@
 """What the workers write of steps and results is what the API shows."""
 
-from __future__ import annotations
-
 from api.schemas.jobs import LossColumns, LossesView, ProgressView, ResultView
 from shared.painting.results import FILE_NAMES, Result, ResultFacts, facts_of, with_files
 from shared.painting.steps import LOSS_COLUMNS, Step, StepLosses, loss_columns

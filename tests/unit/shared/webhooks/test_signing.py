@@ -1,7 +1,5 @@
 """The signature of webhooks."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import hmac

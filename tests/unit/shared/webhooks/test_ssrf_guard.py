@@ -1,7 +1,5 @@
 """Which addresses webhooks may be sent to: nothing reaches a listener that is not public."""
 
-from __future__ import annotations
-
 import socket
 import threading
 import time

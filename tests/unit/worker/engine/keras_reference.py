@@ -3,8 +3,6 @@
 Written from the formulas alone, sharing no code with the engine.
 """
 
-from __future__ import annotations
-
 import keras
 import numpy as np
 import tensorflow as tf

@@ -1,7 +1,5 @@
 """Runs of the engine as lists of chunks, with params that take a moment."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from typing import Any

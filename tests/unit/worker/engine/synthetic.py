@@ -1,14 +1,12 @@
 """Kernels and pictures made of numbers, the same in every run."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from shared.painting.vgg19 import kernel_shapes
 from worker.engine.types import Picture
 from worker.engine.vgg.network import Kernel
 
-#: Gain of a layer. At 1 the optimisation is chaotic: ten Adam steps amplify float32 rounding to 1 %, even between
+#: Gain of a layer. At 1 the optimization is chaotic: ten Adam steps amplify float32 rounding to 1 %, even between
 #: compiled and uncompiled Keras. At 0.65 deep activations are as small as the trained ones and both agree to 2e-5.
 _GAIN = 0.65
 

@@ -1,6 +1,7 @@
 """Images painted together give the results that they give alone."""
 
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import tensorflow as tf
 
 from tests.unit.worker.engine.small_runs import SMALL, Fixed, changed, every_loss, run, run_group
 from tests.unit.worker.engine.synthetic import smooth_picture
+from worker.engine import image_group
 from worker.engine.compute.targets import StyleSet
 from worker.engine.device.planner import Plan
 from worker.engine.image_group import ImageGroup
@@ -16,6 +18,13 @@ from worker.engine.types import Chunk, Picture, Style, Subject
 from worker.engine.vgg.network import Network
 
 CONTENTS = [smooth_picture(60, 80, seed) for seed in (11, 12, 13)]
+#: With the features of `huge`, float32 overflows where the content's are far above the style's.
+DIVERGING = {"content_weight": 1e12, "loss_scaling": "none", "learning_rate": 1.0, "steps": 5}
+
+
+def huge(network: Network) -> Network:
+    """Return a network whose weights are 3e8 times as large."""
+    return Network.of("huge", {n: k._replace(weights=k.weights * np.float32(3e8)) for n, k in network.kernels.items()})
 
 
 @pytest.mark.parametrize("batch", [2, 3])
@@ -71,11 +80,7 @@ def test_an_image_that_diverges_ends_and_the_others_continue(style: Picture, net
 
 
 def test_a_run_that_diverges_returns_the_last_finite_image(content: Picture, style: Picture, network: Network) -> None:
-    # float32 overflows where the content's features are far above the style's
-    params = changed(content_weight=1e12, loss_scaling="none", learning_rate=1.0, steps=5)
-    huge = Network.of("huge", {n: k._replace(weights=k.weights * np.float32(3e8)) for n, k in network.kernels.items()})
-
-    chunks = run(content, style, params, huge)
+    chunks = run(content, style, changed(**DIVERGING), huge(network))
 
     assert chunks[-1].final
     assert chunks[-1].error is not None
@@ -117,3 +122,18 @@ def test_memory_that_runs_out_after_a_first_group_painted_changes_no_image(
     for before, after in zip(expected, found, strict=True):
         np.testing.assert_allclose(every_loss(after), every_loss(before), rtol=1e-4, atol=1e-7)
         assert np.abs(after[-1].image() - before[-1].image()).max() < 1 / 255
+
+
+def test_the_time_of_a_step_is_that_of_the_steps_made_before_it_diverged(
+    content: Picture, style: Picture, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = itertools.count()
+    monkeypatch.setattr(image_group, "time", SimpleNamespace(perf_counter=lambda: float(next(seconds))))
+    params = changed(**DIVERGING, start_size=0)
+
+    [chunk] = run(content, style, params, huge(network), planner=Fixed(Plan(1, 32)), steps_per_call=5)
+
+    assert chunk.error is not None
+    evaluated = len(chunk.losses) + 1
+    assert evaluated < 5
+    assert chunk.step_ms == pytest.approx(1000 / evaluated)

@@ -1,7 +1,5 @@
 """The timelapse of a run."""
 
-from __future__ import annotations
-
 from io import BytesIO
 
 import numpy as np

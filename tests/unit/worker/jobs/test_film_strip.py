@@ -1,7 +1,5 @@
 """A film strip has a few frames of a run of any length, from the first preview to the last."""
 
-from __future__ import annotations
-
 from io import BytesIO
 
 import numpy as np

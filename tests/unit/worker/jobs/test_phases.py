@@ -1,7 +1,5 @@
 """An attempt moves forward only, and is over once."""
 
-from __future__ import annotations
-
 from itertools import product
 
 import pytest

@@ -1,7 +1,5 @@
 """What becomes of a job whose attempt met an error."""
 
-from __future__ import annotations
-
 import pytest
 
 from shared.errors import (

@@ -1,7 +1,5 @@
 """The picture above the bar: how a terminal gets it, where it gets none, and what is left of it."""
 
-from __future__ import annotations
-
 import base64
 import io
 import re

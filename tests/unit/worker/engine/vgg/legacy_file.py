@@ -1,7 +1,5 @@
 """Writes weights as Keras published them first."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import h5py

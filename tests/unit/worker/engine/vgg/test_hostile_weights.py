@@ -1,7 +1,5 @@
 """Damaged and hostile files of weights are refused with an error, in bounded memory."""
 
-from __future__ import annotations
-
 import io
 import os
 import pickle

@@ -1,7 +1,5 @@
 """Downloads by the real pip from a local index: the right wheel and nothing else."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import tarfile

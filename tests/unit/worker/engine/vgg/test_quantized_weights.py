@@ -1,7 +1,5 @@
 """The 8-bit wheel is read as it was written; a hostile one is refused, and nothing in it runs."""
 
-from __future__ import annotations
-
 import os
 import pickle
 import struct

