@@ -3,7 +3,8 @@
 Fields bound with `structlog.contextvars`, such as `job_id` and `attempt`, are added to every line of the context.
 Records of the standard library (Celery, gunicorn, SQLAlchemy) are rendered the same way.
 
-Invariant: the value of a field whose name suggests a secret is redacted.
+Invariant: the value of a field whose name suggests a secret is redacted. Texts and nested values are not searched, so
+put no secret there.
 """
 
 import logging

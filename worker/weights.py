@@ -1,7 +1,7 @@
 """Manage the files of VGG19's weights: `python -m worker weights list`, `fetch [NAME]` or `import FILE`.
 
-Prints one JSON value for `atelier weights`, which may not import the engine; a failure is an object with `error`.
-Nothing here loads TensorFlow.
+Prints one JSON value for `atelier weights`, which may not import the engine; a failure is an object with `error`. The
+keys are what `api.cli.machine.weights` reads. Nothing here loads TensorFlow.
 """
 
 import argparse
@@ -34,12 +34,15 @@ def list_weights(cache_dir: Path) -> list[dict[str, Any]]:
 
 
 def fetch(settings: Settings, name: str = "") -> dict[str, Any]:
-    """Download the weights called `name`, by default the best available; return where they are."""
+    """Download the weights called `name`, by default the best available; return where they are.
+
+    The `reason` says why no better ones were had, if so. Raises `WeightsUnavailable`.
+    """
     if name and name not in PUBLISHED:
         raise WeightsUnavailable(f"{name} cannot be fetched; choose from {' and '.join(PUBLISHED)}.")
-    shelf = WeightsLocation(settings.weights_dir, settings.weights_mirror)
+    location = WeightsLocation(settings.weights_dir, settings.weights_mirror)
     among = [PUBLISHED[name]] if name else list(PUBLISHED.values())
-    found, reason = weights.first_available(lambda known: (known.name, weights.obtain(known, shelf)), among)
+    found, reason = weights.first_available(lambda known: (known.name, weights.obtain(known, location)), among)
     if found:
         return {"name": found[0], "path": str(found[1]), "reason": reason}
     files = " or ".join(known.file for known in PUBLISHED.values())
@@ -50,7 +53,7 @@ def fetch(settings: Settings, name: str = "") -> dict[str, Any]:
 
 
 def import_file(settings: Settings, file: str) -> dict[str, Any]:
-    """Copy a file of published weights into the cache; return where it is."""
+    """Copy a file of published weights into the cache; return where it is. Raises `WeightsUnavailable`."""
     known = weights.import_file(Path(file), settings.weights_dir)
     return {"name": known.name, "path": str(settings.weights_dir / known.file)}
 

@@ -3,6 +3,8 @@
 Holds the names of the queue and the task, and Celery's configuration; the task's body is in `worker.tasks`. There is no
 result backend: results are in the database.
 
+API and workers may be of two versions during an upgrade, so queue, task and arguments keep their names and meaning.
+
 Invariant: losing a message never loses a job, because dispatch sends again whatever the database still shows as
 queued.
 """
@@ -61,8 +63,8 @@ def create_celery(settings: Settings, **options: Any) -> Celery:
             "socket_connect_timeout": 2,
             "socket_keepalive": not settings.redis_url.startswith("unix://"),
             "health_check_interval": 10,
-            "priority_steps": [0, 1],
-            "visibility_timeout": 86_400,
+            "priority_steps": [0, 1],  # single jobs, batch items
+            "visibility_timeout": 86_400,  # long, since dispatch itself sends lost messages again, within seconds
         },
     )
     return app
@@ -85,7 +87,7 @@ class Broker:
 
     @cached_property
     def _app(self) -> Celery:
-        """The Celery application, with short timeouts."""
+        """The Celery application, with short timeouts, as requests wait for a message to be published."""
         app = create_celery(self._settings)
         app.conf.broker_transport_options.update(
             socket_timeout=0.5, socket_connect_timeout=0.5, health_check_interval=0

@@ -24,7 +24,10 @@ class CircuitBreaker:
         reset_after_s: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Open the circuit on an error of the types `failures`, and probe again after `reset_after_s`."""
+        """Open the circuit on an error of the types `failures`, and probe again after `reset_after_s`.
+
+        Each type must be constructible from its errors' `args`, since they are raised again as copies.
+        """
         self._failures = failures
         self._reset_after_s = reset_after_s
         self._clock = clock

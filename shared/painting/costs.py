@@ -142,7 +142,7 @@ def fit_history(params: StyleParams, size: Size, capacity: Capacity) -> StylePar
 
 
 def min_peak_bytes(params: StyleParams, size: Size, capacity: Capacity) -> int:
-    """Predict the peak memory for one image in the smallest tiles, or in those that the params ask for."""
+    """Predict the peak memory for one image in the smallest tiles or whole, or in the tiles that the params ask for."""
     tile = params.tile_size or (MIN_TILE_PX if max(size) > MIN_TILE_PX else 0)
     return min(peak_bytes(params, size, capacity, tile=side) for side in {tile, params.tile_size})
 
@@ -166,6 +166,7 @@ def choose_tile(params: StyleParams, size: Size, capacity: Capacity, *, reserved
 
 def step_gflop(params: StyleParams, size: Size, *, tile: int = 0) -> float:
     """Return the floating-point operations of a step, in 10⁹: forward and backward through every layer."""
+    # each multiplication comes with an addition, and the gradient by the image costs as much as the forward pass
     per_px = 4 * _multiplications_per_px(params)
     if not tile:
         return per_px * size[0] * size[1] / 1e9
@@ -183,7 +184,7 @@ def _multiplications_per_px(params: StyleParams) -> float:
     """Return the multiplications of one forward pass, per pixel of the image."""
     shapes = kernel_shapes()
     layers = up_to(deepest(_layers(params)))
-    passes = sum(9 * shapes[layer][2] * shapes[layer][3] / stride(layer) ** 2 for layer in layers)
+    passes = sum(3 * 3 * shapes[layer][2] * shapes[layer][3] / stride(layer) ** 2 for layer in layers)
     grams = sum(channels(layer) ** 2 / stride(layer) ** 2 for layer in params.style_layers)
     return passes + grams
 

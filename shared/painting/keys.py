@@ -4,6 +4,9 @@ A group key is the largest number of jobs that may be painted together, since di
 that they must have in common: `8:3f…`. That includes the size at every scale, since two images of one final size may
 differ by a pixel on the way there.
 
+A change of what is hashed does no harm: jobs queued before and after it are not painted together, and earlier results
+are not reused.
+
 Invariant: jobs with the same group key, painted together, give the results that each would give alone.
 """
 

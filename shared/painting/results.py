@@ -1,6 +1,7 @@
 """The result of a job as its row keeps it: facts of the picture, and the storage keys of its files.
 
-A `Result` is the JSON itself, as a dictionary with declared keys. Retention removes the files' keys; the facts stay.
+A `Result` is the JSON itself, as a dictionary with declared keys: rows of earlier jobs have them, so rename none.
+Retention removes the files' keys; the facts stay.
 """
 
 from collections.abc import Mapping

@@ -22,7 +22,10 @@ class Observation(NamedTuple):
 
 
 class JobObservations:
-    """The running jobs of one worker; times are in seconds, all from one clock."""
+    """The running jobs of one worker; times are in seconds, all from one clock.
+
+    What is asked of a job is known of those in the last `observe_jobs` only; of others it raises `KeyError`.
+    """
 
     def __init__(self, now: float) -> None:
         self._jobs: dict[tuple[str, int], Observation] = {}
@@ -58,6 +61,7 @@ class JobObservations:
         step = job.progress["step"] if job.progress else 0
         last = self._jobs.get((job.id, job.attempt))
         if last is None:
+            # if the child was replaced since the last check, the old one may have claimed this job before it died
             return Observation(step, job.ran_s, now, self._previous_child or self._child)
         seen_at = last.seen_at if last.ran_s == job.ran_s else now
         return Observation(step, job.ran_s, seen_at, last.child)

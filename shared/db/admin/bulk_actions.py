@@ -54,7 +54,7 @@ def count_matches(session: Session, action: Action, wanted: Filter) -> int:
 def create(session: Session, operation: Operation) -> None:
     """Insert an operation whose action, filter, reason, key and `matched` are set: nothing → running."""
     operation.id = ids.new_id()
-    operation.until = operation.id
+    operation.until = operation.id  # ids sort by time, so no job submitted from now on is below it
     operation.state, operation.created_at = OperationState.RUNNING, clock.now()
     session.add(operation)
     session.flush()
@@ -105,8 +105,10 @@ def run_chunk(session: Session, operation_id: str) -> ChunkResult | None:
     result = bulk_steps.apply(session, found, due)
     found.done += len(due)
     found.refused += result.refused
-    found.matched = max(found.matched, found.done)
-    is_done = len(locked) == len(job_ids) < CHUNK_SIZE
+    found.matched = max(found.matched, found.done)  # counted at the start, and no further than `MOST_COUNTED`
+    is_done = (
+        len(locked) == len(job_ids) < CHUNK_SIZE
+    )  # a full chunk, or one that ends at a lock, may have more behind it
     if locked:
         found.reached = locked[-1].sort_id
     if is_done:

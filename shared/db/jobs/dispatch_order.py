@@ -140,6 +140,7 @@ def _of(capacity: Capacity, *, batched: bool) -> int:
 
 
 def _minus_one(capacity: Capacity, *, batched: bool) -> Capacity:
+    """Take a slot of the window: single jobs leave less room for batch items, but batch items none less for them."""
     return Capacity(capacity.single if batched else capacity.single - 1, capacity.batched - 1)
 
 

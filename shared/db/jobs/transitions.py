@@ -26,7 +26,8 @@ from shared.errors import AtelierError, IdTaken, IllegalTransition, NotFound, Wo
 from shared.painting.results import Result
 from shared.states import TERMINAL, State
 
-#: How many characters are kept from the end of a traceback.
+#: How many characters are kept of an error's message, the width of its column, and from the end of a traceback.
+_MESSAGE_LENGTH = 2_000
 _TRACEBACK_LENGTH = 8_000
 
 #: After so many lost attempts in a row the job itself is assumed to crash its workers, and it fails.
@@ -86,7 +87,7 @@ def end_queued(session: Session, job_ids: Sequence[str], name: str, state: State
 
 
 def remove(session: Session, job_id: str) -> None:
-    """Delete an ended job with its events; raise `NotFound`, or `IllegalTransition` for one that has not ended."""
+    """Delete an ended job with its events, not its files; raise `NotFound`, or `IllegalTransition` before its end."""
     ended = delete(Job).where(Job.id == job_id, Job.state.in_(TERMINAL)).returning(Job.state, Job.batch_id)
     removed = session.execute(ended.execution_options(synchronize_session=False)).one_or_none()
     if removed is not None:
@@ -166,7 +167,11 @@ def _error_details(error: AtelierError) -> dict[str, Any]:
 
 def _error_values(error: AtelierError) -> dict[str, Any]:
     """Return the values of the error columns of a job."""
-    return {"error_code": error.code, "error_message": error.detail[:2000], "error_retryable": error.retryable}
+    return {
+        "error_code": error.code,
+        "error_message": error.detail[:_MESSAGE_LENGTH],
+        "error_retryable": error.retryable,
+    }
 
 
 def _move(
@@ -207,4 +212,5 @@ def _return(
 def _finish(
     session: Session, claim: Claim, state: State, name: str, details: dict[str, Any] | None = None, **values: Any
 ) -> None:
+    """End a running job and forget its checkpoint; raise `LostRace`."""
     _move(session, claim, held_by(claim), name, details, state=state, ended_at=clock.now(), checkpoint=None, **values)
