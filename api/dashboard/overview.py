@@ -135,10 +135,10 @@ class OverviewCache:
     def _read(self) -> Overview:
         with self._database.reading() as session:
             queue = workers.get_queue(session)
-            waiting = queries.count_jobs(session, Filter((State.QUEUED,)), most=_MAX_COUNTED)
-            running = queries.count_jobs(session, Filter((State.RUNNING,)), most=_MAX_COUNTED)
+            waiting = queries.count_jobs(session, Filter(states=(State.QUEUED,)), most=_MAX_COUNTED)
+            running = queries.count_jobs(session, Filter(states=(State.RUNNING,)), most=_MAX_COUNTED)
             oldest_at = queries.oldest_waiting(session)
-            jobs = queries.list_jobs(session, Filter((State.RUNNING,)), limit=MAX_SHOWN)
+            jobs = queries.list_jobs(session, Filter(states=(State.RUNNING,)), limit=MAX_SHOWN)
             slow = self._slow_part(session)
         is_estimate = waiting >= _MAX_COUNTED
         if is_estimate:
