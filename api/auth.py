@@ -24,6 +24,8 @@ from shared.states import Role
 
 View = TypeVar("View", bound=Callable[..., Any])
 
+#: Where an app keeps its `CallerCache`.
+_EXTENSION = "atelier_callers"
 #: How long a caller is cached, in seconds.
 _CACHED_S = 1.0
 
@@ -47,7 +49,7 @@ class CallerCache(TtlCache[tuple[object, bytes], Caller]):
 
 def register(app: Flask) -> None:
     """Guard every route of `app`."""
-    app.extensions["atelier_callers"] = CallerCache()
+    app.extensions[_EXTENSION] = CallerCache()
     app.before_request(_authenticate)
     app.after_request(_add_rate_limit)
 
@@ -66,7 +68,7 @@ def caller() -> Caller:
 
 def caller_cache() -> CallerCache:
     """Return the callers cached by the app that handles this request."""
-    found: CallerCache = current_app.extensions["atelier_callers"]
+    found: CallerCache = current_app.extensions[_EXTENSION]
     return found
 
 

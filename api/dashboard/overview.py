@@ -31,6 +31,8 @@ from shared.painting.steps import Step
 from shared.states import DesiredState, State
 from shared.storage.store import ImageStore
 
+#: Where an app keeps its `OverviewCache`.
+OVERVIEW_EXTENSION = "atelier_overview"
 #: Running jobs that are shown, the newest first.
 MAX_SHOWN = 48
 _MAX_COUNTED, _MAX_FAILURES = 10_000, 5_000
