@@ -1,5 +1,6 @@
 """Authentication: every request brings an API key or a browser session, and reaches only views that its role allows.
 
+Keys are looked up here; the pages of the dashboard look up sessions, with the view's attribute `finds_caller`.
 Callers are cached for a second, so that polling does not read the database each time. The process that revokes a key
 or ends a session forgets its cache at once, the others within that second.
 

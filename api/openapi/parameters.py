@@ -1,6 +1,7 @@
 """The parts of the document that operations share: parameters, headers, errors and links.
 
-Each is derived from a view's contract, so no route repeats what it accepts or returns.
+Each is derived from a view's contract, so no route repeats what it accepts or returns. A new kind of path parameter or
+header is described once, in the tables below; the document cannot be built while a view names a header that is missing.
 """
 
 from collections.abc import Iterable
@@ -187,4 +188,5 @@ def _without_nul(described: JsonObject) -> JsonObject:
     return {**described, "schema": {"pattern": "^[^\\u0000]*$", **schema}} if is_free else described
 
 
+#: The schema of a file's bytes.
 BINARY = {"type": "string", "format": "binary"}
