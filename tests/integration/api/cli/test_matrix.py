@@ -1,7 +1,5 @@
 """`atelier matrix`: what `--vary` accepts, what is said as soon as there is a batch, and how it ends."""
 
-from __future__ import annotations
-
 import pytest
 
 from api.client import Client

@@ -1,7 +1,5 @@
 """The options that commands share: their order, and a server that cannot be asked beside other mistakes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import click

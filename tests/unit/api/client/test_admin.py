@@ -1,7 +1,5 @@
 """The client's calls about API keys, against a real server that answers from a script."""
 
-from __future__ import annotations
-
 import json
 
 import pytest
