@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 from flask import Flask, Response, g, request
 
-from api import auth, dashboard
+from api import auth, dashboard, services
 from api import metrics as api_metrics
 from api.http import access_log, problems
 from api.routes import (
@@ -29,7 +29,6 @@ from api.routes import (
     system,
     webhooks,
 )
-from api.services import open_services
 from shared import ids
 from shared.errors import InvalidParams, NotFound
 from shared.settings import Settings
@@ -64,7 +63,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         MAX_FORM_MEMORY_SIZE=_MULTIPART_OVERHEAD_BYTES,
         MAX_FORM_PARTS=_MAX_PARTS,
     )
-    app.extensions["atelier"] = open_services(settings)
+    services.register(app, settings)
     problems.register(app)
     access_log.register(app)
     work = (images, jobs, outputs, batches, items, webhooks)
@@ -72,7 +71,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         app.register_blueprint(resource.blueprint)
     dashboard.register(app)
     app.before_request(_begin)
-    api_metrics.register(app, app.extensions["atelier"].database)
+    api_metrics.register(app, services.services_of(app).metrics)
     auth.register(app)
     app.after_request(_finish)
     return app

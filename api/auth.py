@@ -1,5 +1,6 @@
 """Authentication: every request brings an API key or a browser session, and reaches only views that its role allows.
 
+Keys are looked up here; the pages of the dashboard look up sessions, with the view's attribute `finds_caller`.
 Callers are cached for a second, so that polling does not read the database each time. The process that revokes a key
 or ends a session forgets its cache at once, the others within that second.
 
@@ -24,6 +25,8 @@ from shared.states import Role
 
 View = TypeVar("View", bound=Callable[..., Any])
 
+#: Where an app keeps its `CallerCache`.
+_EXTENSION = "atelier_callers"
 #: How long a caller is cached, in seconds.
 _CACHED_S = 1.0
 
@@ -47,7 +50,7 @@ class CallerCache(TtlCache[tuple[object, bytes], Caller]):
 
 def register(app: Flask) -> None:
     """Guard every route of `app`."""
-    app.extensions["atelier_callers"] = CallerCache()
+    app.extensions[_EXTENSION] = CallerCache()
     app.before_request(_authenticate)
     app.after_request(_add_rate_limit)
 
@@ -66,7 +69,7 @@ def caller() -> Caller:
 
 def caller_cache() -> CallerCache:
     """Return the callers cached by the app that handles this request."""
-    found: CallerCache = current_app.extensions["atelier_callers"]
+    found: CallerCache = current_app.extensions[_EXTENSION]
     return found
 
 

@@ -80,9 +80,8 @@ class Metrics:
         yield _by("workers", "Painting workers.", ("state",), states)
 
 
-def register(app: Flask, database: Database) -> None:
+def register(app: Flask, metrics: Metrics) -> None:
     """Count the requests of `app`, whose start `api.http.access_log` records."""
-    metrics = app.extensions["atelier_metrics"] = Metrics(database)
     app.after_request(metrics.observe)
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from threading import BoundedSemaphore
 
-from flask import current_app
+from flask import Flask, current_app
 
 from api.http.rate_limits import RateLimits
 from api.jobs.current import CurrentJobs
@@ -12,6 +12,7 @@ from api.live.forecaster import Forecaster
 from api.live.hub import Hub
 from api.live.snapshot import CachedSnapshot
 from api.live.ttl_cache import TtlCache
+from api.metrics import Metrics
 from shared.db.base import Database, connect
 from shared.messaging import progress
 from shared.messaging.broker import Broker
@@ -20,6 +21,8 @@ from shared.messaging.progress import RedisProgress
 from shared.settings import Settings
 from shared.storage.store import ImageStore, open_store
 
+#: Where an app keeps its services.
+_EXTENSION = "atelier"
 #: How long a running job's snapshot is reused while Redis has no news of it, in seconds.
 _SNAPSHOT_S = 1.0
 #: Longest wait for Redis inside a request, in seconds.
@@ -42,6 +45,7 @@ class Services:
     hub: Hub
     rate_limits: RateLimits
     forecaster: Forecaster
+    metrics: Metrics
     #: The last snapshots of running jobs.
     snapshots: TtlCache[str, CachedSnapshot]
     #: One permit for each event stream and long poll, so that these never take every thread.
@@ -73,12 +77,23 @@ def open_services(settings: Settings) -> Services:
         hub=Hub(database, live, streams, snapshots),
         rate_limits=RateLimits(settings.redis_url, settings.requests_per_min),
         forecaster=Forecaster(database),
+        metrics=Metrics(database),
         snapshots=snapshots,
         streams=streams,
     )
 
 
+def register(app: Flask, settings: Settings) -> None:
+    """Open the services of `app`."""
+    app.extensions[_EXTENSION] = open_services(settings)
+
+
+def services_of(app: Flask) -> Services:
+    """Return the services of an app."""
+    found: Services = app.extensions[_EXTENSION]
+    return found
+
+
 def services() -> Services:
     """Return the services of the app that handles this request."""
-    found: Services = current_app.extensions["atelier"]
-    return found
+    return services_of(current_app)

@@ -22,6 +22,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.workers.gthread import ThreadWorker
 
 from api.app import create_app
+from api.services import services_of
 from shared import logs
 from shared.db.access import keys
 from shared.db.base import connect
@@ -46,7 +47,7 @@ class _Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self.method_queue.defer(self._end_streams)
 
     def _end_streams(self) -> None:
-        self.wsgi.extensions["atelier"].hub.close()
+        services_of(self.wsgi).hub.close()
 
 
 class Server(BaseApplication):  # type: ignore[misc]  # ditto

@@ -114,9 +114,16 @@ class BatchIngest:
         plan = self._plans[same]
         if isinstance(plan, AtelierError):
             raise plan
-        key = result_key(plan.recipe_key, item.content)
-        rest = (plan.params, plan.styles, plan.group_key, key, plan.predicted_s, plan.work)
-        return NewItem(item.key, item.content, *rest)
+        return NewItem(
+            key=item.key,
+            content_id=item.content,
+            params=plan.params,
+            styles=plan.styles,
+            group_key=plan.group_key,
+            work_key=result_key(plan.recipe_key, item.content),
+            predicted_s=plan.predicted_s,
+            work=plan.work,
+        )
 
     def _plan(self, item: ItemRequest, styles: list[StyleChoice], sizes: Sizes) -> _Plan:
         batch = self._batch
@@ -130,12 +137,12 @@ class BatchIngest:
         chosen = [style.model_dump(exclude_none=True) for style in styles]
         resolved = params.model_dump(mode="json")
         return _Plan(
-            resolved,
-            chosen,
-            recipe_key(resolved, chosen, None, batch.weights_wanted),
-            group_key(params, chosen, sizes.content, batch.weights_wanted, None),
-            estimate.seconds if estimate else None,
-            sizes_of_scales.work(params, sizes.content, sizes.styles),
+            params=resolved,
+            styles=chosen,
+            recipe_key=recipe_key(resolved, chosen, None, batch.weights_wanted),
+            group_key=group_key(params, chosen, sizes.content, batch.weights_wanted, None),
+            predicted_s=estimate.seconds if estimate else None,
+            work=sizes_of_scales.work(params, sizes.content, sizes.styles),
         )
 
     def _size(self, image_id: str) -> Size:

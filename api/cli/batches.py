@@ -6,7 +6,9 @@ from typing import Any
 import click
 
 from api.cli.display.layout import Column, age, coloured, print_facts
-from api.cli.display.output import emit, emit_table, print_id, say
+from api.cli.display.output import counted, emit, emit_table, print_id, say
+from api.cli.display.tables import FailedPicture, print_failed_pictures
+from api.cli.errors import JobUnsuccessful
 from api.cli.options import PICTURE, client_option, json_option, limit_option
 from api.client import Batch, Client
 from api.client.batches import BatchAction, BatchPart
@@ -124,41 +126,65 @@ def promote(client: Client, batch_id: str, key: str, size: int, *, as_json: bool
     emit(client.promote(batch_id, key, size=size), print_id, as_json=as_json)
 
 
+def _read_variations(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]) -> dict[str, list[Any]]:
+    """Read every `NAME=A,B,…`; raise `BadParameter` for another form, an empty value or a repeated name."""
+    variations: dict[str, list[Any]] = {}
+    for each in given:
+        name, values = each.partition("=")[0].strip(), [value.strip() for value in each.partition("=")[2].split(",")]
+        if not name or not all(values):
+            raise click.BadParameter(f"{each!r} is not NAME=A,B,…, such as style_weight=1,5.")
+        if name in variations:
+            raise click.BadParameter(f"{name} is given twice: write all its values as {name}=A,B,….")
+        variations[name] = [read_value(value) for value in values]
+    return variations
+
+
 @click.command()
 @click.argument("contents", type=PICTURE, nargs=-1, required=True, metavar="CONTENT...")
 @click.option("--style", "styles", type=PICTURE, multiple=True, required=True, help="A painting; repeatable.")
-@click.option("--vary", multiple=True, metavar="NAME=A,B,…", help="Values of a parameter to try; repeatable.")
+@_out
+@click.option(
+    "--vary",
+    "variations",
+    multiple=True,
+    callback=_read_variations,
+    metavar="NAME=A,B,…",
+    help="Values of a parameter to try; repeat it for other parameters.",
+)
 @click.option("--size", type=click.IntRange(min=16), default=256, show_default=True, help="Long side of each, in px.")
 @click.option("--preset", type=click.Choice(list(PRESETS)), help="A named set of parameters.")
-@_out
 @client_option
 def matrix(
     client: Client,
     contents: tuple[Path, ...],
     styles: tuple[Path, ...],
-    vary: tuple[str, ...],
+    out: Path,
+    variations: dict[str, list[Any]],
     size: int,
     preset: str | None,
-    out: Path,
 ) -> None:
     """Paint every CONTENT small, in every style with every value, onto one contact sheet.
 
     Choose a picture by its key on the sheet; `atelier batches promote ID KEY` then paints it at full size.
     """
     check_path(out)
-    pairs = (each.partition("=") for each in vary)
-    values = {name: [read_value(value) for value in text.split(",")] for name, _, text in pairs}
-    variants = {
-        "contents": [client.upload(path).id for path in contents],
-        "params": values,
-        "styles": [client.upload(path).id for path in styles],
+    request: dict[str, Any] = {
+        "matrix": {
+            "contents": [client.upload(path).id for path in contents],
+            "params": variations,
+            "styles": [client.upload(path).id for path in styles],
+        },
+        "params": {"size": size},
     }
-    request: dict[str, Any] = {"matrix": variants, "params": {"size": size}}
     batch = client.open_batch(**request, **({"preset": preset} if preset else {}))
-    for _ in client.batch_results(batch.id, follow=True):
-        pass
+    say(f"Batch {batch.id} is being painted; `atelier batches sheet {batch.id} -o {out}` writes what has finished.")
+    results = list(client.batch_results(batch.id, follow=True))
     client.download_batch(batch.id, "sheet.webp", out)
     say(f"Wrote {out}. `atelier batches promote {batch.id} KEY` paints a picture of it at full size.")
+    failed = [FailedPicture.of(result) for result in results if result.state != "succeeded"]
+    if failed:
+        print_failed_pictures(failed)
+        raise JobUnsuccessful(f"{len(failed)} of {counted(len(results), 'picture')} failed.")
 
 
 def _save(client: Client, batch_id: str, part: BatchPart, out: Path) -> None:

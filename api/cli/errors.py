@@ -4,7 +4,7 @@
 | --- | --- |
 | 1 | any other failure |
 | 2 | the command line is wrong (click's own code) |
-| 3 | the job failed, was canceled or expired, or its pictures are gone |
+| 3 | the job, or a picture of the batch, failed, was canceled or expired, or its pictures are gone |
 | 4 | the server or the source of the weights cannot be reached |
 | 130 | Ctrl-C |
 
@@ -27,7 +27,7 @@ class Failure(click.ClickException):
 
 
 class JobUnsuccessful(Failure):
-    """The job ended without the picture that was asked for."""
+    """A job, or one of a batch, ended without the picture that was asked for."""
 
     exit_code = 3
 

@@ -1,5 +1,8 @@
 """Options that several commands share, above all the server that a command talks to.
 
+Every command declares its own options first, then of these, in this order, those it has: `--limit`, `--preview`,
+`--no-wait`, `--dry-run`, `--json`, the painting parameters, `--url`.
+
 The server is, in this order: `--url` or `ATELIER_URL`, the address that a running `atelier up` wrote to its home
 folder, the default address. The key is `ATELIER_KEY`, or the one that `atelier up` wrote beside its address.
 """
@@ -9,12 +12,13 @@ import os
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
 
-from api.client import Client
+from api.client import Client, ClientError
 from api.local import home
+from shared.errors import AtelierError
 from shared.settings import Settings
 from shared.states import State
 
@@ -56,10 +60,28 @@ def client_option(command: Callable[..., None]) -> Callable[..., None]:
     @url_option
     @functools.wraps(command)
     def with_client(*, url: str | None, **given: Any) -> None:
-        with connect(url) as client:
-            command(client=client, **given)
+        try:
+            client = connect(url)
+        except (ClientError, AtelierError) as error:
+            command(client=_NoClient(error), **given)
+        else:
+            with client:
+                command(client=client, **given)
 
     return with_client
+
+
+class _NoClient:
+    """Stands in for a client whose address, key or settings are invalid.
+
+    Its first use raises that error, so that a command first reports the mistakes in its own options, with exit code 2.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise self._error
 
 
 def local_address(settings: Settings) -> str:

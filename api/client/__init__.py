@@ -7,8 +7,8 @@
 
 A refusal raises `ApiProblem` with the server's code; a server that does not answer raises `Unreachable`. Before that,
 requests that are safe to repeat are retried for a minute, which covers lost connections and restarts of the server. A
-client must not be shared between threads. The folder is a distribution of its own, `atelier-client`, and therefore
-imports nothing else of this project.
+client must not be shared between threads. The folder is a distribution of its own, `atelier-client`, and is installed
+under another name, `atelier_client`: its modules import each other relatively, and nothing else of this project.
 
 Invariant: a request that creates something creates it once, however often it is sent.
 """

@@ -23,7 +23,10 @@ class Key(Resource):
 
 
 class AdminCalls(Connection):
-    """Workers, queue, keys and health of one server."""
+    """Workers, queue, keys and health of one server.
+
+    Every call raises `Unreachable` if the server does not answer and, but for `readiness`, `ApiProblem` if it refuses.
+    """
 
     def workers(self) -> list[Worker]:
         """Return all workers, by name."""
@@ -45,13 +48,34 @@ class AdminCalls(Connection):
         """Hand out jobs again."""
         return self._get(Backlog, "POST", "/v1/queue/resume")
 
-    def create_key(self, name: str, *, role: str = "client", owner: str | None = None, **limits: Any) -> Key:
-        """Create a key with the limits of `POST /v1/keys`; only this answer contains the secret.
+    def create_key(
+        self,
+        name: str,
+        *,
+        role: str = "client",
+        owner: str | None = None,
+        max_waiting: int | None = None,
+        max_work_per_day: float | None = None,
+        max_requests_per_min: int | None = None,
+        max_retention_s: float | None = None,
+    ) -> Key:
+        """Create a key; only the returned one contains the secret. A limit of None means unlimited.
 
-        If that answer was lost, the retry raises a problem `already_made` that names the key: revoke it and create
-        another.
+        `role` is `client`, `viewer` or `operator`; `owner` is by default the name. `max_waiting` counts queued jobs of
+        the owner, `max_work_per_day` is in px·steps.
+
+        Raises `ApiProblem` with the code `already_made` if the server created the key but its answer was lost: the
+        secret cannot be sent again, so revoke the key, whose id the sentence names, and create another.
         """
-        fields = {"name": name, "role": role, "owner": owner, **limits}
+        fields = {
+            "name": name,
+            "role": role,
+            "owner": owner,
+            "max_waiting": max_waiting,
+            "max_work_per_day": max_work_per_day,
+            "max_requests_per_min": max_requests_per_min,
+            "max_retention_s": max_retention_s,
+        }
         body = {field: value for field, value in fields.items() if value is not None}
         return self._create(Key, "/v1/keys", json=body)
 

@@ -6,7 +6,7 @@ from typing import Any, Unpack
 
 from pydantic import Field
 
-from .job_request import JobFilter, filter_request
+from .job_request import FilterOptions, filter_request
 from .models import Resource
 from .transport import Connection, path_of, timestamp
 
@@ -70,13 +70,13 @@ class FailureGroup(Resource):
 class OperationCalls(Connection):
     """Bulk actions, on everyone's jobs for operators and on their own for clients; the audit log and failures."""
 
-    def count_jobs(self, action: str, **filters: Unpack[JobFilter]) -> Matched:
+    def count_jobs(self, action: str, **filters: Unpack[FilterOptions]) -> Matched:
         """Count the jobs that `start_operation` would act on."""
         body = {"action": action, "filter": filter_request(filters), "dry_run": True}
         return self._get(Matched, "POST", _OPERATIONS, json=body)
 
     def start_operation(
-        self, action: str, reason: str, *, idempotency_key: str | None = None, **filters: Unpack[JobFilter]
+        self, action: str, reason: str, *, idempotency_key: str | None = None, **filters: Unpack[FilterOptions]
     ) -> Operation:
         """Have the server `cancel`, `retry` or `delete` all matching jobs in the background.
 

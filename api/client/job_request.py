@@ -41,10 +41,11 @@ class JobOptions(TypedDict, total=False):
     retention_s: float | None
 
 
-class JobFilter(TypedDict, total=False):
-    """Selects the jobs that match every given field; `code` is the error that a job failed with.
+class FilterOptions(TypedDict, total=False):
+    """Which jobs to list or to act on: those that match every given field; None matches any job.
 
-    Times need a UTC offset.
+    `states` are alternatives, `code` is the error that a job failed with, `batch` the id of the batch that a job is an
+    item of. Times need a UTC offset.
     """
 
     states: Sequence[str]
@@ -56,7 +57,7 @@ class JobFilter(TypedDict, total=False):
     created_before: datetime | None
 
 
-def filter_request(filters: JobFilter) -> dict[str, Any]:
+def filter_request(filters: FilterOptions) -> dict[str, Any]:
     """Build the filter that the server reads, from the fields that are given."""
     fields = {
         **{name: value for name, value in filters.items() if name != "states"},

@@ -7,7 +7,7 @@ from typing import Unpack
 
 import httpx
 
-from .job_request import JobFilter, JobOptions, Source, Style, filter_request, job_request
+from .job_request import FilterOptions, JobOptions, Source, Style, filter_request, job_request
 from .models import ApiProblem, DryRun, Event, Image, Job, Unreachable, WaitTimeout
 from .sse import EventStream
 from .transport import Connection, path_of
@@ -17,16 +17,25 @@ _JOBS, _IMAGES = "/v1/jobs", "/v1/images"
 _STREAM_SILENCE_S = 45.0
 #: Attempts in a row to open an event stream before polling takes over.
 _STREAM_ATTEMPTS = 6
-#: How long the server may hold one poll, and how soon another follows if the server answered at once; in seconds.
-_POLL_S, _POLL_PAUSE_S = 30.0, 0.5
+#: How long the server is asked to hold one poll, in seconds; it may take as long again to answer.
+_POLL_S = 30.0
+#: Pause before the next poll if the server, which holds a limited number of polls, answered at once; in seconds.
+_POLL_PAUSE_S = 0.5
 
 
 class _DeadlineNear(Exception):
-    """Too little time is left for a stream, whose silence is noticed late."""
+    """Less than `_POLL_S` is left to wait for a job: polling takes over.
+
+    A poll ends on time, but a stream notices the time only with an event or a heartbeat, which may be 15 s away.
+    """
 
 
 class JobCalls(Connection):
-    """Pictures and jobs."""
+    """Pictures and jobs.
+
+    Every call raises `ApiProblem` if the server refuses it, with the code `not_found` for an unknown id, and
+    `Unreachable` if the server does not answer. A call that reads a file raises `OSError` if it cannot.
+    """
 
     # -- pictures
 
@@ -42,7 +51,7 @@ class JobCalls(Connection):
             raise problem.about(str(image)) from problem  # several pictures may have been given
 
     def image(self, image_id: str) -> Image:
-        """Return what is known of an uploaded picture; raise a problem `not_found` if the server does not have it."""
+        """Return the size and format of an uploaded picture."""
         return self._get(Image, "GET", path_of(_IMAGES, image_id))
 
     def has_image(self, image_id: str) -> bool:
@@ -67,21 +76,23 @@ class JobCalls(Connection):
     ) -> Job:
         """Upload every source that is not an id yet, and submit a job.
 
-        Retries of a lost request never create a second job, nor do several calls with the same `idempotency_key`.
+        Retries of a lost request never create a second job, nor do several calls with the same `idempotency_key`,
+        which must be about the same job: else the code is `idempotency_conflict`. Raises `ValueError` for more masks
+        than styles.
         """
         request = job_request(content, styles, options, self._image_id)
         return self._create(Job, _JOBS, idempotency_key, json=request)
 
     def put(self, job_id: str, content: Source, styles: Sequence[Style], **options: Unpack[JobOptions]) -> Job:
-        """Submit a job under your own UUID.
+        """Submit a job under your own UUID, in lower case.
 
-        An identical request returns the existing job; a different one raises a problem `id_taken`.
+        An identical request returns the existing job; a different one raises `ApiProblem` with the code `id_taken`.
         """
         request = job_request(content, styles, options, self._image_id)
         return self._get(Job, "PUT", path_of(_JOBS, job_id), json=request)
 
     def dry_run(self, content: Source, styles: Sequence[Style], **options: Unpack[JobOptions]) -> DryRun:
-        """Upload every source that is not an id yet and predict what `submit` would do, without queuing a job."""
+        """Upload every source that is not an id yet and predict what `submit` would take, without queuing a job."""
         request = job_request(content, styles, options, self._image_id)
         return self._create(DryRun, _JOBS, json=request, params={"dry_run": "true"})
 
@@ -89,20 +100,26 @@ class JobCalls(Connection):
         """Return the current state of a job."""
         return self._get(Job, "GET", path_of(_JOBS, job_id))
 
-    def jobs(self, *, limit: int | None = None, **filters: Unpack[JobFilter]) -> Iterator[Job]:
-        """Yield the jobs that match every given filter, newest first."""
+    def jobs(self, *, limit: int | None = None, **filters: Unpack[FilterOptions]) -> Iterator[Job]:
+        """Yield the jobs that match every given filter, newest first: up to `limit`, or all."""
         return self._list(Job, _JOBS, "jobs", filter_request(filters), limit)
 
     def cancel(self, job_id: str) -> Job:
-        """Cancel a queued job at once, a running one at its next step."""
+        """Cancel a queued job at once, a running one at its next step; return it as it is now.
+
+        Canceling twice is allowed; for a job that ended otherwise the code is `illegal_transition`.
+        """
         return self._get(Job, "POST", path_of(_JOBS, job_id, "cancel"))
 
     def retry(self, job_id: str, *, idempotency_key: str | None = None) -> Job:
-        """Submit an ended job again; return the new job, whose `retry_of` names the old one."""
+        """Submit an ended job again; return the new job, whose `retry_of` names the old one.
+
+        For a job that has not ended the code is `illegal_transition`.
+        """
         return self._create(Job, path_of(_JOBS, job_id, "retry"), idempotency_key)
 
     def delete(self, job_id: str) -> None:
-        """Delete an ended job and its files."""
+        """Delete an ended job and its files; for one that has not ended the code is `illegal_transition`."""
         try:
             self._request("DELETE", path_of(_JOBS, job_id))
         except ApiProblem as problem:
@@ -112,15 +129,19 @@ class JobCalls(Connection):
     # -- following
 
     def events(self, job_id: str) -> Iterator[Event]:
-        """Yield all past and future events of a job until it ends, reconnecting when the connection is lost."""
+        """Yield all past and future events of a job until it ends, reconnecting when the connection is lost.
+
+        Raises `Unreachable` after six attempts in a row that brought nothing.
+        """
         return iter(self._event_stream(job_id))
 
     def wait(
         self, job_id: str, timeout_s: float | None = None, *, on_event: Callable[[Event], None] = lambda _event: None
     ) -> Job:
-        """Return the job once it has ended, passing each event to `on_event`; raise `WaitTimeout` when time is up.
+        """Return the job once it has ended, however it did, passing each event to `on_event`.
 
-        Polls instead of streaming where no stream can be opened or little time is left.
+        Raises `WaitTimeout` if it has not ended after `timeout_s` seconds; None waits as long as it takes. Where no
+        stream can be opened or little time is left, the job is polled, and `on_event` is not called.
         """
         deadline = float("inf") if timeout_s is None else self._clock() + timeout_s
 
@@ -142,7 +163,7 @@ class JobCalls(Connection):
                 raise WaitTimeout(f"Job {job_id} is still {job.state} after {timeout_s:g} s.")
 
     def _poll(self, job_id: str, deadline: float) -> Job:
-        """Request a job; the server holds the request until the state changes or the time is up."""
+        """Request a job; the server holds the request until the state changes, `_POLL_S` pass or `deadline` comes."""
         began_at = self._clock()
         wait_s = max(0.0, min(_POLL_S, deadline - began_at))
         timeout = httpx.Timeout(self._http.timeout.connect, read=wait_s + _POLL_S)

@@ -8,14 +8,15 @@ its form carries the hidden field `csrf`, and is shown only if `may_act` or `may
 from flask import Flask
 
 from api.dashboard import filters, forms, pages, views
-from api.dashboard.overview import OverviewCache
+from api.dashboard.overview import OVERVIEW_EXTENSION, OverviewCache
+from api.services import services_of
 
 __all__ = ["filters", "forms", "register", "views"]
 
 
 def register(app: Flask) -> None:
     """Add the dashboard to `app`."""
-    services = app.extensions["atelier"]
-    app.extensions["atelier_overview"] = OverviewCache(services.database, services.store, services.progress)
+    services = services_of(app)
+    app.extensions[OVERVIEW_EXTENSION] = OverviewCache(services.database, services.store, services.progress)
     app.register_blueprint(pages.blueprint)
     app.after_request(pages.cache_assets)

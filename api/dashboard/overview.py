@@ -31,6 +31,8 @@ from shared.painting.steps import Step
 from shared.states import DesiredState, State
 from shared.storage.store import ImageStore
 
+#: Where an app keeps its `OverviewCache`.
+OVERVIEW_EXTENSION = "atelier_overview"
 #: Running jobs that are shown, the newest first.
 MAX_SHOWN = 48
 _MAX_COUNTED, _MAX_FAILURES = 10_000, 5_000
@@ -135,10 +137,10 @@ class OverviewCache:
     def _read(self) -> Overview:
         with self._database.reading() as session:
             queue = workers.get_queue(session)
-            waiting = queries.count_jobs(session, Filter((State.QUEUED,)), most=_MAX_COUNTED)
-            running = queries.count_jobs(session, Filter((State.RUNNING,)), most=_MAX_COUNTED)
+            waiting = queries.count_jobs(session, Filter(states=(State.QUEUED,)), most=_MAX_COUNTED)
+            running = queries.count_jobs(session, Filter(states=(State.RUNNING,)), most=_MAX_COUNTED)
             oldest_at = queries.oldest_waiting(session)
-            jobs = queries.list_jobs(session, Filter((State.RUNNING,)), limit=MAX_SHOWN)
+            jobs = queries.list_jobs(session, Filter(states=(State.RUNNING,)), limit=MAX_SHOWN)
             slow = self._slow_part(session)
         is_estimate = waiting >= _MAX_COUNTED
         if is_estimate:

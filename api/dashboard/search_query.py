@@ -1,4 +1,4 @@
-"""The search language, as in `state:failed code:oom owner:ann label:"in oils" after:2026-11-01`, parsed to a filter.
+"""The search language, as in `state:failed code:out_of_memory owner:ann label:"in oils"`, parsed to a filter.
 
 A word without a field is a job id. `before` and `after` take a day, in UTC, or an RFC 3339 time.
 """

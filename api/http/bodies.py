@@ -4,7 +4,7 @@ Nothing is stored here; what a body says is validated by `api.schemas`.
 """
 
 import hashlib
-import json as strict
+import json as standard_json
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import IO, Any, NamedTuple
@@ -140,7 +140,7 @@ def json_value(text: bytes) -> Any:
     """Parse JSON that every database can store; raise `InvalidRequest`."""
     try:
         value = json.loads(text)
-        written = strict.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+        written = standard_json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
     except (ValueError, RecursionError):  # no JSON, NaN or infinity, lone surrogates
         raise InvalidRequest("The body is not JSON.") from None
     if b"\\u0000" in written.replace(rb"\\", b""):

@@ -22,6 +22,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 MEDIA_TYPE = "application/problem+json"
 
+#: The errors that requests may meet, by status; any other is 500, so a new one needs a place here.
 # fmt: off
 _KINDS: dict[HTTPStatus, tuple[type[AtelierError], ...]] = {
     HTTPStatus.BAD_REQUEST: (errors.InvalidRequest,),
@@ -90,7 +91,11 @@ def problem(error: AtelierError) -> Response:
 
 
 def invalid(error: ValidationError, *, at: str = "") -> AtelierError:
-    """Turn a failed validation into `invalid_params` with a JSON pointer, the bounds and the unit of each mistake."""
+    """Turn a failed validation into `invalid_params` with a JSON pointer and the bounds of each mistake.
+
+    `at` is the pointer to what was validated, "" for the whole body. Anything else is taken for the painting
+    parameters, whose mistakes also name the unit.
+    """
     return from_mistakes([_mistake(found, at) for found in error.errors(include_url=False, include_context=True)])
 
 
@@ -139,7 +144,7 @@ def register(app: Flask) -> None:
             log.error("request_failed", status=error.code, exc_info=error)
             return problem(AtelierError())
         response = problem(kind())
-        response.headers.extend((k, v) for k, v in error.get_headers() if k == "Allow")
+        response.headers.extend((name, value) for name, value in error.get_headers() if name == "Allow")
         return response
 
     @app.errorhandler(Exception)

@@ -1,5 +1,6 @@
 """Query parameters: each declared once, in a pydantic model that validates it and that OpenAPI is generated from.
 
+A route declares its model in `operation(query=…)` and reads it with `parsed_query`. Every field needs a description.
 A wrong value is `invalid_params`, with the parameter's name as its pointer. Unknown parameters are ignored.
 """
 
@@ -88,7 +89,7 @@ def _described(field: dict[str, Any], definitions: dict[str, Any]) -> dict[str, 
 
 
 def _expected(schema: dict[str, Any]) -> str:
-    """Say in words what a value must be."""
+    """Say in words what a value must be; numbers are in seconds and texts that can be wrong are times, so far."""
     if "enum" in schema:
         return f"one of {', '.join(schema['enum'])}"
     words = {"boolean": "true or false", "integer": "a whole number", "number": "a number of seconds"}

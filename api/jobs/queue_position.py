@@ -25,6 +25,7 @@ def queue_view(session: Session, job: Shown, forecast: QueueForecast) -> jobs.Qu
 
 
 def _reason(session: Session, job: Shown) -> jobs.WaitingFor:
+    """Say why a queued job does not run: of several reasons, the one that has to end first."""
     queue = workers.get_queue(session)
     if queue.paused_at or queue.held_for:
         return "paused"

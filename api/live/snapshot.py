@@ -59,6 +59,9 @@ class JobSnapshot:
 
 @dataclass
 class CachedSnapshot:
-    """The last snapshot of a running job, with the newest step, as Redis had it, that it was made from."""
+    """The last snapshot of a running job, with the newest step, as Redis had it, that it was made from.
+
+    Threads share it: both are replaced by one assignment, so that no thread takes a step for another's snapshot.
+    """
 
     last: tuple[bytes, JobSnapshot]

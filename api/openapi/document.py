@@ -16,7 +16,7 @@ from api.openapi import schemas, texts, webhooks
 from api.openapi.operation import operation
 from api.openapi.parameters import (
     BINARY,
-    Part,
+    JsonObject,
     link_all,
     parameters,
     problem_responses,
@@ -28,15 +28,15 @@ from shared.errors import AtelierError
 from shared.imaging.codec import MEDIA_TYPES
 
 
-def build(app: Flask) -> Part:
+def build(app: Flask) -> JsonObject:
     """Build the document for all views of `app` that declare a contract."""
-    paths: dict[str, Part] = {}
-    found: list[operation] = []
+    paths: dict[str, JsonObject] = {}
+    operations: list[operation] = []
     for rule in app.url_map.iter_rules():
         declared = getattr(app.view_functions[rule.endpoint], "operation", None)
         if declared is None:
             continue
-        found.append(declared)
+        operations.append(declared)
         path = re.sub(r"<(?:[^:>]*:)?([^>]+)>", r"{\1}", rule.rule)
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
             paths.setdefault(path, {})[method.lower()] = _describe(declared, rule.endpoint, sorted(rule.arguments))
@@ -49,17 +49,18 @@ def build(app: Flask) -> Part:
         "paths": dict(sorted(paths.items())),
         "webhooks": webhooks.describe(),
         "components": {
-            "schemas": _models(found),
+            "schemas": _model_schemas(operations),
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": texts.KEYS}},
         },
         "x-error-codes": {
-            kind.code: {"message": kind().message, "retryable": kind.retryable} for kind in errors.subclasses()
+            error.code: {"message": error().message, "retryable": error.retryable} for error in errors.subclasses()
         },
     }
 
 
-def _describe(declared: operation, endpoint: str, arguments: list[str]) -> Part:
-    described: Part = {
+def _describe(declared: operation, endpoint: str, arguments: list[str]) -> JsonObject:
+    """Describe one operation: its view's contract, its endpoint such as `jobs.submit`, the parameters in its path."""
+    described: JsonObject = {
         "tags": [endpoint.partition(".")[0]],
         "security": [] if declared.access is Access.PUBLIC else [{"key": []}],
         "operationId": endpoint.replace(".", "_"),
@@ -73,7 +74,7 @@ def _describe(declared: operation, endpoint: str, arguments: list[str]) -> Part:
     return described
 
 
-def _responses(declared: operation) -> dict[str, Part]:
+def _responses(declared: operation) -> dict[str, JsonObject]:
     """Describe the successful responses."""
     good = {declared.status: (f"{declared.summary}.", declared.content)}
     good |= {status: (text, {"application/json": model}) for status, (text, model) in declared.others.items()}
@@ -107,8 +108,9 @@ def _errors(declared: operation, arguments: list[str]) -> Iterable[type[AtelierE
         yield from (errors.Unauthorized, errors.Forbidden, errors.RateLimited, errors.DatabaseUnavailable)
 
 
-def _content(by_media_type: dict[str, Any]) -> Part:
-    content: Part = {}
+def _content(by_media_type: dict[str, Any]) -> JsonObject:
+    """Describe a body by its media types; the parts of a form also have one each."""
+    content: JsonObject = {}
     for media_type, shape in by_media_type.items():
         schema = schemas.schema(shape)
         content[media_type] = {"schema": schema}
@@ -117,13 +119,14 @@ def _content(by_media_type: dict[str, Any]) -> Part:
     return content
 
 
-def _encoding(part: Part) -> Part:
+def _encoding(part: JsonObject) -> JsonObject:
     """Give the media types of a form's part: pictures, or JSON."""
     is_picture = BINARY in (part, part.get("items"))
     return {"contentType": ", ".join(MEDIA_TYPES.values()) if is_picture else "application/json"}
 
 
-def _models(found: list[operation]) -> Part:
-    outgoing = [webhooks.SENT, *(shape for each in found for shape in each.content.values())]
-    outgoing += [model for each in found for _, model in each.others.values()]
-    return schemas.schemas_of(outgoing, [shape for each in found for shape in each.takes.values()])
+def _model_schemas(operations: list[operation]) -> JsonObject:
+    """Return the schemas of all models, by name: those that responses and webhooks contain, and those of requests."""
+    outgoing = [webhooks.SENT, *(shape for each in operations for shape in each.content.values())]
+    outgoing += [model for each in operations for _, model in each.others.values()]
+    return schemas.schemas_of(outgoing, [shape for each in operations for shape in each.takes.values()])

@@ -1,6 +1,7 @@
 """The parts of the document that operations share: parameters, headers, errors and links.
 
-Each is derived from a view's contract, so no route repeats what it accepts or returns.
+Each is derived from a view's contract, so no route repeats what it accepts or returns. A new kind of path parameter or
+header is described once, in the tables below; the document cannot be built while a view names a header that is missing.
 """
 
 from collections.abc import Iterable
@@ -13,13 +14,15 @@ from api.http.query import parameter_schemas
 from shared import errors
 from shared.errors import AtelierError
 
-Part = dict[str, Any]
+#: A piece of the document.
+JsonObject = dict[str, Any]
 
+#: The reference to a model's schema, by the model's name.
 REF = "#/components/schemas/{model}"
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 
 
-def parameter(text: str, **schema: Any) -> Part:
+def parameter(text: str, **schema: Any) -> JsonObject:
     """Describe a parameter, or a header, by a text and a JSON schema."""
     return {"description": text, "schema": schema}
 
@@ -85,23 +88,28 @@ _ID_PARAMETERS = {
 }
 
 
-def parameters(in_path: Iterable[str], query: type[BaseModel] | None, headers: Iterable[str]) -> list[Part]:
+def parameters(in_path: Iterable[str], query: type[BaseModel] | None, headers: Iterable[str]) -> list[JsonObject]:
     """Describe all parameters of an operation."""
     plain = {"schema": {"type": "string"}}
     return [
         *({"name": name, "in": "path", "required": True, **_IN_PATH.get(name, plain)} for name in in_path),
-        *({"name": name, "in": "query", **_without_nul(part)} for name, part in query_parameters(query).items()),
+        *(
+            {"name": name, "in": "query", **_without_nul(described)}
+            for name, described in query_parameters(query).items()
+        ),
         *({"name": name, "in": "header", **_IN_HEADER[name]} for name in headers),
     ]
 
 
-def query_parameters(query: type[BaseModel] | None) -> dict[str, Part]:
+def query_parameters(query: type[BaseModel] | None) -> dict[str, JsonObject]:
     """Describe the query parameters by name, those of paging last."""
     found = parameter_schemas(query) if query else {}
     return {name: found[name] for name in sorted(found, key=lambda name: (name == "limit", name == "cursor"))}
 
 
-def response_headers(status: int, request_headers: Iterable[str] = (), *, is_page: bool = False) -> dict[str, Part]:
+def response_headers(
+    status: int, request_headers: Iterable[str] = (), *, is_page: bool = False
+) -> dict[str, JsonObject]:
     """Describe the headers of a response by a view that reads `request_headers`."""
     required = ("X-Request-ID", *_ALWAYS.get(status, ()))
     optional = [name for header in request_headers for name in _OPTIONAL.get(header, ())] if status < 300 else []
@@ -112,38 +120,38 @@ def response_headers(status: int, request_headers: Iterable[str] = (), *, is_pag
     }
 
 
-def problem_responses(kinds: Iterable[type[AtelierError]]) -> dict[str, Part]:
+def problem_responses(error_types: Iterable[type[AtelierError]]) -> dict[str, JsonObject]:
     """Describe the problem responses by status, with an example of each code."""
     by_status: dict[int, list[type[AtelierError]]] = {}
-    for kind in dict.fromkeys(kinds):
-        by_status.setdefault(problems.status_of(kind).value, []).append(kind)
+    for error_type in dict.fromkeys(error_types):
+        by_status.setdefault(problems.status_of(error_type).value, []).append(error_type)
     return {str(status): _problem_response(status, by_status[status]) for status in sorted(by_status)}
 
 
-def _problem_response(status: int, kinds: list[type[AtelierError]]) -> Part:
+def _problem_response(status: int, error_types: list[type[AtelierError]]) -> JsonObject:
     headers = response_headers(status)
-    if any(kind.retryable for kind in kinds):
-        headers["Retry-After"] = _OF_RESPONSE["Retry-After"] | {"required": all(kind.retryable for kind in kinds)}
+    if any(each.retryable for each in error_types):
+        headers["Retry-After"] = _OF_RESPONSE["Retry-After"] | {"required": all(each.retryable for each in error_types)}
     content = {
         "schema": {"$ref": REF.format(model="ProblemView")},
-        "examples": {kind.code: {"summary": kind().message, "value": _example(kind)} for kind in kinds},
+        "examples": {each.code: {"summary": each().message, "value": _example(each)} for each in error_types},
     }
     return {
-        "description": " ".join(f"`{kind.code}`: {kind().message}" for kind in kinds),
+        "description": " ".join(f"`{each.code}`: {each().message}" for each in error_types),
         "headers": headers,
         "content": {problems.MEDIA_TYPE: content},
     }
 
 
-def _example(kind: type[AtelierError]) -> Part:
-    if kind is errors.InvalidParams:
+def _example(error_type: type[AtelierError]) -> JsonObject:
+    if error_type is errors.InvalidParams:
         detail = "/params/steps: Input should be greater than or equal to 1."
         invalid = {"pointer": "/params/steps", "detail": detail, "ge": 1, "unit": "steps"}
-        return problems.document(kind(f"The request has 1 mistake: {detail}", errors=[invalid]))
-    return problems.document(kind())
+        return problems.document(error_type(f"The request has 1 mistake: {detail}", errors=[invalid]))
+    return problems.document(error_type())
 
 
-def link_all(paths: dict[str, Part]) -> None:
+def link_all(paths: dict[str, JsonObject]) -> None:
     """Link each response that creates or changes a resource to the operations that take its ID."""
     for methods in paths.values():
         for method, operation in methods.items():
@@ -153,7 +161,7 @@ def link_all(paths: dict[str, Part]) -> None:
                     response["links"] = links
 
 
-def _links(response: Part, paths: dict[str, Part]) -> dict[str, Part]:
+def _links(response: JsonObject, paths: dict[str, JsonObject]) -> dict[str, JsonObject]:
     model = response.get("content", {}).get("application/json", {}).get("schema", {}).get("$ref", "").rpartition("/")[2]
     name = _ID_PARAMETERS.get(model)
     if name is None:
@@ -173,11 +181,12 @@ def _links(response: Part, paths: dict[str, Part]) -> dict[str, Part]:
     return links
 
 
-def _without_nul(part: Part) -> Part:
+def _without_nul(described: JsonObject) -> JsonObject:
     """Exclude NUL, which PostgreSQL cannot store, from free text."""
-    schema = part["schema"]
+    schema = described["schema"]
     is_free = schema.get("type") == "string" and "enum" not in schema
-    return {**part, "schema": {"pattern": "^[^\\u0000]*$", **schema}} if is_free else part
+    return {**described, "schema": {"pattern": "^[^\\u0000]*$", **schema}} if is_free else described
 
 
+#: The schema of a file's bytes.
 BINARY = {"type": "string", "format": "binary"}

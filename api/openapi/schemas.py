@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from api.openapi import examples
-from api.openapi.parameters import REF, Part
+from api.openapi.parameters import REF, JsonObject
 from api.schemas import jobs
 from shared.painting.params import MIN_SIDE_PX, StyleParams
 from shared.painting.vgg19 import LAYERS
@@ -23,17 +23,17 @@ def is_model(shape: Any) -> bool:
     return isinstance(shape, type) and issubclass(shape, BaseModel)
 
 
-def schema(shape: Any) -> Part:
+def schema(shape: Any) -> JsonObject:
     """Return the schema of a shape; that of a model is a reference."""
     return {"$ref": REF.format(model=shape.__name__)} if is_model(shape) else dict(shape)
 
 
-def schemas_of(outgoing: Iterable[Any], incoming: Iterable[Any]) -> Part:
+def schemas_of(outgoing: Iterable[Any], incoming: Iterable[Any]) -> JsonObject:
     """Return the schema of every model among the shapes, with examples."""
     used: Any = [(model, "serialization") for model in (*outgoing, jobs.ProblemView) if is_model(model)]
     used += [(model, "validation") for model in (*incoming, StyleParams) if is_model(model)]
     _, definitions = models_json_schema(list(dict.fromkeys(used)), ref_template=REF)
-    models: Part = definitions["$defs"]
+    models: JsonObject = definitions["$defs"]
     models["Wish"] = models.pop("DesiredState")  # its name in the published document
     models["WorkerView"]["properties"]["wish"]["$ref"] = REF.format(model="Wish")
     _refine_params(models["StyleParams"]["properties"])
@@ -44,20 +44,20 @@ def schemas_of(outgoing: Iterable[Any], incoming: Iterable[Any]) -> Part:
     return dict(sorted(models.items()))
 
 
-def _refine_params(properties: Part) -> None:
+def _refine_params(properties: JsonObject) -> None:
     for name in ("content_layers", "style_layers"):
         properties[name]["propertyNames"] = {"enum": list(LAYERS)}
     properties["size"]["anyOf"] = [{"const": 0}, {"minimum": MIN_SIDE_PX}]
 
 
-def _refine_request(request: Part) -> None:
+def _refine_request(request: JsonObject) -> None:
     # the model itself accepts any object, as parameters are validated once the preset is known
     request["properties"]["params"] = {"$ref": REF.format(model="StyleParams")}
     request["oneOf"] = [_with("style"), _with("styles")]
     request["not"] = {"allOf": [_with("init_image"), _with("init_job")]}
 
 
-def _beside_files(request: Part) -> Part:
+def _beside_files(request: JsonObject) -> JsonObject:
     """Return the schema of a form's part `request`, beside which pictures are sent as files."""
     left_out = ("required", "oneOf", "not", "title", "examples")
     part = {name: value for name, value in request.items() if name not in left_out}
@@ -69,5 +69,5 @@ def _beside_files(request: Part) -> Part:
     return {**part, "description": text, "properties": {**part["properties"], **by_file, **styles}, "examples": [{}]}
 
 
-def _with(name: str) -> Part:
+def _with(name: str) -> JsonObject:
     return {"required": [name], "properties": {name: _IS_GIVEN}}

@@ -1,6 +1,6 @@
 """The webhooks in the document: the events sent, and the headers that authenticate them."""
 
-from api.openapi.parameters import REF, Part, parameter
+from api.openapi.parameters import REF, JsonObject, parameter
 from api.schemas.webhooks import WebhookView
 from shared.webhooks.signing import EVENTS
 
@@ -19,18 +19,18 @@ _HEADERS = {
 }
 
 
-def describe() -> dict[str, Part]:
+def describe() -> dict[str, JsonObject]:
     """Describe every event by name."""
     return {event: {"post": _call(event, text)} for event, text in EVENTS.items()}
 
 
-def _call(event: str, text: str) -> Part:
+def _call(event: str, text: str) -> JsonObject:
     return {
         "tags": ["webhooks"],
         "operationId": f"told_{event.replace('.', '_')}",
         "summary": text.rstrip("."),
         "security": [],
-        "parameters": [{"name": name, "in": "header", "required": True, **part} for name, part in _HEADERS.items()],
+        "parameters": [{"name": name, "in": "header", "required": True, **header} for name, header in _HEADERS.items()],
         "requestBody": {
             "required": True,
             "content": {"application/json": {"schema": {"$ref": REF.format(model=SENT.__name__)}}},

@@ -33,7 +33,7 @@ class AuditQuery(PageQuery):
 def listing() -> Response:
     """List recorded actions, newest first."""
     query = parsed_query(AuditQuery)
-    wanted = audit.Filter(query.key_id, query.action, query.after, query.before)
+    wanted = audit.Filter(key_id=query.key_id, action=query.action, after=query.after, before=query.before)
     with services().database.reading() as session:
         found = page(partial(audit.list_entries, session, wanted, before=query.cursor), query.limit)
     entries = [serialize_audit_entry(entry) for entry in found.rows]

@@ -86,7 +86,7 @@ def open_() -> Response:
 def listing() -> Response:
     """List batches, newest first."""
     query = parsed_query(BatchesQuery)
-    wanted = Filter(caller().sees or query.owner, query.state, query.label)
+    wanted = Filter(owner=caller().sees or query.owner, state=query.state, label=query.label)
     with services().database.reading() as session:
         found = page(partial(batches.list_batches, session, wanted, before=query.cursor), query.limit)
         views = serialize_batches(session, found.rows)

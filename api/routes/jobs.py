@@ -79,8 +79,15 @@ class JobsQuery(PageQuery):
 
     def filter(self, owner: str | None) -> Filter:
         """Return which jobs to list, for a caller that sees only this owner's unless it is None."""
-        times = self.created_after, self.created_before
-        return Filter(self.state, owner or self.owner, self.label, *times, self.code, self.batch)
+        return Filter(
+            states=self.state,
+            owner=owner or self.owner,
+            label=self.label,
+            created_after=self.created_after,
+            created_before=self.created_before,
+            code=self.code,
+            batch_id=self.batch,
+        )
 
 
 @blueprint.post("")

@@ -21,6 +21,8 @@ from shared.errors import AtelierError
 from shared.painting.params import PRESETS, StyleParams
 
 blueprint = Blueprint("system", __name__)
+#: Where an app keeps its OpenAPI document.
+_EXTENSION = "atelier_description"
 
 
 @blueprint.get("/healthz")
@@ -60,7 +62,7 @@ def docs() -> str:
     """Show the documentation, made from the same declarations."""
     document = _document()
     answers = {AtelierError, *problems.STATUS}
-    kinds = [(problems.status_of(kind).value if kind in answers else None, kind) for kind in errors.subclasses()]
+    error_types = [(problems.status_of(each).value if each in answers else None, each) for each in errors.subclasses()]
     return render_template(
         "docs.html",
         document=document,
@@ -68,7 +70,7 @@ def docs() -> str:
         root=request.url_root.rstrip("/"),
         params=StyleParams.model_json_schema()["properties"],
         presets={name: text for name, (text, _) in PRESETS.items()},
-        errors=sorted(kinds, key=lambda pair: (pair[0] or 1000, pair[1].code)),
+        errors=sorted(error_types, key=lambda pair: (pair[0] or 1000, pair[1].code)),
     )
 
 
@@ -81,10 +83,9 @@ def home() -> AnyResponse:
 
 def _document() -> dict[str, Any]:
     """Return the OpenAPI document, built once."""
-    made = current_app.extensions.get("atelier_description")
-    if made is None:
-        made = current_app.extensions["atelier_description"] = build(current_app)
-    return cast("dict[str, Any]", made)
+    if _EXTENSION not in current_app.extensions:
+        current_app.extensions[_EXTENSION] = build(current_app)
+    return cast("dict[str, Any]", current_app.extensions[_EXTENSION])
 
 
 def _groups(document: dict[str, Any]) -> list[dict[str, Any]]:

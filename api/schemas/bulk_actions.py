@@ -1,4 +1,4 @@
-"""Bulk actions, the audit log and grouped failures."""
+"""Requests and answers about bulk actions, which the API calls operations, the audit log and grouped failures."""
 
 from typing import Any, Self
 
@@ -11,7 +11,7 @@ from shared.states import OperationState, State
 
 
 class JobFilter(BaseModel):
-    """A filter with at least one field; a job matches if it matches every field given."""
+    """Which jobs a bulk action is for: those that match every field given; at least one must be given."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"minProperties": 1})
     state: list[State] | None = Field(
@@ -34,12 +34,19 @@ class JobFilter(BaseModel):
 
     def to_db_filter(self, owner: str | None) -> Filter:
         """Return the database's filter, restricted to `owner` unless it is None."""
-        times = (self.created_after, self.created_before)
-        return Filter(tuple(self.state or ()), owner or self.owner, self.label, *times, self.code, self.batch)
+        return Filter(
+            states=tuple(self.state or ()),
+            owner=owner or self.owner,
+            label=self.label,
+            created_after=self.created_after,
+            created_before=self.created_before,
+            code=self.code,
+            batch_id=self.batch,
+        )
 
 
 class OperationRequest(BaseModel):
-    """An action on every job that matches a filter."""
+    """A bulk action to start: what to do with every job that matches the filter, and why."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -60,7 +67,7 @@ class OperationRequest(BaseModel):
 
 
 class MatchedView(BaseModel):
-    """How many jobs a bulk action would process."""
+    """The answer to a dry run: how many jobs the bulk action would process."""
 
     action: Action
     matched: int = Field(description="How many jobs match now.")
@@ -68,7 +75,7 @@ class MatchedView(BaseModel):
 
 
 class OperationView(BaseModel):
-    """A bulk action, its progress, and who started it and why."""
+    """A bulk action: what is done to which jobs, how far it is, who started it and why."""
 
     id: str
     action: Action
@@ -87,14 +94,14 @@ class OperationView(BaseModel):
 
 
 class OperationPage(BaseModel):
-    """A page of operations, newest first."""
+    """A page of bulk actions, the newest first."""
 
     operations: list[OperationView]
     next_cursor: str | None
 
 
 class AuditEntryView(BaseModel):
-    """An action that somebody took."""
+    """An entry of the audit log: what was done to what, when, with which key and why."""
 
     id: str
     at: str
@@ -102,20 +109,20 @@ class AuditEntryView(BaseModel):
     key_name: str
     action: str = Field(description="Such as `job.cancel`, `queue.pause`, `key.create`, `operation.start`.")
     subject: str | None = Field(description="The ID or name of what was acted on.")
-    count: int
+    count: int = Field(description="How many jobs, or other things, it was done to.")
     reason: str | None
     details: dict[str, Any]
 
 
 class AuditPage(BaseModel):
-    """A page of the audit log, newest first."""
+    """A page of the audit log, the newest entry first."""
 
     entries: list[AuditEntryView]
     next_cursor: str | None
 
 
 class FailureView(BaseModel):
-    """Jobs that failed with the same error at the same scale."""
+    """A group of failures: the jobs that failed with the same error at the same scale."""
 
     code: str
     scale: int | None = Field(description="The scale being painted, from 1; null before the first step.")
@@ -130,8 +137,8 @@ class FailureView(BaseModel):
 
 
 class FailuresView(BaseModel):
-    """Recent failures in groups, the most recent group first."""
+    """Recent failures in groups; the group with the latest failure comes first."""
 
     failures: list[FailureView]
-    since_s: float = Field(description="How far back failures were read, in seconds.")
-    most: int = Field(description="How many failures were read at most.")
+    since_s: float = Field(description="The period that was searched, in seconds until now.")
+    most: int = Field(description="The maximum number of failures read; older ones are left out.")

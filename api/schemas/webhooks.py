@@ -25,10 +25,12 @@ class SecretView(BaseModel):
 class AttemptView(BaseModel):
     """An attempt at a delivery."""
 
-    at: str
-    status: int | None
-    error: str | None
-    ms: int
+    at: str = Field(description="When it ended.")
+    status: int | None = Field(description="The HTTP status of the answer; null if there was none.")
+    error: str | None = Field(
+        description="Why there was no answer, or why it was not accepted; null if `status` says it all."
+    )
+    ms: int = Field(description="How long it took, in milliseconds.")
 
 
 class DeliveryView(BaseModel):
@@ -37,12 +39,12 @@ class DeliveryView(BaseModel):
     id: str
     owner: str
     url: str
-    event: str
+    event: str = Field(description="Such as `job.succeeded`, `batch.finished` or `webhook.test`.")
     subject_id: str | None = Field(description="The job or batch that ended; null for a test.")
     state: DeliveryState
-    attempts: int
-    next_at: str | None
-    log: list[AttemptView]
+    attempts: int = Field(description="How many attempts there were.")
+    next_at: str | None = Field(description="When the next attempt is due; null if there will be none.")
+    log: list[AttemptView] = Field(description="The attempts, oldest first.")
     created_at: str
     ended_at: str | None
     links: dict[str, str]

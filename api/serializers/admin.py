@@ -41,6 +41,7 @@ def serialize_backlog(database: Database) -> schemas.BacklogView:
 
 
 def _worker(worker: Worker, job_id: str | None, *, is_alive: bool) -> schemas.WorkerView:
+    """Serialize a worker and the job that it runs; its `about`, which heartbeats bring, is empty until it is ready."""
     about = worker.about or {}
     limit = about.get("capacity", {}).get("memory_bytes")
     return serialize(

@@ -1,4 +1,7 @@
-"""Keeping uploads: inspected first, then their bytes stored, then their rows."""
+"""Keeping uploads: inspected first, then their bytes stored, then their rows.
+
+Invariant: an image that has a row has its bytes in the store, so a job that names it can be painted.
+"""
 
 from dataclasses import asdict
 from typing import NamedTuple
@@ -22,7 +25,7 @@ class Upload(NamedTuple):
 
 
 def inspect_upload(settings: Settings, data: bytes) -> Upload:
-    """Check that an upload is undamaged and within bounds; raise what is wrong with it."""
+    """Check an upload; raise `ImageTooLarge`, `UnsupportedImage` or `CorruptImage`."""
     return Upload(data, codec.inspect(data, max_bytes=settings.max_upload_bytes, max_px=settings.max_upload_px))
 
 

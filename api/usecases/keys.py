@@ -1,4 +1,7 @@
-"""Making and revoking API keys."""
+"""Making and revoking API keys.
+
+Invariant: the same name always gives the same owner, or a new key for it would not see its earlier jobs.
+"""
 
 import hashlib
 import re
@@ -14,7 +17,7 @@ from shared.db.admin.audit import Actor
 from shared.db.base import Database, on_commit
 from shared.db.models import ApiKey
 
-#: Characters of a name that are kept where it cannot be an owner as it is.
+#: How many characters of a name its owner begins with, where the name itself is not valid as an owner.
 _READABLE = 40
 
 log = logs.get(__name__)

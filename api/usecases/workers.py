@@ -17,7 +17,7 @@ log = logs.get(__name__)
 def set_desired_state(
     database: Database, dispatcher: Dispatcher, caller: Caller, name: str, state: DesiredState
 ) -> None:
-    """Set what a worker is to do, which it does within seconds; raise `NotFound`."""
+    """Set what a worker is to do; it reads that with its next heartbeat. Raises `NotFound`."""
     with database.writing("instruct") as session:
         workers.set_desired_state(session, name, state)
         audit.record(session, caller, _ACTIONS[state], name)
@@ -27,7 +27,7 @@ def set_desired_state(
 
 
 def pause_queue(database: Database, caller: Caller) -> None:
-    """Dispatch no more jobs."""
+    """Dispatch no more jobs; running ones continue. Pausing twice is allowed."""
     with database.writing("pause_queue") as session:
         workers.pause_queue(session)
         audit.record(session, caller, "queue.pause")
@@ -35,7 +35,7 @@ def pause_queue(database: Database, caller: Caller) -> None:
 
 
 def resume_queue(database: Database, dispatcher: Dispatcher, caller: Caller) -> None:
-    """Dispatch jobs again."""
+    """Dispatch jobs again, at once."""
     with database.writing("resume_queue") as session:
         workers.resume_queue(session)
         audit.record(session, caller, "queue.resume")

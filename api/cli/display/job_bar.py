@@ -22,7 +22,7 @@ from api.client.models import Event, Job, Progress
 #: Minimum time between two lines without a terminal, in seconds.
 _LINE_EVERY_S = 5.0
 
-#: The server's `waiting_for`, in words.
+#: The server's `waiting_for` in words; a reason that a newer server gives reads `waiting`.
 _WAITING_FOR = {
     "turn": "waiting for its turn",
     "no_worker": "waiting for a worker",
@@ -90,7 +90,7 @@ class JobBar:
         """Draw how far the job is."""
         figures = step_text(step)
         if self._live:
-            figures = step_text(step, most=self._console.width - self._bar_width - len("⠋ painting  ") - 1)
+            figures = step_text(step, max_chars=self._console.width - self._bar_width - len("⠋ painting  ") - 1)
             self._bar.update(self._row, description="painting", completed=step.step, total=step.total, figures=figures)
             return
         now = self._clock()
@@ -117,8 +117,8 @@ def waiting_text(job: Job) -> str:
     return f"{text}, number {job.queue.position} in line" if job.queue and job.queue.position else text
 
 
-def step_text(step: Progress, *, most: int | None = None) -> str:
-    """Write the figures of a step in one line of at most `most` characters, but always the step itself."""
+def step_text(step: Progress, *, max_chars: int | None = None) -> str:
+    """Write the figures of a step in one line of up to `max_chars` characters, but always the step itself."""
     parts = {
         "step": f"{step.step}/{step.total}",
         "scale": f"scale {step.scale} of {step.scales}" if (step.scales or 1) > 1 else "",
@@ -126,9 +126,9 @@ def step_text(step: Progress, *, most: int | None = None) -> str:
         "pace": f"{step.step_ms:.0f} ms a step" if step.step_ms is not None else "",
         "left": f"{duration_text(step.eta_s)} left" if step.eta_s and step.eta_s >= 0.5 else "",
     }
-    for name in ("pace", "loss", "scale", "left", ""):
+    for name in ("pace", "loss", "scale", "left", ""):  # in the order in which they are left out
         text = " · ".join(filter(None, parts.values()))
-        if most is None or len(text) <= most:
+        if max_chars is None or len(text) <= max_chars:
             break
         parts.pop(name, None)
     return text

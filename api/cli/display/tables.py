@@ -1,17 +1,38 @@
-"""How jobs, workers, the queue and estimates look in a terminal."""
+"""How jobs, failed pictures, workers, the queue and estimates look in a terminal."""
 
 import json
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple, Self
 
 from rich.text import Text
 
 from api.cli.display.job_bar import step_text, waiting_text
-from api.cli.display.layout import Column, age, coloured, duration_text, print_facts
+from api.cli.display.layout import Column, age, coloured, duration_text, print_facts, print_table
+from api.client import ItemResult
 from api.client.models import Backlog, Estimate, Eta, Job, Worker
 
 #: Ids are never cut, because the next command needs them.
 JOB_COLUMNS: tuple[Column, ...] = (("ID", 36), ("STATE", 9), ("STEP", 9, "right"), ("AGE", 6, "right"), ("LABEL", 0))
 WORKER_COLUMNS: tuple[Column, ...] = (("NAME", 4), ("STATE", 7), ("JOB", 36), ("WEIGHTS", 8), ("LAST SEEN", 9, "right"))
+
+
+class FailedPicture(NamedTuple):
+    """A picture of a batch without a result: its key, and the error or the state that explains why."""
+
+    key: str
+    code: str
+    message: str
+
+    @classmethod
+    def of(cls, result: ItemResult) -> Self:
+        """Say why an ended item has no picture."""
+        error = result.error
+        return cls(result.key, error.code, error.message) if error else cls(result.key, result.state, "")
+
+
+def print_failed_pictures(failed: Iterable[FailedPicture]) -> None:
+    """Print a table of the pictures that a batch could not paint, by key."""
+    print_table((("PICTURE", 0), ("CODE", 16), ("REASON", 0)), sorted(failed), nothing="")
 
 
 def job_cells(job: Job) -> tuple[str | Text, ...]:

@@ -6,12 +6,12 @@ from typing import Any
 import click
 
 from api.cli.display.batch_bar import BatchBar
-from api.cli.display.layout import print_table
 from api.cli.display.output import counted, print_json, say
+from api.cli.display.tables import FailedPicture, print_failed_pictures
 from api.cli.errors import Interrupted, JobUnsuccessful
 from api.cli.folder import plan
 from api.cli.folder.plan import Started
-from api.cli.folder.run import BatchRun, FailedPicture
+from api.cli.folder.run import BatchRun
 from api.cli.options import PICTURE, connect, json_option, no_wait_option, url_option
 from api.client import ApiProblem, Client
 from shared.painting.cli_options import chosen_params, params_options
@@ -68,6 +68,7 @@ def batch(
             return
         batch_id = _open_batch(client, earlier, request, options)
         plan.remember(out, Started(batch_id, settings))
+        say(f"Batch {batch_id}: `atelier batches show {batch_id}` shows its progress from elsewhere.")
     failed = _run(url, batch_id, {key: pictures[key] for key in missing}, results, no_wait=no_wait)
     if as_json:
         print_json({"batch": batch_id, "pictures": len(pictures), "failures": [each._asdict() for each in failed]})
@@ -77,7 +78,7 @@ def batch(
         say(f"Wrote {counted(len(missing) - len(failed), 'picture')} to {out}/.")
     if failed:
         if not as_json:
-            print_table((("PICTURE", 0), ("CODE", 16), ("REASON", 0)), sorted(failed), nothing="")
+            print_failed_pictures(failed)
         raise JobUnsuccessful(f"{len(failed)} of {counted(len(pictures), 'picture')} failed.")
 
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
 
 from api.cli.display.batch_bar import MOST_LINES, BatchBar
+from api.cli.display.tables import FailedPicture
 from api.client import Client, ItemResult
 from api.client.models import ApiProblem, ClientError
 from shared import ids
@@ -19,14 +19,6 @@ from shared import ids
 _UPLOADS, _CHUNK, _POLL_EVERY_S = 4, 64, 1.0
 
 Connect = Callable[[], Client]
-
-
-class FailedPicture(NamedTuple):
-    """A picture without a result, and why."""
-
-    key: str
-    code: str
-    message: str
 
 
 class BatchRun:
@@ -79,7 +71,7 @@ class BatchRun:
         items = [{"key": key, "content": image} for key, image in zip(pictures, found, strict=True) if image]
         added = client.add_items(self._batch_id, items)
         for error in added.errors:
-            self._fail(str(error.key), error.code, error.detail)
+            self._fail(FailedPicture(str(error.key), error.code, error.detail))
         if not self._started and added.added + added.existing:
             self._started = True
             if client.batch(self._batch_id).state == "open":
@@ -94,12 +86,12 @@ class BatchRun:
             if not client.has_image(image_id):
                 image_id = client.upload(data).id
         except OSError as error:
-            self._fail(key, "unreadable", error.strerror or str(error))
+            self._fail(FailedPicture(key, "unreadable", error.strerror or str(error)))
             return None
         except ApiProblem as problem:
             if problem.status in (401, 403, 507):
                 raise
-            self._fail(key, problem.code, str(problem))
+            self._fail(FailedPicture(key, problem.code, str(problem)))
             return None
         finally:
             self._bar.uploaded()
@@ -128,10 +120,8 @@ class BatchRun:
             self._seen.add(result.key)
             if result.state == "succeeded":
                 self._download(client, result)
-            elif result.error:
-                self._fail(result.key, result.error.code, result.error.message)
             else:
-                self._fail(result.key, result.state, "")
+                self._fail(FailedPicture.of(result))
         return client.batch(self._batch_id).ended_at is not None
 
     def _download(self, client: Client, result: ItemResult) -> None:
@@ -140,12 +130,12 @@ class BatchRun:
             path.parent.mkdir(parents=True, exist_ok=True)
             client.download(result.job_id, path)
         except ApiProblem as problem:  # its files have expired, or the job was deleted
-            self._fail(result.key, problem.code, str(problem))
+            self._fail(FailedPicture(result.key, problem.code, str(problem)))
         else:
             self._bar.ended()
 
-    def _fail(self, key: str, code: str, message: str) -> None:
-        self._failed.append(FailedPicture(key, code, message))
+    def _fail(self, picture: FailedPicture) -> None:
+        self._failed.append(picture)
         self._bar.ended()
 
     def _watch(self) -> None:

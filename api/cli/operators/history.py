@@ -30,7 +30,7 @@ _FAILURES: tuple[Column, ...] = (
 @limit_option("entries")
 @json_option
 @client_option
-def audit(client: Client, *, as_json: bool, after: datetime | None, before: datetime | None, **wanted: Any) -> None:
+def audit(client: Client, *, after: datetime | None, before: datetime | None, as_json: bool, **wanted: Any) -> None:
     """List who did what, newest first."""
     found = client.audit(after=after, before=before, **wanted)
     emit_table(found, _ENTRIES, _entry_cells, nothing="No entries.", as_json=as_json)

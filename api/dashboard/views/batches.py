@@ -42,7 +42,7 @@ def list_batches() -> str:
     """List batches, newest first."""
     text = request.args.get("state")
     state = search_query.parse_state(text, BatchState) if text else None
-    batch_filter = batches.Filter(caller().sees, state, None)
+    batch_filter = batches.Filter(owner=caller().sees, state=state)
     before = pagination.decode(request.args.get("cursor"))
     with services().database.reading() as session:
         found = pagination.page(partial(batches.list_batches, session, batch_filter, before=before), _PER_PAGE)

@@ -72,6 +72,7 @@ def stop_operation(operation_id: str) -> Response:
 
 
 def _page(text: str, action: str, wrong: str = "") -> str:
+    """Show the list above a form with the search `text` and the action, how many jobs they match, and what is wrong."""
     matched = None
     if text and action and may(Access.WRITE):
         try:

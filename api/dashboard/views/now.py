@@ -5,7 +5,7 @@ from werkzeug.wrappers import Response
 
 from api.access import Access
 from api.auth import caller
-from api.dashboard.overview import OverviewCache
+from api.dashboard.overview import OVERVIEW_EXTENSION, OverviewCache
 from api.dashboard.pages import blueprint, may, page
 from api.services import services
 from api.usecases import workers
@@ -69,5 +69,5 @@ def _back() -> Response:
 
 
 def _overviews() -> OverviewCache:
-    found: OverviewCache = current_app.extensions["atelier_overview"]
+    found: OverviewCache = current_app.extensions[OVERVIEW_EXTENSION]
     return found

@@ -12,6 +12,7 @@ from shared.db.jobs import queries
 from shared.states import State
 from worker.jobs.context import WorkerContext
 from worker.jobs.runner import run
+from worker.maintenance.batches import advance_batches
 
 Atelier = Callable[..., Result]
 
@@ -23,7 +24,7 @@ def format_of(path: Path) -> str | None:
 
 @contextmanager
 def painting(context: WorkerContext) -> Iterator[None]:
-    """Paint whatever is queued, as a worker would."""
+    """Paint whatever is queued and end batches, as a worker and maintenance would."""
     ended = threading.Event()
 
     def work() -> None:
@@ -32,6 +33,7 @@ def painting(context: WorkerContext) -> Iterator[None]:
                 queued = [job.id for job in queries.list_jobs(session, queries.Filter([State.QUEUED]), limit=10)]
             for job_id in queued:
                 run([job_id], context)
+            advance_batches(context.database, context.progress)
 
     thread = threading.Thread(target=work)
     thread.start()

@@ -110,6 +110,7 @@ def test_whatever_ends_it_the_same_command_goes_on(stack, folder, number, code) 
         process.send_signal(number)
         _, err = process.communicate(timeout=120)
         assert process.returncode == code
+        assert f"Batch {batch}: " in err, "it is named at once"
         assert number != signal.SIGINT or "keeps running" in err
         client.resume_queue()
         assert run(stack, folder, *slow)[0] == 0

@@ -92,7 +92,7 @@ def test_the_bar_is_one_line_however_narrow_the_terminal(width: int) -> None:
 
 def test_what_there_is_no_room_for_is_left_out_the_least_first() -> None:
     data = Progress(**step(7).data)
-    assert step_text(data, most=50) == "7/100 · scale 1 of 2 · loss 1235 · 1 min 05 s left"
-    assert step_text(data, most=40) == "7/100 · scale 1 of 2 · 1 min 05 s left"
-    assert step_text(data, most=25) == "7/100 · 1 min 05 s left"
-    assert step_text(data, most=2) == "7/100"
+    assert step_text(data, max_chars=50) == "7/100 · scale 1 of 2 · loss 1235 · 1 min 05 s left"
+    assert step_text(data, max_chars=40) == "7/100 · scale 1 of 2 · 1 min 05 s left"
+    assert step_text(data, max_chars=25) == "7/100 · 1 min 05 s left"
+    assert step_text(data, max_chars=2) == "7/100"
