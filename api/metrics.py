@@ -72,7 +72,11 @@ class Metrics:
         yield _gauge("jobs_running", "Jobs that run.", backlog.running)
         yield _gauge("oldest_waiting_seconds", "Age of the oldest waiting job.", max(0.0, waiting_s))
         yield _by("jobs_ended_last_hour", "Jobs that ended within the last hour.", ("state", "code"), ended)
-        yield _quantiles("wait_seconds", "Time from submission to the first step of recent jobs.", recent.waits_s)
+        yield _quantiles(
+            "wait_seconds",
+            "Time from submission to the first claim by a worker, of recent jobs that succeeded.",
+            recent.waits_s,
+        )
         yield _quantiles("run_seconds", "Time that recent jobs took to paint.", recent.runs_s)
         yield from _accuracy(etas)
         yield _gauge("webhook_deliveries_pending", "Deliveries still to be made.", pending)

@@ -92,7 +92,7 @@ class JobCalls(Connection):
         return self._get(Job, "PUT", path_of(_JOBS, job_id), json=request)
 
     def dry_run(self, content: Source, styles: Sequence[Style], **options: Unpack[JobOptions]) -> DryRun:
-        """Upload every source that is not an id yet and predict what `submit` would take, without queuing a job."""
+        """Upload every source that is not an id yet and predict what `submit` would take, without queueing a job."""
         request = job_request(content, styles, options, self._image_id)
         return self._create(DryRun, _JOBS, json=request, params={"dry_run": "true"})
 

@@ -94,7 +94,7 @@ def add_batch(database: Database, **values: Any) -> str:
 
 
 def add_operation(database: Database, **values: Any) -> str:
-    """Begin an operation, one that cancels what is labeled `sea` unless told otherwise; return its id."""
+    """Begin an operation, one that cancels what is labelled `sea` unless told otherwise; return its id."""
     defaults = {"action": "cancel", "chosen": {"label": "sea"}, "reason": "r", "key_id": "k", "matched": 0}
     made = Operation(**{**defaults, **values})
     with database.writing() as session:

@@ -32,7 +32,7 @@ from shared.imaging import codec
 from shared.painting.params import LAST_RESORT_WARNING, LAST_RESORT_WEIGHTS
 from shared.settings import Settings
 
-#: The largest size that the parameters allow, squared.
+#: The largest side that `atelier demo --size` allows, squared.
 _LARGEST_RESULT_PX = 4096**2
 #: Pause between two looks at the job and the processes, in seconds.
 _POLL_EVERY_S = 0.25

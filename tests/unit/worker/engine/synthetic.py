@@ -12,7 +12,7 @@ _GAIN = 0.65
 
 
 def random_kernels(seed: int = 0) -> dict[str, Kernel]:
-    """Return He-initialised kernels, times a gain."""
+    """Return He-initialized kernels, times a gain."""
     rng = np.random.default_rng(seed)
     return {
         layer: Kernel(
