@@ -1,6 +1,7 @@
 """Following a job to its end, for the commands that submit or watch one: progress bar, picture, outcome."""
 
 import os
+import shlex
 from pathlib import Path
 
 import click
@@ -22,8 +23,13 @@ def check_waiting(out: Path | None, *, no_wait: bool) -> None:
 
 
 def finish(client: Client, job: Job, out: Path | None, *, preview: bool = False) -> Job:
-    """Follow a job to its end and write its picture, even a partial one; raise `JobUnsuccessful` if it failed."""
-    command = f"atelier watch {job.id}" + (" --preview" if preview else "") + (f" -o {out}" if out else "")
+    """Follow a job to its end and write its picture, even a partial one.
+
+    Raises `JobUnsuccessful` unless the job succeeded.
+    """
+    command = (
+        f"atelier watch {job.id}" + (" --preview" if preview else "") + (f" -o {shlex.quote(str(out))}" if out else "")
+    )
     ended = job if job.ended else _follow(client, job, command, preview=preview)
     if out and ended.result:
         client.download(ended.id, out)

@@ -6,7 +6,7 @@ from werkzeug.wrappers import Response
 from api.auth import caller
 from api.dashboard.pages import blueprint
 from api.http import problems
-from api.http.idempotency import Answer, Once, fingerprint
+from api.http.idempotency import Once, StoredResponse, fingerprint
 from api.jobs.submit import PreparedJob
 from api.services import services
 from shared import ids
@@ -38,19 +38,19 @@ def status_of(error: AtelierError) -> int:
     return status
 
 
-def created(path: str) -> Answer:
+def created(path: str) -> StoredResponse:
     """Return the answer to a form that created something, whose page is `path`."""
-    return Answer(303, path, "")
+    return StoredResponse(303, path, "")
 
 
 def queue_job(once: Once, prepared: PreparedJob) -> None:
     """Queue the job that a form asks for."""
     with once.writing(services().database, "submit") as session:
         job = services().submitter.queue(session, prepared)
-        once.answer = created(f"/dashboard/jobs/{job.id}")
+        once.response = created(f"/dashboard/jobs/{job.id}")
 
 
 def to_created(once: Once) -> Response:
     """Redirect to the page of what a form created, now or when it was first sent."""
-    assert once.answer is not None
-    return redirect(once.answer.location, 303)
+    assert once.response is not None
+    return redirect(once.response.location, 303)

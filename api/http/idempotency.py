@@ -1,8 +1,8 @@
 """Requests that a client may repeat: those that share an `Idempotency-Key` are carried out once.
 
-A view looks for the stored answer with `find`, and otherwise writes inside `writing`, which stores its answer in the
-same transaction. A request that arrives meanwhile waits for that commit, milliseconds, and replays the answer, so no
-request is ever "still in progress". The answer to `POST /v1/keys` is stored without the secret.
+A view looks for the stored response with `find`, and otherwise writes inside `writing`, which stores the response in
+the same transaction. A request that arrives meanwhile waits for that commit, milliseconds, and replays the response, so
+no request is ever "still in progress". The response to `POST /v1/keys` is stored without the secret.
 
 Invariant: of any number of requests with one key of one owner, at any number of servers, one is carried out.
 """
@@ -20,14 +20,14 @@ from sqlalchemy.orm import Session
 
 from api.access import Caller
 from shared.db.access import idempotency
-from shared.db.access.idempotency import AlreadyDone, Answer
+from shared.db.access.idempotency import AlreadyDone, StoredResponse
 from shared.db.base import Database
 from shared.errors import DatabaseUnavailable, InvalidRequest
 
-__all__ = ["Answer", "Once", "fingerprint", "once"]
+__all__ = ["Once", "StoredResponse", "fingerprint", "once"]
 
 HEADER = "Idempotency-Key"
-#: On an answer that was given before.
+#: On a response that was given before.
 REPLAYED_HEADER = "Idempotency-Replayed"
 _KEY = re.compile(r"[!-~]{1,255}")
 
@@ -43,44 +43,44 @@ class LinkedView(Protocol):
 
 @dataclass
 class Once:
-    """A request to carry out once, and its answer as soon as there is one; without a key it is always carried out."""
+    """A request to carry out once, and its response as soon as there is one; without a key it is always carried out."""
 
     owner: str
     key: str | None
     fingerprint: str
-    answer: Answer | None = None
-    #: Whether the answer is that of an earlier request.
+    response: StoredResponse | None = None
+    #: Whether the response is that of an earlier request.
     replayed: bool = False
 
-    def find(self, database: Database) -> Answer | None:
-        """Return the answer of an earlier request with this key; raise `IdempotencyConflict` if it asked otherwise."""
+    def find(self, database: Database) -> StoredResponse | None:
+        """Return the response of an earlier request with this key; raise `IdempotencyConflict` if that differed."""
         if self.key is not None:
             with database.reading() as session:
-                self.answer = idempotency.find(session, self.owner, self.key, self.fingerprint)
-            self.replayed = self.answer is not None
-        return self.answer
+                self.response = idempotency.find(session, self.owner, self.key, self.fingerprint)
+            self.replayed = self.response is not None
+        return self.response
 
     def created_id(self) -> str:
         """Return the id of what the request created, once it is answered."""
-        assert self.answer is not None
-        return self.answer.location.rpartition("/")[2]
+        assert self.response is not None
+        return self.response.location.rpartition("/")[2]
 
-    def set_answer(self, view: LinkedView, status: int) -> None:
-        """Answer with what the request created or, on a repeat, with how that is now."""
-        self.answer = Answer(status, view.links["self"], view.model_dump_json())
+    def set_response(self, view: LinkedView, status: int) -> None:
+        """Respond with what the request created; on a repeat, set again, with how that is now."""
+        self.response = StoredResponse(status, view.links["self"], view.model_dump_json())
 
     @contextmanager
     def writing(self, database: Database, name: str) -> Iterator[Session]:
-        """Open the transaction that carries the request out; call `set_answer` in it, and the answer is stored along.
+        """Open the transaction that carries the request out; call `set_response` in it to store the response too.
 
-        If another request with the key was first, this one's transaction is rolled back and the other's answer taken.
+        If another request with the key was first, this one's transaction is rolled back and the other's response taken.
         """
         try:
             with database.writing(name) as session:
                 yield session
-                assert self.answer is not None
+                assert self.response is not None
                 if self.key is not None:
-                    idempotency.keep(session, self.owner, self.key, self.fingerprint, self.answer)
+                    idempotency.store(session, self.owner, self.key, self.fingerprint, self.response)
         except AlreadyDone:
             if self.find(database) is None:  # a day old, it was deleted just now
                 raise DatabaseUnavailable("The answer to this request has just expired; send it again.") from None
@@ -95,6 +95,9 @@ def once(request: Request, caller: Caller, body: Any) -> Once:
 
 
 def fingerprint(request: Request, body: Any) -> str:
-    """Hash what a request asks for, however it is written: a multipart boundary differs each time."""
+    """Hash what a request asks for, however it is written: a multipart boundary differs each time.
+
+    What is hashed must stay: requests that are repeated across an upgrade would conflict with themselves.
+    """
     content = [request.method, request.path, sorted(request.args.items(multi=True)), body]
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -65,9 +65,9 @@ def stream_response(permits: BoundedSemaphore, chunks: Iterable[str] | Iterable[
 
 def accepted_response(once: Once) -> Response:
     """Respond with what a request created, now or the first time that it was sent."""
-    assert once.answer is not None
-    response = json_response(once.answer.body, once.answer.status)
-    response.headers["Location"] = once.answer.location
+    assert once.response is not None
+    response = json_response(once.response.body, once.response.status)
+    response.headers["Location"] = once.response.location
     response.headers["Retry-After"] = "1"
     if once.replayed:
         response.headers[REPLAYED_HEADER] = "true"

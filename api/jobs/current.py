@@ -23,7 +23,7 @@ from api.live.snapshot import CachedSnapshot, JobSnapshot
 from api.live.ttl_cache import TtlCache
 from shared.db.base import Database
 from shared.db.jobs import queries
-from shared.db.jobs.queries import Shown
+from shared.db.jobs.queries import ShownJob
 from shared.db.models import Job
 from shared.messaging.progress import RedisProgress
 from shared.painting.steps import Step
@@ -55,7 +55,7 @@ class CurrentJobs:
             job = queries.get_job_row(connection, job_id, owner=caller.sees)
         return self._snapshot(job)
 
-    def _snapshot(self, job: Shown) -> JobSnapshot:
+    def _snapshot(self, job: ShownJob) -> JobSnapshot:
         if job.state in TERMINAL:
             return JobSnapshot(job, job.progress)
         if job.state == State.QUEUED:
@@ -68,7 +68,7 @@ class CurrentJobs:
             self.snapshots.keep(job.id, CachedSnapshot((step, snapshot)))
         return snapshot
 
-    def _running(self, job: Shown, step: bytes | None) -> JobSnapshot:
+    def _running(self, job: ShownJob, step: bytes | None) -> JobSnapshot:
         live: Step | None = job.progress if step is None else json.loads(step)
         return JobSnapshot(job, live, eta=self.forecaster.forecast_running(job, live["eta_s"]) if live else None)
 

@@ -9,13 +9,13 @@ from api.schemas import jobs
 from shared.db import workers
 from shared.db.batches import counts, lifecycle
 from shared.db.jobs import queries
-from shared.db.jobs.queries import Shown
+from shared.db.jobs.queries import ShownJob
 from shared.errors import InvalidParams, TooLarge
 from shared.painting.params import StyleParams
 from shared.states import BatchState, State
 
 
-def queue_view(session: Session, job: Shown, forecast: QueueForecast) -> jobs.QueueView:
+def queue_view(session: Session, job: ShownJob, forecast: QueueForecast) -> jobs.QueueView:
     """Show where a queued job stands."""
     reason = _reason(session, job)
     starts_s = forecast.starts.p50_s if forecast.starts and reason == "turn" else None
@@ -24,7 +24,7 @@ def queue_view(session: Session, job: Shown, forecast: QueueForecast) -> jobs.Qu
     )
 
 
-def _reason(session: Session, job: Shown) -> jobs.WaitingFor:
+def _reason(session: Session, job: ShownJob) -> jobs.WaitingFor:
     """Say why a queued job does not run: of several reasons, the one that has to end first."""
     queue = workers.get_queue(session)
     if queue.paused_at or queue.held_for:
@@ -46,7 +46,7 @@ def _held_by_batch(session: Session, batch_id: str) -> jobs.WaitingFor | None:
     return "quota" if batch.max_parallel is not None and running >= batch.max_parallel else None
 
 
-def _fits(session: Session, job: Shown) -> bool:
+def _fits(session: Session, job: ShownJob) -> bool:
     """Say whether a live worker can hold the job; memory is not why one waits whose pictures are gone."""
     wanted = [job.content_id, *(style["image"] for style in job.styles)]
     found = queries.get_images(session, set(wanted))

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from shared.db import workers
 from shared.db.base import Database
 from shared.db.jobs import forecasts, queries
-from shared.db.jobs.queries import Shown
+from shared.db.jobs.queries import ShownJob
 from shared.painting.forecasts import DurationModel, Forecast, Sample
 
 #: Recent jobs to learn from, and how long what was learned is used, in seconds.
@@ -39,7 +39,7 @@ class Forecaster:
         self._learned_at = float("-inf")
         self._durations = DurationModel(())
 
-    def forecast_queued(self, session: Session, job: Shown) -> QueueForecast:
+    def forecast_queued(self, session: Session, job: ShownJob) -> QueueForecast:
         """Forecast a job that waits, or is about to be queued."""
         durations = self._learned(lambda: forecasts.samples(session, _SAMPLES))
         ahead = forecasts.count_ahead(session, job.owner, job.priority, job.sort_id or job.id, job.batch_id)
@@ -54,7 +54,7 @@ class Forecaster:
         starts = wait + Forecast(left_s, left_s)
         return QueueForecast(ahead.jobs + 1, starts, starts + runs if runs else None)
 
-    def forecast_running(self, job: Shown, eta_s: float) -> Forecast:
+    def forecast_running(self, job: ShownJob, eta_s: float) -> Forecast:
         """Forecast how long a running job still takes, given its engine's own estimate, `eta_s`."""
         whole = _run_time(self._learned(self._samples), job, job.predicted_s)
         spread = whole.p90_s / whole.p50_s if whole and whole.p50_s else 1.5
@@ -73,6 +73,6 @@ class Forecaster:
         return self._durations
 
 
-def _run_time(durations: DurationModel, job: Shown, predicted_s: float | None) -> Forecast | None:
+def _run_time(durations: DurationModel, job: ShownJob, predicted_s: float | None) -> Forecast | None:
     """Forecast how long painting takes for a job like `job` whose cost model predicted `predicted_s`."""
     return durations.forecast(job.preset, int(job.params.get("size", 0)), predicted_s)

@@ -9,7 +9,7 @@ from operator import attrgetter
 from api.schemas import jobs
 from api.serializers.jobs import serialize_job
 from shared.db.jobs import queries
-from shared.db.jobs.queries import Shown
+from shared.db.jobs.queries import ShownJob
 from shared.painting.forecasts import Forecast
 from shared.painting.steps import Step
 
@@ -17,7 +17,7 @@ from shared.painting.steps import Step
 _POLL_S = (1, 30)
 #: What an ETag is made of, besides progress, which may be newer than the row's. It starts with the names of the fields
 #: shown, so that a release that shows others gives other tags.
-_ROW = attrgetter(*(name for name in queries.SHOWN if name not in ("sort_id", "predicted_s", "progress")))
+_ROW = attrgetter(*(name for name in queries.SHOWN_COLUMNS if name not in ("sort_id", "predicted_s", "progress")))
 _SHAPE = hashlib.sha256(",".join(jobs.JobView.model_fields).encode())
 
 
@@ -25,7 +25,7 @@ _SHAPE = hashlib.sha256(",".join(jobs.JobView.model_fields).encode())
 class JobSnapshot:
     """A job at one moment."""
 
-    job: Shown
+    job: ShownJob
     progress: Step | None = None
     queue: jobs.QueueView | None = None
     eta: Forecast | None = None

@@ -77,7 +77,7 @@ def open_() -> Response:
         _open(once, batch_request, form.styles)
     batch_id = once.created_id()
     added = _fill(batch_id, batch_request, form.archive)  # on a replay too: the first request may have died before
-    once.set_answer(schemas.OpenedView(**_view(batch_id).model_dump(), added=added), 201)
+    once.set_response(schemas.OpenedView(**_view(batch_id).model_dump(), added=added), 201)
     return accepted_response(once)
 
 
@@ -188,7 +188,7 @@ def _open(once: Once, batch_request: schemas.BatchRequest, styles: list[bytes]) 
     batch = lifecycle.new_batch(found.settings, found.store, caller(), batch_request)
     with once.writing(found.database, "open_batch") as session:
         lifecycle.open_batch(session, caller(), batch)
-        once.set_answer(serialize_batch(session, batch), 201)
+        once.set_response(serialize_batch(session, batch), 201)
 
 
 def _fill(batch_id: str, batch_request: schemas.BatchRequest, archive: IO[bytes] | None) -> schemas.AddedView | None:

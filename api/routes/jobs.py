@@ -198,7 +198,7 @@ def cancel(job_id: str) -> Response:
 def _queue(once: Once, prepared: PreparedJob) -> None:
     """Queue a job, and store the answer along with it."""
     with once.writing(services().database, "submit") as session:
-        once.set_answer(serialize_job(services().submitter.queue(session, prepared)), 202)
+        once.set_response(serialize_job(services().submitter.queue(session, prepared)), 202)
 
 
 def _accepted(once: Once) -> Response:

@@ -71,7 +71,7 @@ def create() -> Response:
     if once.find(services().database) is None:
         with once.writing(services().database, "create_key") as session:
             key, token = new_key(session, caller(), key_request)
-            once.set_answer(serialize_key(key), 201)  # stored without the secret
+            once.set_response(serialize_key(key), 201)  # stored without the secret
     if once.replayed:
         raise _already_made(once.created_id())
     response = model_response(serialize_new_key(key, token), 201)

@@ -44,7 +44,9 @@ def start() -> Response:
     if once.find(database) is None:
         matched = bulk_actions.count(database, caller(), operation_request)
         with once.writing(database, "start_operation") as session:
-            once.set_answer(serialize_operation(bulk_actions.start(session, caller(), operation_request, matched)), 202)
+            once.set_response(
+                serialize_operation(bulk_actions.start(session, caller(), operation_request, matched)), 202
+            )
     return accepted_response(once)
 
 

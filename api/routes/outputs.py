@@ -24,7 +24,7 @@ from api.services import services
 from shared import errors
 from shared.clock import rfc3339
 from shared.db.jobs import queries
-from shared.db.jobs.queries import Shown
+from shared.db.jobs.queries import ShownJob
 from shared.db.models import Job
 from shared.imaging import codec
 from shared.painting.results import FileKey
@@ -45,7 +45,7 @@ _EVENT = {
 }
 #: Why a job has no picture to send, or none any more.
 _NO_PICTURE = (errors.NotFinished, errors.NoResult, errors.ResultExpired)
-AnyJob = TypeVar("AnyJob", bound=Shown)
+AnyJob = TypeVar("AnyJob", bound=ShownJob)
 Format = Literal["png", "jpeg", "webp"]
 
 
@@ -202,7 +202,7 @@ def _encoded(job: Job, format_name: str) -> bytes:
     return png if format_name == "png" else codec.recode(png, format=format_name)
 
 
-def _stored(job: Shown, key: FileKey) -> bytes:
+def _stored(job: ShownJob, key: FileKey) -> bytes:
     assert job.result is not None
     try:
         return services().store.get(job.result[key])

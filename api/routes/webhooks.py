@@ -72,7 +72,7 @@ def test() -> Response:
     if once.find(database) is None:
         check_webhook(services().settings, url, at="/url")
         with once.writing(database, "test_webhook") as session:
-            once.set_answer(_view(deliveries.add(session, caller().owner, url, signing.TEST_EVENT)), 202)
+            once.set_response(_view(deliveries.add(session, caller().owner, url, signing.TEST_EVENT)), 202)
     return accepted_response(once)
 
 
@@ -104,7 +104,7 @@ def redeliver(delivery_id: str) -> Response:
         with once.writing(services().database, "redeliver") as session:
             former = deliveries.get_delivery(session, delivery_id, owner=caller().sees)
             made = deliveries.add(session, former.owner, former.url, former.event, former.subject_id)
-            once.set_answer(_view(made), 202)
+            once.set_response(_view(made), 202)
     return accepted_response(once)
 
 

@@ -8,7 +8,7 @@ from api.serializers.rows import serialize
 from shared import clock
 from shared.clock import rfc3339
 from shared.db import images
-from shared.db.jobs.queries import Shown
+from shared.db.jobs.queries import ShownJob
 from shared.db.models import Image
 from shared.painting.costs import Estimate
 from shared.painting.forecasts import Forecast
@@ -29,7 +29,7 @@ def serialize_image(image: Image, retention_s: float) -> jobs.ImageView:
 
 
 def serialize_job(
-    job: Shown, *, live: Step | None = None, queue: jobs.QueueView | None = None, eta: Forecast | None = None
+    job: ShownJob, *, live: Step | None = None, queue: jobs.QueueView | None = None, eta: Forecast | None = None
 ) -> jobs.JobView:
     """Serialize a job, with `live` progress that is newer than the row's, its place in the queue and its ETA."""
     return serialize(
@@ -71,14 +71,14 @@ def serialize_dry_run(
     )
 
 
-def serialize_result(job: Shown) -> jobs.ResultView | None:
+def serialize_result(job: ShownJob) -> jobs.ResultView | None:
     """Serialize the result of a job, if it has one."""
     if not job.result:
         return None
     return jobs.ResultView.model_validate({**job.result, "expired": job.files_gone_at is not None})
 
 
-def serialize_error(job: Shown) -> jobs.ErrorView | None:
+def serialize_error(job: ShownJob) -> jobs.ErrorView | None:
     """Serialize the error of a job, if it failed."""
     if job.error_code is None:
         return None
@@ -89,7 +89,7 @@ def _progress(step: Step | None) -> jobs.ProgressView | None:
     return jobs.ProgressView(**step, fraction=step["step"] / step["total"]) if step else None
 
 
-def _links(job: Shown) -> dict[str, str]:
+def _links(job: ShownJob) -> dict[str, str]:
     path = f"/v1/jobs/{job.id}"
     links = {"self": path, "events": f"{path}/events"}
     if job.files_gone_at is None:

@@ -32,6 +32,8 @@ HISTORY_STEPS = 20_000
 _RECENT = 80
 #: Entries read in one call.
 _PAGE = 1000
+#: Entries that one wait for events returns at most.
+_EVENTS = 500
 #: Most connections of a client: more than a process has threads, since exceeding it looks like a lost Redis.
 _CONNECTIONS = 10_000
 #: Socket timeout of one call, in seconds.
@@ -93,7 +95,7 @@ class RedisProgress:
         self._run(pipe)
 
     def steps(self, job_id: str, steps: Sequence[Step], preview: bytes | None) -> bool:
-        """Add the steps of one call, and the preview after them; return whether the job is to be canceled."""
+        """Add the steps of one call, and a preview after the last; return whether the job is to be canceled."""
         pipe = self._redis.pipeline(transaction=False)
         pipe.exists(_key(job_id, "cancel"))
         for step in steps:
@@ -112,7 +114,8 @@ class RedisProgress:
         failed = state == "failed"
         pipe = self._redis.pipeline(transaction=False)
         for job_id in job_ids:
-            # before the end is published
+            # deleted before `end` is added: whoever sees `end` finds what is in storage, nothing older. The preview of
+            # a failed job stays, since it may have nothing there.
             pipe.delete(_key(job_id, "step"), _key(job_id, "cancel"), *(() if failed else (_key(job_id, "preview"),)))
             self._add(pipe, job_id, "end", {"state": state})
             pipe.expire(_key(job_id, "progress"), HISTORY_S if failed else ENDED_S)
@@ -120,6 +123,7 @@ class RedisProgress:
             self._run(pipe)
 
     def _add(self, pipe: Any, job_id: str, name: str, data: Mapping[str, Any]) -> None:
+        """Add an event to a job's stream; the caller lets the stream expire, in the same pipeline."""
         fields = {"name": name, "data": _json(data)}
         pipe.xadd(_key(job_id, "progress"), fields, maxlen=HISTORY_STEPS, approximate=True)
 
@@ -192,9 +196,12 @@ class RedisProgress:
         return (ends[0], ends[-1]) if ends else None
 
     def wait_events(self, after: Mapping[str, str], *, block_ms: int) -> list[tuple[str, Event]]:
-        """Return the entries of several jobs after their given stream ids, waiting up to `block_ms` for the first."""
+        """Return the entries of several jobs after their given stream ids, waiting up to `block_ms` for the first.
+
+        `block_ms` must be well below the client's `timeout_s`, or waiting looks like a lost Redis.
+        """
         streams: Any = {_key(job_id, "progress"): last_id for job_id, last_id in after.items()}
-        reply = self._reading.call(lambda: self._redis.xread(streams, count=500, block=block_ms))
+        reply = self._reading.call(lambda: self._redis.xread(streams, count=_EVENTS, block=block_ms))
         found: Any = reply.items() if isinstance(reply, dict) else reply or ()
         return [(_job_of(stream), event) for stream, entries in found for event in _parsed(_flat(entries))]
 

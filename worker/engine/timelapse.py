@@ -1,7 +1,7 @@
 """The timelapse of a run: small frames from along the way, ending with the result, as an animated WebP.
 
-A frame can only be taken between two compiled calls. Where a call makes more steps than lie between two frames, there
-are fewer frames than asked for, and each is shown longer. Frames are kept as JPEG, in memory and in checkpoints;
+A frame can only be taken between two chunks. Where a chunk has more steps than lie between two frames, there are fewer
+frames than asked for, and each is shown longer. Frames are kept as JPEG, in memory and in checkpoints;
 transparency is lost.
 
 Invariant: never more frames than asked for, and the last one is the result.
@@ -41,7 +41,11 @@ class Timelapse:
         self.frames = list(frames)
 
     def collect(self, chunk: Chunk) -> None:
-        """Take a frame if the run has reached the step of the next one. Not for the last chunk."""
+        """Take a frame if the run has reached the step of the next one.
+
+        Not for the last chunk: `encode` adds the result.
+        """
+        # the k-th frame is due at k / frame_count of all steps
         last = self.frames[-1].step if self.frames else 0
         if self._frame_count * chunk.last // chunk.total > self._frame_count * last // chunk.total:
             self.frames.append(_frame(chunk.last, chunk.image()))

@@ -1,6 +1,6 @@
 """One attempt at one job, from its claim to its end. What it may do in which order is in `worker.jobs.phases`.
 
-Errors are raised to `worker.jobs.runner`, which has `fail` make them this attempt's outcome.
+Methods raise errors to `worker.jobs.runner`, which passes them to `fail`; after `claims.LostRace` it calls `drop`.
 
 Invariant: a result is complete in storage before the database names it.
 """
@@ -46,14 +46,14 @@ class Loaded:
 
 
 class Attempt:
-    """A claim on a job; entering its `heartbeat` keeps it until the attempt is over."""
+    """A claim on a job, and the work on it. The runner enters `heartbeat`, a context that renews the claim's lease."""
 
     def __init__(self, claim: Claim, job: Job, context: WorkerContext, *, claimed_at: float) -> None:
         """Hold `claim` on `job`, requested at the monotonic time `claimed_at`."""
         self.claim = claim
         self.job = job
         self.phase = Phase.CLAIMED
-        #: How the attempt ends, and the files to store before it may; set from `STORING` or `FINISHING` on.
+        #: How the attempt ends, set from `STORING` or `FINISHING` on, and the files to store before that is written.
         self.outcome: Outcome | None = None
         self.files: dict[str, bytes] = {}
         #: The state in which the job was left; set once `FINISHED`.
@@ -133,12 +133,15 @@ class Attempt:
         self._move(Phase.FINISHING)
 
     def fail(self, error: AtelierError) -> None:
-        """Make an error the outcome, with a retry if it allows one; if finishing failed, leave the job to its lease."""
+        """Make an error the outcome, with a retry if it allows one.
+
+        If it came up while finishing, drop the claim, whose lease then expires.
+        """
         if self.phase is Phase.FINISHING or self.phase.is_over:
             self.drop()
             return
         if retries.spoils_process(error):
-            self._context.spoil()
+            self._context.spoil()  # this process is replaced after the message
         after_s = retries.decide(error, retries=self.job.retries)
         self.end(Outcome(State.FAILED if after_s is None else State.QUEUED, error=error, retry_after_s=after_s))
 
@@ -231,6 +234,7 @@ class Attempt:
         assert self.outcome is not None
         heartbeat = self.heartbeat
         with self._context.database.writing("finish") as session:
+            # any length will do: the end clears the lease in this transaction
             claims.renew(
                 session, self.claim, lease_s=_FINISH_EVERY_S, ran_s=heartbeat.ran_s, progress=heartbeat.progress
             )

@@ -1,4 +1,4 @@
-"""`atelier doctor`: what works on this machine, what fails, and how to fix it."""
+"""`atelier doctor`: what works on this machine, what fails, and how to fix it; `api.local.doctor` makes the checks."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from shared.settings import Settings
 if TYPE_CHECKING:
     from api.local.doctor import Check
 
+#: By `Check.ok`; None is a hint, with which nothing fails.
 _MARKS = {True: ("✓", "green"), False: ("✗", "red"), None: ("-", "yellow")}
 
 
@@ -26,7 +27,7 @@ _MARKS = {True: ("✓", "green"), False: ("✗", "red"), None: ("-", "yellow")}
 @url_option
 def doctor(url: str | None, *, as_json: bool) -> None:
     """Check what is installed, what fails, and how to fix it."""
-    from api.local.doctor import examine  # imports SQLAlchemy
+    from api.local.doctor import examine  # imports SQLAlchemy, which other commands do without
 
     settings = Settings.load()
     checks = examine(settings, url or local_address(settings))

@@ -1,4 +1,4 @@
-"""`atelier operations`: one action on all jobs that match a filter."""
+"""`atelier operations`: bulk actions, which the API calls operations: one action on all jobs that match a filter."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def operations() -> None:
 @operations.command()
 @click.argument("action", type=click.Choice(["cancel", "retry", "delete"]))
 @filter_options
-@click.option("--reason", help="Why; kept in the audit log.")
+@click.option("--reason", help="Why; kept in the audit log. Required without --dry-run.")
 @click.option("--dry-run", is_flag=True, help="Only count the jobs.")
 @json_option
 @client_option
@@ -77,6 +77,7 @@ def stop(client: Client, operation_id: str, *, as_json: bool) -> None:
 
 
 def _print_count(found: Matched) -> None:
+    # the server stops counting at a limit
     click.echo(f"{'at least ' if found.more else ''}{found.matched}")
 
 

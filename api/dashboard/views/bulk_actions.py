@@ -45,7 +45,7 @@ def start_operation() -> Response | tuple[str, int]:
         matched = bulk_actions.count(database, caller(), operation_request)
         with once.writing(database, "start_operation") as session:
             started = bulk_actions.start(session, caller(), operation_request, matched)
-            once.answer = forms.created(f"{_HOME}/{started.id}")
+            once.response = forms.created(f"{_HOME}/{started.id}")
     return forms.to_created(once)
 
 

@@ -19,7 +19,7 @@ from shared.errors import IdempotencyConflict
 KEPT_S = 24 * 3600.0
 
 
-class Answer(NamedTuple):
+class StoredResponse(NamedTuple):
     """The response to a request, sent again when the request is repeated."""
 
     status: int
@@ -31,19 +31,19 @@ class AlreadyDone(Exception):
     """Another request with the key was first; the transaction has to be rolled back."""
 
 
-def find(session: Session, owner: str, key: str, fingerprint: str) -> Answer | None:
+def find(session: Session, owner: str, key: str, fingerprint: str) -> StoredResponse | None:
     """Return the stored response, or None; raise `IdempotencyConflict` if the key was used for another request."""
     found = session.get(IdempotencyKey, (owner, key))
     if found is None:
         return None
     if found.fingerprint != fingerprint:
         raise IdempotencyConflict
-    return Answer(found.status, found.location, found.body)
+    return StoredResponse(found.status, found.location, found.body)
 
 
-def keep(session: Session, owner: str, key: str, fingerprint: str, answer: Answer) -> None:
+def store(session: Session, owner: str, key: str, fingerprint: str, response: StoredResponse) -> None:
     """Store the response to the request that this transaction carries out; raise `AlreadyDone`."""
-    row = IdempotencyKey(owner=owner, key=key, fingerprint=fingerprint, created_at=clock.now(), **answer._asdict())
+    row = IdempotencyKey(owner=owner, key=key, fingerprint=fingerprint, created_at=clock.now(), **response._asdict())
     session.add(row)
     try:
         session.flush()

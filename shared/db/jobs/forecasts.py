@@ -1,6 +1,9 @@
 """What forecasts are made from: durations of recent jobs, and the jobs ahead of a queued one.
 
 Every query is bounded, however long the backlog: jobs are counted up to `_MOST`, in at most `_MOST_QUEUES` queues.
+
+Invariant: the jobs ahead follow the order of `dispatch_order`; change both together. Fairness is approximated: queues
+of equal priority are taken to alternate.
 """
 
 from datetime import datetime
@@ -88,7 +91,10 @@ def list_eta_outcomes(session: Session, limit: int) -> list[EtaOutcome]:
 
 
 def _recent(limit: int) -> type[Job]:
-    """Return an alias for the `4 * limit` jobs that ended last, newest first, to be filtered further."""
+    """Return an alias for the `4 * limit` jobs that ended last, newest first.
+
+    Callers filter out those that did not succeed; unless most failed, `limit` are left.
+    """
     ended = select(Job).where(Job.ended_at.is_not(None)).order_by(Job.ended_at.desc())
     return aliased(Job, ended.limit(4 * limit).subquery())
 
@@ -103,6 +109,7 @@ def count_ahead(session: Session, owner: str, priority: int, sort_id: str, batch
     if batch_id is not None:
         batch_priority = session.scalar(select(Batch.priority).where(Batch.id == batch_id)) or 0
         position = _Position(batch_id, batch_priority, batched=True)
+    # an owner's jobs of higher priority are added by `_count_in_queue`; all items of a batch have one priority
     among = () if position.batched else (Job.priority == priority,)
     own = _count(Job.queue_key == position.queue_key, Job.sort_id < sort_id, *among)
     total = min(_MOST, _count_all(session, position, session.scalar(select(own)) or 0))
@@ -131,7 +138,9 @@ def _count_in_queue(walk: CTE, position: _Position, own: int) -> ColumnElement[i
     batch = select(Batch.priority).where(Batch.id == walk.c.queue_key, Batch.state == BatchState.RUNNING)
     batch_priority = batch.correlate(walk).scalar_subquery()
     is_batch = exists().where(Batch.id == walk.c.queue_key).correlate(walk)
-    is_own, share = walk.c.queue_key == position.queue_key, min(own + 1, _MOST)  # owners alternate
+    is_own = walk.c.queue_key == position.queue_key
+    # queues of equal priority alternate: before this job, each of the others gets at most one turn more than its own
+    share = min(own + 1, _MOST)
     higher = _count(here, Job.priority > position.priority, within=walk)
     same = _count(here, Job.priority == position.priority, most=_MOST if position.batched else share, within=walk)
     of_batch = case(

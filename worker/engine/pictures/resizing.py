@@ -1,4 +1,4 @@
-"""Resizing images to a scale. Sizes are (height, width) in pixels."""
+"""Resizing images to the size of a scale of the coarse-to-fine pyramid. Sizes are (height, width) in pixels."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ import tensorflow as tf
 def resize(image: Any, size: tuple[int, int], *, antialias: bool) -> Any:
     """Resize `[height, width, 3]` in 0 to 1 to `[1, *size, 3]`.
 
-    With `antialias` by Lanczos3 over all pixels: a triangle filter as wide blurs the strokes and leaves a painting at
-    384 px 0.02 to 0.06 further from its own style. Without, bilinearly between four pixels, as the published recipe.
+    With `antialias`, use Lanczos3, which averages all pixels that it covers; TensorFlow's antialiased bilinear filter
+    would blur the strokes, as `docs/pictures.md` measures. Without, interpolate between four pixels, as `classic` does.
     """
     if not antialias:
         return tf.image.resize(image[tf.newaxis], size, method="bilinear")

@@ -1,6 +1,6 @@
 """VGG19's forward pass, up to the last layer needed.
 
-Plain operations on constants instead of a Keras model, since only the gradient by the image is ever needed.
+Plain operations on constants instead of a Keras model: the gradient with respect to the weights is never needed.
 Source: Simonyan and Zisserman 2015; the numbers are those of `keras.applications.VGG19(include_top=False)` after its
 `preprocess_input`.
 
@@ -34,11 +34,11 @@ def forward(
 ) -> Forward:
     """Build the forward pass to `layers`: feature maps `[batch, height, width, channels]` each.
 
-    All convolutions are computed in `precision`, which is the maps' dtype.
+    `layers` are names such as `block4_conv2`; `pooling` and `padding` are those of `StyleParams`. All convolutions are
+    computed in `precision`, which is the maps' dtype.
     """
     kernels = _constants(network, precision)
     convolutions = [(layer, *kernels[layer]) for layer in up_to(deepest(layers))]
-    # Keras drops an odd last row or column; mirrored borders keep it
     pool = {"max": tf.nn.max_pool2d, "average": tf.nn.avg_pool2d}[pooling]
     mirrored = padding == "mirror"
 
@@ -49,6 +49,7 @@ def forward(
         for layer, weights, bias in convolutions:
             if block(layer) > depth:
                 depth = block(layer)
+                # as Keras does, drop an odd last row or column; with mirrored borders, keep it
                 x = pool(x, 2, 2, "SAME" if mirrored else "VALID")
             if mirrored:
                 x = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], "SYMMETRIC")

@@ -5,21 +5,21 @@ from sqlalchemy import func, select
 
 from api.http.idempotency import Once
 from shared.db.access import idempotency
-from shared.db.access.idempotency import AlreadyDone, Answer
+from shared.db.access.idempotency import AlreadyDone, StoredResponse
 from shared.db.jobs import transitions
 from shared.db.models import IdempotencyKey, Job
 from shared.errors import IdempotencyConflict
 from tests.support.concurrency import race
 from tests.support.factories import add_image, new_job
 
-ANSWER = Answer(202, "/v1/jobs/x", "{}")
+RESPONSE = StoredResponse(202, "/v1/jobs/x", "{}")
 
 
 def test_the_answer_is_found_again_by_its_owner_and_key(database) -> None:
     with database.writing() as session:
-        idempotency.keep(session, "ann", "k", "print", ANSWER)
+        idempotency.store(session, "ann", "k", "print", RESPONSE)
     with database.reading() as session:
-        assert idempotency.find(session, "ann", "k", "print") == ANSWER
+        assert idempotency.find(session, "ann", "k", "print") == RESPONSE
         assert idempotency.find(session, "bob", "k", "print") is None
         assert idempotency.find(session, "ann", "other", "print") is None
         with pytest.raises(IdempotencyConflict):
@@ -35,7 +35,7 @@ def test_of_many_at_once_one_makes_its_job(database) -> None:
             try:
                 with database.writing() as session:
                     transitions.create(session, new_job(image_id))
-                    idempotency.keep(session, "ann", f"key-{number}", "print", ANSWER)
+                    idempotency.store(session, "ann", f"key-{number}", "print", RESPONSE)
             except AlreadyDone:
                 first.append(False)
             else:
@@ -50,24 +50,24 @@ def test_of_many_at_once_one_makes_its_job(database) -> None:
 def test_answers_are_forgotten_after_a_day_and_no_more_at_once_than_asked(database) -> None:
     with database.writing() as session:
         for number in range(3):
-            idempotency.keep(session, "ann", str(number), "print", ANSWER)
+            idempotency.store(session, "ann", str(number), "print", RESPONSE)
         for row in session.scalars(select(IdempotencyKey).where(IdempotencyKey.key != "2")):
             row.created_at = row.created_at.replace(year=2001)
     with database.writing() as session:
         assert [idempotency.forget(session, 1), idempotency.forget(session, 5)] == [1, 1]
     with database.reading() as session:
-        assert idempotency.find(session, "ann", "2", "print") == ANSWER
+        assert idempotency.find(session, "ann", "2", "print") == RESPONSE
 
 
 def test_of_two_requests_the_second_is_undone_and_takes_the_first_answer(database) -> None:
     first, second = (Once("ann", "k", "print") for _ in range(2))
     assert first.find(database) is second.find(database) is None  # neither knows of the other
     with first.writing(database, "test") as session:
-        first.answer = ANSWER
+        first.response = RESPONSE
     with second.writing(database, "test") as session:
-        idempotency.keep(session, "ann", "beside", "print", ANSWER)
-        second.answer = ANSWER._replace(location="/second")
-    assert (first.replayed, second.replayed, second.answer) == (False, True, ANSWER)
+        idempotency.store(session, "ann", "beside", "print", RESPONSE)
+        second.response = RESPONSE._replace(location="/second")
+    assert (first.replayed, second.replayed, second.response) == (False, True, RESPONSE)
     with database.reading() as session:
         assert idempotency.find(session, "ann", "beside", "print") is None
 
@@ -77,5 +77,5 @@ def test_a_request_without_a_key_is_carried_out_each_time(database) -> None:
         once = Once("ann", None, "print")
         assert once.find(database) is None
         with once.writing(database, "test"):
-            once.answer = ANSWER
+            once.response = RESPONSE
         assert not once.replayed

@@ -43,7 +43,7 @@ def test_what_is_shown_of_a_job_is_what_the_job_has(database) -> None:
     job_id = add_job(database, label="sea", owner="ann")
     with database.reading() as session, database.autocommit() as connection:
         whole, shown = queries.get_job(session, job_id), queries.get_job_row(connection, job_id, owner="ann")
-    assert shown._asdict() == {name: getattr(whole, name) for name in queries.SHOWN}
+    assert shown._asdict() == {name: getattr(whole, name) for name in queries.SHOWN_COLUMNS}
 
 
 @pytest.mark.parametrize(("job_id", "owner"), [("nowhere", None), (None, "bob")])

@@ -85,11 +85,11 @@ def test_ctrl_c_leaves_the_job_and_says_how_to_come_back(atelier, photo, tmp_pat
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Client, "wait", interrupt)
-    out = tmp_path / "a.png"
+    out = tmp_path / "a picture.png"
     result = atelier("submit", photo, photo, "-o", out)
     (job,) = json.loads(atelier("list", "--json").stdout)
     assert result.exit_code == 130
-    assert f"Come back with `atelier watch {job['id']} -o {out}`." in result.stderr
+    assert f"Come back with `atelier watch {job['id']} -o '{out}'`." in result.stderr
     assert job["state"] == "queued"
 
 

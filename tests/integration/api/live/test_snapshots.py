@@ -35,7 +35,7 @@ _OTHER: dict[str, Any] = {
     "annotations": {"other": 1},
     **dict.fromkeys(("priority", "attempt", "time_limit_s", "retention_s"), 77),
     "error_retryable": True,
-    **{name: _NOW + timedelta(days=1) for name in queries.SHOWN if name.endswith(("_at", "_by"))},
+    **{name: _NOW + timedelta(days=1) for name in queries.SHOWN_COLUMNS if name.endswith(("_at", "_by"))},
 }
 
 
@@ -47,7 +47,7 @@ def row(database, job_id) -> dict[str, Any]:
     return found | {"error_code": "diverged", "error_message": "It did.", "error_retryable": False}
 
 
-@pytest.mark.parametrize("name", queries.SHOWN)
+@pytest.mark.parametrize("name", queries.SHOWN_COLUMNS)
 def test_no_two_views_that_differ_have_one_tag(row, name) -> None:
     first, second = (
         JobSnapshot(SimpleNamespace(**row)),
