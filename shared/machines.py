@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 PYTHONS = ((3, 11), (3, 12), (3, 13))
 #: Why the next Python is not supported yet.
-_NEXT = "Python 3.14 waits for TensorFlow 2.22"
+_NEXT = "Python 3.14 is not supported before TensorFlow 2.22"
 #: System and processor as `platform` reports them, and their common name.
 MACHINES = {
     ("Linux", "x86_64"): "Linux on x86-64",
