@@ -95,7 +95,8 @@ def test_each_delivery_is_claimed_by_one(database) -> None:
             deliveries.add(session, "ann", URL, signing.TEST_EVENT)
     taken: list[str] = []
     race(lambda: taken.extend(held.id for held in claim_due(database, 5)), 8)
-    taken += [held.id for held in claim_due(database, 20)]
+    # whoever was first may have locked all of them, so that the others found none
+    taken += [held.id for held in claim_due(database, 20, per_host=20)]
     assert sorted(taken) == sorted(each.id for each in kept(database))
 
 
