@@ -5,6 +5,7 @@
 
 from collections.abc import Iterator
 from itertools import product
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -49,7 +50,8 @@ def new_batch(settings: Settings, store: ImageStore, caller: Caller, request: Ba
     if request.matrix is not None:
         params = {"size": _CELL_PX, **params}
         _check_cells(request.matrix)
-    checks.resolve_params(request.preset.value, params)
+    for own in _combinations(request.matrix) if request.matrix else [{}]:
+        checks.resolve_params(request.preset.value, {**params, **own})
     styles = request.style_choices()
     for number, style in enumerate(styles):
         if style.mask:
@@ -174,9 +176,12 @@ def _check_cells(matrix: MatrixRequest) -> None:
 
 def _cells(matrix: MatrixRequest) -> Iterator[Candidate]:
     """Yield each cell as an item; `c1-s2-p3` is the first content, second style and third combination of values."""
-    names = list(matrix.params)
-    combinations = [dict(zip(names, values, strict=True)) for values in product(*matrix.params.values())]
-    cells = product(enumerate(matrix.contents), enumerate(matrix.styles), enumerate(combinations))
+    cells = product(enumerate(matrix.contents), enumerate(matrix.styles), enumerate(_combinations(matrix)))
     for line, ((row, content), (column, style), (number, params)) in enumerate(cells, 1):
-        key = cell_key(row, column, number if names else None)
+        key = cell_key(row, column, number if matrix.params else None)
         yield Candidate(line, key, {"key": key, "content": content, "styles": [{"image": style}], "params": params})
+
+
+def _combinations(matrix: MatrixRequest) -> list[dict[str, Any]]:
+    """Return every combination of the values to try, by parameter."""
+    return [dict(zip(matrix.params, values, strict=True)) for values in product(*matrix.params.values())]

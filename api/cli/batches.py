@@ -1,5 +1,7 @@
 """`atelier batches` about existing batches, and `atelier matrix`, which helps to choose a look."""
 
+import math
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +138,8 @@ def _read_variations(_ctx: click.Context, _param: click.Parameter, given: tuple[
         if name in variations:
             raise click.BadParameter(f"{name} is given twice: write all its values as {name}=A,B,….")
         variations[name] = [read_value(value) for value in values]
+        if not all(math.isfinite(value) for value in variations[name] if isinstance(value, float)):
+            raise click.BadParameter(f"{each!r} has a value that is not a finite number.")
     return variations
 
 
@@ -149,7 +153,7 @@ def _read_variations(_ctx: click.Context, _param: click.Parameter, given: tuple[
     multiple=True,
     callback=_read_variations,
     metavar="NAME=A,B,…",
-    help="Values of a parameter to try; repeat it for other parameters.",
+    help="Values of a parameter to try, without commas of their own; repeat it for other parameters.",
 )
 @click.option("--size", type=click.IntRange(min=16), default=256, show_default=True, help="Long side of each, in px.")
 @click.option("--preset", type=click.Choice(list(PRESETS)), help="A named set of parameters.")
@@ -177,11 +181,13 @@ def matrix(
         "params": {"size": size},
     }
     batch = client.open_batch(**request, **({"preset": preset} if preset else {}))
-    say(f"Batch {batch.id} is being painted; `atelier batches sheet {batch.id} -o {out}` writes what has finished.")
+    sheet_so_far = f"atelier batches sheet {batch.id} -o {shlex.quote(str(out))}"
+    say(f"Batch {batch.id} is being painted; `{sheet_so_far}` writes what has finished.")
     results = list(client.batch_results(batch.id, follow=True))
     client.download_batch(batch.id, "sheet.webp", out)
-    say(f"Wrote {out}. `atelier batches promote {batch.id} KEY` paints a picture of it at full size.")
     failed = [FailedPicture.of(result) for result in results if result.state != "succeeded"]
+    hint = f" `atelier batches promote {batch.id} KEY` paints a picture of it at full size."
+    say(f"Wrote {out}." + (hint if len(failed) < len(results) else ""))
     if failed:
         print_failed_pictures(failed)
         raise JobUnsuccessful(f"{len(failed)} of {counted(len(results), 'picture')} failed.")

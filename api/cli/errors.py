@@ -71,6 +71,8 @@ class ReportingGroup(click.Group):
             raise Failure(str(error)) from error
         except BrokenPipeError:
             raise  # click handles it: the reader of our output is gone
+        except UnicodeError as error:
+            raise Failure("The command line holds a name that is not valid UTF-8.") from error
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             raise Failure(f"{where}{error.strerror or error}.") from error

@@ -149,15 +149,17 @@ class BatchCalls(OutputCalls):
 
     def batch_results(self, batch_id: str, *, after: int = 0, follow: bool = False) -> Iterator[ItemResult]:
         """Yield the results after number `after`; with `follow`, until the batch ends, through lost connections."""
-        budget = self._retry_budget()
+        budget, ended = self._retry_budget(), not follow
         while True:
             try:
                 for result in self._feed(batch_id, after, follow=follow):
                     budget.reset()
                     after = result.number
                     yield result
-                if not follow or self.batch(batch_id).ended_at is not None:
-                    return  # else the stream has reached its age limit, and the batch goes on
+                if ended:
+                    return
+                # a feed may end before its batch, whose last results are then read by one more
+                ended = self.batch(batch_id).ended_at is not None
             except (httpx.TransportError, ApiProblem) as failure:
                 if not is_transient(failure):
                     raise

@@ -122,6 +122,8 @@ class Connection:
                     return answer
             except httpx.TransportError as error:
                 failure, within_s = self._unreachable(error), self._within_s
+            except ValueError as error:  # a number or a text that JSON or HTTP cannot carry, or an impossible host
+                raise ClientError(f"The request to {self.base_url} cannot be sent: {error}.") from error
             if not _may_repeat(failure, repeatable=repeatable) or not budget.wait(
                 requested_delay_s(failure), within_s=within_s
             ):

@@ -72,7 +72,7 @@ class Child:
             return False
         if self._restart_at is None:
             self._deaths = 1 if now - self._started_at > _HEALTHY_AFTER_S else self._deaths + 1
-            self._restart_at = now + min(_LONGEST_PAUSE_S, 0.5 * 2**self._deaths)
+            self._restart_at = now + min(_LONGEST_PAUSE_S, 0.5 * 2 ** min(self._deaths, 10))
             return True
         if now >= self._restart_at:
             self._restart_at = None

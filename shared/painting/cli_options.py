@@ -74,7 +74,7 @@ def read_value(text: str) -> Any:
     """Parse JSON or `layer=weight,…`, or return the text."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         pairs = [part.partition("=") for part in text.split(",")]
         return {name.strip(): weight for name, _, weight in pairs} if all(pair[1] for pair in pairs) else text
 

@@ -21,6 +21,7 @@ def app(settings, database) -> Iterator[Flask]:
     """The app in a fresh home with a migrated database."""
     made = create_app(settings)
     yield made
+    made.extensions["atelier"].hub.close(wait_s=10)
     made.extensions["atelier"].database.engine.dispose()  # else a whole run opens more files than a laptop allows
 
 

@@ -40,6 +40,17 @@ def test_each_death_in_a_row_doubles_the_pause_until_the_child_was_healthy(tmp_p
     child.end()
 
 
+def test_however_often_a_child_dies_the_pause_stays_the_longest(tmp_path, now) -> None:
+    child = Child("hopeless", [sys.executable, "-c", ""], log=tmp_path / "log", env={})
+    child._deaths = 5000
+    child.start()
+    assert dead(child).restart_if_dead()
+    now.at += 30
+    assert not child.restart_if_dead()
+    assert dead(child).restart_if_dead()
+    child.end()
+
+
 def test_a_child_that_does_not_end_in_time_is_killed(tmp_path) -> None:
     deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(600)"
     child = Child("deaf", [sys.executable, "-c", deaf], log=tmp_path / "log", env={})

@@ -1,0 +1,42 @@
+"""The results of a batch, followed to its end."""
+
+import json
+
+import pytest
+
+from api.client import ClientError
+from tests.support.scripted_server import Answer, as_json
+from tests.unit.api.client.scripted_client import Naps, talking
+
+RUNNING = {"id": "b", "state": "running", "ended_at": None}
+FINISHED = {"id": "b", "state": "finished", "ended_at": "2026-01-02T03:04:05Z"}
+
+
+def feed(*numbers: int) -> Answer:
+    """Some results, one a line."""
+    lines = [{"number": each, "key": f"k{each}", "job_id": f"j{each}", "state": "succeeded"} for each in numbers]
+    return Answer(body="".join(json.dumps(line) + "\n" for line in lines).encode())
+
+
+def test_results_that_come_between_the_end_of_a_feed_and_of_its_batch_are_read() -> None:
+    with talking(feed(1, 2), as_json(FINISHED), feed(3), sleep=Naps()) as (server, client):
+        assert [result.number for result in client.batch_results("b", follow=True)] == [1, 2, 3]
+    assert "after=2" in server.asked[2].path
+
+
+def test_a_feed_that_ends_before_its_batch_is_opened_again() -> None:
+    answers = feed(1), as_json(RUNNING), feed(2), as_json(FINISHED), feed()
+    with talking(*answers, sleep=Naps()) as (_server, client):
+        assert [result.number for result in client.batch_results("b", follow=True)] == [1, 2]
+
+
+def test_without_following_one_feed_is_read() -> None:
+    with talking(feed(1), sleep=Naps()) as (server, client):
+        assert [result.number for result in client.batch_results("b")] == [1]
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "\udcff"])
+def test_a_value_that_no_request_can_carry_is_an_error_of_the_client(value: object) -> None:
+    with talking() as (_server, client), pytest.raises(ClientError, match="cannot be sent"):
+        client.open_batch(params={"style_weight": value})
