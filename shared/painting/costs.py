@@ -193,7 +193,7 @@ def _evaluated_px(params: StyleParams, size: Size, tile: int) -> int:
     """Return the pixels evaluated at once: those of the image, or of a tile with its halo."""
     if not tile:
         return size[0] * size[1]
-    margin = 2 * halo(_layers(params))
+    margin = 2 * halo(_layers(params), laplacian_pool=params.laplacian_pool if params.laplacian_weight else 0)
     return min(size[0], tile + margin) * min(size[1], tile + margin)
 
 

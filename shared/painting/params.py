@@ -84,6 +84,23 @@ class StyleParams(BaseModel):
     content_weight: float = _parameter(1e4, "Weight of the content loss.", ge=0, le=1e12)
     style_weight: float = _parameter(1e-2, "Weight of the style loss.", ge=0, le=1e12)
     tv_weight: float = _parameter(0.0, "Weight of the total variation loss.", ge=0, le=1e12)
+    color_weight: float = _parameter(
+        0.0,
+        "Weight of the loss of the pixels' colours, by their mean and covariance; keeps contrast from drifting.",
+        ge=0,
+        le=1e12,
+    )
+    laplacian_weight: float = _parameter(
+        0.0, "Weight of the loss of the content's edges, by the Laplacian of its pixels.", ge=0, le=1e12
+    )
+    laplacian_pool: Literal[1, 2, 4, 8, 16] = _parameter(
+        4,
+        "Side of the squares of pixels that are averaged before the Laplacian; larger ones hold coarser edges.",
+        unit="px",
+    )
+    tv_stencil: Literal["five-point", "nine-point"] = _parameter(
+        "five-point", "Neighbours compared by the total variation: `nine-point` adds the diagonals."
+    )
     content_layers: LayerWeights = _parameter(
         {"block5_conv2": 1.0}, "VGG19 layers of the content loss, with the weight of each.", min_length=1
     )
@@ -92,13 +109,26 @@ class StyleParams(BaseModel):
         "VGG19 layers of the style loss, with the weight of each.",
         min_length=1,
     )
+    style_statistic: Literal["gram", "covariance", "wasserstein"] = _parameter(
+        "gram",
+        "What is compared of style layers: `gram` their Gram matrices; `covariance` mean and covariance, each by "
+        "itself; `wasserstein` both as the distance between normal distributions.",
+    )
     gram_normalization: Literal["positions", "paper"] = _parameter(
         "positions", "`positions` divides Gram matrices by their positions; `paper` is the paper's 1 / (4·N²·M²)."
     )
     loss_scaling: Literal["none", "target"] = _parameter(
         "none", "`target` divides each layer's loss by its target's mean square, so weights mean the same at any size."
     )
-    pooling: Literal["max", "average"] = _parameter("max", "How VGG19 pools its feature maps.")
+    pooling: Literal["max", "average", "l2"] = _parameter(
+        "max", "How VGG19 pools its feature maps; `l2` takes the root of the mean square."
+    )
+    pooling_scale: float = _parameter(
+        1.0,
+        "Factor on pooled maps: with 2 for `average` and 0.78 for `l2` they are as strong as with `max`.",
+        gt=0,
+        le=4,
+    )
     padding: Literal["zeros", "mirror"] = _parameter(
         "zeros", "How VGG19 pads its feature maps; `mirror` avoids a frame around the result."
     )
@@ -107,10 +137,10 @@ class StyleParams(BaseModel):
     style_scale: float = _parameter(
         1.0, "Size of the style images relative to the content; above 1 makes longer strokes.", ge=0.1, le=4
     )
-    colors: Literal["style", "luminance", "match"] = _parameter(
+    colors: Literal["style", "luminance", "match", "histogram"] = _parameter(
         "style",
         "Colours of the result: `style` takes the style's; `luminance` keeps the content's and paints the luminance "
-        "alone; `match` recolours the style to the content first.",
+        "alone; `match` recolours the style to the content first, by mean and covariance, `histogram` by histograms.",
     )
     precision: Literal["auto", "float32", "bfloat16"] = _parameter(
         "float32", "Of the convolutions; `auto` is bfloat16 where the device has it. Losses are always float32."

@@ -73,9 +73,10 @@ def aligned(length: int) -> int:
     return -(-length // ALIGNMENT_PX) * ALIGNMENT_PX
 
 
-def halo(layers: Iterable[str]) -> int:
+def halo(layers: Iterable[str], *, laplacian_pool: int = 0) -> int:
     """Return how many pixels around a tile must be evaluated with it for an exact gradient of `layers`.
 
-    Twice the receptive radius of the deepest one: to the positions that see a pixel, and on to all that they see.
+    Twice the receptive radius of the deepest one: to the positions that see a pixel, and on to all that they see. A
+    Laplacian of squares of `laplacian_pool` pixels, 0 for none, sees one square on either side.
     """
-    return aligned(2 * receptive_radius(deepest(layers)))
+    return aligned(max(2 * receptive_radius(deepest(layers)), 3 * laplacian_pool))

@@ -108,8 +108,8 @@ class ImageGroup:
         contents = tf.concat([image.content for image in self.images], axis=0)
         # only recoloured styles differ from image to image
         recolored_to = self.images if run.params.colors != "style" else self.images[:1]
-        grams = [styles.grams(long_side, image.content[0].numpy()) for image in recolored_to]
-        return build_targets(contents, self._evaluator.content(contents), grams, styles)
+        moments = [styles.moments(long_side, image.content[0].numpy()) for image in recolored_to]
+        return build_targets(contents, self._evaluator.content(contents), moments, styles)
 
     def _style_evaluator(self, size: tuple[int, int]) -> Evaluator:
         """Return the evaluator for a style image of `size`."""

@@ -1,6 +1,6 @@
-"""What the images of a scale are compared with: the content's feature maps and the styles' Gram matrices.
+"""What the images of a scale are compared with: the content's maps and the moments of the styles' maps.
 
-A style's Gram matrices depend on nothing else of a job, so they are cached across jobs: the second job of a style
+A style's moments depend on nothing else of a job, so they are cached across jobs: the second job of a style
 starts at once. A style that is recoloured to the content is computed anew for each image.
 
 Sizes are (height, width) in pixels.
@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from shared.errors import InvalidParams
 from shared.painting.params import StyleParams
 from shared.painting.sizes import fit_long_side, style_long_side
-from shared.painting.vgg19 import map_size
+from worker.engine.objective.losses import variation_counts
+from worker.engine.objective.maps import PIXELS, is_layer, map_size
+from worker.engine.objective.moments import Moments, covariance_root
 from worker.engine.objective.total_loss import ObjectiveSpec, Targets
 from worker.engine.optimizers.state import Hyperparameters, OptimizerState
 from worker.engine.pictures import colors
@@ -26,22 +28,23 @@ from worker.engine.pictures.resizing import resize
 from worker.engine.types import Picture, Style
 from worker.engine.vgg.network import Network
 
-#: Size of the cache of Gram matrices: some hundred styles at a few sizes.
+#: Size of the cache of moments: some hundred styles at a few sizes.
 _CACHE_BYTES = 2**28
 #: Values that are squared at once, which bounds the temporaries.
 _STRIP_VALUES = 2**24
 
-Grams = dict[str, NDArray[np.float32]]
+#: The moments of one style image, by style map.
+StyleMoments = dict[str, Moments]
 
 
 class Evaluator(Protocol):
     """Evaluates images and updates them: whole or tile by tile."""
 
     def content(self, images: Any) -> dict[str, Any]:
-        """Return the feature maps of the content layers, `[batch, h, w, c]` each."""
+        """Return the content maps, `[batch, h, w, c]` each."""
 
-    def grams(self, images: Any) -> dict[str, Any]:
-        """Return the Gram matrices of the style layers, `[batch, c, c]` each."""
+    def moments(self, images: Any) -> dict[str, Moments]:
+        """Return the moments of the style maps: means `[batch, c]` and Gram matrices `[batch, c, c]`."""
 
     def run_steps(
         self, state: OptimizerState, targets: Targets, hparams: Hyperparameters, *, done: int, before: int, count: int
@@ -53,11 +56,15 @@ class Evaluator(Protocol):
         """
 
 
-_cache: LRUCache[Any, Grams] = LRUCache(_CACHE_BYTES, lambda grams: sum(gram.nbytes for gram in grams.values()))
+def _bytes(moments: StyleMoments) -> int:
+    return sum(part.nbytes for pair in moments.values() for part in pair)
+
+
+_cache: LRUCache[Any, StyleMoments] = LRUCache(_CACHE_BYTES, _bytes)
 
 
 class StyleSet(NamedTuple):
-    """The styles of a run, and how their Gram matrices are computed.
+    """The styles of a run, and how their moments are computed.
 
     `evaluator_for` returns the evaluator for style images of a size.
     """
@@ -68,27 +75,26 @@ class StyleSet(NamedTuple):
     spec: ObjectiveSpec
     evaluator_for: Callable[[tuple[int, int]], Evaluator]
 
-    def grams(self, long_side: int, content: Picture) -> list[Grams]:
-        """Return the Gram matrices of each style for a `content` of `long_side` pixels."""
-        return [self._grams(style, long_side, content) for style in self.styles]
+    def moments(self, long_side: int, content: Picture) -> list[StyleMoments]:
+        """Return the moments of each style for a `content` of `long_side` pixels."""
+        return [self._moments(style, long_side, content) for style in self.styles]
 
-    def _grams(self, style: Style, long_side: int, content: Picture) -> Grams:
+    def _moments(self, style: Style, long_side: int, content: Picture) -> StyleMoments:
         size = fit_long_side(style.picture.shape, style_long_side(long_side, self.params.style_scale))
         if self.params.colors != "style" or not style.key:
             return self._compute(style, size, content)
-        relevant = self.spec._replace(content_layers=(), optimizer="", averaged=False, regions=0)
+        relevant = self.spec._replace(content_maps=(), optimizer="", averaged=False, regions=0)
         key = style.key, size, self.params.antialias, self.network.sha256, relevant
         if key not in _cache:
             _cache[key] = self._compute(style, size, content)
         return _cache[key]
 
-    def _compute(self, style: Style, size: tuple[int, int], content: Picture) -> Grams:
+    def _compute(self, style: Style, size: tuple[int, int], content: Picture) -> StyleMoments:
         image = resize(style.picture, size, antialias=self.params.antialias)
         if self.params.colors != "style":
-            recolor = colors.match_colors if self.params.colors == "match" else colors.match_luminance
-            image = tf.constant(recolor(image[0].numpy(), content)[np.newaxis])
-        grams = self.evaluator_for(size).grams(image)
-        return {layer: grams[layer].numpy()[0] for layer in self.spec.style_layers}
+            image = tf.constant(colors.RECOLORINGS[self.params.colors](image[0].numpy(), content)[np.newaxis])
+        found = self.evaluator_for(size).moments(image)
+        return {name: Moments(*(part.numpy()[0] for part in found[name])) for name in self.spec.style_maps}
 
 
 def blend_weights(styles: Sequence[Style]) -> list[float]:
@@ -100,58 +106,69 @@ def blend_weights(styles: Sequence[Style]) -> list[float]:
 
 
 def build_targets(
-    contents: Any, content_maps: dict[str, Any], grams: Sequence[list[Grams]], styles: StyleSet
+    contents: Any, content_maps: dict[str, Any], moments: Sequence[list[StyleMoments]], styles: StyleSet
 ) -> Targets:
     """Assemble the targets of a batch.
 
-    `contents` are the images `[batch, height, width, 3]`, `content_maps` their feature maps; `grams` are the Gram
-    matrices of each style for each content, or for all contents alike.
+    `contents` are the images `[batch, height, width, 3]`, `content_maps` their maps; `moments` are those of
+    each style for each content, or for all contents alike.
     """
     spec, size = styles.spec, (int(contents.shape[1]), int(contents.shape[2]))
     weights = blend_weights(styles.styles)
-    masks = _masks_by_layer(styles, size) if spec.regions else {}
+    masks = _masks_by_map(styles, size) if spec.regions else {}
+    style = {name: _style_target(name, moments, weights, regions=spec.regions) for name in spec.style_maps}
     return Targets(
         content=content_maps,
-        content_mean_square={layer: _mean_squares(maps) for layer, maps in content_maps.items()},
-        content_count={layer: tf.constant(np.prod(maps.shape[1:]), tf.float32) for layer, maps in content_maps.items()},
-        style={layer: _style_target(layer, grams, weights, regions=spec.regions) for layer in spec.style_layers},
-        style_count={layer: _position_counts(layer, size, spec, masks) for layer in spec.style_layers},
-        masks={layer: tf.constant(mask) for layer, mask in masks.items()},
+        content_mean_square={name: _mean_squares(maps) for name, maps in content_maps.items()},
+        content_count={name: tf.constant(np.prod(maps.shape[1:]), tf.float32) for name, maps in content_maps.items()},
+        style={name: Moments(*map(tf.constant, target)) for name, target in style.items()},
+        style_root={
+            name: tf.constant(covariance_root(target))
+            for name, target in style.items()
+            if spec.statistic(name) == "wasserstein"
+        },
+        style_count={name: _position_counts(name, size, spec, masks) for name in spec.style_maps},
+        masks={name: tf.constant(mask) for name, mask in masks.items()},
         region_weights=tf.constant(weights if spec.regions else [1.0], tf.float32),
-        variation_count=tf.constant([max(1, (size[0] - 1) * size[1]), max(1, size[0] * (size[1] - 1))], tf.float32),
+        variation_count=tf.constant(variation_counts(size, stencil=spec.tv_stencil), tf.float32),
     )
 
 
-def _style_target(layer: str, grams: Sequence[list[Grams]], weights: Sequence[float], *, regions: int) -> Any:
-    """Arrange Gram matrices as `[regions or 1, batch or 1, c, c]`: one region per style, or all styles blended."""
+def _style_target(
+    name: str, moments: Sequence[list[StyleMoments]], weights: Sequence[float], *, regions: int
+) -> Moments:
+    """Arrange moments as `[regions or 1, batch or 1, …]`: one region per style, or all styles blended."""
+
+    def blended(own: list[StyleMoments], part: int) -> NDArray[np.float32]:
+        pairs = zip(own, weights, strict=True)
+        return np.asarray(sum(np.float32(weight) * style[name][part] for style, weight in pairs), np.float32)
+
     if regions:
-        return tf.constant(np.stack([np.stack([own[region][layer] for own in grams]) for region in range(regions)]))
-    blends = [
-        sum((np.float32(weight) * gram[layer] for gram, weight in zip(own, weights, strict=True)), np.float32(0))
-        for own in grams
-    ]
-    return tf.constant(np.stack(blends)[np.newaxis])
-
-
-def _masks_by_layer(styles: StyleSet, size: tuple[int, int]) -> dict[str, NDArray[np.float32]]:
-    """Return the mask of each style for each style layer, `[regions, h, w]`: ones for a style without a mask."""
-    ones = np.ones(size, np.float32)
-    per_style = [
-        layer_masks(
-            ones if style.mask is None else resize_mask(style.mask, size), styles.spec.style_layers, styles.spec.padding
+        return Moments(
+            *(
+                np.stack([np.stack([own[region][name][part] for own in moments]) for region in range(regions)])
+                for part in range(2)
+            )
         )
-        for style in styles.styles
-    ]
-    return {layer: np.stack([masks[layer] for masks in per_style]) for layer in styles.spec.style_layers}
+    return Moments(*(np.stack([blended(own, part) for own in moments])[np.newaxis] for part in range(2)))
+
+
+def _masks_by_map(styles: StyleSet, size: tuple[int, int]) -> dict[str, NDArray[np.float32]]:
+    """Return the mask of each style for each style map, `[regions, h, w]`: ones for a style without a mask."""
+    ones, names = np.ones(size, np.float32), styles.spec.style_maps
+    layers = [name for name in names if is_layer(name)]
+    masks = [ones if style.mask is None else resize_mask(style.mask, size) for style in styles.styles]
+    per_style = [{PIXELS: mask, **layer_masks(mask, layers, styles.spec.padding)} for mask in masks]
+    return {name: np.stack([masks[name] for masks in per_style]) for name in names}
 
 
 def _position_counts(
-    layer: str, size: tuple[int, int], spec: ObjectiveSpec, masks: dict[str, NDArray[np.float32]]
+    name: str, size: tuple[int, int], spec: ObjectiveSpec, masks: dict[str, NDArray[np.float32]]
 ) -> Any:
     """Return what each region's Gram sums are divided by: its positions, weighted by the squared mask."""
     if masks:
-        return tf.constant(np.square(masks[layer]).sum(axis=(1, 2)), tf.float32)
-    height, width = map_size(size, layer, mirrored=spec.padding == "mirror")
+        return tf.constant(np.square(masks[name]).sum(axis=(1, 2)), tf.float32)
+    height, width = map_size(size, name, mirrored=spec.padding == "mirror")
     return tf.constant([height * width], tf.float32)
 
 

@@ -18,9 +18,11 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from shared.painting.vgg19 import halo, map_size, stride
+from shared.painting.vgg19 import halo
 from worker.engine.compute.tiles import Tile, tile_grid
-from worker.engine.objective.losses import gram_sums, position_count
+from worker.engine.objective.losses import feature_sums, gram_sums, position_count
+from worker.engine.objective.maps import map_size, stride
+from worker.engine.objective.moments import Moments
 from worker.engine.objective.total_loss import (
     IMAGES_SPEC,
     LossWeights,
@@ -52,7 +54,7 @@ class _CompiledFunctions:
             return tf.function(body, input_signature=signature, autograph=False)
 
         self.content = compiled(self._content, IMAGES_SPEC, _BOX_SPEC)
-        self.gram_sums = compiled(self._gram_sums, IMAGES_SPEC, _BOX_SPEC)
+        self.moment_sums = compiled(self._moment_sums, IMAGES_SPEC, _BOX_SPEC)
         self.sums = compiled(self._objective.sums, IMAGES_SPEC, targets, _BOX_SPEC)
         self.losses = compiled(self._losses, sums, targets, weights)
         self.gradient = compiled(self._gradient, IMAGES_SPEC, targets, sums, _BOX_SPEC)
@@ -61,17 +63,17 @@ class _CompiledFunctions:
         )
 
     def _content(self, tile: Any, box: Any) -> dict[str, Any]:
-        """Return the feature maps of the content layers inside the box."""
-        features = self._objective.forward(tile)
-        return {layer: crop(features[layer], box, stride(layer)) for layer in self._objective.spec.content_layers}
+        """Return the content maps inside the box."""
+        maps = self._objective.maps(tile)
+        return {name: crop(maps[name], box, stride(name)) for name in self._objective.spec.content_maps}
 
-    def _gram_sums(self, tile: Any, box: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the un-normalized Gram matrices of the style layers inside the box, and their position counts."""
-        features = self._objective.forward(tile)
-        inner = {layer: crop(features[layer], box, stride(layer)) for layer in self._objective.spec.style_layers}
+    def _moment_sums(self, tile: Any, box: Any) -> tuple[dict[str, Moments], dict[str, Any]]:
+        """Return the sums of feature vectors and of their products inside the box, and the number of positions."""
+        maps = self._objective.maps(tile)
+        inner = {name: crop(maps[name], box, stride(name)) for name in self._objective.spec.style_maps}
         return (
-            {layer: gram_sums(maps) for layer, maps in inner.items()},
-            {layer: position_count(maps) for layer, maps in inner.items()},
+            {name: Moments(feature_sums(own), gram_sums(own)) for name, own in inner.items()},
+            {name: position_count(own) for name, own in inner.items()},
         )
 
     def _losses(self, sums: Sums, targets: Targets, weights: LossWeights) -> tuple[Any, Sums]:
@@ -104,10 +106,10 @@ class TiledEvaluator:
         self._spec = spec
         self._elementwise = OPTIMIZERS[spec.optimizer].elementwise
         self._side = side
-        self._halo = halo(spec.layers)
+        self._halo = halo(spec.layers, laplacian_pool=spec.laplacian_pool)
 
     def content(self, images: Any) -> dict[str, Any]:
-        """Return the feature maps of the content layers `[1, h, w, c]`, in host memory."""
+        """Return the content maps `[1, h, w, c]`, in host memory."""
         image, maps, mirrored = np.asarray(images), dict[str, NDArray[Any]](), self._spec.padding == "mirror"
         for tile in self._tiles(image):
             inner = self._functions.content(tile.crop(image), tile.box)
@@ -118,14 +120,12 @@ class TiledEvaluator:
                 maps[layer][:, *tile.interior(stride(layer))] = part
         return maps
 
-    def grams(self, images: Any) -> dict[str, Any]:
-        """Return the Gram matrices of the style layers, `[1, c, c]` each."""
+    def moments(self, images: Any) -> dict[str, Moments]:
+        """Return the moments of the style maps: means `[1, c]` and Gram matrices `[1, c, c]`."""
         image = np.asarray(images)
-        parts = [self._functions.gram_sums(tile.crop(image), tile.box) for tile in self._tiles(image)]
-        return {
-            layer: tf.add_n([sums[layer] for sums, _ in parts]) / tf.add_n([count[layer] for _, count in parts])
-            for layer in self._spec.style_layers
-        }
+        parts = [self._functions.moment_sums(tile.crop(image), tile.box) for tile in self._tiles(image)]
+        sums, counts = tf.nest.map_structure(lambda *own: tf.add_n(own), *parts)
+        return {name: Moments(*(part / counts[name] for part in own)) for name, own in sums.items()}
 
     def run_steps(
         self, state: OptimizerState, targets: Targets, hparams: Hyperparameters, *, done: int, before: int, count: int

@@ -12,7 +12,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from worker.engine.objective.losses import gram_matrix
+from worker.engine.objective.losses import feature_sums, gram_matrix, position_count
+from worker.engine.objective.moments import Moments
 from worker.engine.objective.total_loss import IMAGES_SPEC, Objective, ObjectiveSpec, Targets, targets_spec
 from worker.engine.optimizers.state import OPTIMIZERS, Hyperparameters, OptimizerState, updated
 from worker.engine.vgg.network import Network
@@ -29,7 +30,7 @@ class WholeImageEvaluator:
         state = OptimizerState(OPTIMIZERS[spec.optimizer].state_spec, IMAGES_SPEC)
         steps = [state, targets_spec(spec), Hyperparameters.signature(spec), *[_INTEGER_SPEC] * 3]
         self.content = tf.function(self._content, input_signature=[IMAGES_SPEC], autograph=False)
-        self.grams = tf.function(self._grams, input_signature=[IMAGES_SPEC], autograph=False)
+        self.moments = tf.function(self._moments, input_signature=[IMAGES_SPEC], autograph=False)
         self._compiled_steps = tf.function(self._steps, input_signature=steps, autograph=False)
 
     def run_steps(
@@ -40,14 +41,17 @@ class WholeImageEvaluator:
         return state, losses.numpy()
 
     def _content(self, images: Any) -> dict[str, Any]:
-        """Return the feature maps `[batch, h, w, c]` of each content layer for images `[batch, height, width, 3]`."""
-        features = self._objective.forward(images)
-        return {layer: features[layer] for layer in self._spec.content_layers}
+        """Return the content maps `[batch, h, w, c]` of images `[batch, height, width, 3]`."""
+        maps = self._objective.maps(images)
+        return {name: maps[name] for name in self._spec.content_maps}
 
-    def _grams(self, images: Any) -> dict[str, Any]:
-        """Return the Gram matrices `[batch, c, c]` of each style layer for images `[batch, height, width, 3]`."""
-        features = self._objective.forward(images)
-        return {layer: gram_matrix(features[layer]) for layer in self._spec.style_layers}
+    def _moments(self, images: Any) -> dict[str, Moments]:
+        """Return the moments of the style maps of images `[batch, height, width, 3]`."""
+        maps = self._objective.maps(images)
+        return {
+            name: Moments(feature_sums(maps[name]) / position_count(maps[name]), gram_matrix(maps[name]))
+            for name in self._spec.style_maps
+        }
 
     def _steps(
         self, state: OptimizerState, targets: Targets, hparams: Hyperparameters, done: Any, before: Any, count: Any

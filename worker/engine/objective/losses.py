@@ -18,6 +18,8 @@ import tensorflow as tf
 
 #: Turns the mean over the N² entries of Gram matrices divided by M into the paper's 1 / (4·N²·M²) of a plain sum.
 _GRAM_FACTORS = {"positions": 1.0, "paper": 0.25}
+#: The weight of each direction's mean squared differences.
+_STENCILS = {"five-point": [1.0, 1.0], "nine-point": [2 / 3, 2 / 3, 1 / 6, 1 / 6]}
 #: Guards against division by zero for a target that is zero everywhere.
 _EPSILON = 1e-12
 
@@ -33,6 +35,14 @@ def gram_sums(features: Any, mask: Any = None) -> Any:
     if mask is not None:
         features *= mask[tf.newaxis, :, :, tf.newaxis]
     return tf.linalg.einsum("bijc,bijd->bcd", features, features)
+
+
+def feature_sums(features: Any, mask: Any = None) -> Any:
+    """Add up the feature vectors `[batch, channels]`, weighted by the square of a `mask` as Gram sums are."""
+    features = tf.cast(features, tf.float32)
+    if mask is not None:
+        features *= tf.square(mask)[tf.newaxis, :, :, tf.newaxis]
+    return tf.reduce_sum(features, axis=[1, 2])
 
 
 def position_count(features: Any) -> Any:
@@ -61,13 +71,31 @@ def content_distance(sums: Any, count: Any, target_mean_square: Any, *, scaling:
     return distance / (target_mean_square + _EPSILON) if scaling == "target" else distance
 
 
-def variation_sums(images: Any, box: Any = None) -> Any:
-    """Sum the squared differences of vertical and of horizontal neighbours: `[batch, 2]`.
+def variation_sums(images: Any, box: Any = None, *, stencil: str = "five-point") -> Any:
+    """Sum the squared differences of neighbours: `[batch, directions]`.
 
-    A `box` (top, left, bottom, right) limits the sums to pairs whose first pixel lies in it.
+    The directions are vertical and horizontal, and with the stencil `nine-point` the two diagonals. A `box` (top, left,
+    bottom, right) limits the sums to pairs of which the upper left corner lies in it.
     """
-    vertical = images[:, 1:] - images[:, :-1]
-    horizontal = images[:, :, 1:] - images[:, :, :-1]
+    differences = [images[:, 1:] - images[:, :-1], images[:, :, 1:] - images[:, :, :-1]]
+    if stencil == "nine-point":
+        differences += [images[:, 1:, 1:] - images[:, :-1, :-1], images[:, 1:, :-1] - images[:, :-1, 1:]]
     if box is not None:
-        vertical, horizontal = (pairs[:, box[0] : box[2], box[1] : box[3]] for pairs in (vertical, horizontal))
-    return tf.stack([tf.reduce_sum(tf.square(pairs), axis=[1, 2, 3]) for pairs in (vertical, horizontal)], axis=-1)
+        differences = [pairs[:, box[0] : box[2], box[1] : box[3]] for pairs in differences]
+    return tf.stack([tf.reduce_sum(tf.square(pairs), axis=[1, 2, 3]) for pairs in differences], axis=-1)
+
+
+def variation_counts(size: tuple[int, int], *, stencil: str) -> list[int]:
+    """Count the pairs of neighbours in an image of `size` (height, width), by direction; at least 1."""
+    height, width = size
+    straight = [(height - 1) * width, height * (width - 1)]
+    return [max(1, count) for count in straight + [(height - 1) * (width - 1)] * (len(_STENCILS[stencil]) - 2)]
+
+
+def variation(means: Any, *, stencil: str) -> Any:
+    """Add up mean squared differences `[batch, directions]`: the two of neighbours, or with diagonals as below.
+
+    The nine-point stencil weighs a diagonal pair a quarter as much as a straight one, so that all directions of an edge
+    cost the same. Source: Patra and Karttunen 2006, Stencils with isotropic discretization error.
+    """
+    return tf.reduce_sum(means * tf.constant(_STENCILS[stencil]), axis=-1)

@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from shared.painting.params import StyleParams
-from shared.painting.vgg19 import channels, stride
 from worker.engine.objective import losses
+from worker.engine.objective.maps import PIXELS, channels, dtype, is_layer, laplacian_name, pixel_maps, stride
+from worker.engine.objective.moments import Moments, covariance_distance, wasserstein_distance
 from worker.engine.vgg.features import forward
 from worker.engine.vgg.network import Network
 
@@ -30,14 +31,18 @@ SCALAR_SPEC = tf.TensorSpec([])
 class ObjectiveSpec(NamedTuple):
     """The choices that are compiled in; everything else is an argument.
 
-    `regions` is the number of masked styles, 0 without masks; `averaged` tells whether the iterates are averaged.
+    `content_maps` and `style_maps` name the maps that the losses are computed from, see `objective.maps`. `regions` is
+    the number of masked styles, 0 without masks; `averaged` tells whether the iterates are averaged.
     """
 
-    content_layers: tuple[str, ...]
-    style_layers: tuple[str, ...]
+    content_maps: tuple[str, ...]
+    style_maps: tuple[str, ...]
+    style_statistic: str
     gram_normalization: str
     loss_scaling: str
+    tv_stencil: str
     pooling: str
+    pooling_scale: float
     padding: str
     precision: str
     optimizer: str
@@ -46,34 +51,74 @@ class ObjectiveSpec(NamedTuple):
 
     @classmethod
     def from_params(cls, params: StyleParams, *, precision: str, regions: int = 0) -> ObjectiveSpec:
-        """Build the spec from `params`, without the layers of weight 0."""
-        content, style = (
-            tuple(sorted(layer for layer, weight in layers.items() if weight > 0))
-            for layers in (params.content_layers, params.style_layers)
+        """Build the spec from `params`, without the maps of weight 0."""
+        content, style = map_weights(params)
+        return cls(
+            content_maps=tuple(sorted(content)),
+            style_maps=tuple(sorted(style)),
+            style_statistic=params.style_statistic,
+            gram_normalization=params.gram_normalization,
+            loss_scaling=params.loss_scaling,
+            tv_stencil=params.tv_stencil,
+            pooling=params.pooling,
+            pooling_scale=params.pooling_scale,
+            padding=params.padding,
+            precision=precision,
+            optimizer=params.optimizer,
+            averaged=params.averaging > 0,
+            regions=regions,
         )
-        formulas = params.gram_normalization, params.loss_scaling, params.pooling, params.padding
-        return cls(content, style, *formulas, precision, params.optimizer, params.averaging > 0, regions)
 
     @property
     def layers(self) -> set[str]:
-        """All content and style layers."""
-        return {*self.content_layers, *self.style_layers}
+        """All layers of the network that a map is."""
+        return {name for name in (*self.content_maps, *self.style_maps) if is_layer(name)}
+
+    @property
+    def laplacian_pool(self) -> int:
+        """The side of the squares that the Laplacian averages, 0 without one."""
+        return max((stride(name) for name in self.content_maps if not is_layer(name)), default=0)
+
+    def statistic(self, name: str) -> str:
+        """Return what is compared of a style map: of the pixels, which have no Gram loss, mean and covariance."""
+        return "covariance" if name == PIXELS else self.style_statistic
+
+
+def map_weights(params: StyleParams) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the weight of each content map and of each style map, its loss's own weight multiplied in.
+
+    The content and style losses are means over layers; the Laplacian and the pixels' colours are a map each. Left out
+    are layers of weight 0, and these two if their loss's weight is 0.
+    """
+    content = _per_layer(params.content_layers, params.content_weight)
+    style = _per_layer(params.style_layers, params.style_weight)
+    if params.laplacian_weight:
+        content[laplacian_name(params.laplacian_pool)] = params.laplacian_weight
+    if params.color_weight:
+        style[PIXELS] = params.color_weight
+    return content, style
+
+
+def _per_layer(layers: dict[str, float], weight: float) -> dict[str, float]:
+    return {name: weight * own / len(layers) for name, own in layers.items() if own}
 
 
 class Targets(NamedTuple):
-    """What images of one size are compared with, by layer.
+    """What images of one size are compared with, by map.
 
-    `content` holds feature maps `[batch, h, w, c]`, `content_mean_square` their mean squares `[batch]` and
-    `content_count` the number of values in each. `style` holds Gram matrices `[regions or 1, batch or 1, c, c]`,
-    `style_count` `[regions or 1]` the positions that Gram sums are divided by, `masks` `[regions, h, w]` the masks, if
-    there are any. `region_weights` `[regions or 1]` weighs the regions, `variation_count` `[2]` counts the pairs of
-    vertical and horizontal neighbours.
+    `content` holds maps `[batch, h, w, c]`, `content_mean_square` their mean squares `[batch]` and `content_count` the
+    number of values in each. `style` holds moments: means `[regions or 1, batch or 1, c]` and Gram matrices
+    `[…, c, c]`; `style_root` the roots of their covariances, for the statistic `wasserstein`. `style_count`
+    `[regions or 1]` is the number of positions that sums are divided by, `masks` `[regions, h, w]` the masks, if there
+    are any. `region_weights` `[regions or 1]` weighs the regions, `variation_count` counts the pairs of neighbours, by
+    direction as in `losses.variation_sums`.
     """
 
     content: dict[str, Any]
     content_mean_square: dict[str, Any]
     content_count: dict[str, Any]
-    style: dict[str, Any]
+    style: dict[str, Moments]
+    style_root: dict[str, Any]
     style_count: dict[str, Any]
     masks: dict[str, Any]
     region_weights: Any
@@ -81,18 +126,20 @@ class Targets(NamedTuple):
 
     def select(self, indices: Any) -> Targets:
         """Keep only the images at `indices` of the batch."""
+
+        def own(statistic: Any) -> Any:
+            return statistic if statistic.shape[1] == 1 else tf.gather(statistic, indices, axis=1)
+
         return self._replace(
-            content={layer: tf.gather(maps, indices) for layer, maps in self.content.items()},
-            content_mean_square={layer: tf.gather(means, indices) for layer, means in self.content_mean_square.items()},
-            style={
-                layer: grams if grams.shape[1] == 1 else tf.gather(grams, indices, axis=1)
-                for layer, grams in self.style.items()
-            },
+            content={name: tf.gather(maps, indices) for name, maps in self.content.items()},
+            content_mean_square={name: tf.gather(means, indices) for name, means in self.content_mean_square.items()},
+            style=tf.nest.map_structure(own, self.style),
+            style_root=tf.nest.map_structure(own, self.style_root),
         )
 
 
 class LossWeights(NamedTuple):
-    """Scalar weights: of each layer, with the loss's own weight and the mean over layers multiplied in, and of tv."""
+    """Scalar weights: of each map, as `map_weights` returns them, and of the total variation."""
 
     content: dict[str, Any]
     style: dict[str, Any]
@@ -100,26 +147,23 @@ class LossWeights(NamedTuple):
 
     @classmethod
     def from_params(cls, params: StyleParams) -> LossWeights:
-        """Build the weights from `params`, without the layers of weight 0."""
-
-        def per_layer(layers: dict[str, float], weight: float) -> dict[str, Any]:
-            return {name: tf.constant(weight * own / len(layers), tf.float32) for name, own in layers.items() if own}
-
-        return cls(
-            per_layer(params.content_layers, params.content_weight),
-            per_layer(params.style_layers, params.style_weight),
-            tf.constant(params.tv_weight, tf.float32),
+        """Build the weights from `params`."""
+        content, style = (
+            {name: tf.constant(weight, tf.float32) for name, weight in weights.items()}
+            for weights in map_weights(params)
         )
+        return cls(content, style, tf.constant(params.tv_weight, tf.float32))
 
 
 class Sums(NamedTuple):
     """All that the losses depend on, summed over positions.
 
-    `grams` holds un-normalized Gram matrices `[regions or 1, batch, c, c]` by style layer, `squares` sums of (F - P)²
-    `[batch]` by content layer, `variation` those of neighbouring pixels `[batch, 2]`.
+    `moments` holds, by style map, sums of feature vectors `[regions or 1, batch, c]`, empty where only the Gram matrix
+    counts, and un-normalized Gram matrices `[…, c, c]`. `squares` holds sums of (F - P)² `[batch]` by content map,
+    `variation` those of neighbouring pixels `[batch, directions]`.
     """
 
-    grams: dict[str, Any]
+    moments: dict[str, Moments]
     squares: dict[str, Any]
     variation: Any
 
@@ -130,24 +174,38 @@ class Objective:
     def __init__(self, network: Network, spec: ObjectiveSpec) -> None:
         self.spec = spec
         self.forward = forward(
-            network, spec.layers, pooling=spec.pooling, padding=spec.padding, precision=spec.precision
+            network,
+            spec.layers,
+            pooling=spec.pooling,
+            pooling_scale=spec.pooling_scale,
+            padding=spec.padding,
+            precision=spec.precision,
         )
+
+    def maps(self, images: Any) -> dict[str, Any]:
+        """Return all maps of images `[batch, height, width, 3]` that the losses are computed from."""
+        names = {*self.spec.content_maps, *self.spec.style_maps}
+        return {**self.forward(images), **pixel_maps(images, names)}
 
     def sums(self, images: Any, targets: Targets, box: Any = None) -> Sums:
         """Evaluate images, or tiles of which only the `box` (top, left, bottom, right), in pixels, counts."""
-        features, spec = self.forward(images), self.spec
-        grams = {}
-        for layer in spec.style_layers:
-            maps = crop(features[layer], box, stride(layer))
-            masks = tf.unstack(crop(targets.masks[layer], box, stride(layer))) if spec.regions else [None]
-            grams[layer] = tf.stack([losses.gram_sums(maps, mask) for mask in masks])
+        maps, spec = self.maps(images), self.spec
+        moments = {}
+        for name in spec.style_maps:
+            inner = crop(maps[name], box, stride(name))
+            masks = tf.unstack(crop(targets.masks[name], box, stride(name))) if spec.regions else [None]
+            grams = tf.stack([losses.gram_sums(inner, mask) for mask in masks])
+            if spec.statistic(name) == "gram":
+                moments[name] = Moments(tf.zeros([len(masks), 0, channels(name)]), grams)
+            else:
+                moments[name] = Moments(tf.stack([losses.feature_sums(inner, mask) for mask in masks]), grams)
         squares = {
-            layer: losses.square_sums(
-                crop(features[layer], box, stride(layer)), crop(targets.content[layer], box, stride(layer))
+            name: losses.square_sums(
+                crop(maps[name], box, stride(name)), crop(targets.content[name], box, stride(name))
             )
-            for layer in spec.content_layers
+            for name in spec.content_maps
         }
-        return Sums(grams, squares, losses.variation_sums(images, box))
+        return Sums(moments, squares, losses.variation_sums(images, box, stencil=spec.tv_stencil))
 
     def losses(self, sums: Sums, targets: Targets, weights: LossWeights) -> Any:
         """Return the weighted losses `[batch, 4]`: total, content, style, tv."""
@@ -161,23 +219,28 @@ class Objective:
                     targets.content_mean_square[layer],
                     scaling=spec.loss_scaling,
                 )
-                for layer in spec.content_layers
+                for layer in spec.content_maps
             ]
         )
-        style = tf.add_n([weights.style[layer] * self._style(layer, sums, targets) for layer in spec.style_layers])
-        tv = weights.tv * tf.reduce_sum(sums.variation / targets.variation_count, axis=-1)
+        style = tf.add_n([weights.style[layer] * self._style(layer, sums, targets) for layer in spec.style_maps])
+        tv = weights.tv * losses.variation(sums.variation / targets.variation_count, stencil=spec.tv_stencil)
         return tf.stack([content + style + tv, content, style, tv], axis=-1)
 
     def _style(self, layer: str, sums: Sums, targets: Targets) -> Any:
-        """Return the style loss of one layer `[batch]`, its regions weighted and added up."""
-        count = targets.style_count[layer]
-        grams = sums.grams[layer] / tf.maximum(count, 1e-6)[:, tf.newaxis, tf.newaxis, tf.newaxis]
-        distance = losses.gram_distance(
-            grams,
-            targets.style[layer],
-            scaling=self.spec.loss_scaling,
-            normalization=self.spec.gram_normalization,
+        """Return the style loss of one map `[batch]`, its regions weighted and added up."""
+        count, target, scaling = targets.style_count[layer], targets.style[layer], self.spec.loss_scaling
+        per_region = tf.maximum(count, 1e-6)[:, tf.newaxis, tf.newaxis]
+        actual = Moments(
+            sums.moments[layer].mean / per_region, sums.moments[layer].second / per_region[..., tf.newaxis]
         )
+        if self.spec.statistic(layer) == "gram":
+            distance = losses.gram_distance(
+                actual.second, target.second, scaling=scaling, normalization=self.spec.gram_normalization
+            )
+        elif self.spec.statistic(layer) == "covariance":
+            distance = covariance_distance(actual, target, scaling=scaling)
+        else:
+            distance = wasserstein_distance(actual, target, targets.style_root[layer], scaling=scaling)
         # a region that no position of this layer belongs to adds nothing to the loss
         weights = targets.region_weights * tf.cast(count > 0, tf.float32)
         return tf.reduce_sum(distance * weights[:, tf.newaxis], axis=0)
@@ -193,28 +256,38 @@ def crop(maps: Any, box: Any, pixels_per_position: int) -> Any:
 
 def targets_spec(spec: ObjectiveSpec) -> Targets:
     """Return the signature of `Targets`, for any size and number of images."""
+    content, style = spec.content_maps, spec.style_maps
     return Targets(
-        {layer: tf.TensorSpec([None, None, None, channels(layer)], spec.precision) for layer in spec.content_layers},
-        {layer: tf.TensorSpec([None]) for layer in spec.content_layers},
-        dict.fromkeys(spec.content_layers, SCALAR_SPEC),
-        {layer: tf.TensorSpec([None, None, channels(layer), channels(layer)]) for layer in spec.style_layers},
-        {layer: tf.TensorSpec([None]) for layer in spec.style_layers},
-        {layer: tf.TensorSpec([spec.regions, None, None]) for layer in spec.style_layers} if spec.regions else {},
-        tf.TensorSpec([None]),
-        tf.TensorSpec([2]),
+        content={
+            name: tf.TensorSpec([None, None, None, channels(name)], dtype(name, spec.precision)) for name in content
+        },
+        content_mean_square={name: tf.TensorSpec([None]) for name in content},
+        content_count=dict.fromkeys(content, SCALAR_SPEC),
+        style={name: _moments_spec(name) for name in style},
+        style_root={name: _moments_spec(name).second for name in style if spec.statistic(name) == "wasserstein"},
+        style_count={name: tf.TensorSpec([None]) for name in style},
+        masks={name: tf.TensorSpec([spec.regions, None, None]) for name in style} if spec.regions else {},
+        region_weights=tf.TensorSpec([None]),
+        variation_count=tf.TensorSpec([None]),
     )
 
 
 def weights_spec(spec: ObjectiveSpec) -> LossWeights:
     """Return the signature of `LossWeights`."""
-    content, style = (dict.fromkeys(layers, SCALAR_SPEC) for layers in (spec.content_layers, spec.style_layers))
+    content, style = (dict.fromkeys(names, SCALAR_SPEC) for names in (spec.content_maps, spec.style_maps))
     return LossWeights(content, style, SCALAR_SPEC)
 
 
 def sums_spec(spec: ObjectiveSpec) -> Sums:
     """Return the signature of `Sums`, for any number of images."""
     return Sums(
-        {layer: tf.TensorSpec([None, None, channels(layer), channels(layer)]) for layer in spec.style_layers},
-        {layer: tf.TensorSpec([None]) for layer in spec.content_layers},
-        tf.TensorSpec([None, 2]),
+        moments={name: _moments_spec(name) for name in spec.style_maps},
+        squares={name: tf.TensorSpec([None]) for name in spec.content_maps},
+        variation=tf.TensorSpec([None, None]),
     )
+
+
+def _moments_spec(name: str) -> Moments:
+    """Return the signature of moments of a style map, for any number of regions and images."""
+    count = channels(name)
+    return Moments(tf.TensorSpec([None, None, count]), tf.TensorSpec([None, None, count, count]))

@@ -4,8 +4,8 @@ Plain operations on constants instead of a Keras model: the gradient with respec
 Source: Simonyan and Zisserman 2015; the numbers are those of `keras.applications.VGG19(include_top=False)` after its
 `preprocess_input`.
 
-Differs from the source: pooling may average (Gatys et al. 2016, section 2), and borders may be mirrored instead of
-padded with zeros, which show as a frame around the image.
+Differs from the source: pooling may average (Gatys et al. 2016, section 2) or take the root of the mean square, and
+borders may be mirrored instead of padded with zeros, which show as a frame around the image.
 """
 
 from collections.abc import Callable, Collection
@@ -20,6 +20,9 @@ from worker.engine.vgg.network import Network
 #: ImageNet's mean colour, BGR in 0 to 255, which `vgg19.preprocess_input` subtracts.
 _MEAN_BGR = (103.939, 116.779, 123.68)
 
+#: What is added to a mean square before its root is taken; features are of the order of 1 to 1000.
+_L2_EPSILON = 1e-6
+
 #: Maps images `[batch, height, width, 3]`, RGB in 0 to 1, to the feature maps of each layer.
 Forward = Callable[[Any], dict[str, Any]]
 
@@ -30,7 +33,13 @@ def preprocess(images: Any) -> Any:
 
 
 def forward(
-    network: Network, layers: Collection[str], *, pooling: str, padding: str, precision: str = "float32"
+    network: Network,
+    layers: Collection[str],
+    *,
+    pooling: str,
+    padding: str,
+    pooling_scale: float = 1.0,
+    precision: str = "float32",
 ) -> Forward:
     """Build the forward pass to `layers`: feature maps `[batch, height, width, channels]` each.
 
@@ -39,7 +48,7 @@ def forward(
     """
     kernels = _constants(network, precision)
     convolutions = [(layer, *kernels[layer]) for layer in up_to(deepest(layers))]
-    pool = {"max": tf.nn.max_pool2d, "average": tf.nn.avg_pool2d}[pooling]
+    pool = {"max": tf.nn.max_pool2d, "average": tf.nn.avg_pool2d, "l2": _l2_pool2d}[pooling]
     mirrored = padding == "mirror"
 
     def run(images: Any) -> dict[str, Any]:
@@ -51,6 +60,8 @@ def forward(
                 depth = block(layer)
                 # as Keras does, drop an odd last row or column; with mirrored borders, keep it
                 x = pool(x, 2, 2, "SAME" if mirrored else "VALID")
+                if pooling_scale != 1.0:
+                    x *= pooling_scale
             if mirrored:
                 x = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], "SYMMETRIC")
             x = tf.nn.conv2d(x, weights, 1, "VALID" if mirrored else "SAME")
@@ -60,6 +71,12 @@ def forward(
         return features
 
     return run
+
+
+def _l2_pool2d(maps: Any, size: int, strides: int, padding: str) -> Any:
+    """Return the root of the mean square of each window."""
+    # the root of 0 has no finite gradient
+    return tf.sqrt(tf.nn.avg_pool2d(tf.square(maps), size, strides, padding) + _L2_EPSILON)
 
 
 @lru_cache(maxsize=4)

@@ -29,7 +29,16 @@ def huge(network: Network) -> Network:
 
 @pytest.mark.parametrize("batch", [2, 3])
 @pytest.mark.parametrize(
-    "changes", [{}, {"colors": "luminance"}, {"colors": "match"}, {"averaging": 0.5}, {"optimizer": "lbfgs"}], ids=str
+    "changes",
+    [
+        {},
+        {"colors": "luminance"},
+        {"colors": "match"},
+        {"averaging": 0.5},
+        {"optimizer": "lbfgs"},
+        {"style_statistic": "wasserstein", "color_weight": 1.0, "laplacian_weight": 1.0},
+    ],
+    ids=str,
 )
 def test_images_painted_together_equal_those_painted_one_by_one(
     style: Picture, network: Network, batch: int, changes: dict[str, object]

@@ -18,6 +18,18 @@ from worker.engine.vgg.network import Network
 
 BLOCK3 = {"content_layers": {"block3_conv2": 1.0}, "style_layers": {"block1_conv1": 1.0, "block3_conv1": 1.0}}
 
+#: Losses that no preset has.
+OTHER_LOSSES: list[dict[str, object]] = [
+    {"style_statistic": "covariance"},
+    {"style_statistic": "wasserstein"},
+    {"color_weight": 1.0},
+    {"laplacian_weight": 1.0},
+    {"laplacian_weight": 1.0, "laplacian_pool": 16},
+    {"tv_weight": 1.0, "tv_stencil": "nine-point"},
+    {"pooling": "average", "pooling_scale": 2.0},
+    {"pooling": "l2", "pooling_scale": 0.78},
+]
+
 
 @pytest.mark.parametrize(("size", "side"), [((405, 531), 96), ((64, 64), 64), ((100, 16), 48), ((33, 700), 128)])
 def test_the_interiors_of_the_tiles_cover_every_pixel_once(size: tuple[int, int], side: int) -> None:
@@ -43,7 +55,7 @@ def gradients(
         style_set = StyleSet([Style(style)], params, network, spec, lambda _, tiled=tiled: tiled)
         contents = tf.constant(content[np.newaxis])
         targets = build_targets(
-            contents, tiled.content(contents), [style_set.grams(max(content.shape), content)], style_set
+            contents, tiled.content(contents), [style_set.moments(max(content.shape), content)], style_set
         )
         found.append(
             (targets, tiled.losses_and_gradient(picture[np.newaxis], targets, LossWeights.from_params(params))[1])
@@ -75,7 +87,20 @@ def test_the_gradient_from_tiles_is_that_of_the_whole_image(
     assert np.abs(whole - tiled).max() <= 1e-5 * np.abs(whole).max()
 
 
-@pytest.mark.parametrize("changes", [{}, {"optimizer": "lbfgs"}, {"averaging": 0.7}], ids=str)
+@pytest.mark.parametrize("changes", OTHER_LOSSES, ids=str)
+def test_so_is_that_of_every_other_loss(changes: dict[str, object], network: Network) -> None:
+    params = resolve("balanced", {**BLOCK3, "content_weight": 1.0, **changes})
+
+    whole, tiled = gradients(
+        smooth_picture(177, 203, 1), smooth_picture(177, 203, 2), smooth_picture(120, 150, 3), params, network, side=64
+    )
+
+    assert np.abs(whole - tiled).max() <= 1e-5 * np.abs(whole).max()
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"optimizer": "lbfgs"}, {"averaging": 0.7}, {"style_statistic": "wasserstein"}], ids=str
+)
 def test_tiles_give_the_result_of_the_whole_image(
     content: Picture, style: Picture, network: Network, changes: dict[str, object]
 ) -> None:

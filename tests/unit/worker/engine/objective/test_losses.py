@@ -87,3 +87,30 @@ def test_target_scaling_makes_the_style_loss_independent_of_the_features_units(u
 
     expected = np.mean(np.square(actual - target)) / np.mean(np.square(target))
     assert float(distance[0]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_diagonal_neighbours_count_a_quarter_as_much() -> None:
+    rng = np.random.default_rng(9)
+    picture = rng.random((1, 6, 8, 3)).astype(np.float32)
+    sums = losses.variation_sums(picture, stencil="nine-point")
+
+    found = losses.variation(sums / losses.variation_counts((6, 8), stencil="nine-point"), stencil="nine-point")
+
+    vertical, horizontal = (np.square(np.diff(picture, axis=axis)).sum() for axis in (1, 2))
+    falling = np.square(picture[:, 1:, 1:] - picture[:, :-1, :-1]).sum()
+    rising = np.square(picture[:, 1:, :-1] - picture[:, :-1, 1:]).sum()
+    expected = 2 / 3 * (vertical / 40 + horizontal / 42) + (falling + rising) / 35 / 6
+    assert float(found[0]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_an_image_of_one_row_has_no_vertical_neighbours_to_divide_by() -> None:
+    assert losses.variation_counts((1, 5), stencil="nine-point") == [1, 4, 1, 1]
+
+
+def test_sums_of_features_weigh_positions_as_gram_matrices_do() -> None:
+    features = random_features(4, 6, 3, 11)
+    mask = np.linspace(0, 1, 24, dtype=np.float32).reshape(4, 6)
+
+    found = losses.feature_sums(features, mask)
+
+    np.testing.assert_allclose(found[0], (np.asarray(features)[0] * mask[..., None] ** 2).sum(axis=(0, 1)), rtol=1e-5)

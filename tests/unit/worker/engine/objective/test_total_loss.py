@@ -23,6 +23,9 @@ SHALLOW = StyleParams(
     pooling="average",
 )
 
+#: The terms that no preset has.
+EVERY_TERM = {"color_weight": 1.0, "laplacian_weight": 1.0, "tv_stencil": "nine-point"}
+
 
 def objective_and_targets(
     contents: np.ndarray, styles: Sequence[Style], params: StyleParams, network: Network
@@ -31,8 +34,8 @@ def objective_and_targets(
     spec = ObjectiveSpec.from_params(params, precision="float32", regions=len(styles) if masked else 0)
     evaluator = whole_image_evaluator(network, spec)
     style_set = StyleSet(styles, params, network, spec, lambda _: evaluator)
-    grams = style_set.grams(max(contents.shape[1:3]), contents[0])
-    targets = build_targets(tf.constant(contents), evaluator.content(contents), [grams], style_set)
+    moments = style_set.moments(max(contents.shape[1:3]), contents[0])
+    targets = build_targets(tf.constant(contents), evaluator.content(contents), [moments], style_set)
     return Objective(network, spec), targets
 
 
@@ -40,10 +43,11 @@ def losses(objective: Objective, pictures: np.ndarray, targets: Targets, params:
     return objective.losses(objective.sums(tf.constant(pictures), targets), targets, LossWeights.from_params(params))
 
 
+@pytest.mark.parametrize("statistic", ["gram", "covariance", "wasserstein"])
 @pytest.mark.parametrize("scaling", ["none", "target"])
 @pytest.mark.parametrize("masked", [False, True])
-def test_the_gradient_equals_finite_differences(scaling: str, masked: bool, network: Network) -> None:
-    params = SHALLOW.model_copy(update={"loss_scaling": scaling})
+def test_the_gradient_equals_finite_differences(statistic: str, scaling: str, masked: bool, network: Network) -> None:
+    params = SHALLOW.model_copy(update={"style_statistic": statistic, "loss_scaling": scaling, **EVERY_TERM})
     mask = np.linspace(0, 1, 256, dtype=np.float32).reshape(16, 16) if masked else None
     contents = smooth_picture(16, 16, seed=1)[np.newaxis]
     objective, targets = objective_and_targets(
@@ -101,29 +105,33 @@ def test_a_style_has_no_gradient_outside_its_mask(network: Network) -> None:
     assert pull[:, :20].max() > 0
 
 
-def test_a_mask_of_ones_changes_nothing(network: Network) -> None:
+@pytest.mark.parametrize("statistic", ["gram", "covariance", "wasserstein"])
+def test_a_mask_of_ones_changes_nothing(statistic: str, network: Network) -> None:
+    params = SHALLOW.model_copy(update={"style_statistic": statistic, **EVERY_TERM})
     content, style = smooth_picture(32, 40, seed=1)[np.newaxis], smooth_picture(40, 32, seed=2)
     at = smooth_picture(32, 40, seed=3)[np.newaxis]
     found = []
     for mask in (None, np.ones((32, 40), np.float32)):
-        objective, targets = objective_and_targets(content, [Style(style, mask=mask)], SHALLOW, network)
-        found.append(losses(objective, at, targets, SHALLOW).numpy())
+        objective, targets = objective_and_targets(content, [Style(style, mask=mask)], params, network)
+        found.append(losses(objective, at, targets, params).numpy())
 
     np.testing.assert_allclose(found[0], found[1], rtol=1e-5)
 
 
-def test_each_image_of_a_batch_has_the_losses_that_it_has_alone(network: Network) -> None:
+@pytest.mark.parametrize("statistic", ["gram", "covariance", "wasserstein"])
+def test_each_image_of_a_batch_has_the_losses_that_it_has_alone(statistic: str, network: Network) -> None:
+    params = SHALLOW.model_copy(update={"style_statistic": statistic, **EVERY_TERM})
     contents = np.stack([smooth_picture(24, 32, seed) for seed in (1, 2, 3)])
     pictures = np.stack([smooth_picture(24, 32, seed) for seed in (4, 5, 6)])
     style = Style(smooth_picture(30, 30, seed=7))
-    objective, targets = objective_and_targets(contents, [style], SHALLOW, network)
+    objective, targets = objective_and_targets(contents, [style], params, network)
 
-    together = losses(objective, pictures, targets, SHALLOW)
+    together = losses(objective, pictures, targets, params)
 
     for number in range(3):
-        _, own = objective_and_targets(contents[number : number + 1], [style], SHALLOW, network)
-        alone = losses(objective, pictures[number : number + 1], own, SHALLOW)
+        _, own = objective_and_targets(contents[number : number + 1], [style], params, network)
+        alone = losses(objective, pictures[number : number + 1], own, params)
         np.testing.assert_allclose(together[number], alone[0], rtol=1e-5)
         np.testing.assert_allclose(
-            losses(objective, pictures[[number]], targets.select([number]), SHALLOW), alone, rtol=1e-5
+            losses(objective, pictures[[number]], targets.select([number]), params), alone, rtol=1e-5
         )

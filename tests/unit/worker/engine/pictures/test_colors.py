@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from worker.engine.pictures.colors import match_colors, match_luminance, restore_colors, to_grey
+from worker.engine.pictures.colors import (
+    match_colors,
+    match_histograms,
+    match_luminance,
+    restore_colors,
+    to_grey,
+)
 from worker.engine.types import Picture
 
 LUMA = [0.299, 0.587, 0.114]
@@ -74,6 +80,21 @@ def test_a_style_that_is_the_content_is_unchanged(picture: Picture) -> None:
     np.testing.assert_allclose(match_colors(picture, picture), picture, atol=1e-5)
     np.testing.assert_allclose(match_luminance(picture, picture), to_grey(picture), atol=1e-5)
     np.testing.assert_allclose(restore_colors(picture, picture), picture, atol=1e-6)
+
+
+def test_a_style_matched_by_histograms_has_those_of_the_content() -> None:
+    style = coloured(40, 50, 21)
+    content = np.float32(np.random.default_rng(22).beta(0.4, 0.6, (50, 40, 3)))
+
+    result = match_histograms(style, content)
+
+    for channel in range(3):
+        found, expected = (np.sort(each[..., channel], axis=None) for each in (result, content))
+        np.testing.assert_allclose(found, expected, atol=2e-3)
+
+
+def test_equal_values_stay_equal_when_histograms_are_matched() -> None:
+    assert np.ptp(match_histograms(FLAT, coloured(20, 20, 23)), axis=(0, 1)).max() == 0
 
 
 def test_grey_is_the_luma_of_rec_601() -> None:

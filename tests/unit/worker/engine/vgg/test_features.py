@@ -49,7 +49,27 @@ def test_average_pooling_averages(network: Network) -> None:
     np.testing.assert_allclose(features["block2_conv1"], expected, rtol=1e-5, atol=1e-4)
 
 
-@pytest.mark.parametrize("pooling", ["max", "average"])
+def test_l2_pooling_takes_the_root_of_the_mean_square_and_a_scale_multiplies_it(network: Network) -> None:
+    layers = ["block1_conv2", "block2_conv1"]
+    features = forward(network, layers, pooling="l2", pooling_scale=0.78, padding="zeros")(PICTURES)
+
+    pooled = 0.78 * np.sqrt(tf.nn.avg_pool2d(np.square(features["block1_conv2"]), 2, 2, "VALID"))
+    weights, bias = network.kernels["block2_conv1"]
+    expected = tf.nn.relu(tf.nn.conv2d(pooled, weights, 1, "SAME") + bias)
+
+    np.testing.assert_allclose(features["block2_conv1"], expected, rtol=1e-3, atol=1e-2)
+
+
+def test_l2_pooling_of_features_that_are_zero_has_a_finite_gradient(network: Network) -> None:
+    black = tf.zeros([1, 32, 32, 3])
+    with tf.GradientTape() as tape:
+        tape.watch(black)
+        found = forward(network, ["block3_conv1"], pooling="l2", padding="mirror")(black)["block3_conv1"]
+
+    assert np.isfinite(tape.gradient(found, black)).all()
+
+
+@pytest.mark.parametrize("pooling", ["max", "average", "l2"])
 def test_mirrored_borders_keep_a_flat_image_flat(network: Network, pooling: str) -> None:
     flat = np.full((1, 33, 47, 3), 0.3, np.float32)
 
