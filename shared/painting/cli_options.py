@@ -82,7 +82,7 @@ def read_value(text: str) -> Any:
 def _metavar(field: FieldInfo) -> str:
     schema = _schema(field)
     if "enum" in schema:
-        return "|".join(schema["enum"])
+        return "|".join(map(str, schema["enum"]))
     names = {"integer": "N", "number": "X", "boolean": "true|false", "object": "LAYER=WEIGHT,..."}
     return names[schema["type"]]
 

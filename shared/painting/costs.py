@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from shared.errors import TooLarge
 from shared.painting.params import StyleParams
-from shared.painting.sizes import Size, fit_long_side, scale_sizes, style_long_side
+from shared.painting.sizes import Size, fit_long_side, scale_sizes, steps_by_scale, style_long_side
 from shared.painting.vgg19 import aligned, channels, deepest, halo, kernel_shapes, stride, up_to
 
 #: The smallest side of a tile, in pixels: a smaller tile is nearly all halo.
@@ -92,8 +92,8 @@ def estimate(params: StyleParams, content: Size, styles: list[Size], capacity: C
     tiles = [choose_tile(params, size, capacity, reserved=originals) for size in scales]
     precision = capacity.resolved(params.precision)
     work = sum(
-        params.steps * step_gflop(params, size, tile=tile) + style_gflop(params, max(size), styles)
-        for size, tile in zip(scales, tiles, strict=True)
+        steps * step_gflop(params, size, tile=tile) + style_gflop(params, max(size), styles)
+        for steps, size, tile in zip(steps_by_scale(params, len(scales)), scales, tiles, strict=True)
     )
     return Estimate(
         seconds=work / capacity.gflop_per_s.get(precision, 100.0),

@@ -51,7 +51,17 @@ def scale_sizes(params: StyleParams, content: tuple[int, ...], styles: Iterable[
 
 def work(params: StyleParams, content: tuple[int, ...], styles: Iterable[tuple[int, ...]] = ()) -> int:
     """Return the work of painting in px·steps: pixels times steps, over all scales. Raises as `long_sides`."""
-    return params.steps * sum(height * width for height, width in scale_sizes(params, content, styles))
+    sizes = scale_sizes(params, content, styles)
+    return sum(
+        steps * height * width
+        for steps, (height, width) in zip(steps_by_scale(params, len(sizes)), sizes, strict=True)
+    )
+
+
+def steps_by_scale(params: StyleParams, scales: int) -> list[int]:
+    """Return the number of updates at each of `scales` scales."""
+    coarse = max(1, round(params.steps * params.coarse_steps_factor))
+    return [*[coarse] * (scales - 1), params.steps]
 
 
 def style_long_side(side: int, style_scale: float) -> int:

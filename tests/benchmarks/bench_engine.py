@@ -185,7 +185,7 @@ def _gradient_error(size: tuple[int, int]) -> float:
         tiled = TiledEvaluator(network(), recipe, side)
         source = StyleSet([Style(painting(*size))], params, network(), recipe, partial(_always, tiled))
         content = tf.constant(scene(*size)[np.newaxis])
-        grams = source.grams(max(size), scene(*size))
+        grams = source.moments(max(size), scene(*size))
         aim = build_targets(content, tiled.content(content), [grams], source)
         gradients.append(tiled.losses_and_gradient(picture[np.newaxis], aim, LossWeights.from_params(params))[1])
     return float(np.abs(gradients[0] - gradients[1]).max() / np.abs(gradients[0]).max())

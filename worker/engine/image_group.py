@@ -33,15 +33,15 @@ _LARGE_STYLE = 2.0
 
 
 class Run(NamedTuple):
-    """What is the same throughout a run. `sizes` are the (height, width) of its scales."""
+    """What is the same throughout a run. `sizes` are the (height, width) of its scales, `steps` their updates."""
 
     params: StyleParams
     styles: Sequence[Style]
     network: Network
     spec: ObjectiveSpec
-    hparams: Hyperparameters
     planner: Planner
     sizes: list[tuple[int, int]]
+    steps: list[int]
     steps_per_call: int | None
     wanted: Callable[[int], bool]
 
@@ -58,6 +58,8 @@ class ImageGroup:
         self._run = run
         self._scale = scale
         self._size = run.sizes[scale - 1]
+        self._steps = run.steps[scale - 1]
+        self._hparams = Hyperparameters.from_params(run.params, self._steps)
         self._plan = plan
         self._group_count = group_count
         self._evaluator = run.evaluator(plan.tile)
@@ -81,7 +83,7 @@ class ImageGroup:
         state = stack([image.optimizer_state for image in self.images])
         started = time.perf_counter()
         state, losses = self._evaluator.run_steps(
-            state, self._targets, run.hparams, done=first.steps_done, before=first.steps_before, count=count
+            state, self._targets, self._hparams, done=first.steps_done, before=first.steps_before, count=count
         )
         step_s = (time.perf_counter() - started) / len(losses)  # not `count`: the evaluator may have stopped early
         plan = self._plan._replace(batch=len(self.images))
@@ -119,23 +121,24 @@ class ImageGroup:
     def _next_count(self, steps_done: int) -> int:
         """Return the number of steps of the next call, which ends with the scale or the early-stopping window."""
         params = self._run.params
-        left = params.steps - steps_done
+        left = self._steps - steps_done
         if params.early_stop:
             left = min(left, params.early_stop_window - steps_done % params.early_stop_window)
         return min(self._steps_per_call, left)
 
     def _chunk(self, image: ImageState, after: OptimizerState, rows: Any, step_s: float) -> Chunk:
         """Move an image on to the state `after` a call with the losses `rows`; return its chunk."""
-        run, params = self._run, self._run.params
+        run = self._run
         losses = finite_losses(rows)
-        first = (self._scale - 1) * params.steps + image.steps_done + 1
+        first = sum(run.steps[: self._scale - 1]) + image.steps_done + 1
         failed = not self._accept(image, after, losses, all_finite=len(losses) == len(rows))
         # the steps of the larger scales, in units of this scale's
-        left = sum(np.prod(size) for size in run.sizes[self._scale :]) / np.prod(self._size) * params.steps
-        eta_s = float(params.steps - image.steps_done + left) * step_s * self._group_count
+        larger = zip(run.steps[self._scale :], run.sizes[self._scale :], strict=True)
+        left = sum(steps * np.prod(size) for steps, size in larger) / np.prod(self._size)
+        eta_s = float(self._steps - image.steps_done + left) * step_s * self._group_count
         return Chunk(
             first=first,
-            total=len(run.sizes) * params.steps,
+            total=sum(run.steps),
             scale=self._scale,
             scales=len(run.sizes),
             size=(self._size[1], self._size[0]),
@@ -161,8 +164,8 @@ class ImageGroup:
         """Move an image on to the state `after` a call, or finish it where it diverged and return False."""
         if losses:
             image.last_finite = image.optimizer_state.image
-        params, done = self._run.params, image.steps_done + len(losses)
-        at_end = done == params.steps or self._plateaued(image, losses, done)
+        done = image.steps_done + len(losses)
+        at_end = done == self._steps or self._plateaued(image, losses, done)
         # no later loss would show that the last update was not finite
         if not all_finite or (at_end and not np.isfinite(after.image).all()):
             image.finished = True

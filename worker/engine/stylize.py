@@ -14,14 +14,13 @@ import tensorflow as tf
 
 from shared.errors import OutOfMemory, WeightsUnavailable
 from shared.painting.params import LAST_RESORT_WEIGHTS, StyleParams
-from shared.painting.sizes import scale_sizes
+from shared.painting.sizes import scale_sizes, steps_by_scale
 from worker.engine.compute.targets import blend_weights
 from worker.engine.device.hardware import resolve_precision
 from worker.engine.device.planner import Planner
 from worker.engine.image_group import ImageGroup, Run
 from worker.engine.image_state import ImageState
 from worker.engine.objective.total_loss import ObjectiveSpec
-from worker.engine.optimizers.state import Hyperparameters
 from worker.engine.types import Chunk, Style, Subject
 from worker.engine.vgg.network import Network
 
@@ -56,9 +55,9 @@ def stylize(
         styles,
         network,
         ObjectiveSpec.from_params(params, precision=resolve_precision(params.precision), regions=regions),
-        Hyperparameters.from_params(params),
         planner or Planner(),
         sizes,
+        steps_by_scale(params, len(sizes)),
         steps_per_call,
         wanted,
     )

