@@ -14,11 +14,12 @@ from shared.painting.params import PRESETS, StyleParams, resolve
 #: The parameters in each group of fields.
 GROUPS: dict[str, tuple[str, ...]] = {
     "Picture": ("size", "colors", "style_scale", "init", "seed", "timelapse"),
-    "Scales and steps": ("start_size", "scale_factor", "steps", "early_stop", "early_stop_window", "averaging"),
-    "Losses": ("content_weight", "style_weight", "tv_weight", "content_layers", "style_layers", "gram_normalization",
-               "loss_scaling"),
+    "Scales and steps": ("start_size", "scale_factor", "steps", "coarse_steps_factor", "early_stop",
+                         "early_stop_window", "averaging"),
+    "Losses": ("content_weight", "style_weight", "tv_weight", "color_weight", "laplacian_weight", "laplacian_pool",
+               "tv_stencil", "content_layers", "style_layers", "style_statistic", "gram_normalization", "loss_scaling"),
     "Optimizer": ("optimizer", "lbfgs_history", "learning_rate", "final_learning_rate", "beta_1", "beta_2", "epsilon"),
-    "Network and device": ("pooling", "padding", "antialias", "precision", "tile_size"),
+    "Network and device": ("pooling", "pooling_scale", "padding", "antialias", "precision", "tile_size"),
 }  # fmt: skip
 #: Prefix of a parameter's field name.
 PREFIX = "p-"

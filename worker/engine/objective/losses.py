@@ -31,10 +31,36 @@ def gram_matrix(features: Any) -> Any:
 
 def gram_sums(features: Any, mask: Any = None) -> Any:
     """Correlate the channels without dividing; a `mask` `[height, width]` is multiplied into F first."""
-    features = tf.cast(features, tf.float32)
     if mask is not None:
-        features *= mask[tf.newaxis, :, :, tf.newaxis]
-    return tf.linalg.einsum("bijc,bijd->bcd", features, features)
+        features = tf.cast(features, tf.float32) * mask[tf.newaxis, :, :, tf.newaxis]
+    return _products(features)
+
+
+@tf.custom_gradient
+def _products(features: Any) -> tuple[Any, Any]:
+    """Return FᵀF `[batch, channels, channels]`, in float32 whatever the features' dtype.
+
+    FᵀF is symmetric, so its gradient takes one product where TensorFlow's own takes two; it is computed, as all that
+    flows back through the network, in the features' dtype.
+    """
+    shape = tf.shape(features)
+    positions = shape[1] * shape[2]
+    rows = tf.reshape(features, [shape[0], positions, features.shape[-1]])
+    rows = tf.pad(rows, [[0, 0], [0, _rounded_up(positions) - positions], [0, 0]])
+    exact = tf.cast(rows, tf.float32)
+
+    def gradient(upstream: Any) -> Any:
+        both = tf.cast(upstream + tf.linalg.matrix_transpose(upstream), features.dtype)
+        return tf.reshape(tf.matmul(rows, both)[:, :positions], shape)
+
+    return tf.matmul(exact, exact, transpose_a=True), gradient
+
+
+def _rounded_up(count: Any) -> Any:
+    """Round up to one of eight numbers per octave: oneDNN keeps memory for each shape of a product, for good."""
+    octave = tf.cast(tf.math.log(tf.cast(count, tf.float32)) / tf.math.log(2.0), tf.int32)
+    step = tf.bitwise.left_shift(1, tf.maximum(octave - 3, 0))
+    return -(-count // step) * step
 
 
 def feature_sums(features: Any, mask: Any = None) -> Any:
