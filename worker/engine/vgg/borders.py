@@ -26,7 +26,10 @@ def on_grid(images: Any) -> Any:
 
 def cut(maps: Any, corner: Corner) -> Any:
     """Return the corner alone."""
-    return maps[:, : corner[0], : corner[1]]
+    # unlike indexing, a slice of the whole copies nothing, forward or back
+    found = tf.slice(maps, [0, 0, 0, 0], [-1, *corner, -1])
+    found.set_shape([None, None, None, maps.shape[-1]])
+    return found
 
 
 def with_zeros(maps: Any, corner: Corner) -> Any:
@@ -41,8 +44,10 @@ def mirrored(maps: Any, corner: Corner) -> Any:
 
 
 def completed(maps: Any, corner: Corner) -> Any:
-    """Repeat the corner's last row and column beyond it, so that pooling an odd one pools it alone."""
-    return _repeated(maps, *corner, border=0)
+    """Repeat the corner's last row and column beyond it if one is odd, so that pooling pools it alone."""
+    height, width = corner
+    is_even = tf.equal(height % 2 + width % 2, 0)
+    return tf.cond(is_even, lambda: maps, lambda: _repeated(maps, height, width, border=0))
 
 
 def _repeated(maps: Any, height: Any, width: Any, *, border: int) -> Any:
