@@ -11,8 +11,16 @@ from shared.errors import ImageTooLarge
 from shared.imaging import codec, mixing, oklab
 from shared.imaging.mixing import Mix
 from tests.support.factories import picture
-from tests.support.sample_images import MAX_PX, QUARTERS, STORED, UPRIGHT, decode, profile_with_red_and_green_swapped
-from tests.support.sample_images import quarters, saved
+from tests.support.sample_images import (
+    MAX_PX,
+    QUARTERS,
+    STORED,
+    UPRIGHT,
+    decode,
+    profile_with_red_and_green_swapped,
+    quarters,
+    saved,
+)
 
 PAINTED = picture(40, 30, seed=1)
 
