@@ -18,6 +18,7 @@ from shared.states import Role
 from shared.storage.store import image_key, open_store
 from tests.integration.api.batch_requests import steer
 from tests.support.factories import add_key, picture
+from tests.support.fakes import NegativePainter
 from tests.support.flask_clients import client_with
 from worker.jobs.runner import run
 
@@ -26,19 +27,15 @@ GONE = 410, "result_expired"
 
 
 @pytest.fixture
+def painter() -> NegativePainter:
+    return NegativePainter()
+
+
+@pytest.fixture
 def painted(context, job_id) -> str:
     """A job whose picture is the negative of its photograph."""
-    paint(context, job_id)
-    return job_id
-
-
-def paint(context, job_id: str) -> None:
-    """Paint a job, and turn its picture, which is the photograph again, into a negative."""
     run([job_id], context)
-    with context.database.reading() as session:
-        key = session.get(Job, job_id).result["key"]
-    rgb, alpha = codec.decode(context.store.get(key), max_px=10**6)
-    context.store.put(key, codec.encode(1 - rgb, alpha, format="png"))
+    return job_id
 
 
 def distance(one: bytes, other: np.ndarray) -> float:
@@ -66,7 +63,7 @@ def painted_from(client, context, data: bytes, **request) -> str:
     image_id = client.post("/v1/images", data=data, content_type="image/png").json["id"]
     body = {"content": image_id, "style": image_id, "params": {"size": 32, "steps": 2}, **request}
     job_id = client.post("/v1/jobs", json=body).json["id"]
-    paint(context, job_id)
+    run([job_id], context)
     return job_id
 
 
@@ -244,7 +241,7 @@ def test_the_zip_of_a_batch_has_the_saved_strength(client, context, settings, ba
     steer(client, batch, "start")
     made = {job["key"]: job["id"] for job in client.get(f"/v1/batches/{batch['id']}/items").json["jobs"]}
     for job_id in made.values():
-        paint(context, job_id)
+        run([job_id], context)
     save(client, made["b.png"], 0.25)
     save(client, made["c.png"], 0.25)
     lose_photograph(client, settings, made["c.png"])
