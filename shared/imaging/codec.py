@@ -193,12 +193,14 @@ def thumbnail(rgb: NDArray[np.float32], max_side: int) -> NDArray[np.float32]:
 
 
 def _mixed(painted: Image.Image, mix: Mix) -> Image.Image:
+    """Return `painted` itself, mixed with its photograph."""
     with _loaded(mix.photograph, mix.max_px) as image:
         shown = upright(image)
-        if shown.mode in _SHRINKABLE:
+        if shown.mode in _SHRINKABLE and shown.width > painted.width:  # converting colours copies what it converts
             shown = _resized(shown, painted.size)
         photograph = _resized(pixels.eight_bit_of(shown), painted.size)
-    return mixing.mixed(painted, photograph, mix.strength)
+    mixing.mix_into(painted, photograph, mix.strength)
+    return painted
 
 
 def _shrunk(image: Image.Image, max_side: int) -> Image.Image:

@@ -28,12 +28,11 @@ class Mix(NamedTuple):
     max_px: int
 
 
-def mixed(painted: Image.Image, photograph: Image.Image, strength: float) -> Image.Image:
-    """Mix two images of one size into a new one, which has the opacity of `painted`, an RGB or RGBA image.
+def mix_into(painted: Image.Image, photograph: Image.Image, strength: float) -> None:
+    """Change the colours of `painted`, an RGB or RGBA image, to the mix with `photograph`, an RGB image of its size.
 
-    `photograph` is RGB; `strength` is as in `Mix`.
+    `strength` is as in `Mix`. The opacity stays.
     """
-    result = Image.new(painted.mode, painted.size)
     rows = max(1, _BAND_PX // painted.width)
     for top in range(0, painted.height, rows):
         box = (0, top, painted.width, min(top + rows, painted.height))
@@ -42,8 +41,7 @@ def mixed(painted: Image.Image, photograph: Image.Image, strength: float) -> Ima
         band = Image.fromarray(np.rint(colours * np.float32(255)).astype(np.uint8))
         if source.mode == "RGBA":
             band.putalpha(source.getchannel("A"))
-        result.paste(band, box)
-    return result
+        painted.paste(band, box)
 
 
 def _floats(image: Image.Image) -> NDArray[np.float32]:

@@ -254,6 +254,25 @@ def test_the_zip_of_a_batch_has_the_saved_strength(client, context, settings, ba
     assert files["b.png"][0] != result(client, made["b.png"], strength=1).data
 
 
+def test_the_sheet_of_a_matrix_has_the_saved_strength(client, context, image_id) -> None:
+    matrix = {"contents": [image_id], "styles": [image_id]}
+    made = client.post("/v1/batches", json={"matrix": matrix, "preset": "fast", "params": {"size": 32}}).json["id"]
+    (item,) = client.get(f"/v1/batches/{made}/items").json["jobs"]
+    run([item["id"]], context)
+
+    def cell_differs_by() -> float:
+        """The mean difference of the one cell from the photograph beside it, in levels of 0 to 255."""
+        with Image.open(io.BytesIO(client.get(f"/v1/batches/{made}/sheet.webp").data)) as sheet:
+            photograph, cell = (
+                np.asarray(sheet.convert("RGB").crop((left, 320, left + 224, 460)), np.float32) for left in (24, 256)
+            )
+        return float(np.abs(photograph - cell).mean())
+
+    assert cell_differs_by() > 50
+    save(client, item["id"], 0)
+    assert cell_differs_by() < 5
+
+
 # -- without a photograph
 
 

@@ -101,14 +101,14 @@ def test_a_photograph_beyond_the_bound_is_refused() -> None:
 
 
 def test_a_large_mix_takes_no_floats_of_the_whole() -> None:
-    large = Image.new("RGB", (4000, 1500), (10, 20, 30))
+    painted, photograph = (Image.new("RGB", (4000, 1500), (level, 20, 30)) for level in (10, 12))
     tracemalloc.start()
     try:
-        found = mixing.mixed(large, large, 0.5)
+        mixing.mix_into(painted, photograph, 0.5)
         assert tracemalloc.get_traced_memory()[1] < 40_000_000  # as floats, one of the two takes 72 MB
     finally:
         tracemalloc.stop()
-    assert np.abs(np.asarray(found, np.int16) - (10, 20, 30)).max() <= 1
+    assert np.abs(np.asarray(painted, np.int16) - (11, 20, 30)).max() <= 1
 
 
 def test_uploads_and_results_wait_in_one_order(monkeypatch) -> None:
