@@ -36,7 +36,7 @@ def gram_sums(features: Any, mask: Any = None) -> Any:
     return _products(features)
 
 
-@tf.custom_gradient
+@tf.custom_gradient  # type: ignore[untyped-decorator]  # TensorFlow has no types
 def _products(features: Any) -> tuple[Any, Any]:
     """Return FᵀF `[batch, channels, channels]`, in float32 whatever the features' dtype.
 

@@ -51,7 +51,7 @@ def completed(maps: Any, corner: Corner) -> Any:
 
 
 def _repeated(maps: Any, height: Any, width: Any, *, border: int) -> Any:
-    @tf.custom_gradient
+    @tf.custom_gradient  # type: ignore[untyped-decorator]  # TensorFlow has no types
     def repeat(maps: Any) -> tuple[Any, Any]:
         shape = tf.shape(maps)
         rows, columns = (

@@ -72,5 +72,10 @@ def test_what_lies_beyond_the_corner_is_never_seen() -> None:
         [4, 4, 5, 6, 6],
         [4, 4, 5, 6, 6],
     ]
-    assert completed(maps, corner)[0, :, :, 0].numpy().tolist() == [[1, 2, 3, 3], [4, 5, 6, 6], [4, 5, 6, 6], [4, 5, 6, 6]]
+    assert completed(maps, corner)[0, :, :, 0].numpy().tolist() == [
+        [1, 2, 3, 3],
+        [4, 5, 6, 6],
+        [4, 5, 6, 6],
+        [4, 5, 6, 6],
+    ]
     assert with_zeros(maps, corner)[0, :, :, 0].numpy().tolist() == [[1, 2, 3, 0], [4, 5, 6, 0], [0] * 4, [0] * 4]
