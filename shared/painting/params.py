@@ -193,11 +193,11 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     "classic": ("The published recipe, number for number: for comparison with other programs.", {}),
     "fast": (
         "A good result in a third of the time of balanced: for experiments and large batches.",
-        _PAINTERLY | {"steps": 15},
+        _PAINTERLY | {"steps": 8, "coarse_steps_factor": 2.5},
     ),
     "balanced": (
         "Coarse to fine until more steps gain little: the default, for most images.",
-        _PAINTERLY | {"steps": 50},
+        _PAINTERLY | {"steps": 25, "coarse_steps_factor": 2.0},
     ),
     "quality": (
         "Larger, with more scales and more steps: for prints.",
