@@ -58,9 +58,9 @@ def _products(features: Any) -> tuple[Any, Any]:
 
 
 def _rounded_up(count: Any) -> Any:
-    """Round up to one of eight numbers per octave: oneDNN keeps memory for each shape of a product, for good."""
+    """Round up to one of four numbers per octave: oneDNN keeps memory for each shape of a product, for good."""
     octave = tf.cast(tf.math.log(tf.cast(count, tf.float32)) / tf.math.log(2.0), tf.int32)
-    step = tf.bitwise.left_shift(1, tf.maximum(octave - 3, 0))
+    step = tf.bitwise.left_shift(1, tf.maximum(octave - 2, 0))
     return -(-count // step) * step
 
 
