@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 JOBS ?= 4
 READY := $(VENV)/.ready
 
-.PHONY: demo up test test-fast coverage lint chaos proofs bench judge lock clean
+.PHONY: demo up test test-fast coverage lint chaos proofs bench judge gallery lock clean
 .DEFAULT_GOAL := demo
 
 ## Paint one picture through the whole system: make demo [CONTENT=photo.jpg STYLE=painting.jpg]
@@ -54,6 +54,10 @@ bench: $(READY)
 ## Paint pairs of photograph and painting, and judge how like both the pictures are; make judge ARGS=--sizes at four sizes
 judge: $(READY)
 	$(BIN)/python -m tests.judge $(ARGS)
+
+## Paint what docs/gallery.md shows, and write it; make gallery ARGS=--help lists other programs, and faces for trials
+gallery: $(READY)
+	$(BIN)/python -m tests.judge.gallery $(ARGS)
 
 ## Write the locks anew from pyproject.toml
 COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-emit-index-url \
