@@ -88,16 +88,19 @@ def _timed(calls: Iterator[Chunk]) -> dict[str, Any]:
 
 
 def _run_steps_by_xla(self: Any, state: Any, targets: Any, hparams: Any, *, done: int, before: int, count: int) -> Any:
-    """Stand in for `WholeImageEvaluator.run_steps`: XLA wants to know the number of steps when it compiles."""
+    """Stand in for `WholeImageEvaluator.run_steps`: every call makes the steps as if they were the first.
+
+    XLA compiles anew for each number that an index depends on: with `done` as it is, for every call. It decides only
+    the learning rate, not the time.
+    """
     compiled = self.__dict__.setdefault("_by_xla", {})
     if count not in compiled:
         compiled[count] = tf.function(
-            lambda state, targets, hparams, done, before: self._steps(state, targets, hparams, done, before, count),
+            lambda state, targets, hparams: self._steps(state, targets, hparams, 0, 0, count),
             jit_compile=True,
             autograph=False,
         )
-    numbers = tf.constant(done), tf.constant(before)
-    state, losses = compiled[count](state, targets, hparams, *numbers)
+    state, losses = compiled[count](state, targets, hparams)
     return state, losses.numpy()
 
 

@@ -1,6 +1,5 @@
 """The benchmark for GPUs, on a machine that has none: it says so, keeps to its budget, and measures a tiny form."""
 
-import inspect
 import json
 import subprocess
 import sys
@@ -10,7 +9,7 @@ import pytest
 
 from tests.benchmarks.gpu import neighbour
 from tests.benchmarks.gpu.budget import Budget
-from tests.benchmarks.gpu.cases import MODES, cases
+from tests.benchmarks.gpu.cases import MODES, Case, Mode, cases
 
 
 def run(*options: str) -> subprocess.CompletedProcess[str]:
@@ -87,11 +86,19 @@ def test_every_mode_is_measured_at_the_usual_size_first() -> None:
     assert {case[:1] + case[2:] for case in listed} == wanted
 
 
-def test_the_engine_still_has_what_is_compiled_by_xla() -> None:
-    from worker.engine.compute.whole_image import WholeImageEvaluator
+@pytest.mark.slow
+def test_xla_compiles_the_steps_once_and_not_for_every_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.benchmarks.gpu import measure
 
-    names = list(inspect.signature(WholeImageEvaluator._steps).parameters)
-    assert names == ["self", "state", "targets", "hparams", "done", "before", "count"]
+    shallow = {"content_layers": {"block2_conv1": 1.0}, "style_layers": {"block1_conv1": 1.0}}
+    params = measure.single_scale(24, steps=3, optimizer="lbfgs", precision="float32", **shallow)
+    monkeypatch.setattr(measure, "_params", lambda *_, **__: params)
+    monkeypatch.setattr(measure.WholeImageEvaluator, "run_steps", measure._run_steps_by_xla)
+
+    first, *later = measure._calls(Case(24, "", 1, "lbfgs"), Mode("float32", xla=True), 1)
+
+    assert max(chunk.step_ms for chunk in later) < first.step_ms / 5
+    assert later[-1].losses[-1].total < first.losses[-1].total
 
 
 def test_figures_of_a_neighbour_are_read_from_what_it_prints() -> None:
