@@ -177,6 +177,7 @@ _PAINTERLY: dict[str, Any] = {
     "content_weight": 0.2,
     "style_weight": 1.0,
     "tv_weight": 0.02,
+    "color_weight": 0.1,
     "content_layers": {"block4_conv2": 1.0},
     "loss_scaling": "target",
     "padding": "mirror",

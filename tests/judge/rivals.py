@@ -126,7 +126,7 @@ def _numbered() -> dict[str, np.ndarray]:
     return arrays
 
 
-def painted_by(rival: Rival, pair: Pair, size: int, folder: Path) -> Painted | None:
+def painted_by(rival: Rival, pair: Pair, size: int, folder: Path, *, steps: int = STEPS) -> Painted | None:
     """Paint `pair` by another program, and judge the picture at its own size; None if it cannot be had.
 
     Kept as `folder/PROGRAM/PAIR.png`, with the seconds in a JSON file beside it; a picture that is there is not painted
@@ -138,8 +138,8 @@ def painted_by(rival: Rival, pair: Pair, size: int, folder: Path) -> Painted | N
         if rival.command is None:
             return None
         path.parent.mkdir(parents=True, exist_ok=True)
-        took_s = _paint(rival, content, style, path, size)
-        path.with_suffix(".json").write_text(json.dumps({"seconds": took_s, "steps": STEPS, "size": size}))
+        took_s = _paint(rival, content, style, path, size, steps)
+        path.with_suffix(".json").write_text(json.dumps({"seconds": took_s, "steps": steps, "size": size}))
     picture = Image.open(path).convert("RGB")
     if abs(max(picture.size) - size) > 1:  # one of them rounds down
         raise RuntimeError(f"{path} has {max(picture.size)} px, not {size}: remove it, or paint in another folder.")
@@ -148,9 +148,9 @@ def painted_by(rival: Rival, pair: Pair, size: int, folder: Path) -> Painted | N
     return Painted(picture, took_s, Judge(content, style, picture.size).distances(picture))
 
 
-def _paint(rival: Rival, content: Image.Image, style: Image.Image, path: Path, size: int) -> float:
+def _paint(rival: Rival, content: Image.Image, style: Image.Image, path: Path, size: int, steps: int) -> float:
     with tempfile.TemporaryDirectory() as there:
         files = Path(there, "content.png"), Path(there, "style.png")
         for picture, file in zip((content, style), files, strict=True):
             picture.save(file)
-        return rival.paint(Order(*files, path, size))
+        return rival.paint(Order(*files, path, size, steps))

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from shared.painting.params import resolve
-from tests.judge.gallery import portraits, sheets
+from tests.judge.gallery import curves, portraits, sheets
 from tests.judge.gallery.page import Figures, Shown, page
 from tests.judge.painting import Painted, painted, photograph
 from tests.judge.pairs import FIRST, FOLDER, PAIRS, Pair
@@ -34,6 +34,13 @@ def main() -> None:
         text = portraits.page(variants, options.size, folder, portraits.PORTRAITS[: options.first or None])
         _write(folder / "portraits.md", text)
         return
+    if options.curves:
+        found = {preset: curves.of_preset(FIRST, preset, options.size) for preset in _BY_STEPS}
+        found |= {
+            rival.name: curves.of_another(rival, FIRST, options.size, options.painted) for rival in _others(options)
+        }
+        _write(_BUILD / "curves.md", curves.table({name: points for name, points in found.items() if points}))
+        return
     shown = list(_rows(options))
     _write(options.output / "gallery.md", page(shown, options.size, timed=not options.untimed))
 
@@ -51,6 +58,9 @@ def _options() -> argparse.Namespace:
     others.add_argument("--neural-style-pt", type=Path, metavar="FOLDER", help="a checkout of neural-style-pt")
     others.add_argument("--torch", type=Path, metavar="PYTHON", help="a Python with torch and torchvision, to run it")
     others.add_argument("--painted", type=Path, default=_BUILD / "others", help=f"default: {_BUILD / 'others'}")
+    parser.add_argument(
+        "--curves", action="store_true", help="how fast each program comes close on the first pair, into a table"
+    )
     faces = parser.add_argument_group("faces, to choose parameters by eye")
     faces.add_argument("--portraits", action="store_true", help=f"paint ten, into {_BUILD / 'portraits'}")
     faces.add_argument(

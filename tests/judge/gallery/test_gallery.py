@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from tests.judge.gallery import sheets
 from tests.judge.gallery.__main__ import changes
+from tests.judge.gallery.curves import Point, reached_s, table
 from tests.judge.gallery.page import Figures, Shown, page
 from tests.judge.gallery.portraits import PORTRAITS
 from tests.judge.pairs import FIRST, FOLDER, PAIRS, TITLES
@@ -70,3 +71,14 @@ def test_every_portrait_is_there_and_every_pair_has_a_title() -> None:
         assert 0 <= left < right <= width
         assert 0 <= top < bottom <= height
     assert {file for pair in PAIRS for file in pair[:2]} == set(TITLES)
+
+
+def test_a_curve_tells_when_a_distance_was_first_reached() -> None:
+    points = [Point(1.0, 0.5, 0.1), Point(4.0, 0.09, 0.4), Point(6.0, 0.11, 0.4)]
+
+    assert reached_s(points, 0.3) == reached_s(points, 0.1) == 4.0
+    assert reached_s(points, 0.05) is None
+    said = table({"balanced": points})
+    assert "| 0.2 | 4 s |" in said
+    assert "| 0.08 | never |" in said
+    assert "| at its end | 6 s, 0.110 |" in said
