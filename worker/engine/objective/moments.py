@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 #: Guards against division by zero for a target that is zero everywhere.
 _EPSILON = 1e-12
+#: The share of the second moment below which a covariance counts as that of a flat image.
+_FLAT_SHARE = 1e-3
 #: Iterations of Newton and Schulz. A root's eigenvalue grows by up to 1.5 in each: directions with less than a
 #: hundredth of the largest deviation are not quite reached, and the distance comes out too large by as little.
 _ITERATIONS = 12
@@ -39,12 +41,17 @@ class Moments(NamedTuple):
 
 
 def covariance_distance(actual: Moments, target: Moments, *, scaling: str) -> Any:
-    """Average the mean squared errors of μ and of C; `scaling` "target" divides each by its target's mean square."""
-    parts = [
-        _mean_square_error(actual.mean, target.mean, [-1], scaling),
-        _mean_square_error(actual.covariance, target.covariance, [-2, -1], scaling),
-    ]
-    return tf.add_n(parts) / len(parts)
+    """Average the mean squared errors of μ and of C; `scaling` "target" divides each by its target's mean square.
+
+    The covariance of a flat target is zero, so a small share of its second moment is added to what it is divided by.
+    """
+    mean = tf.reduce_mean(tf.square(actual.mean - target.mean), axis=-1)
+    covariance = tf.reduce_mean(tf.square(actual.covariance - target.covariance), axis=[-2, -1])
+    if scaling == "target":
+        mean /= tf.reduce_mean(tf.square(target.mean), axis=-1) + _EPSILON
+        size = tf.reduce_mean(tf.square(target.covariance) + _FLAT_SHARE * tf.square(target.second), axis=[-2, -1])
+        covariance /= size + _EPSILON
+    return (mean + covariance) / 2
 
 
 def wasserstein_distance(actual: Moments, target: Moments, root: Any, *, scaling: str) -> Any:
@@ -74,11 +81,6 @@ def covariance_root(moments: Moments) -> NDArray[np.float32]:
     ridge = _RIDGE * np.trace(covariance, axis1=-2, axis2=-1)[..., np.newaxis] / covariance.shape[-1]
     roots = np.sqrt(np.maximum(values, 0.0) + ridge)
     return np.asarray((vectors * roots[..., np.newaxis, :]) @ np.swapaxes(vectors, -1, -2), np.float32)
-
-
-def _mean_square_error(actual: Any, target: Any, axes: list[int], scaling: str) -> Any:
-    error = tf.reduce_mean(tf.square(actual - target), axis=axes)
-    return error / (tf.reduce_mean(tf.square(target), axis=axes) + _EPSILON) if scaling == "target" else error
 
 
 def _square_root(matrices: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from shared.errors import WeightsUnavailable
 from shared.painting.params import resolve
@@ -16,15 +17,24 @@ STEPS = 15
 
 
 def test_classic_is_the_published_recipe_on_trained_weights_too(trained_dir, content: Picture, style: Picture) -> None:
-    assert_as_published(trained_weights.network(), content, style)
+    network = trained_weights.network()
+    loops = [PlainLoop(content, style, network, long_side=96) for _ in range(2)]
+    plain, compiled = ([step() for _ in range(STEPS)] for step in (loops[0].step, tf.function(loops[1].step)))
+    # the recipe amplifies rounding there: no program comes closer to the loop than the loop, compiled, to itself
+    losses = np.abs(np.array(compiled) / np.maximum(plain, 1e-6) - 1)[1:].max()
+    pixels = np.abs(loops[0].image - loops[1].image).max()
+
+    assert_as_published(network, content, style, rtol=max(1e-4, 3 * losses), atol=max(1 / 255, 3 * pixels))
 
 
 def test_classic_is_the_published_recipe_number_for_number(network: Network, content: Picture, style: Picture) -> None:
     assert_as_published(network, content, style)
 
 
-def assert_as_published(network: Network, content: Picture, style: Picture) -> None:
-    """Compare the losses of each step and the result."""
+def assert_as_published(
+    network: Network, content: Picture, style: Picture, *, rtol: float = 1e-4, atol: float = 1 / 255
+) -> None:
+    """Compare the losses of each step, which may be `rtol` off, and the result, whose values may be `atol` off."""
     loop = PlainLoop(content, style, network, long_side=96)
     expected = np.array([loop.step() for _ in range(STEPS)])
 
@@ -33,9 +43,9 @@ def assert_as_published(network: Network, content: Picture, style: Picture) -> N
     losses = np.array([step[:3] for chunk in chunks for step in chunk.losses])
     picture = chunks[-1].image()
 
-    np.testing.assert_allclose(losses, expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(losses, expected, rtol=rtol, atol=1e-6)
     assert picture.shape == (72, 96, 3)
-    assert np.abs(picture - loop.image[0]).max() < 1 / 255
+    assert np.abs(picture - loop.image[0]).max() < atol
     assert np.abs(picture - load(content, 96)[0]).mean() > 0.01, "nothing was painted"
 
 
