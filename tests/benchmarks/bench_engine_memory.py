@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from shared.painting.costs import peak_bytes
 from shared.painting.params import resolve
 from tests.benchmarks.engine_runs import chunks_of, held_bytes, in_a_process, painting, scene
 from tests.benchmarks.registry import bench
@@ -97,7 +98,8 @@ def _predict_and_paint(notebook: Path, number: int) -> int:
     size = (side * 3 // 4, side)
     subjects, style = [Subject(scene(*size)) for _ in range(count)], Style(painting(*size))
     weights, planner = trained_weights.network(), Planner(notebook)
-    predicted = planner.predicted_bytes(params, size, planner.plan(params, size, count))
+    plan = planner.plan(params, size, count)
+    predicted = peak_bytes(params, size, planner.capacity, batch=plan.batch, tile=plan.tile)
     for chunks in stylize(subjects, [style], params, weights, planner=planner):
         for chunk in chunks.values():
             chunk.image()

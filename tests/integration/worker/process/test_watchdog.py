@@ -56,6 +56,32 @@ def test_a_child_that_froze_until_its_job_was_taken_is_killed(rig) -> None:
     assert rig.job(job_id).state == "queued"
 
 
+def test_a_fresh_child_has_a_while_to_claim_the_job_of_a_message_older_than_itself(rig) -> None:
+    rig.let_the_child_die()
+    rig.watchdog.message_taken()
+    rig.now += 20
+    rig.watchdog.check()
+    rig.start_child()
+    rig.painting = True
+    rig.now += 1
+    rig.watchdog.check()
+    assert rig.spawned[1].poll() is None
+    rig.now += 6
+    rig.watchdog.check()
+    assert rig.spawned[1].wait(10) == -9
+
+
+def test_a_worker_without_a_child_asks_for_one_unless_it_ends(rig) -> None:
+    rig.watchdog.check()
+    assert rig.refilled == 0
+    rig.let_the_child_die()
+    rig.watchdog.check()
+    assert rig.refilled == 1
+    rig.watchdog.end()
+    rig.watchdog.check()
+    assert rig.refilled == 1
+
+
 def test_a_child_over_its_jobs_limit_is_killed_and_the_job_failed(rig) -> None:
     job_id = rig.run_job(time_limit_s=30.0, ran_s=20.0)
     rig.now += 14
@@ -107,6 +133,9 @@ def test_a_child_that_still_learns_its_weights_is_given_time(rig, settings) -> N
     rig.watchdog.check()
     assert rig.replaced == 0
     rig.tell_ready()
+    rig.watchdog.check()
+    assert rig.replaced == 0  # it is about to take one
+    rig.now += settings.starve_s + 1
     rig.watchdog.check()
     assert rig.replaced == 1
 

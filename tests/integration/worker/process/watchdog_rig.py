@@ -48,12 +48,13 @@ class Rig:
     def __init__(self, settings, database: Database) -> None:
         self.database, self.tap, self.messages, self.now = database, Tap(), Messages(), 1000.0
         self.spawned: list[subprocess.Popen] = []
-        self.replaced, self.painting = 0, False
+        self.replaced, self.refilled, self.painting = 0, 0, False
         self.watchdog = Watchdog(
             "w1", settings, database, self.messages, self.tap, self, replace=self.replace, clock=lambda: self.now
         )
+        self.start_child(ready=False)
         self.watchdog.check()
-        self.start_child()
+        self.tell_ready()
 
     def __enter__(self) -> Self:
         return self
@@ -68,6 +69,9 @@ class Rig:
 
     def busy(self) -> bool:
         return self.painting
+
+    def refill(self) -> None:
+        self.refilled += 1
 
     def replace(self) -> None:
         self.replaced += 1
