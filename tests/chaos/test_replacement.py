@@ -49,7 +49,8 @@ def test_each_job_has_one_attempt_though_its_worker_has_several_children(rig) ->
     assert rig.worker.deaths == 0
 
 
-def test_a_worker_that_ends_while_it_has_no_child_ends_in_time_and_loses_nothing(rig) -> None:
+@pytest.mark.parametrize("children", [0, 1], ids=["none", "one that starts"])
+def test_a_worker_that_ends_during_a_replacement_ends_in_time_and_loses_nothing(rig, children) -> None:
     with rig.client() as client:
         for _ in range(MOST_JOBS):
             rig.wait_state(rig.submit(client, steps=2), "succeeded")
@@ -57,6 +58,7 @@ def test_a_worker_that_ends_while_it_has_no_child_ends_in_time_and_loses_nothing
                 break
         wait_until(lambda: not rig.worker.painters(), "the child has left", every_s=0.01)
         job_id = rig.submit(client, steps=2)
+        wait_until(lambda: len(rig.worker.painters()) >= children, "its successor starts", every_s=0.01)
 
         assert rig.worker.terminate(30) == 0
 
