@@ -23,7 +23,8 @@ def rig() -> Iterator[Rig]:
 
 
 def replaced(rig: Rig) -> int:
-    return rig.worker.log().count("child_replaced")
+    """How many children came after the first."""
+    return rig.worker.log().count('"worker_ready"') - 1
 
 
 def history(rig: Rig, job_id: str) -> list[str]:
@@ -45,7 +46,7 @@ def test_each_job_has_one_attempt_though_its_worker_has_several_children(rig) ->
     assert {(job.attempt, job.lost_attempts, job.retries) for job in jobs} == {(1, 0, 0)}
     assert all(history(rig, job_id).count("job_claimed") == 1 for job_id in job_ids)
     assert [fault for fault in FAULTS if fault in log] == []
-    assert '"reason": "growth"' in log
+    assert log.count('"reason": "growth"') in {replaced(rig), replaced(rig) + 1}  # the last may have left just now
     assert rig.worker.deaths == 0
 
 
@@ -54,7 +55,7 @@ def test_a_worker_that_ends_during_a_replacement_ends_in_time_and_loses_nothing(
     with rig.client() as client:
         for _ in range(MOST_JOBS):
             rig.wait_state(rig.submit(client, steps=2), "succeeded")
-            if replaced(rig):
+            if "child_replaced" in rig.worker.log():
                 break
         wait_until(lambda: not rig.worker.painters(), "the child has left", every_s=0.01)
         job_id = rig.submit(client, steps=2)

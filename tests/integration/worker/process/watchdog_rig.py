@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from contextlib import suppress
 from typing import Self
 
 from sqlalchemy import update
@@ -113,6 +114,13 @@ class Rig:
     def let_the_child_die(self) -> None:
         self.spawned[-1].kill()
         self.spawned[-1].wait(10)
+
+    def lives(self, number: int) -> bool:
+        """Tell whether a child was left alive; one that was killed a moment ago is dead within milliseconds."""
+        with suppress(subprocess.TimeoutExpired):
+            self.spawned[number].wait(0.3)
+            return False
+        return True
 
     def killed(self) -> bool:
         return self.spawned[0].wait(10) == -9
