@@ -155,10 +155,10 @@ def _size(moments: StyleMoments) -> int:
 
 
 def _sizes_by_age(folder: Path, suffix: str) -> list[tuple[float, Path, int]]:
-    """Return the time of the last use, path and size of the files below `folder`, except any that vanish meanwhile."""
+    """Return the time of the last use, path and size of the files below `folder`, except any that vanish or are locked."""
     found = []
     for path in folder.rglob(f"*{suffix}"):
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             if path.is_file():
                 stat = path.stat()
                 found.append((stat.st_mtime, path, stat.st_size))
