@@ -3,11 +3,12 @@
 
 PYTHON ?= python3
 VENV := .venv
+LOCK := dev
 BIN := $(VENV)/bin
 JOBS ?= 4
 READY := $(VENV)/.ready
 
-.PHONY: demo up test test-fast coverage lint chaos proofs bench judge lock clean
+.PHONY: demo up test test-fast coverage lint chaos proofs bench bench-gpu judge gallery lock clean
 .DEFAULT_GOAL := demo
 
 ## Paint one picture through the whole system: make demo [CONTENT=photo.jpg STYLE=painting.jpg]
@@ -51,9 +52,18 @@ proofs: $(READY)
 bench: $(READY)
 	$(BIN)/python -m tests.benchmarks
 
+## Measure the engine on this machine's NVIDIA GPU, for eight minutes at most, by an environment of its own
+bench-gpu:
+	@$(MAKE) --no-print-directory VENV=.venv-gpu LOCK=gpu .venv-gpu/.ready
+	.venv-gpu/bin/python -m tests.benchmarks.gpu $(ARGS)
+
 ## Paint pairs of photograph and painting, and judge how like both the pictures are; make judge ARGS=--sizes at four sizes
 judge: $(READY)
 	$(BIN)/python -m tests.judge $(ARGS)
+
+## Paint what docs/gallery.md shows, and write it; make gallery ARGS=--help lists other programs, and faces for trials
+gallery: $(READY)
+	$(BIN)/python -m tests.judge.gallery $(ARGS)
 
 ## Write the locks anew from pyproject.toml
 COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-emit-index-url \
@@ -65,9 +75,9 @@ lock: $(READY)
 	$(COMPILE) requirements/api.txt --group build --constraint requirements/dev.txt
 
 clean:
-	rm -rf $(VENV) demo build *.egg-info api/client/build api/client/*.egg-info
+	rm -rf $(VENV) .venv-gpu demo build *.egg-info api/client/build api/client/*.egg-info
 
-$(READY): pyproject.toml requirements/dev.txt requirements/uv.txt
+$(READY): pyproject.toml requirements/$(LOCK).txt requirements/uv.txt
 	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON): say make PYTHON=/path/to/python3.12" >&2; exit 1; }
 	@$(PYTHON) -I shared/machines.py
 	@echo "Setting up $(VENV); this happens once …"
@@ -75,6 +85,6 @@ $(READY): pyproject.toml requirements/dev.txt requirements/uv.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes \
 		-r requirements/uv.txt
 	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --only-binary :all: \
-		--require-hashes -r requirements/dev.txt
+		--require-hashes -r requirements/$(LOCK).txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -13,6 +13,7 @@ from api.live.hub import Hub
 from api.live.snapshot import CachedSnapshot
 from api.live.ttl_cache import TtlCache
 from api.metrics import Metrics
+from api.usecases.results import Pictures
 from shared.db.base import Database, connect
 from shared.messaging import progress
 from shared.messaging.broker import Broker
@@ -55,6 +56,11 @@ class Services:
     def submitter(self) -> Submitter:
         """What submits jobs."""
         return Submitter(self.settings, self.database, self.store, self.forecaster, self.dispatcher)
+
+    @property
+    def pictures(self) -> Pictures:
+        """The pictures of jobs."""
+        return Pictures(self.store, self.settings.max_upload_px)
 
     @property
     def current_jobs(self) -> CurrentJobs:

@@ -1,7 +1,8 @@
 """The results of a batch as one zip, written while it is sent; pictures are stored, as they are compressed already.
 
 A file's name is its item's key with the suffix of the result's format; where two would collide, the second appends
-the suffix to the whole key. The last file, `manifest.jsonl`, has a line for each item that has ended.
+the suffix to the whole key. The last file, `manifest.jsonl`, has a line for each item that has ended; its `strength` is
+that of the picture in the zip, which is as painted where the photograph of a lower one is gone.
 
 Invariant: at most one picture is in memory, and no transaction is open while the client receives it.
 """
@@ -14,12 +15,12 @@ from pathlib import PurePosixPath
 from typing import IO
 
 from api.serializers.batches import serialize_item_result
+from api.usecases.results import Pictures, ShownPicture
 from shared.db.base import Database
 from shared.db.batches import items
 from shared.db.models import Job
-from shared.errors import NotFound
+from shared.errors import NotFound, ResultExpired
 from shared.states import TERMINAL, State
-from shared.storage.store import ImageStore
 
 #: The date of every member, the earliest a zip can hold: equal batches make equal files.
 _DATE = (1980, 1, 1, 0, 0, 0)
@@ -44,18 +45,19 @@ class _Buffer:
         return b"".join(pieces)
 
 
-def stream(database: Database, store: ImageStore, batch_id: str) -> Iterator[bytes]:
-    """Yield, piece by piece, a zip of the items that have ended so far."""
+def stream(database: Database, pictures: Pictures, batch_id: str) -> Iterator[bytes]:
+    """Yield, piece by piece, a zip of the items that have ended so far, each at its saved strength."""
     buffer, used = _Buffer(), set[str]()
     with tempfile.TemporaryFile() as manifest, zipfile.ZipFile(buffer, "w") as archive:  # type: ignore[call-overload]
         for job in items.iterate_items(database, batch_id, sorted(TERMINAL)):
             name = _file_name(job, used)
-            data = _read_result(store, job) if name else None
-            if name and data is not None:
-                archive.writestr(zipfile.ZipInfo(name, _DATE), data)
-                yield buffer.drain()
+            shown = _read_picture(pictures, job) if name else None
             line = serialize_item_result(0, job).model_dump(mode="json", exclude={"number"})
-            manifest.write(json.dumps({"file": None if data is None else name, **line}).encode() + b"\n")
+            if name and shown is not None:
+                archive.writestr(zipfile.ZipInfo(name, _DATE), shown.data)
+                line["result"]["strength"] = shown.strength
+                yield buffer.drain()
+            manifest.write(json.dumps({"file": None if shown is None else name, **line}).encode() + b"\n")
         yield from _append_manifest(manifest, archive, buffer)
     yield buffer.drain()
 
@@ -68,13 +70,11 @@ def _append_manifest(manifest: IO[bytes], archive: zipfile.ZipFile, buffer: _Buf
             yield buffer.drain()
 
 
-def _read_result(store: ImageStore, job: Job) -> bytes | None:
+def _read_picture(pictures: Pictures, job: Job) -> ShownPicture | None:
     """Return the picture of a job; None if it has expired or is missing."""
-    if job.files_gone_at is not None or not job.result:
-        return None
     try:
-        return store.get(job.result["key"])
-    except NotFound:
+        return pictures.saved(job)
+    except (ResultExpired, NotFound):
         return None
 
 

@@ -7,19 +7,21 @@ Invariant: one picture is decoded at a time, and only its cell-sized copy is kep
 
 import io
 import math
+from collections.abc import Callable
 from itertools import product
 
 from PIL import Image, ImageDraw, ImageOps
 
 from api.schemas.batches import MatrixRequest, cell_key
 from api.sheets.loss_chart import INK, QUIET, font
+from api.usecases.results import Encoding, Pictures
 from shared.db.base import Database
 from shared.db.batches import items
 from shared.db.models import Job
 from shared.errors import CorruptImage, NotFound
 from shared.imaging import codec
 from shared.states import State
-from shared.storage.store import ImageStore, image_key
+from shared.storage.store import image_key
 
 _PAPER, _EMPTY = (250, 249, 246), (233, 231, 226)
 _GAP, _MARGIN, _TEXT = 8, 24, 22
@@ -28,15 +30,15 @@ _LARGEST_CELL, _SMALLEST_CELL = 224, 24
 _MAX_PX, _MAX_SIDE = 16_000_000, 16_000
 
 
-def draw(database: Database, store: ImageStore, batch_id: str, matrix: MatrixRequest) -> bytes:
+def draw(database: Database, pictures: Pictures, batch_id: str, matrix: MatrixRequest) -> bytes:
     """Draw the sheet as it is now; return WebP."""
     combinations = list(product(*matrix.params.values()))
     columns, rows = len(matrix.styles) * len(combinations), len(matrix.contents)
-    sheet = _Sheet(store, columns, rows)
+    sheet = _Sheet(pictures, columns, rows)
     for row, content in enumerate(matrix.contents):
-        sheet.picture(0, row + 1, image_key(content))
+        sheet.upload(0, row + 1, content)
     for column, (style, values) in enumerate(product(matrix.styles, combinations)):
-        sheet.picture(column + 1, 0, image_key(style))
+        sheet.upload(column + 1, 0, style)
         sheet.label(column + 1, ", ".join(f"{name} {value}" for name, value in zip(matrix.params, values, strict=True)))
     jobs = {str(job.item_key): job for job in items.iterate_items(database, batch_id)}
     for row, style_number, number in product(range(rows), range(len(matrix.styles)), range(len(combinations))):
@@ -48,8 +50,8 @@ def draw(database: Database, store: ImageStore, batch_id: str, matrix: MatrixReq
 class _Sheet:
     """A grid of pictures under headings."""
 
-    def __init__(self, store: ImageStore, columns: int, rows: int) -> None:
-        self._store = store
+    def __init__(self, pictures: Pictures, columns: int, rows: int) -> None:
+        self._pictures = pictures
         by_area = math.isqrt(_MAX_PX // ((columns + 1) * (rows + 1)))
         by_side = _MAX_SIDE // (max(columns, rows) + 1) - _GAP
         self._side = max(_SMALLEST_CELL, min(_LARGEST_CELL, by_area, by_side))
@@ -59,23 +61,16 @@ class _Sheet:
         self._image = Image.new("RGB", (width, height + _TEXT), _PAPER)
         self._draw = ImageDraw.Draw(self._image)
 
-    def picture(self, column: int, row: int, key: str) -> None:
-        """Draw a stored picture; leave the cell as it is if the file is missing or damaged."""
-        try:
-            data = codec.recode(self._store.get(key), format="jpeg", max_side=self._side)
-        except (NotFound, CorruptImage):
-            return
-        with Image.open(io.BytesIO(data)) as small:
-            shown = ImageOps.contain(small.convert("RGB"), (self._side, self._side))
-        left, top = self._at(column, row)
-        self._image.paste(shown, (left + (self._side - shown.width) // 2, top + (self._side - shown.height) // 2))
+    def upload(self, column: int, row: int, image_id: str) -> None:
+        """Draw an uploaded picture."""
+        self._picture(column, row, lambda: self._upload(image_id))
 
     def cell(self, column: int, row: int, key: str, job: Job | None) -> None:
         """Draw an item's result, or its state, and its key."""
         left, top = self._at(column, row)
         self._draw.rectangle((left, top, left + self._side, top + self._side), _EMPTY)
         if job is not None and job.state == State.SUCCEEDED and job.result and job.files_gone_at is None:
-            self.picture(column, row, job.result["key"])
+            self._picture(column, row, lambda: self._result(job))
         elif self._has_text:
             self._draw.text((left + 8, top + 8), job.state if job else "missing", QUIET, font(13))
         if self._has_text:
@@ -92,6 +87,24 @@ class _Sheet:
         buffer = io.BytesIO()
         self._image.save(buffer, "WEBP", quality=82, method=2)
         return buffer.getvalue()
+
+    def _upload(self, image_id: str) -> bytes:
+        data = self._pictures.store.get(image_key(image_id))
+        return codec.recode(data, format="jpeg", max_side=self._side)
+
+    def _result(self, job: Job) -> bytes:
+        return self._pictures.saved(job, Encoding("jpeg", max_side=self._side)).data
+
+    def _picture(self, column: int, row: int, read: Callable[[], bytes]) -> None:
+        """Draw a picture; leave the cell as it is if the file is missing or damaged."""
+        try:
+            data = read()
+        except (NotFound, CorruptImage):
+            return
+        with Image.open(io.BytesIO(data)) as small:
+            shown = ImageOps.contain(small.convert("RGB"), (self._side, self._side))
+        left, top = self._at(column, row)
+        self._image.paste(shown, (left + (self._side - shown.width) // 2, top + (self._side - shown.height) // 2))
 
     def _at(self, column: int, row: int) -> tuple[int, int]:
         step = self._side + _GAP

@@ -15,7 +15,7 @@ from api.cli.errors import ReportingGroup
 from api.cli.fetch import events, losses, manifest, preview, result, timelapse
 from api.cli.folder.command import batch
 from api.cli.images import image
-from api.cli.jobs import cancel, delete, list_jobs, retry, show, watch
+from api.cli.jobs import cancel, delete, list_jobs, retry, show, strength, watch
 from api.cli.machine.completion import completion
 from api.cli.machine.doctor import doctor
 from api.cli.machine.processes import api, db, maintenance, up, worker
@@ -31,7 +31,7 @@ from api.cli.webhooks import webhooks
 
 _COMMANDS: tuple[click.Command, ...] = (
     *(up, demo, submit, rerun, watch, list_jobs, show, events, cancel, retry, delete),
-    *(result, preview, timelapse, losses, manifest, image, batch, batches, matrix, webhooks),
+    *(result, strength, preview, timelapse, losses, manifest, image, batch, batches, matrix, webhooks),
     *(workers, queue, operations, failures, audit, metrics, openapi, keys),
     *(doctor, weights, completion, api, worker, maintenance, db),
 )

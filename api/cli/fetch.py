@@ -12,7 +12,7 @@ from rich.console import Console
 
 from api.cli.display.job_bar import step_text
 from api.cli.display.output import print_json, say
-from api.cli.options import client_option, json_option
+from api.cli.options import client_option, json_option, strength_option
 from api.client import Client
 from api.client.files import check_path, check_picture_path, write_whole
 from api.client.models import Event, Progress
@@ -26,11 +26,12 @@ _file = click.option(
 @click.command()
 @_job_id
 @_file
+@strength_option
 @client_option
-def result(client: Client, job_id: str, out: Path) -> None:
+def result(client: Client, job_id: str, out: Path, strength: float | None) -> None:
     """Write the picture of an ended job; the file's suffix decides the format."""
     check_picture_path(out)
-    client.download(job_id, out)
+    client.download(job_id, out, strength=strength)
     say(f"Wrote {out}.")
 
 

@@ -22,17 +22,28 @@ def check_waiting(out: Path | None, *, no_wait: bool) -> None:
         raise click.UsageError("--no-wait returns before there is a picture to write: drop it or -o.")
 
 
-def finish(client: Client, job: Job, out: Path | None, *, preview: bool = False) -> Job:
-    """Follow a job to its end and write its picture, even a partial one.
+def check_strength(out: Path | None, strength: float | None) -> None:
+    """Raise a `UsageError` for the strength of a picture that is not written."""
+    if strength is not None and not out:
+        raise click.UsageError("--strength is about the picture that -o writes: add -o FILE, or drop it.")
+
+
+def finish(client: Client, job: Job, out: Path | None, *, preview: bool = False, strength: float | None = None) -> Job:
+    """Follow a job to its end and write its picture, even a partial one, at a strength or at the saved one.
 
     Raises `JobUnsuccessful` unless the job succeeded.
     """
-    command = (
-        f"atelier watch {job.id}" + (" --preview" if preview else "") + (f" -o {shlex.quote(str(out))}" if out else "")
+    command = "".join(
+        (
+            f"atelier watch {job.id}",
+            " --preview" if preview else "",
+            f" -o {shlex.quote(str(out))}" if out else "",
+            "" if strength is None else f" --strength {strength}",
+        )
     )
     ended = job if job.ended else _follow(client, job, command, preview=preview)
     if out and ended.result:
-        client.download(ended.id, out)
+        client.download(ended.id, out, strength=strength)
         say(f"Wrote {out}.")
         if (ended.weights or {}).get("name") == LAST_RESORT_WEIGHTS:
             say(LAST_RESORT_WARNING)

@@ -1,4 +1,4 @@
-"""Commands about existing jobs: watch, list, show, cancel, retry, delete. Each makes one or two calls."""
+"""Commands about existing jobs: watch, list, show, cancel, strength, retry, delete. Each makes one or two calls."""
 
 from pathlib import Path
 from typing import Any
@@ -8,8 +8,16 @@ import click
 from api.cli.display.output import emit, emit_table, print_id, print_json, say
 from api.cli.display.tables import JOB_COLUMNS, job_cells, print_job
 from api.cli.errors import Failure
-from api.cli.follow import finish
-from api.cli.options import client_option, filter_options, json_option, limit_option, out_option, preview_option
+from api.cli.follow import check_strength, finish
+from api.cli.options import (
+    client_option,
+    filter_options,
+    json_option,
+    limit_option,
+    out_option,
+    preview_option,
+    strength_option,
+)
 from api.client import Client
 from api.client.files import check_picture_path
 from api.client.models import ApiProblem, Job
@@ -20,14 +28,18 @@ _job_id = click.argument("job_id", metavar="ID")
 @click.command()
 @_job_id
 @out_option
+@strength_option
 @preview_option
 @json_option
 @client_option
-def watch(client: Client, job_id: str, out: Path | None, *, as_json: bool, preview: bool) -> None:
+def watch(
+    client: Client, job_id: str, out: Path | None, strength: float | None, *, as_json: bool, preview: bool
+) -> None:
     """Follow a job until it ends; with -o, write its picture."""
+    check_strength(out, strength)
     if out:
         check_picture_path(out)
-    job = finish(client, client.job(job_id), out, preview=preview)
+    job = finish(client, client.job(job_id), out, preview=preview, strength=strength)
     if as_json:
         print_json(job.raw())
 
@@ -67,20 +79,41 @@ def _print_canceled(job: Job) -> None:
 
 @click.command()
 @_job_id
+@click.argument("value", type=click.FloatRange(0, 1), metavar="STRENGTH")
+@json_option
+@client_option
+def strength(client: Client, job_id: str, value: float, *, as_json: bool) -> None:
+    """Save how strongly an ended job's painting shows, from 0, the photograph, to 1, as painted.
+
+    Pictures, previews and archives of batches have the saved strength unless another one is asked for.
+    """
+    emit(client.set_strength(job_id, value), _print_strength, as_json=as_json)
+
+
+def _print_strength(job: Job) -> None:
+    click.echo(f"Job {job.id} now has strength {(job.result or {}).get('strength'):g}.")
+
+
+@click.command()
+@_job_id
 @out_option
+@strength_option
 @preview_option
 @json_option
 @client_option
-def retry(client: Client, job_id: str, out: Path | None, *, as_json: bool, preview: bool) -> None:
+def retry(
+    client: Client, job_id: str, out: Path | None, strength: float | None, *, as_json: bool, preview: bool
+) -> None:
     """Submit an ended job again, as a new job.
 
     Print the new job's id; with -o, follow it and write its picture instead.
     """
+    check_strength(out, strength)
     if out:
         check_picture_path(out)
     job = client.retry(job_id)
     if out:
-        job = finish(client, job, out, preview=preview)
+        job = finish(client, job, out, preview=preview, strength=strength)
     if as_json or not out:
         emit(job, print_id, as_json=as_json)
 

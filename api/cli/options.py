@@ -28,6 +28,12 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 out_option = click.option(
     "-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help="Where to write the picture."
 )
+strength_option = click.option(
+    "--strength",
+    type=click.FloatRange(0, 1),
+    metavar="0..1",
+    help="How strongly the painting shows: from 0, the photograph, to 1, as painted [as saved].",
+)
 preview_option = click.option("--preview", is_flag=True, help="Show the picture as it forms, if the terminal can.")
 no_wait_option = click.option("--no-wait", is_flag=True, help="Print the id and return at once.")
 url_option = click.option(

@@ -7,8 +7,8 @@ import click
 
 from api.cli.display.output import emit, print_id, say
 from api.cli.errors import PicturesGone
-from api.cli.follow import check_waiting, finish
-from api.cli.options import client_option, json_option, no_wait_option, out_option
+from api.cli.follow import check_strength, check_waiting, finish
+from api.cli.options import client_option, json_option, no_wait_option, out_option, strength_option
 from api.client import Client
 from api.client.files import check_picture_path
 from api.client.manifest import Manifest
@@ -18,22 +18,26 @@ from api.client.models import Job
 @click.command()
 @click.argument("manifest", type=click.File("rb"))
 @out_option
+@strength_option
 @no_wait_option
 @json_option
 @client_option
-def rerun(client: Client, manifest: BinaryIO, out: Path | None, *, no_wait: bool, as_json: bool) -> None:
+def rerun(
+    client: Client, manifest: BinaryIO, out: Path | None, strength: float | None, *, no_wait: bool, as_json: bool
+) -> None:
     """Paint a picture again from its MANIFEST, and compare the results.
 
     MANIFEST is the JSON printed by `atelier manifest`, or - to read it from stdin. The server must still have the
     pictures that it names.
     """
     check_waiting(out, no_wait=no_wait)
+    check_strength(out, strength)
     before = Manifest.read(manifest.read())
     if out:
         check_picture_path(out)
     job = _submit(client, before)
     if not no_wait:
-        job = finish(client, job, out)
+        job = finish(client, job, out, strength=strength)
         _compare(before, Manifest.model_validate(client.manifest(job.id)))
     if as_json or no_wait:
         emit(job, print_id, as_json=as_json)

@@ -7,8 +7,17 @@ import click
 
 from api.cli.display.output import emit, print_id
 from api.cli.display.tables import print_estimate
-from api.cli.follow import check_waiting, finish
-from api.cli.options import PICTURE, Time, client_option, json_option, no_wait_option, out_option, preview_option
+from api.cli.follow import check_strength, check_waiting, finish
+from api.cli.options import (
+    PICTURE,
+    Time,
+    client_option,
+    json_option,
+    no_wait_option,
+    out_option,
+    preview_option,
+    strength_option,
+)
 from api.client import Client
 from api.client.files import check_picture_path
 from api.client.job_request import JobOptions
@@ -21,6 +30,7 @@ from shared.painting.params import DEFAULT_PRESET, PRESETS, WEIGHTS_NAMES
 @click.argument("content", type=PICTURE)
 @click.argument("styles", type=PICTURE, nargs=-1, required=True, metavar="STYLE...")
 @out_option
+@strength_option
 @click.option(
     "--mask",
     "masks",
@@ -78,6 +88,7 @@ def submit(
     check_waiting(out, no_wait=no_wait)
     if not (no_wait or out or dry_run):
         raise click.UsageError("Say where to write the picture with -o FILE, or use --no-wait.")
+    check_strength(out, options["strength"])
     _check(options, styles)
     # the command's options have the names of the client's
     given = {name: options[name] for name in JobOptions.__annotations__ if name in options}
@@ -90,7 +101,7 @@ def submit(
         return
     job = _submit(client, (content, styles), job_options, options)
     if out:
-        job = finish(client, job, out, preview=preview)
+        job = finish(client, job, out, preview=preview, strength=options["strength"])
     if as_json or no_wait:
         emit(job, print_id, as_json=as_json)
 

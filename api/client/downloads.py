@@ -57,13 +57,33 @@ def _strong(etag: str | None) -> str | None:
 class OutputCalls(Connection):
     """Pictures, animations, losses and manifests."""
 
-    def result(self, job_id: str, format: str = "png") -> bytes:  # noqa: A002 - the parameter's name in the API
-        """Return the encoded picture as `png`, `jpeg` or `webp`."""
-        return self._request("GET", _part(job_id, "result"), params={"format": format}).content
+    def result(
+        self,
+        job_id: str,
+        format: str = "png",  # noqa: A002 - the parameter's name in the API
+        *,
+        strength: float | None = None,
+    ) -> bytes:
+        """Return the encoded picture as `png`, `jpeg` or `webp`.
 
-    def download(self, job_id: str, path: Path, format: str | None = None) -> None:  # noqa: A002 - as in the API
-        """Write the picture to `path`, whole or not at all; its suffix decides the format unless one is given."""
-        self._save(_part(job_id, "result"), path, {"format": format or format_of(path)})
+        `strength` says how strongly the painting shows, from 0, the photograph, to 1, as painted; None is the strength
+        that was saved, else 1. If the photograph is gone, only 1 works: else the code is `result_expired`.
+        """
+        return self._request("GET", _part(job_id, "result"), params=_look(strength) | {"format": format}).content
+
+    def download(
+        self,
+        job_id: str,
+        path: Path,
+        format: str | None = None,  # noqa: A002 - as in the API
+        *,
+        strength: float | None = None,
+    ) -> None:
+        """Write the picture to `path`, whole or not at all; its suffix decides the format unless one is given.
+
+        `strength` is that of `result`.
+        """
+        self._save(_part(job_id, "result"), path, _look(strength) | {"format": format or format_of(path)})
 
     def timelapse(self, job_id: str) -> bytes:
         """Return the timelapse, a WebP; only a job with the parameter `timelapse` has one."""
@@ -77,9 +97,12 @@ class OutputCalls(Connection):
         """Write an uploaded picture to `path`, byte for byte, whole or not at all."""
         self._save(path_of("/v1/images", image_id, "content"), path)
 
-    def preview(self, job_id: str) -> bytes:
-        """Return the newest frame of a job, a JPEG; raise a problem `not_found` while there is none."""
-        return self._request("GET", _part(job_id, "preview")).content
+    def preview(self, job_id: str, *, strength: float | None = None) -> bytes:
+        """Return the newest frame of a job, a JPEG; raise a problem `not_found` while there is none.
+
+        `strength` is that of `result`, for a job that has ended.
+        """
+        return self._request("GET", _part(job_id, "preview"), params=_look(strength)).content
 
     def losses(self, job_id: str) -> dict[str, Any]:
         """Return the losses of all steps as columns."""
@@ -99,6 +122,10 @@ class OutputCalls(Connection):
                 )
         except httpx.TransportError as error:
             raise self._unreachable(error) from error
+
+
+def _look(strength: float | None) -> dict[str, str]:
+    return {} if strength is None else {"strength": str(strength)}
 
 
 def _part(job_id: str, part: str) -> str:

@@ -118,6 +118,13 @@ class JobCalls(Connection):
         """
         return self._create(Job, path_of(_JOBS, job_id, "retry"), idempotency_key)
 
+    def set_strength(self, job_id: str, strength: float) -> Job:
+        """Save how strongly an ended job's painting shows wherever no strength is named; return the job.
+
+        From 0, the photograph, to 1, as painted. Before the job has ended the code is `not_finished`.
+        """
+        return self._get(Job, "PUT", path_of(_JOBS, job_id, "strength"), json={"strength": strength})
+
     def delete(self, job_id: str) -> None:
         """Delete an ended job and its files; for one that has not ended the code is `illegal_transition`."""
         try:

@@ -14,11 +14,12 @@ from shared.painting.params import PRESETS, StyleParams, resolve
 #: The parameters in each group of fields.
 GROUPS: dict[str, tuple[str, ...]] = {
     "Picture": ("size", "colors", "style_scale", "init", "seed", "timelapse"),
-    "Scales and steps": ("start_size", "scale_factor", "steps", "early_stop", "early_stop_window", "averaging"),
-    "Losses": ("content_weight", "style_weight", "tv_weight", "content_layers", "style_layers", "gram_normalization",
-               "loss_scaling"),
+    "Scales and steps": ("start_size", "scale_factor", "steps", "coarse_steps_factor", "early_stop",
+                         "early_stop_window", "averaging"),
+    "Losses": ("content_weight", "style_weight", "tv_weight", "color_weight", "laplacian_weight", "laplacian_pool",
+               "tv_stencil", "content_layers", "style_layers", "style_statistic", "gram_normalization", "loss_scaling"),
     "Optimizer": ("optimizer", "lbfgs_history", "learning_rate", "final_learning_rate", "beta_1", "beta_2", "epsilon"),
-    "Network and device": ("pooling", "padding", "antialias", "precision", "tile_size"),
+    "Network and device": ("pooling", "pooling_scale", "padding", "antialias", "precision", "tile_size"),
 }  # fmt: skip
 #: Prefix of a parameter's field name.
 PREFIX = "p-"
@@ -27,6 +28,12 @@ NAMES = tuple(PREFIX + name for name in StyleParams.model_fields)
 _FIELDS = {name: name for name in ("content", "style", "preset", "label", "priority")} | {"styles": "style"}
 #: Fields whose errors are whole sentences, which need no field name in front.
 _SELF_EXPLANATORY = ("", "content", "style")
+#: Parameters with a choice of whole numbers, which are not read from text.
+_CHOICES_OF_NUMBERS = {
+    name
+    for name, field in StyleParams.model_json_schema()["properties"].items()
+    if "enum" in field and field["type"] == "integer"
+}
 #: What to type for null.
 _NULL = "null"
 
@@ -63,7 +70,7 @@ def params(form: Mapping[str, str]) -> dict[str, Any]:
     for name in StyleParams.model_fields:
         text = form.get(PREFIX + name, "").strip()
         if text:
-            found[name] = _layers(name, text) if name.endswith("_layers") else None if text == _NULL else text
+            found[name] = _read(name, text)
     return found
 
 
@@ -91,6 +98,15 @@ def messages(error: AtelierError | None) -> list[str]:
 def values(params: Mapping[str, Any]) -> dict[str, str]:
     """Return the field values that `params` reads as these parameters."""
     return {PREFIX + name: _text(value) for name, value in params.items()}
+
+
+def _read(name: str, text: str) -> Any:
+    """Return the value that was typed: as text, unless only another type is accepted."""
+    if name.endswith("_layers"):
+        return _layers(name, text)
+    if name in _CHOICES_OF_NUMBERS and text.isdecimal():
+        return int(text)
+    return None if text == _NULL else text
 
 
 def _layers(name: str, text: str) -> Any:

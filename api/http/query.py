@@ -89,9 +89,9 @@ def _described(field: dict[str, Any], definitions: dict[str, Any]) -> dict[str, 
 
 
 def _expected(schema: dict[str, Any]) -> str:
-    """Say in words what a value must be; numbers are in seconds and texts that can be wrong are times, so far."""
+    """Say in words what a value must be; texts that can be wrong are times, so far."""
     if "enum" in schema:
         return f"one of {', '.join(schema['enum'])}"
-    words = {"boolean": "true or false", "integer": "a whole number", "number": "a number of seconds"}
+    words = {"boolean": "true or false", "integer": "a whole number", "number": "a number"}
     interval = f" from {schema['minimum']} to {schema['maximum']:g}" if "maximum" in schema else ""
     return words.get(schema["type"], "an RFC 3339 time with its zone, such as 2030-01-31T12:00:00Z") + interval

@@ -18,7 +18,7 @@ _POLL_S = (1, 30)
 #: What an ETag is made of, besides progress, which may be newer than the row's. It starts with the names of the fields
 #: shown, so that a release that shows others gives other tags.
 _ROW = attrgetter(*(name for name in queries.SHOWN_COLUMNS if name not in ("sort_id", "predicted_s", "progress")))
-_SHAPE = hashlib.sha256(",".join(jobs.JobView.model_fields).encode())
+_SHAPE = hashlib.sha256(",".join([*jobs.JobView.model_fields, *jobs.ResultView.model_fields]).encode())
 
 
 @dataclass(frozen=True)

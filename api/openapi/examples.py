@@ -43,6 +43,7 @@ def _examples() -> dict[str, Any]:
         "ImageView": serialize_image(_image(), DEFAULT_RETENTION_S).model_dump(mode="json"),
         "JobView": job,
         "JobPage": {"jobs": [job], "next_cursor": None},
+        "StrengthRequest": {"strength": 0.7},
         "DryRunView": _dry_run(),
         "LossColumns": {
             "step": [1, 2], "scale": [0, 0], "total": [2.9, 1.84], "content": [0.9, 0.61], "style": [1.9, 1.17],

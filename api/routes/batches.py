@@ -158,7 +158,7 @@ def sheet(batch_id: str) -> Response:
     matrix = _view(batch_id).matrix
     if matrix is None:
         raise errors.NoResult("Only a matrix has a contact sheet, and this batch is not a matrix.")
-    drawn = matrix_sheet.draw(services().database, services().store, batch_id, matrix)
+    drawn = matrix_sheet.draw(services().database, services().pictures, batch_id, matrix)
     return Response(drawn, content_type="image/webp", headers={"Cache-Control": "no-cache"})
 
 

@@ -107,7 +107,7 @@ def archive(batch_id: str) -> Response:
     """Download the finished pictures as a zip, with `manifest.jsonl` as its last file."""
     with services().database.reading() as session:
         lifecycle.get_batch(session, batch_id, owner=caller().sees)
-    chunks = archive_writer.stream(services().database, services().store, batch_id)
+    chunks = archive_writer.stream(services().database, services().pictures, batch_id)
     response = stream_response(services().streams, chunks, archive_reader.ZIP[0])
     response.headers["Content-Disposition"] = f'attachment; filename="{batch_id}.zip"'
     return response

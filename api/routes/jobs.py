@@ -1,4 +1,4 @@
-"""Jobs: submit, list, show, cancel, retry, delete."""
+"""Jobs: submit, list, show, cancel, retry, delete, and how strongly their paintings show."""
 
 from functools import partial
 from operator import attrgetter
@@ -11,6 +11,7 @@ from api.auth import caller
 from api.http import bodies, idempotency
 from api.http.idempotency import Once
 from api.http.pagination import PageQuery, page
+from api.http.problems import validated
 from api.http.query import MAX_WAIT_S, Flag, parsed_query, preferred_wait_s
 from api.http.responses import accepted_response, job_response, model_response, page_response
 from api.jobs.current import await_change, await_end
@@ -18,10 +19,10 @@ from api.jobs.submit import PreparedJob
 from api.live.snapshot import JobSnapshot
 from api.openapi.operation import operation
 from api.openapi.parameters import BINARY
-from api.schemas.jobs import DryRunView, JobPage, JobRequest, JobView, Timestamp
+from api.schemas.jobs import DryRunView, JobPage, JobRequest, JobView, StrengthRequest, Timestamp
 from api.serializers.jobs import serialize_dry_run, serialize_job
 from api.services import services
-from api.usecases import jobs
+from api.usecases import jobs, results
 from shared import errors
 from shared.db.jobs import queries
 from shared.db.jobs.queries import Filter
@@ -184,6 +185,21 @@ def show(job_id: str) -> Response:
     wait_s = query.wait if "wait" in query.model_fields_set else preferred_wait_s()
     if wait_s:
         await_change(services().database, services().hub, job_id, caller(), wait_s)
+    return _current(job_id)
+
+
+@blueprint.put("/<job_id>/strength")
+@operation(
+    access=Access.WRITE,
+    returns=JobView,
+    takes={"application/json": StrengthRequest},
+    errors=(errors.InvalidParams, errors.NotFinished, errors.NoResult, errors.ResultExpired),
+)
+def save_strength(job_id: str) -> Response:
+    """Save how strongly the painting shows in an ended job's picture, wherever none other is asked for."""
+    services().current_jobs.get(job_id, caller())  # 404 for an unknown job, whatever the body
+    wanted = validated(StrengthRequest, bodies.json_object(request))
+    results.set_strength(services().database, job_id, wanted.strength, caller())
     return _current(job_id)
 
 

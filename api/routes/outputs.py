@@ -1,11 +1,11 @@
 """The outputs of a job: events, preview and losses while it runs; picture, timelapse and manifest once it has ended."""
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from io import BytesIO
 from socket import SHUT_RDWR, socket
-from typing import Literal, TypeVar, get_args
+from typing import Literal, get_args
 
 from flask import Blueprint, Response, json, request, send_file
 from pydantic import BaseModel, Field
@@ -21,15 +21,15 @@ from api.openapi.operation import operation
 from api.openapi.parameters import BINARY
 from api.schemas.jobs import LossColumns
 from api.services import services
+from api.usecases import results
+from api.usecases.results import AS_PAINTED, Encoding
 from shared import errors
-from shared.clock import rfc3339
 from shared.db.jobs import queries
 from shared.db.jobs.queries import ShownJob
 from shared.db.models import Job
 from shared.imaging import codec
-from shared.painting.results import FileKey
+from shared.painting.results import FileKey, strength_of
 from shared.painting.steps import loss_columns
-from shared.states import TERMINAL, State
 
 blueprint = Blueprint("outputs", __name__, url_prefix="/v1/jobs/<job_id>")
 
@@ -45,7 +45,8 @@ _EVENT = {
 }
 #: Why a job has no picture to send, or none any more.
 _NO_PICTURE = (errors.NotFinished, errors.NoResult, errors.ResultExpired)
-AnyJob = TypeVar("AnyJob", bound=ShownJob)
+#: Why a picture cannot be mixed with its photograph.
+_PHOTOGRAPH = (errors.ResultExpired, errors.ImageTooLarge)
 Format = Literal["png", "jpeg", "webp"]
 
 
@@ -55,7 +56,20 @@ class EventsQuery(BaseModel):
     last_event_id: str | None = Field(None, description="For clients that cannot send the header.")
 
 
-class ResultQuery(BaseModel):
+class PreviewQuery(BaseModel):
+    """How to show a picture."""
+
+    strength: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="How strongly the painting of an ended job shows: from 0, the photograph, to 1, as painted; "
+        "by default the saved strength.",
+    )
+
+
+class ResultQuery(PreviewQuery):
     """How to send a picture."""
 
     format: Format = Field("png", description="jpeg shows transparency as white.")
@@ -84,21 +98,24 @@ def follow(job_id: str) -> Response:
 
 
 @blueprint.get("/preview")
-@operation(access=Access.READ, returns={"image/jpeg": BINARY}, errors=(errors.ResultExpired,))
+@operation(access=Access.READ, returns={"image/jpeg": BINARY}, query=PreviewQuery, errors=_PHOTOGRAPH)
 def preview(job_id: str) -> Response:
     """Fetch the newest frame.
 
     While the job runs, that is the last one painted; after that its picture, made small.
     """
+    strength = parsed_query(PreviewQuery).strength
     with services().database.autocommit() as connection:  # polled by whoever watches
-        job = _unexpired(queries.get_job_row(connection, job_id, owner=caller().sees))
+        job = results.require_files(queries.get_job_row(connection, job_id, owner=caller().sees))
     try:
         data = services().progress.preview(job_id)
     except RedisError:
         data = None
     if job.result:
-        longest = services().settings.preview_px
-        data = codec.recode(_stored(job, "key"), format="jpeg", max_side=longest, quality=85)
+        encoding = Encoding("jpeg", quality=85, max_side=services().settings.preview_px)
+        pictures = services().pictures
+        with _expiring(job):
+            data = pictures.saved(job, encoding).data if strength is None else pictures.at(job, strength, encoding)
     if data is None:
         raise errors.NotFound("This job has no frame yet.")
     response = Response(data, content_type="image/jpeg")
@@ -113,7 +130,7 @@ def losses(job_id: str) -> Response:
 
     They come from storage if the job left a picture, from Redis otherwise.
     """
-    job = _unexpired(_job(job_id))
+    job = results.require_files(_job(job_id))
     if job.result:
         return json_response(_stored(job, "losses_key"))
     try:
@@ -129,12 +146,19 @@ def losses(job_id: str) -> Response:
     returns={f"image/{name}": BINARY for name in get_args(Format)},
     query=ResultQuery,
     headers=("If-None-Match", "Range"),
-    errors=_NO_PICTURE,
+    errors=(*_NO_PICTURE, errors.ImageTooLarge),
 )
 def result(job_id: str) -> Response:
-    """Fetch the picture."""
-    format_name = parsed_query(ResultQuery).format
-    return _sent(_finished(job_id), format_name, lambda job: _encoded(job, format_name))
+    """Fetch the picture, mixed with its photograph if the painting is to show less strongly than it was painted."""
+    query, job = parsed_query(ResultQuery), _finished(job_id)
+    strength = strength_of(results.require_result(job)) if query.strength is None else query.strength
+    version = "" if strength == AS_PAINTED else f"-strength-{strength}"
+
+    def read(job: Job) -> bytes:
+        with _expiring(job):
+            return services().pictures.at(job, strength, Encoding(query.format))
+
+    return _sent(job, query.format, read, version=version)
 
 
 @blueprint.get("/timelapse")
@@ -167,28 +191,19 @@ def _job(job_id: str) -> Job:
         return queries.get_job(session, job_id, owner=caller().sees)
 
 
-def _unexpired(job: AnyJob) -> AnyJob:
-    """Return a job whose files are still there; raise `ResultExpired`."""
-    if job.files_gone_at is not None:
-        raise errors.ResultExpired(f"The job's files were kept until {rfc3339(job.expires_at)}.")
-    return job
-
-
 def _finished(job_id: str) -> Job:
     """Return a job with a picture; raise `NotFinished`, `NoResult` if it ended without one, or `ResultExpired`."""
     job = _job(job_id)
-    if job.state not in TERMINAL:
-        raise errors.NotFinished(f"The job is {job.state}; it has no result before it ends.", state=job.state)
-    if not job.result:
-        reason = f": {job.error_code}" if job.state == State.FAILED else ""
-        ended = "was canceled" if job.state == State.CANCELED else f"has {job.state}"
-        raise errors.NoResult(f"The job {ended} without a picture{reason}.", state=job.state)
-    return _unexpired(job)
+    results.require_result(job)
+    return job
 
 
-def _sent(job: Job, format_name: str, read: Callable[[Job], bytes], part: str = "") -> Response:
-    """Send a file of a job, or 304 if the client has it; its ETag holds `part`, which tells it from the result."""
-    etag = f"{job.id}-{job.attempt}{part}-{format_name}"
+def _sent(job: Job, format_name: str, read: Callable[[Job], bytes], part: str = "", *, version: str = "") -> Response:
+    """Send a file of a job, or 304 if the client has it.
+
+    Its ETag holds `part`, which tells it from the result, and `version`, which tells what else its bytes depend on.
+    """
+    etag = f"{job.id}-{job.attempt}{part}{version}-{format_name}"
     if etag in request.if_none_match:
         return Response(status=304, headers={"ETag": f'"{etag}"'})
     name = f"atelier-{job.id}{part}.{'jpg' if format_name == 'jpeg' else format_name}"
@@ -196,18 +211,19 @@ def _sent(job: Job, format_name: str, read: Callable[[Job], bytes], part: str = 
     return send_file(BytesIO(read(job)), mimetype=media_type, download_name=name, etag=etag, conditional=True)
 
 
-def _encoded(job: Job, format_name: str) -> bytes:
-    """Return the picture in a format, which is encoded now unless it is PNG."""
-    png = _stored(job, "key")
-    return png if format_name == "png" else codec.recode(png, format=format_name)
-
-
 def _stored(job: ShownJob, key: FileKey) -> bytes:
     assert job.result is not None
-    try:
+    with _expiring(job):
         return services().store.get(job.result[key])
+
+
+@contextmanager
+def _expiring(job: ShownJob) -> Iterator[None]:
+    """Turn `NotFound` into `ResultExpired` if the job's files were deleted since its row was read."""
+    try:
+        yield
     except errors.NotFound:
-        _unexpired(_job(job.id))  # its files may have been deleted since its row was read
+        results.require_files(_job(job.id))
         raise
 
 

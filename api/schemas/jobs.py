@@ -190,6 +190,7 @@ class ResultView(BaseModel):
     format: str
     partial: bool
     expired: bool
+    strength: float = Field(description="The saved strength, from 0, the photograph, to 1, as painted.")
 
 
 class JobView(BaseModel):
@@ -230,6 +231,13 @@ class JobView(BaseModel):
     ended_at: str | None
     expires_at: str | None
     links: dict[str, str]
+
+
+class StrengthRequest(BaseModel):
+    """How strongly a job's painting is to show."""
+
+    model_config = ConfigDict(extra="forbid")
+    strength: float = Field(ge=0, le=1, allow_inf_nan=False, description="From 0, the photograph, to 1, as painted.")
 
 
 class SizeView(BaseModel):

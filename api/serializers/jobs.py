@@ -13,6 +13,7 @@ from shared.db.models import Image
 from shared.painting.costs import Estimate
 from shared.painting.forecasts import Forecast
 from shared.painting.params import StyleParams
+from shared.painting.results import strength_of
 from shared.painting.steps import Step
 from shared.states import TERMINAL, State
 
@@ -75,7 +76,8 @@ def serialize_result(job: ShownJob) -> jobs.ResultView | None:
     """Serialize the result of a job, if it has one."""
     if not job.result:
         return None
-    return jobs.ResultView.model_validate({**job.result, "expired": job.files_gone_at is not None})
+    further = {"expired": job.files_gone_at is not None, "strength": strength_of(job.result)}
+    return jobs.ResultView.model_validate({**job.result, **further})
 
 
 def serialize_error(job: ShownJob) -> jobs.ErrorView | None:
@@ -96,7 +98,7 @@ def _links(job: ShownJob) -> dict[str, str]:
         links |= {name: f"{path}/{name}" for name in ("preview", "losses")}
     if job.result and job.files_gone_at is None:
         film = ("timelapse",) if "timelapse_key" in job.result else ()
-        links |= {name: f"{path}/{name}" for name in ("result", "manifest", *film)}
+        links |= {name: f"{path}/{name}" for name in ("result", "strength", "manifest", *film)}
     if job.state in TERMINAL:
         links |= {"retry": f"{path}/retry", "delete": path}
     else:

@@ -21,7 +21,9 @@ from PIL import Image, JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError,
 
 from shared import logs
 from shared.errors import AtelierError, CorruptImage, ImageTooLarge, UnsupportedImage
-from shared.imaging import pixels
+from shared.imaging import mixing, pixels
+from shared.imaging.mixing import Mix
+from shared.imaging.orientation import is_turned, upright
 
 log = logs.get(__name__)
 
@@ -33,17 +35,6 @@ _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF", b"II*\0", b"MM\0*
 _MAX_SIDE_PX = 65_500
 #: TIFF tags for the width and height of a tile.
 _TILE_WIDTH, _TILE_HEIGHT = 322, 323
-_ORIENTATION = 0x0112
-#: What turns an image upright, by EXIF orientation.
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 # Pillow's own bound is one number for the whole process, so ours is checked for each call instead. Pillow's stays as
 # a second guard, since WebP's decoder allocates its canvas as soon as the file is opened.
@@ -109,7 +100,7 @@ def inspect(data: bytes, *, max_bytes: int, max_px: int) -> ImageInfo:
         raise ImageTooLarge(detail, size_bytes=len(data), max_bytes=max_bytes)
     with _loaded(data, max_px) as image:
         width, height = image.size
-        if _orientation(image) in (5, 6, 7, 8):
+        if is_turned(image):
             width, height = height, width
         # a phone's JPEG with a second image inside is an MPO
         kind = str(image.format).lower().replace("mpo", "jpeg")
@@ -119,8 +110,8 @@ def inspect(data: bytes, *, max_bytes: int, max_px: int) -> ImageInfo:
 def decode(data: bytes, *, max_px: int) -> Decoded:
     """Decode an image upright and in sRGB. Raises as `inspect` does."""
     with _loaded(data, max_px) as image:
-        upright = _upright(image)
-        return Decoded(pixels.rgb_of(upright), pixels.alpha_of(upright))
+        shown = upright(image)
+        return Decoded(pixels.rgb_of(shown), pixels.alpha_of(shown))
 
 
 def thumbnail_jpeg(data: bytes, *, max_px: int, max_side: int) -> bytes:
@@ -131,8 +122,8 @@ def thumbnail_jpeg(data: bytes, *, max_px: int, max_side: int) -> bytes:
     with _loaded(data, max_px) as image:
         if image.mode in _SHRINKABLE:
             image.thumbnail((max_side, max_side), Image.Resampling.LANCZOS, reducing_gap=2)
-        upright = _upright(image)
-        decoded = Decoded(pixels.rgb_of(upright), pixels.alpha_of(upright))
+        shown = upright(image)
+        decoded = Decoded(pixels.rgb_of(shown), pixels.alpha_of(shown))
     return encode(thumbnail(decoded.rgb, max_side), decoded.alpha, format="jpeg", quality=85)
 
 
@@ -168,21 +159,26 @@ def encode(
     return _saved(Image.fromarray(_bytes(planes)), format, quality)
 
 
-def recode(data: bytes, *, format: str, max_side: int = 0, quality: int = 92) -> bytes:  # noqa: A002 - as in `encode`
+def recode(
+    data: bytes,
+    *,
+    format: str,  # noqa: A002 - as in `encode`
+    max_side: int = 0,
+    quality: int = 92,
+    mix: Mix | None = None,
+) -> bytes:
     """Convert an image made by `encode` to another format, with a long side of at most `max_side` px (0 for any).
 
+    `mix` mixes it with its photograph, decoded as `decode` does and resized to its size; raises as `inspect` does.
     It stays in eight bits, so a large one takes no more memory than Pillow's copies of it.
     """
     with _loaded(data, _MAX_RESULT_PX, _large_result_lock) as image:
-        shown: Image.Image = image
-        if format == "jpeg" and image.has_transparency_data:
-            shown = Image.new("RGB", image.size, "white")
-            shown.paste(image, mask=image.getchannel("A"))
-        if max_side and max(image.size) > max_side:
-            scale = max_side / max(image.size)
-            size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-            shown = shown.resize(size, Image.Resampling.LANCZOS, reducing_gap=3)
-        return _saved(shown, format, quality)
+        shown = image if mix is None else _mixed(_shrunk(image, max_side), mix)
+        if format == "jpeg" and shown.has_transparency_data:
+            flat = Image.new("RGB", shown.size, "white")
+            flat.paste(shown, mask=shown.getchannel("A"))
+            shown = flat
+        return _saved(_shrunk(shown, max_side), format, quality)
 
 
 def thumbnail(rgb: NDArray[np.float32], max_side: int) -> NDArray[np.float32]:
@@ -194,6 +190,30 @@ def thumbnail(rgb: NDArray[np.float32], max_side: int) -> NDArray[np.float32]:
     size = max(1, round(width * scale)), max(1, round(height * scale))
     small = Image.fromarray(_bytes(rgb)).resize(size, Image.Resampling.LANCZOS, reducing_gap=3)
     return np.asarray(small, np.float32) / np.float32(255)
+
+
+def _mixed(painted: Image.Image, mix: Mix) -> Image.Image:
+    """Return `painted` itself, mixed with its photograph."""
+    with _loaded(mix.photograph, mix.max_px) as image:
+        shown = upright(image)
+        if shown.mode in _SHRINKABLE and shown.width > painted.width:  # converting colours copies what it converts
+            shown = _resized(shown, painted.size)
+        photograph = _resized(pixels.eight_bit_of(shown), painted.size)
+    mixing.mix_into(painted, photograph, mix.strength)
+    return painted
+
+
+def _shrunk(image: Image.Image, max_side: int) -> Image.Image:
+    """Return an image with a long side of at most `max_side` px (0 for any): itself, if it has none longer."""
+    if not max_side or max(image.size) <= max_side:
+        return image
+    scale = max_side / max(image.size)
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    return _resized(image, size)
+
+
+def _resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    return image if image.size == size else image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3)
 
 
 def _saved(image: Image.Image, format: str, quality: int) -> bytes:  # noqa: A002 - as in `encode`
@@ -269,20 +289,3 @@ def _bytes_per_px(image: Image.Image) -> float:
         shares = [across * down for _, across, down, _ in image.layer]
         return own + 2 * sum(shares) / max(shares)
     return own
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    turn = _UPRIGHT.get(_orientation(image))
-    return image if turn is None else image.transpose(turn)
-
-
-def _orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation; 1, upright, if there is none to read.
-
-    Pillow rotates a TIFF while it loads it, and drops the tag.
-    """
-    try:
-        return int(image.getexif().get(_ORIENTATION, 1))
-    except Exception as error:  # a broken EXIF block raises almost any kind
-        log.info("exif_ignored", reason=repr(error))
-        return 1

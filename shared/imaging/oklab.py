@@ -15,18 +15,18 @@ _TO_CONES = np.array(
         [0.4122214708, 0.5363325363, 0.0514459929],
         [0.2119034982, 0.6806995451, 0.1073969566],
         [0.0883024619, 0.2817188376, 0.6299787005],
-    ]
+    ],
+    np.float32,
 )
 _TO_LAB = np.array(
     [
         [0.2104542553, 0.7936177850, -0.0040720468],
         [1.9779984951, -2.4285922050, 0.4505937099],
         [0.0259040371, 0.7827717662, -0.8086757660],
-    ]
+    ],
+    np.float32,
 )
-_FROM_CONES, _FROM_LAB = np.linalg.inv(_TO_CONES), np.linalg.inv(_TO_LAB)
-#: Pixels that are converted at once, which bounds the temporaries.
-_BAND_PX = 2**20
+_FROM_CONES, _FROM_LAB = np.linalg.inv(_TO_CONES).astype(np.float32), np.linalg.inv(_TO_LAB).astype(np.float32)
 
 
 def from_srgb(rgb: Planes) -> Planes:
@@ -42,12 +42,10 @@ def to_srgb(lab: Planes) -> Planes:
 
 
 def blend(first: Planes, second: Planes, share: float) -> Planes:
-    """Mix two sRGB images `[height, width, 3]` of one size, with a `share` of 0 to 1 of the second."""
+    """Mix two sRGB images `[height, width, 3]` of one size, with a `share` of 0 to 1 of the second.
+
+    All of one image is that image, bit for bit. The temporaries take about eight times the memory of an image.
+    """
     if share in (0, 1):
         return second if share else first
-    rows = max(1, _BAND_PX // first.shape[1])
-    bands = (slice(top, top + rows) for top in range(0, first.shape[0], rows))
-    mixed = np.empty_like(first)
-    for band in bands:
-        mixed[band] = to_srgb((1 - share) * from_srgb(first[band]) + share * from_srgb(second[band]))
-    return mixed
+    return to_srgb((1 - share) * from_srgb(first) + share * from_srgb(second))

@@ -29,6 +29,13 @@ def rgb_of(image: Image.Image) -> NDArray[np.float32]:
     return np.asarray(_in_srgb(image), np.float32) / np.float32(255)
 
 
+def eight_bit_of(image: Image.Image) -> Image.Image:
+    """Return the colours of an image as `rgb_of` does, rounded to an RGB image of eight bits per channel."""
+    if _is_deep(image):
+        return Image.fromarray(np.rint(_deep_grey(image) * np.float32(255)).astype(np.uint8)).convert("RGB")
+    return _in_srgb(image)
+
+
 def alpha_of(image: Image.Image) -> NDArray[np.float32] | None:
     """Return the opacity of an image, `[height, width]`; None if it has no transparency."""
     if not image.has_transparency_data:

@@ -60,7 +60,7 @@ class StyleParams(BaseModel):
     scale_factor: float = _parameter(2**0.5, "Factor between the long sides of successive scales.", ge=1.1, le=4)
     steps: int = _parameter(15, "Optimizer updates at the last scale.", unit="steps", ge=1, le=10_000)
     coarse_steps_factor: float = _parameter(
-        1.0, "How many times as many updates each smaller scale gets, where they cost less.", ge=0.1, le=10
+        1.0, "Factor on the updates of all scales but the last, where an update costs less.", ge=0.1, le=10
     )
     optimizer: Literal["adam", "lbfgs"] = _parameter(
         "adam", "`adam`, or `lbfgs`: needs fewer steps, and memory for its history."
@@ -177,6 +177,7 @@ _PAINTERLY: dict[str, Any] = {
     "content_weight": 0.2,
     "style_weight": 1.0,
     "tv_weight": 0.02,
+    "color_weight": 0.1,
     "content_layers": {"block4_conv2": 1.0},
     "loss_scaling": "target",
     "padding": "mirror",
@@ -193,11 +194,11 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     "classic": ("The published recipe, number for number: for comparison with other programs.", {}),
     "fast": (
         "A good result in a third of the time of balanced: for experiments and large batches.",
-        _PAINTERLY | {"steps": 15},
+        _PAINTERLY | {"steps": 8, "coarse_steps_factor": 2.5},
     ),
     "balanced": (
         "Coarse to fine until more steps gain little: the default, for most images.",
-        _PAINTERLY | {"steps": 50},
+        _PAINTERLY | {"steps": 25, "coarse_steps_factor": 2.0},
     ),
     "quality": (
         "Larger, with more scales and more steps: for prints.",

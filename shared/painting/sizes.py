@@ -53,8 +53,7 @@ def work(params: StyleParams, content: tuple[int, ...], styles: Iterable[tuple[i
     """Return the work of painting in px·steps: pixels times steps, over all scales. Raises as `long_sides`."""
     sizes = scale_sizes(params, content, styles)
     return sum(
-        steps * height * width
-        for steps, (height, width) in zip(steps_by_scale(params, len(sizes)), sizes, strict=True)
+        steps * height * width for steps, (height, width) in zip(steps_by_scale(params, len(sizes)), sizes, strict=True)
     )
 
 

@@ -33,7 +33,11 @@ def _may_refuse(pattern: str, *statuses: str, **checks: Any) -> dict[str, Any]:
 OPERATIONS = [
     # which pictures and jobs there are, and how large a worker's memory is, no schema can say
     _may_refuse("^(POST|PUT) /v1/jobs", "400", "413", "415", "422"),
-    _may_refuse("^POST /v1/batches(?!/.*/items$)", "400", "413", "415", "422"),
+    _may_refuse("^POST /v1/batches(?!/.*/(items|promote)$)", "400", "413", "415", "422"),
+    # a batch that was just opened has no item of the key that is made up for it
+    _may_refuse(
+        "^POST /v1/batches/.*/promote$", "400", "413", "415", "422", ensure_resource_availability={"enabled": False}
+    ),
     # a bad item is told in an answer that takes the good ones
     _may_refuse("^POST /v1/batches/.*/items$", "400", "413", "415", "422", negative_data_rejection={"enabled": False}),
     # nor which values a matrix tries together

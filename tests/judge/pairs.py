@@ -20,12 +20,30 @@ class Pair(NamedTuple):
         """The name of a picture made of both."""
         return f"{Path(self.content).stem}-{Path(self.style).stem}"
 
+    @property
+    def title(self) -> str:
+        """What both show."""
+        return f"{TITLES[self.content]} × {TITLES[self.style]}"
+
     def opened(self) -> tuple[Image.Image, Image.Image]:
         """Open both files."""
         content, style = (Image.open(FOLDER / file).convert("RGB") for file in (self.content, self.style))
         return content, style
 
 
+#: What the files show, as a caption says it.
+TITLES = {
+    "tubingen.jpg": "Tübingen",
+    "hopper.jpg": "Grace Hopper",
+    "coffee.jpg": "an espresso",
+    "chelsea.jpg": "a cat",
+    "rocket.jpg": "a rocket at dusk",
+    "starry_night.jpg": "*The Starry Night*",
+    "woman_with_a_hat.jpg": "*Woman with a Hat*",
+    "poster.png": "a flat poster",
+    "dots.jpg": "points of colour",
+    "pencil.jpg": "a drawing in pencil",
+}
 #: The pair that programs of style transfer are compared on.
 FIRST = Pair("tubingen.jpg", "starry_night.jpg", "coarse strokes")
 PAIRS = (

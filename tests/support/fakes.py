@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -128,6 +128,14 @@ class FakePainter:
 
     def _failed(self, number: int, done: int) -> bool:
         return self.diverging.get(number, done) - done in (1, 2)
+
+
+class NegativePainter(FakePainter):
+    """Paints the negative of each content, so that a photograph and its painting differ."""
+
+    def paint(self, subjects: Sequence[Subject], *further: Any, **named: Any) -> Iterator[dict[int, Chunk]]:
+        negatives = [subject._replace(content=1 - subject.content) for subject in subjects]
+        yield from super().paint(negatives, *further, **named)
 
 
 def _shown(picture: Picture, light: float) -> Picture:

@@ -12,7 +12,7 @@ from shared.db.base import Database
 from shared.db.jobs import queries
 from shared.db.models import Job
 from shared.errors import NotFound
-from shared.painting.results import FILE_NAMES, FileKey, Result, with_files
+from shared.painting.results import FILE_NAMES, FileKey, Result, facts_of, with_files
 from shared.states import State
 from shared.storage.store import ImageStore
 from worker.jobs.artifacts import keys_for
@@ -48,4 +48,4 @@ def _copy(found_id: str, found: Result, job: Job, store: ImageStore) -> Result:
     files["manifest_key"] = json.dumps(manifest | {"reused_from": found_id}, indent=2).encode()
     keys = keys_for(job, files)
     store.put_all({keys[name]: data for name, data in files.items()})
-    return with_files(found, keys)
+    return with_files(facts_of(found), keys)

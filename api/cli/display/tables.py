@@ -115,7 +115,11 @@ def print_job(job: Job) -> None:
 
 
 def _result_text(result: dict[str, Any]) -> str:
-    return f"{result.get('width')}×{result.get('height')} px{', partial' if result.get('partial') else ''}"
+    partial = ", partial" if result.get("partial") else ""
+    strength = result.get("strength", 1)
+    return (
+        f"{result.get('width')}×{result.get('height')} px{partial}{'' if strength == 1 else f', strength {strength:g}'}"
+    )
 
 
 def _eta_text(eta: Eta) -> str:

@@ -12,7 +12,7 @@ from api.cli.errors import Interrupted, JobUnsuccessful
 from api.cli.folder import plan
 from api.cli.folder.plan import Started
 from api.cli.folder.run import BatchRun
-from api.cli.options import PICTURE, connect, json_option, no_wait_option, url_option
+from api.cli.options import PICTURE, connect, json_option, no_wait_option, strength_option, url_option
 from api.client import ApiProblem, Client
 from shared.painting.cli_options import chosen_params, params_options
 from shared.painting.params import PRESETS, WEIGHTS_NAMES
@@ -26,6 +26,7 @@ from shared.painting.params import PRESETS, WEIGHTS_NAMES
 @click.option(
     "--format", "format_", type=click.Choice(["png", "jpeg", "webp"]), default="png", help="Their format [png]."
 )
+@strength_option
 @click.option("--preset", type=click.Choice(list(PRESETS)), help="A named set of parameters.")
 @click.option("--weights", type=click.Choice(WEIGHTS_NAMES), help="Require these VGG19 weights; fail without them.")
 @click.option("--max-parallel", type=click.IntRange(min=1), help="Maximum number of pictures painted at once.")
@@ -60,7 +61,7 @@ def batch(
     results = plan.outputs(list(pictures), out, suffix)
     with connect(url) as client:
         request = _request(client, styles, options)
-        settings = plan.hash_of(request, suffix)
+        settings = plan.hash_of(request, suffix, options["strength"])
         earlier = None if new else _earlier(out, settings)
         missing = [key for key, path in results.items() if not (earlier and path.exists())]
         if earlier and not missing:
@@ -69,7 +70,8 @@ def batch(
         batch_id = _open_batch(client, earlier, request, options)
         plan.remember(out, Started(batch_id, settings))
         say(f"Batch {batch_id}: `atelier batches show {batch_id}` shows its progress from elsewhere.")
-    failed = _run(url, batch_id, {key: pictures[key] for key in missing}, results, no_wait=no_wait)
+    missed = {key: pictures[key] for key in missing}
+    failed = _run(url, batch_id, missed, results, strength=options["strength"], no_wait=no_wait)
     if as_json:
         print_json({"batch": batch_id, "pictures": len(pictures), "failures": [each._asdict() for each in failed]})
     elif no_wait:
@@ -110,11 +112,18 @@ def _open_batch(client: Client, earlier: Started | None, request: dict[str, Any]
 
 
 def _run(
-    url: str | None, batch_id: str, pictures: dict[str, Path], results: dict[str, Path], *, no_wait: bool
+    url: str | None,
+    batch_id: str,
+    pictures: dict[str, Path],
+    results: dict[str, Path],
+    *,
+    strength: float | None,
+    no_wait: bool,
 ) -> list[FailedPicture]:
     try:
         with BatchBar(len(pictures), len(pictures)) as bar:
-            run = BatchRun(lambda: connect(url), batch_id, {key: results[key] for key in pictures}, bar)
+            wanted = {key: results[key] for key in pictures}
+            run = BatchRun(lambda: connect(url), batch_id, wanted, bar, strength=strength)
             return run.upload_only(pictures) if no_wait else run.run(pictures)
     except KeyboardInterrupt:
         raise Interrupted(

@@ -58,9 +58,10 @@ def outputs(keys: Sequence[str], out: Path, suffix: str) -> dict[str, Path]:
     return results
 
 
-def hash_of(request: Mapping[str, Any], suffix: str) -> str:
-    """Hash the settings that determine the results."""
-    return hashlib.sha256(json.dumps([request, suffix], sort_keys=True).encode()).hexdigest()
+def hash_of(request: Mapping[str, Any], suffix: str, strength: float | None) -> str:
+    """Hash the settings that determine the results; without a strength, as before there were any."""
+    settings = [request, suffix, *([] if strength is None else [strength])]
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
 def read(out: Path) -> Started | None:

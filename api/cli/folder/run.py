@@ -24,9 +24,21 @@ Connect = Callable[[], Client]
 class BatchRun:
     """One run of the command, on a new or a continued batch."""
 
-    def __init__(self, connect: Connect, batch_id: str, results: Mapping[str, Path], bar: BatchBar) -> None:
-        """Prepare to download each result to its path, by key; `connect` creates a client for each thread."""
+    def __init__(
+        self,
+        connect: Connect,
+        batch_id: str,
+        results: Mapping[str, Path],
+        bar: BatchBar,
+        *,
+        strength: float | None = None,
+    ) -> None:
+        """Prepare to download each result to its path, by key, at a strength or at the saved one.
+
+        `connect` creates a client for each thread.
+        """
         self._connect, self._batch_id, self._results, self._bar = connect, batch_id, results, bar
+        self._strength = strength
         self._own = threading.local()
         self._ending = threading.Event()
         self._started = False
@@ -128,7 +140,7 @@ class BatchRun:
         path = self._results[result.key]
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            client.download(result.job_id, path)
+            client.download(result.job_id, path, strength=self._strength)
         except ApiProblem as problem:  # its files have expired, or the job was deleted
             self._fail(FailedPicture(result.key, problem.code, str(problem)))
         else:

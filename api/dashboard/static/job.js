@@ -2,6 +2,8 @@
 "use strict";
 
 const PARTS = ["total", "content", "style", "tv"];
+/** Pictures are mixed by the server: one is fetched once the slider has rested for so long. */
+const STRENGTH_DELAY_MS = 200;
 const job = document.getElementById("job");
 const picture = document.getElementById("picture");
 
@@ -101,8 +103,8 @@ function showStep(step) {
   if (bar) [bar.max, bar.value] = [step.total, step.step];
 }
 
-function showPicture(version) {
-  picture.src = `${picture.dataset.path}?v=${version}`;
+function showPicture(version, look = "") {
+  picture.src = `${picture.dataset.path}?v=${version}${look}`;
   picture.hidden = false;
   slider.hidden = false;
 }
@@ -130,6 +132,31 @@ slider.hidden = picture.hidden;
 const clip = () => { picture.style.clipPath = `inset(0 0 0 ${slider.value}%)`; };
 slider.addEventListener("input", clip);
 clip();
+
+/** The form that sets how strongly the painting shows; there is none once the photograph is gone. */
+const strength = {
+  form: document.getElementById("strength"),
+  timer: 0,
+
+  start() {
+    if (!this.form) return;
+    this.form.hidden = false; // a viewer may look, but has no button to save
+    this.form.elements.strength.addEventListener("input", () => {
+      this.form.querySelector("output").value = Number(this.form.elements.strength.value).toFixed(2);
+      clearTimeout(this.timer);
+      this.timer = setTimeout(() => this.show(), STRENGTH_DELAY_MS);
+    });
+  },
+
+  show() {
+    const look = `strength=${this.form.elements.strength.value}`;
+    const link = document.querySelector("#whole a");
+    showPicture(document.getElementById("state").dataset.version, `&${look}`);
+    link.querySelector("img").src = picture.src;
+    link.search = look;
+  },
+};
+strength.start();
 
 const handlers = {
   step: (data) => {

@@ -5,16 +5,17 @@ The part that depends on the job's state is fetched again when an event announce
 
 from typing import Any, NamedTuple
 
-from flask import redirect, render_template
+from flask import redirect, render_template, request
 from werkzeug.wrappers import Response
 
 from api.access import Access
 from api.auth import caller
 from api.dashboard import forms
 from api.dashboard.pages import blueprint, page
-from api.schemas.jobs import JobView
+from api.http.problems import validated
+from api.schemas.jobs import JobView, StrengthRequest
 from api.services import services
-from api.usecases import jobs
+from api.usecases import jobs, results
 from shared.db.jobs import queries
 from shared.painting.params import StyleParams, resolve
 from shared.states import TERMINAL, Role
@@ -51,6 +52,15 @@ def cancel_job(job_id: str) -> Response:
     return redirect(f"/dashboard/jobs/{job_id}", 303)
 
 
+@blueprint.post("/dashboard/jobs/<job_id>/strength")
+@page(access=Access.WRITE)
+def save_strength(job_id: str) -> Response:
+    """Save how strongly the painting shows."""
+    wanted = validated(StrengthRequest, {"strength": request.form.get("strength", "")})
+    results.set_strength(services().database, job_id, wanted.strength, caller())
+    return redirect(f"/dashboard/jobs/{job_id}", 303)
+
+
 @blueprint.post("/dashboard/jobs/<job_id>/retry")
 @page(access=Access.WRITE)
 def retry_job(job_id: str) -> Response:
@@ -74,6 +84,7 @@ def _context(job_id: str) -> dict[str, Any]:
     shown = snapshot.view()
     with services().database.reading() as session:
         events = queries.list_events(session, job_id)
+        has_photograph = bool(queries.get_images(session, [shown.content]))
     return {
         "job": shown,
         "ended": shown.state in TERMINAL,
@@ -82,6 +93,7 @@ def _context(job_id: str) -> dict[str, Any]:
         "is_operator": caller().role == Role.OPERATOR,
         "params": _params(shown),
         "version": _version(shown),
+        "has_photograph": has_photograph,
         "has_film": "film_key" in (snapshot.job.result or {}) and snapshot.job.files_gone_at is None,
     }
 
@@ -89,7 +101,8 @@ def _context(job_id: str) -> dict[str, Any]:
 def _version(job: JobView) -> str:
     """Name the current version of the picture, for URLs that a browser may cache."""
     step = job.progress.step if job.progress else 0
-    return f"{job.attempt}-{step}-{job.state}"
+    strength = f"-{job.result.strength}" if job.result else ""
+    return f"{job.attempt}-{step}-{job.state}{strength}"
 
 
 class Param(NamedTuple):

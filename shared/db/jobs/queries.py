@@ -30,9 +30,9 @@ class Backlog(NamedTuple):
     oldest_at: datetime | None
 
 
-def get_job(session: Session, job_id: str, *, owner: str | None = None) -> Job:
-    """Return a job, `owner`'s if given; raise `NotFound`."""
-    return visible(session.get(Job, job_id), f"job {job_id}", owner)
+def get_job(session: Session, job_id: str, *, owner: str | None = None, locked: bool = False) -> Job:
+    """Return a job, `owner`'s if given; raise `NotFound`. `locked`, it changes in no other transaction meanwhile."""
+    return visible(session.get(Job, job_id, with_for_update=locked), f"job {job_id}", owner)
 
 
 #: The attributes of a job that responses and forecasts need; those of dispatch, leases and checkpoints are left out.

@@ -21,7 +21,14 @@ _MIN_COMPUTE_CAPABILITY = (8, 0)
 
 
 def prepare(memory_limit_bytes: int = 0) -> None:
-    """Let TensorFlow allocate memory as needed, up to the limit; 0 sets the limit by the machine's memory."""
+    """Let TensorFlow allocate memory as needed, up to the limit; 0 sets the limit by the machine's memory.
+
+    Products of float32 are computed in float32. By default TensorFlow rounds their factors to TF32 on a GPU, which has
+    10 bits of mantissa: `classic` would not be the published recipe number for number, and losses not float32.
+    """
+    # features in bfloat16 would lose nothing by TF32, but the gradient of their Gram matrices would; what exactness
+    # costs there is the mode `bfloat16-no-tf32` of `make bench-gpu`
+    tf.config.experimental.enable_tensor_float_32_execution(False)
     memory.limit_tensorflow(memory_limit_bytes)
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)

@@ -31,10 +31,37 @@ def gram_matrix(features: Any) -> Any:
 
 def gram_sums(features: Any, mask: Any = None) -> Any:
     """Correlate the channels without dividing; a `mask` `[height, width]` is multiplied into F first."""
-    features = tf.cast(features, tf.float32)
     if mask is not None:
-        features *= mask[tf.newaxis, :, :, tf.newaxis]
-    return tf.linalg.einsum("bijc,bijd->bcd", features, features)
+        features = tf.cast(features, tf.float32) * mask[tf.newaxis, :, :, tf.newaxis]
+    return _products(features)
+
+
+@tf.custom_gradient  # type: ignore[untyped-decorator]  # TensorFlow has no types
+def _products(features: Any) -> tuple[Any, Any]:
+    """Return FᵀF `[batch, channels, channels]`, in float32 whatever the features' dtype.
+
+    FᵀF is symmetric, so its gradient takes one product where TensorFlow's own takes two; it is computed, as all that
+    flows back through the network, in the features' dtype.
+    """
+    shape = tf.shape(features)
+    positions = shape[1] * shape[2]
+    rows = tf.reshape(features, [shape[0], positions, features.shape[-1]])
+    rows = tf.pad(rows, [[0, 0], [0, _rounded_up(positions) - positions], [0, 0]])
+    exact = tf.cast(rows, tf.float32)
+
+    def gradient(upstream: Any) -> Any:
+        both = tf.cast(upstream + tf.linalg.matrix_transpose(upstream), features.dtype)
+        products = tf.slice(tf.matmul(rows, both), [0, 0, 0], [-1, positions, -1])
+        return tf.reshape(products, shape)
+
+    return tf.matmul(exact, exact, transpose_a=True), gradient
+
+
+def _rounded_up(count: Any) -> Any:
+    """Round up to one of four numbers per octave: oneDNN keeps memory for each shape of a product, for good."""
+    octave = tf.cast(tf.math.log(tf.cast(count, tf.float32)) / tf.math.log(2.0), tf.int32)
+    step = tf.bitwise.left_shift(1, tf.maximum(octave - 2, 0))
+    return -(-count // step) * step
 
 
 def feature_sums(features: Any, mask: Any = None) -> Any:
@@ -77,9 +104,21 @@ def variation_sums(images: Any, box: Any = None, *, stencil: str = "five-point")
     The directions are vertical and horizontal, and with the stencil `nine-point` the two diagonals. A `box` (top, left,
     bottom, right) limits the sums to pairs of which the upper left corner lies in it.
     """
-    differences = [images[:, 1:] - images[:, :-1], images[:, :, 1:] - images[:, :, :-1]]
+    height, width = tf.shape(images)[1] - 1, tf.shape(images)[2] - 1
+
+    def part(top: int, left: int, rows: Any, columns: Any) -> Any:
+        # the gradient of indexing takes ten times as long as that of a slice
+        return tf.slice(images, [0, top, left, 0], [-1, rows, columns, -1])
+
+    differences = [
+        part(1, 0, height, -1) - part(0, 0, height, -1),
+        part(0, 1, -1, width) - part(0, 0, -1, width),
+    ]
     if stencil == "nine-point":
-        differences += [images[:, 1:, 1:] - images[:, :-1, :-1], images[:, 1:, :-1] - images[:, :-1, 1:]]
+        differences += [
+            part(1, 1, height, width) - part(0, 0, height, width),
+            part(1, 0, height, width) - part(0, 1, height, width),
+        ]
     if box is not None:
         differences = [pairs[:, box[0] : box[2], box[1] : box[3]] for pairs in differences]
     return tf.stack([tf.reduce_sum(tf.square(pairs), axis=[1, 2, 3]) for pairs in differences], axis=-1)

@@ -16,6 +16,7 @@ loss falls.
 
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from shared.painting.params import StyleParams
@@ -101,26 +102,24 @@ class Lbfgs:
         )
 
     def rescaled(self, state: LbfgsState, image: Any, params: StyleParams) -> LbfgsState:
-        """Start again at an `image` of another size, with the resized pairs of the history.
+        """Start again at an `image` of another size, with the pairs of the history resized to it.
 
         The loss is a mean over pixels, so gradients shrink and the inverse curvature grows with their number.
         """
         fresh = self.start(image, params)
-        ratio = tf.cast(tf.size(fresh.image), tf.float32) / tf.cast(tf.size(state.image), tf.float32)
-        import os
-        if os.environ.get("CARRY") != "1":
-            return fresh._replace(gamma=state.gamma * ratio)
-        size, count = tf.shape(fresh.image), tf.shape(state.rho)[1]
-
-        def resized(ring: Any) -> Any:
-            images = tf.reshape(ring, [-1, *state.image.shape[1:]])
-            return tf.reshape(tf.image.resize(images, size[1:3]), tf.shape(fresh.steps))
-
-        steps, changes = resized(state.steps), resized(state.gradient_changes) / ratio
+        ratio = float(np.prod(fresh.image.shape) / np.prod(state.image.shape))
+        steps = _resized_history(state, state.steps, fresh)
+        changes = _resized_history(state, state.gradient_changes, fresh) / ratio
         curvature = tf.reduce_sum(steps * changes, axis=2)
-        usable = curvature > MIN_CURVATURE_COSINE * tf.sqrt(tf.reduce_sum(steps**2, axis=2) * tf.reduce_sum(changes**2, axis=2))
-        print("carry", usable.numpy().sum(), state.pair_count.numpy())
-        return fresh._replace(steps=tf.where(usable[...,None], steps, 0.), gradient_changes=tf.where(usable[...,None], changes,0.), rho=tf.where(usable, 1/curvature, 0.), pair_count=state.pair_count, gamma=state.gamma * ratio)
+        usable = curvature > MIN_CURVATURE_COSINE * tf.norm(steps, axis=2) * tf.norm(changes, axis=2)
+        return fresh._replace(
+            steps=steps,
+            gradient_changes=changes,
+            # without curvature a pair changes nothing
+            rho=tf.where(usable, 1.0 / curvature, 0.0),
+            pair_count=tf.fill(tf.shape(fresh.pair_count), _carried(state, fresh)),
+            gamma=state.gamma * ratio,
+        )
 
     def best_image(self, state: LbfgsState) -> Any:
         """Return the last accepted image: the loss of the trial is not known yet."""
@@ -135,6 +134,21 @@ class Lbfgs:
         direction = _direction(state)
         length = tf.minimum(1.0, tf.math.divide_no_nan(state.trust_radius, _max_change(direction)))
         return state._replace(image=tf.clip_by_value(state.accepted + _per_pixel(length) * direction, 0.0, 1.0))
+
+
+def _carried(state: LbfgsState, fresh: LbfgsState) -> int:
+    """Return how many pairs of the history fit in that of another size."""
+    return int(min(state.rho.shape[1], fresh.rho.shape[1]))
+
+
+def _resized_history(state: LbfgsState, ring: Any, fresh: LbfgsState) -> Any:
+    """Return the newest pairs of one part of the history, the oldest first, in the shape of `fresh`'s."""
+    ages = np.arange(_carried(state, fresh))[::-1]
+    slots = (np.asarray(state.pair_count)[:, np.newaxis] - 1 - ages) % state.rho.shape[1]
+    pairs = tf.gather(ring, slots, batch_dims=1)
+    images = tf.image.resize(tf.reshape(pairs, [-1, *state.image.shape[1:]]), fresh.image.shape[1:3])
+    kept = tf.reshape(images, [fresh.rho.shape[0], len(ages), -1])
+    return tf.pad(kept, [[0, 0], [0, fresh.rho.shape[1] - len(ages)], [0, 0]])
 
 
 def _update_history(state: LbfgsState, gradient: Any) -> LbfgsState:

@@ -15,6 +15,7 @@ from typing import Any
 import tensorflow as tf
 
 from shared.painting.vgg19 import block, deepest, up_to
+from worker.engine.vgg import borders
 from worker.engine.vgg.network import Network
 
 #: ImageNet's mean colour, BGR in 0 to 255, which `vgg19.preprocess_input` subtracts.
@@ -53,21 +54,22 @@ def forward(
 
     def run(images: Any) -> dict[str, Any]:
         features: dict[str, Any] = {}
-        x = tf.cast(preprocess(images), precision)
+        corner = tf.shape(images)[1], tf.shape(images)[2]
+        x = borders.on_grid(tf.cast(preprocess(images), precision))
         depth = 1
         for layer, weights, bias in convolutions:
             if block(layer) > depth:
                 depth = block(layer)
                 # as Keras does, drop an odd last row or column; with mirrored borders, keep it
-                x = pool(x, 2, 2, "SAME" if mirrored else "VALID")
+                x = pool(borders.completed(x, corner) if mirrored else x, 2, 2, "VALID")
+                corner = tuple((side + 1) // 2 if mirrored else side // 2 for side in corner)
                 if pooling_scale != 1.0:
                     x *= pooling_scale
-            if mirrored:
-                x = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], "SYMMETRIC")
+            x = borders.mirrored(x, corner) if mirrored else borders.with_zeros(x, corner)
             x = tf.nn.conv2d(x, weights, 1, "VALID" if mirrored else "SAME")
             x = tf.nn.relu(tf.nn.bias_add(x, bias))
             if layer in layers:
-                features[layer] = x
+                features[layer] = borders.cut(x, corner)
         return features
 
     return run

@@ -94,7 +94,7 @@ def test_the_list_goes_on_where_it_stopped(browser, database) -> None:
 
 def test_each_item_is_shown_as_far_as_it_is(browser, batch_id) -> None:
     page = browser.get(f"{PAGES}/{batch_id}").text
-    assert 'preview?v=1-succeeded" alt="" loading="lazy">' in page
+    assert 'preview?v=1-succeeded-1.0" alt="" loading="lazy">' in page
     assert 'preview?v=1-3" alt="" loading="lazy">' in page
     assert '<span class="frame none">out_of_memory</span>' in page
     assert '<span class="frame none">queued</span>' in page

@@ -82,7 +82,7 @@ def test_what_a_job_gave_is_gone_when_its_retention_is_over_and_its_row_says_so(
     answers = [client.get(links[name]) for name in FILES]
     assert [(answer.status_code, answer.json["code"]) for answer in answers] == [(410, "result_expired")] * 5
     job = client.get(f"/v1/jobs/{painted}").json
-    assert set(links) - set(job["links"]) == set(FILES)
+    assert set(links) - set(job["links"]) == {*FILES, "strength"}
     assert (job["state"], job["result"]["expired"], job["result"]["width"]) == ("succeeded", True, 24)
     assert job["expires_at"] in answers[0].json["detail"]
     assert job in client.get("/v1/jobs").json["jobs"]

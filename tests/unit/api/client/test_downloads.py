@@ -28,6 +28,20 @@ def test_it_goes_on_where_the_connection_was_lost(tmp_path: Path, naps: Naps) ->
     assert second.headers["accept-encoding"] == "identity"
 
 
+def test_a_strength_is_asked_for_only_if_it_is_named(tmp_path: Path) -> None:
+    with talking(*[Answer(body=b"picture")] * 4) as (server, client):
+        client.download("j", tmp_path / "a.png", strength=0.5)
+        client.result("j", strength=0)
+        client.preview("j", strength=1)
+        client.result("j")
+    assert [asked.path.partition("j/")[2] for asked in server.asked] == [
+        "result?strength=0.5&format=png",
+        "result?strength=0&format=png",
+        "preview?strength=1",
+        "result?format=png",
+    ]
+
+
 def test_a_file_that_has_changed_is_fetched_from_its_start(tmp_path: Path, naps: Naps) -> None:
     with talking(HALF, Answer(body=b"other", headers={"ETag": '"2"'}), sleep=naps) as (_server, client):
         client.download("j", tmp_path / "a.png")

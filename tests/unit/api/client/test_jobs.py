@@ -239,3 +239,12 @@ def test_a_listing_of_another_program_is_recognised(page: dict[str, object]) -> 
         pytest.raises(ClientError, match="is not an Atelier server"),
     ):
         list(client.jobs())
+
+
+def test_a_strength_is_saved_with_a_request_that_may_be_repeated() -> None:
+    done = as_json({**JOB, "state": "succeeded", "result": {"strength": 0.25}})
+    with talking(as_json({"code": "database_unavailable"}, 503), done, sleep=lambda _: None) as (server, client):
+        job = client.set_strength("j", 0.25)
+    assert job.result == {"strength": 0.25}
+    assert [(asked.method, asked.path) for asked in server.asked] == [("PUT", "/v1/jobs/j/strength")] * 2
+    assert json.loads(server.asked[1].body) == {"strength": 0.25}

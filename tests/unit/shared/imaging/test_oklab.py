@@ -36,10 +36,3 @@ def test_a_mix_of_greys_is_grey_and_half_as_light() -> None:
 def test_all_of_one_image_is_that_image_bit_for_bit(share, chosen) -> None:
     pair = np.random.default_rng(2).random((2, 9, 7, 3), np.float32)
     np.testing.assert_array_equal(oklab.blend(*pair, share), pair[chosen])
-
-
-def test_bands_do_not_show(monkeypatch) -> None:
-    pair = np.random.default_rng(3).random((2, 30, 20, 3), np.float32)
-    whole = oklab.blend(*pair, 0.3)
-    monkeypatch.setattr(oklab, "_BAND_PX", 140)
-    np.testing.assert_array_equal(oklab.blend(*pair, 0.3), whole)

@@ -64,7 +64,7 @@ def test_an_option_wins_over_an_assignment() -> None:
     [
         (("--size", "8"), "must be 0 or at least 16"),
         (("--size", "big"), "valid integer"),
-        (("--pooling", "median"), "'max' or 'average'"),
+        (("--pooling", "median"), "'max', 'average' or 'l2'"),
         (("--epsilon", "NaN"), "less than or equal to 10"),
         (("--style-layers", "block1_conv1=heavy"), "valid number"),
         (("--param", "size"), "not name=value"),

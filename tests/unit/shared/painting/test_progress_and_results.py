@@ -1,7 +1,7 @@
 """What the workers write of steps and results is what the API shows."""
 
 from api.schemas.jobs import LossColumns, LossesView, ProgressView, ResultView
-from shared.painting.results import FILE_NAMES, Result, ResultFacts, facts_of, with_files
+from shared.painting.results import FILE_NAMES, Result, ResultFacts, facts_of, strength_of, with_files
 from shared.painting.steps import LOSS_COLUMNS, Step, StepLosses, loss_columns
 
 FACTS = ResultFacts(width=4, height=3, bytes=9, format="png", partial=False)
@@ -28,11 +28,17 @@ def test_no_steps_are_empty_columns() -> None:
 
 
 def test_the_api_shows_each_fact_of_a_result() -> None:
-    assert ResultFacts.__annotations__.keys() == ResultView.model_fields.keys() - {"expired"}
+    assert ResultFacts.__annotations__.keys() == ResultView.model_fields.keys() - {"expired", "strength"}
 
 
 def test_a_result_that_loses_its_files_keeps_its_facts() -> None:
-    assert FILE_NAMES.keys() == Result.__annotations__.keys() - ResultFacts.__annotations__.keys()
+    assert FILE_NAMES.keys() == Result.__annotations__.keys() - ResultFacts.__annotations__.keys() - {"strength"}
     result = with_files(FACTS, {name: f"jobs/1/1/{file}" for name, file in FILE_NAMES.items()})
     assert result["timelapse_key"] == "jobs/1/1/timelapse.webp"
     assert facts_of(result) == FACTS
+
+
+def test_a_strength_is_as_painted_until_it_is_saved_and_no_fact_of_the_picture() -> None:
+    saved: Result = {**with_files(FACTS, {}), "strength": 0.0}
+    assert (strength_of(with_files(FACTS, {})), strength_of(saved)) == (1, 0)
+    assert facts_of(saved) == FACTS

@@ -4,7 +4,7 @@ import pytest
 
 from shared.errors import InvalidParams
 from shared.painting.params import MIN_SIDE_PX, StyleParams
-from shared.painting.sizes import fit_long_side, long_sides, style_long_side, work
+from shared.painting.sizes import fit_long_side, long_sides, steps_by_scale, style_long_side, work
 
 SQUARE = (100, 100)
 
@@ -78,3 +78,12 @@ def test_work_is_the_pixels_of_each_scale_times_its_steps() -> None:
 
     assert work(params, (400, 200)) == 10 * (64 * 32 + 128 * 64 + 256 * 128)
     assert work(params.model_copy(update={"steps": 30}), (400, 200)) == 3 * work(params, (400, 200))
+    assert work(params.model_copy(update={"coarse_steps_factor": 0.5}), (400, 200)) == (
+        5 * (64 * 32 + 128 * 64) + 10 * 256 * 128
+    )
+
+
+def test_every_scale_takes_at_least_one_step() -> None:
+    assert steps_by_scale(StyleParams(steps=25, coarse_steps_factor=2), 3) == [50, 50, 25]
+    assert steps_by_scale(StyleParams(steps=1, coarse_steps_factor=0.1), 2) == [1, 1]
+    assert steps_by_scale(StyleParams(steps=7, coarse_steps_factor=4), 1) == [7]

@@ -13,7 +13,15 @@ from worker.engine.vgg.network import Network
 SHALLOW = {"content_layers": {"block2_conv1": 1.0}, "style_layers": {"block1_conv1": 1.0, "block2_conv1": 0.5}}
 SMALL = resolve(
     "balanced",
-    {"size": 64, "start_size": 32, "steps": 5, "optimizer": "adam", "precision": "float32", **SHALLOW},
+    {
+        "size": 64,
+        "start_size": 32,
+        "steps": 5,
+        "coarse_steps_factor": 1,
+        "optimizer": "adam",
+        "precision": "float32",
+        **SHALLOW,
+    },
 )
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from tests.unit.worker.engine.small_runs import SMALL, changed, every_loss, run
 from tests.unit.worker.engine.synthetic import smooth_picture
+from worker.engine.objective.maps import laplacian
 from worker.engine.pictures.colors import to_grey
 from worker.engine.types import Picture, Style, Subject
 from worker.engine.vgg.network import Network
@@ -118,3 +119,54 @@ def test_the_facts_of_a_chunk_say_how_it_was_painted(content: Picture, style: Pi
 
     assert (facts["precision"], facts["tile_size"], facts["batch"]) == ("float32", 0, 1)
     assert facts["peak_memory_bytes"] > 2**20
+
+
+def test_smaller_scales_take_their_factor_of_steps(content: Picture, style: Picture, network: Network) -> None:
+    chunks = run(content, style, changed(steps=4, coarse_steps_factor=2.5), network)
+
+    assert {chunk.total for chunk in chunks} == {14}
+    by_scale = [sum(len(chunk.losses) for chunk in chunks if chunk.scale == scale) for scale in (1, 2)]
+    assert by_scale == [10, 4]
+    assert [chunk.first for chunk in chunks][-1] + len(chunks[-1].losses) == 15
+
+
+def test_contrast_is_held_to_that_of_the_style_by_its_colours(
+    content: Picture, style: Picture, network: Network
+) -> None:
+    style = style * np.float32(0.4)
+
+    def contrast(weight: float) -> float:
+        params = changed(steps=30, style_weight=0.0, color_weight=weight)
+        return float(run(content, style, params, network)[-1].image().std())
+
+    assert contrast(10.0) - style.std() < 0.5 * (contrast(0.0) - style.std())
+
+
+def test_edges_are_held_by_the_laplacian(content: Picture, style: Picture, network: Network) -> None:
+    def off(weight: float) -> float:
+        params = changed(size=0, start_size=0, steps=30, laplacian_weight=weight, laplacian_pool=2)
+        painted = run(content, style, params, network)[-1].image()
+        edges, wanted = (laplacian(image[np.newaxis], 2) for image in (painted, content))
+        return float(np.square(edges - wanted).mean())
+
+    assert off(10.0) < 0.5 * off(0.0)
+
+
+@pytest.mark.parametrize("statistic", ["covariance", "wasserstein"])
+def test_other_statistics_paint_the_style_too(
+    content: Picture, style: Picture, network: Network, statistic: str
+) -> None:
+    chunks = run(content, style, changed(start_size=0, steps=30, style_statistic=statistic), network)
+
+    losses = every_loss(chunks)
+    assert losses[-1].style < 0.5 * losses[0].style
+    assert chunks[-1].error is None
+
+
+def test_a_histogram_gives_the_painting_the_colours_of_the_content(
+    content: Picture, style: Picture, network: Network
+) -> None:
+    grey = to_grey(content)
+    painted = run(grey, style, changed(colors="histogram", steps=20), network)[-1].image()
+
+    assert np.abs(painted - to_grey(painted)).mean() < 0.05

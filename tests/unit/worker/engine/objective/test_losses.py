@@ -114,3 +114,26 @@ def test_sums_of_features_weigh_positions_as_gram_matrices_do() -> None:
     found = losses.feature_sums(features, mask)
 
     np.testing.assert_allclose(found[0], (np.asarray(features)[0] * mask[..., None] ** 2).sum(axis=(0, 1)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("size", [(1, 1), (3, 7), (31, 33)])
+def test_the_gradient_of_gram_sums_is_that_of_a_plain_product(size: tuple[int, int], dtype: str) -> None:
+    features = tf.cast(random_features(*size, 5, 9), dtype)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(features)
+        exact = tf.cast(features, tf.float32)
+        sums = losses.gram_sums(features), tf.einsum("bijc,bijd->bcd", exact, exact)
+        totals = [tf.reduce_sum(tf.square(found)) for found in sums]
+    gradients = [tf.cast(tape.gradient(total, features), tf.float32) for total in totals]
+
+    np.testing.assert_allclose(sums[0], sums[1], rtol=1e-5, atol=1e-4)
+    largest = float(tf.reduce_max(tf.abs(gradients[1])))
+    np.testing.assert_allclose(gradients[0], gradients[1], atol={"float32": 1e-5, "bfloat16": 2e-2}[dtype] * largest)
+
+
+def test_maps_of_many_sizes_take_few_shapes_of_products() -> None:
+    lengths = {int(losses._rounded_up(tf.constant(count))) for count in range(4096, 8192)}
+
+    assert lengths == {4096, 5120, 6144, 7168, 8192}
+    assert [int(losses._rounded_up(tf.constant(count))) for count in (1, 2, 3, 5, 9)] == [1, 2, 3, 5, 10]

@@ -26,11 +26,11 @@ def test_updates_equal_keras_adam_with_clipping(params: StyleParams) -> None:
 
 
 def test_the_learning_rate_is_constant_by_default() -> None:
-    assert set(learning_rates(StyleParams(learning_rate=0.03, steps=7)).tolist()) == {np.float32(0.03)}
+    assert set(learning_rates(StyleParams(learning_rate=0.03), 7).tolist()) == {np.float32(0.03)}
 
 
 def test_the_learning_rate_decays_geometrically_to_the_final_one() -> None:
-    rates = learning_rates(StyleParams(learning_rate=0.08, final_learning_rate=0.01, steps=4))
+    rates = learning_rates(StyleParams(learning_rate=0.08, final_learning_rate=0.01), 4)
 
     np.testing.assert_allclose(rates, [0.08, 0.04, 0.02, 0.01], rtol=1e-6)
 

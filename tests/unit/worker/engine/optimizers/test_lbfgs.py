@@ -211,16 +211,41 @@ def test_an_image_at_the_minimum_stays() -> None:
     np.testing.assert_array_equal(state.image, start().image)
 
 
-def test_another_size_starts_again_with_gamma_rescaled() -> None:
-    state, _ = run(Quadratic(), start(), 5)
-    larger = tf.fill([1, 8, 10, 3], 0.5)
+def test_another_size_keeps_the_curvature_of_the_smaller_one() -> None:
+    def flat(picture: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.reduce_sum(0.5 * (picture - 0.9) ** 2), picture - 0.9
+
+    state, _ = run(flat, Lbfgs().start(tf.fill(SHAPE, 0.1), PARAMS), 3)
+    larger = tf.fill([1, 2 * state.image.shape[1], 2 * state.image.shape[2], 3], 0.5)
 
     carried = Lbfgs().rescaled(state, larger, PARAMS)
 
     fresh = Lbfgs().start(larger, PARAMS)
     assert float(carried.gamma[0]) == pytest.approx(4 * float(state.gamma[0]))
-    for part, expected in zip(carried._replace(gamma=fresh.gamma), fresh, strict=True):
-        np.testing.assert_array_equal(part, expected)
+    kept = {"steps", "gradient_changes", "rho", "pair_count", "gamma"}
+    for name in set(fresh._fields) - kept:
+        np.testing.assert_array_equal(getattr(carried, name), getattr(fresh, name))
+    # four pixels for one, each with a quarter of the gradient: the curvature along a step stays what it was
+    newest, kept_newest = (int(found.pair_count[0] - 1) % PARAMS.lbfgs_history for found in (state, carried))
+    assert float(carried.rho[0, kept_newest]) == pytest.approx(float(state.rho[0, newest]), rel=1e-4)
+    steps, changes = carried.steps[0, kept_newest], carried.gradient_changes[0, kept_newest]
+    assert float(carried.rho[0, kept_newest]) == pytest.approx(1 / float(tf.reduce_sum(steps * changes)), rel=1e-4)
+
+
+@pytest.mark.parametrize("length", [2, 30])
+def test_another_size_may_keep_a_shorter_or_a_longer_history(length: int) -> None:
+    state, _ = run(Quadratic(), start(), 12)
+    larger, other = tf.fill([1, 8, 10, 3], 0.5), PARAMS.model_copy(update={"lbfgs_history": length})
+
+    carried = Lbfgs().rescaled(state, larger, other)
+
+    kept = min(length, PARAMS.lbfgs_history)
+    assert carried.steps.shape == (1, length, 8 * 10 * 3)
+    assert int(carried.pair_count[0]) == kept
+    assert np.count_nonzero(carried.rho) == kept
+    after, values = run(Quadratic((1, 8, 10, 3)), carried, 12)
+    assert np.isfinite(after.accepted).all()
+    assert values[-1] < values[0]
 
 
 def test_images_of_a_batch_do_not_affect_each_other() -> None:

@@ -1,0 +1,123 @@
+"""The picture of a job: whether it has one, how strongly the painting shows, and its bytes.
+
+At strength 1 a picture is as it was painted. Below, it is mixed with its photograph whenever it is sent, so that no
+further file is kept, and nothing of the painted one is lost. A strength that was saved is used where none is named.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+from api.access import Caller
+from shared import errors
+from shared.clock import rfc3339
+from shared.db import images
+from shared.db.admin import audit
+from shared.db.base import Database
+from shared.db.jobs import queries
+from shared.db.jobs.queries import ShownJob
+from shared.imaging import codec
+from shared.imaging.mixing import Mix
+from shared.painting.results import Result, strength_of
+from shared.states import TERMINAL, State
+from shared.storage.store import ImageStore, image_key
+
+AnyJob = TypeVar("AnyJob", bound=ShownJob)
+
+AS_PAINTED = 1.0
+
+
+class Encoding(NamedTuple):
+    """How a picture is encoded: format, quality from 1 to 100, and the longest side in pixels, 0 for any."""
+
+    format: str = "png"
+    quality: int = 92
+    max_side: int = 0
+
+
+#: As results are stored.
+PNG = Encoding()
+
+
+class ShownPicture(NamedTuple):
+    """An encoded picture, and the strength at which it shows the painting."""
+
+    data: bytes
+    strength: float
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The pictures of jobs; a photograph that they are mixed with has at most `max_px` pixels."""
+
+    store: ImageStore
+    max_px: int
+
+    def at(self, job: ShownJob, strength: float, encoding: Encoding = PNG) -> bytes:
+        """Return the picture of a job that has one; the whole PNG as painted is the stored file itself.
+
+        Raises `NotFound` if that file is missing, `ResultExpired` if the photograph is gone, and `ImageTooLarge` for a
+        photograph that was accepted under a higher bound.
+        """
+        painted = self.store.get(require_result(job)["key"])
+        if strength == AS_PAINTED and encoding == PNG:
+            return painted
+        mix = None if strength == AS_PAINTED else Mix(self._photograph(job), strength, self.max_px)
+        format_name, quality, max_side = encoding
+        return codec.recode(painted, format=format_name, quality=quality, max_side=max_side, mix=mix)
+
+    def saved(self, job: ShownJob, encoding: Encoding = PNG) -> ShownPicture:
+        """Return the picture at its saved strength, or as painted if its photograph is gone; raise `NotFound`."""
+        strength = strength_of(require_result(job))
+        try:
+            return ShownPicture(self.at(job, strength, encoding), strength)
+        except (errors.ResultExpired, errors.ImageTooLarge):
+            return ShownPicture(self.at(job, AS_PAINTED, encoding), AS_PAINTED)
+
+    def _photograph(self, job: ShownJob) -> bytes:
+        try:
+            return self.store.get(image_key(job.content_id))
+        except errors.NotFound:
+            raise _photograph_gone(job) from None
+
+
+def set_strength(database: Database, job_id: str, strength: float, caller: Caller) -> None:
+    """Save how strongly a job's painting shows, from 0 to 1; below 1, this counts as a use of its photograph.
+
+    Raises `NotFound`, what `require_result` raises, and `ResultExpired` if the photograph is gone.
+    """
+    with database.writing("strength") as session:
+        job = queries.get_job(session, job_id, owner=caller.sees, locked=True)
+        result = require_result(job)
+        if strength != AS_PAINTED:
+            try:
+                images.record_use(session, [job.content_id])
+            except errors.UnknownImage:
+                raise _photograph_gone(job) from None
+        if strength != strength_of(result):
+            job.result = {**result, "strength": strength}
+            audit.record(session, caller, "job.strength", job_id, details={"strength": strength})
+
+
+def require_result(job: ShownJob) -> Result:
+    """Return the result of a job; raise `NotFinished`, `NoResult` if it ended without one, or `ResultExpired`."""
+    if job.state not in TERMINAL:
+        raise errors.NotFinished(f"The job is {job.state}; it has no result before it ends.", state=job.state)
+    result: Result | None = job.result
+    if not result:
+        reason = f": {job.error_code}" if job.state == State.FAILED else ""
+        ended = "was canceled" if job.state == State.CANCELED else f"has {job.state}"
+        raise errors.NoResult(f"The job {ended} without a picture{reason}.", state=job.state)
+    require_files(job)
+    return result
+
+
+def require_files(job: AnyJob) -> AnyJob:
+    """Return a job whose files are still there; raise `ResultExpired`."""
+    if job.files_gone_at is not None:
+        raise errors.ResultExpired(f"The job's files were kept until {rfc3339(job.expires_at)}.")
+    return job
+
+
+def _photograph_gone(job: ShownJob) -> errors.ResultExpired:
+    detail = "The job's photograph was deleted after its retention time; strength 1 gives the picture as painted."
+    return errors.ResultExpired(detail, image=job.content_id)
