@@ -155,7 +155,7 @@ def _size(moments: StyleMoments) -> int:
 
 
 def _sizes_by_age(folder: Path, suffix: str) -> list[tuple[float, Path, int]]:
-    """Return the time of the last use, path and size of the files below `folder`, except any that vanish or are locked."""
+    """Return the time of the last use, path and size of the files below `folder`; leave out any that cannot be read."""
     found = []
     for path in folder.rglob(f"*{suffix}"):
         with suppress(OSError):
