@@ -67,6 +67,11 @@ class Settings(BaseSettings):
     memory_limit_bytes: int = Field(
         0, ge=0, description="Memory limit of a painting process, in bytes; 0 uses what is free."
     )
+    child_growth_bytes: int = Field(
+        256 * 2**20,
+        ge=0,
+        description="Growth at which a new painting process replaces one between two jobs, in bytes; 0 means never.",
+    )
     max_upload_bytes: int = Field(64 * 2**20, ge=1, description="Largest upload, in bytes.")
     max_upload_px: int = Field(50_000_000, ge=1, description="Largest image, in pixels.")
     max_batch_items: int = Field(100_000, ge=1, description="Maximum number of items in a batch.")

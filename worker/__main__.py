@@ -16,7 +16,7 @@ from shared.settings import Settings
 
 #: One child paints one message at a time. Workers need no word of each other: the database has their heartbeats.
 _CELERY = (
-    *("--quiet", "worker", "-Q", PAINT_QUEUE, "-P", "prefork", "-c", "1", "--loglevel", "INFO"),
+    *("--quiet", "worker", "-Q", PAINT_QUEUE, "-P", "custom", "-c", "1", "--loglevel", "INFO"),
     *("--without-gossip", "--without-mingle", "--without-heartbeat"),
 )
 
@@ -25,6 +25,7 @@ def paint() -> int:
     """Take jobs and paint them."""
     if not Settings.load().worker_name:  # the child reads it from here
         os.environ["ATELIER_WORKER_NAME"] = f"{socket.gethostname()}-{os.getpid()}"
+    os.environ["CELERY_CUSTOM_WORKER_POOL"] = "worker.pool:TaskPool"  # Celery reads it when it is imported
     from worker.app import app
 
     app.worker_main([*_CELERY, "-n", f"paint-{os.getpid()}@%h"])

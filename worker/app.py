@@ -38,8 +38,10 @@ from shared.messaging.broker import PAINT_QUEUE, Broker, create_celery
 from shared.messaging.dispatch import Dispatcher
 from shared.settings import Settings
 from shared.storage.store import open_store
+from worker import pool
 from worker.jobs.context import WorkerContext
 from worker.jobs.painter import open_painter
+from worker.process.growth import Growth
 from worker.process.registration import WorkerRegistration
 from worker.process.watchdog import Watchdog
 
@@ -84,13 +86,16 @@ def _open_context(**_: Any) -> None:
 
 
 def message_done() -> None:
-    """Ask for the next message and update the registration; end a process marked as spoilt, for the pool to replace."""
-    dispatcher().nudge()
-    registration().refresh()
+    """Ask for the next message and update the registration; or leave, for the pool to start another process."""
     if _spoilt.is_set():
-        log.warning("child_replaced")
-        logging.shutdown()
-        os._exit(0)
+        log.warning("child_replaced", reason="error")
+        pool.leave()
+    elif _growth().is_over(context().painter.rest() - context().images.cached_bytes) and not _drain.is_set():
+        log.info("child_replaced", reason="growth", **_growth().numbers)
+        pool.leave()
+    else:  # messages that wait for a process to start are better taken by another worker
+        dispatcher().nudge()
+        registration().refresh()
 
 
 # -- the parent
@@ -112,20 +117,27 @@ class _CeleryConsumer:
 class _Pool:
     """Celery's pool of child processes."""
 
+    def __init__(self, consumer: Any) -> None:
+        self._consumer = consumer
+
     def children(self) -> list[int]:
         return [child.pid for child in active_children()]
 
     def busy(self) -> bool:
         return bool(state.active_requests)
 
+    def refill(self) -> None:
+        self._consumer.call_soon(self._consumer.pool.maintain_pool)
+
 
 @worker_ready.connect(weak=False)
 def _start_watchdog(sender: Any, **_: Any) -> None:
-    watchdog = Watchdog(name(), Settings.load(), database(), Broker(Settings.load()), _CeleryConsumer(sender), _Pool())
+    settings, children = Settings.load(), _Pool(sender)
+    watchdog = Watchdog(name(), settings, database(), Broker(settings), _CeleryConsumer(sender), children)
 
     def _end(**_: Any) -> None:
         watchdog.end()
-        for child in _Pool().children():
+        for child in children.children():
             os.kill(child, _DRAIN_SIGNAL)
 
     worker_shutting_down.connect(_end, weak=False)
@@ -182,4 +194,14 @@ def context() -> WorkerContext:
 @cache
 def registration() -> WorkerRegistration:
     """Return what describes this process's painter in the worker's row."""
-    return WorkerRegistration(name(), database(), context().painter, lambda: context().images.cached_styles)
+    return WorkerRegistration(name(), database(), context().painter, _warm_styles)
+
+
+def _warm_styles() -> list[str]:
+    """List the styles that are measured, perhaps by an earlier process, and those that are only decoded."""
+    return list(dict.fromkeys([*context().painter.kept_styles, *context().images.cached_styles]))
+
+
+@cache
+def _growth() -> Growth:
+    return Growth(Settings.load().child_growth_bytes)

@@ -17,7 +17,7 @@ class WorkerView(BaseModel):
     weights: dict[str, Any] | None = Field(description="Null until its engine is ready.")
     device: dict[str, Any] | None
     memory: dict[str, int] | None = Field(description="In bytes: the limit, what is held now, and the peak.")
-    warm_styles: list[str] = Field(description="Style images in its cache, the most recently used first.")
+    warm_styles: list[str] = Field(description="Styles that it starts with at once, the most recently used first.")
     started_at: str
     seen_at: str
 

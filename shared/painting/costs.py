@@ -27,7 +27,7 @@ _ITEM_BYTES = {"float32": 4, "bfloat16": 2}
 #: products, float32 whatever the precision. Measured with TensorFlow 2.21 on a CPU.
 _TEMPORARY_BYTES_PER_PX = 1700
 #: What is held whatever the size: compiled functions, Gram matrices, kernels.
-_FIXED_BYTES = 100 * 2**20
+FIXED_BYTES = 100 * 2**20
 #: Float32 RGB images held at the painted size: content, iterate, gradient, last finite image, result, and Adam's two
 #: moments before and after an update. Tiles are updated in place, which saves three.
 _ADAM_IMAGES = 9
@@ -49,7 +49,7 @@ class Capacity(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
     #: Bytes that the process may hold.
     memory_bytes: int = Field(gt=0)
-    #: Bytes that the process holds before it paints.
+    #: Bytes that the process holds before it paints a picture, except what the formula counts itself.
     base_bytes: int = Field(0, ge=0)
     #: What `auto` resolves to.
     precision: str = "float32"
@@ -119,7 +119,7 @@ def formula_bytes(params: StyleParams, size: Size, precision: str, *, batch: int
     activations = sum(channels(layer) / stride(layer) ** 2 for layer in up_to(deepest(_layers(params)))) * item
     targets = sum(channels(layer) / stride(layer) ** 2 for layer in params.content_layers) * item
     whole = area * (_image_count(params, tiled=tile > 0) * _IMAGE_BYTES + targets)
-    return int(_FRAGMENTATION * (_FIXED_BYTES + evaluated * (activations + _TEMPORARY_BYTES_PER_PX) + whole))
+    return int(_FRAGMENTATION * (FIXED_BYTES + evaluated * (activations + _TEMPORARY_BYTES_PER_PX) + whole))
 
 
 def _image_count(params: StyleParams, *, tiled: bool) -> int:

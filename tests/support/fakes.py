@@ -79,6 +79,10 @@ class FakePainter:
     device: ClassVar = {"kind": "fake"}
     capacity: ClassVar = Capacity(memory_bytes=2**40)
     memory: ClassVar = {"held": 10**9, "peak": 2 * 10**9}
+    kept_styles: ClassVar[list[str]] = []
+
+    def rest(self) -> int:
+        return 0
 
     def paint(
         self,

@@ -36,6 +36,11 @@ class ImageLoader:
         """The image ids of the cached styles, most recently used first; for the loading thread only."""
         return list(reversed(list(self._styles)))
 
+    @property
+    def cached_bytes(self) -> int:
+        """What the cached styles take."""
+        return int(self._styles.currsize)
+
     def load(self, image_id: str) -> Decoded:
         """Load a picture and its opacity."""
         try:

@@ -13,6 +13,7 @@ import numpy as np
 from shared.painting.costs import Capacity
 from shared.painting.params import StyleParams
 from shared.settings import Settings
+from worker.engine.device import process_memory
 from worker.engine.types import Chunk, Losses, Picture, Snapshot, Style, Subject
 
 #: Long side of the images that it yields, in pixels.
@@ -30,6 +31,11 @@ class NullPainter:
         self.device: dict[str, Any] = {"kind": "null"}
         self.capacity = Capacity(memory_bytes=2**40)
         self.memory: dict[str, int] = {}
+        self.kept_styles: list[str] = []
+
+    def rest(self) -> int:
+        """Return the main memory of the process; there is none to give back."""
+        return process_memory.resident_bytes()
 
     def paint(
         self,

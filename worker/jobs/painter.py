@@ -33,6 +33,16 @@ class Painter(Protocol):
     def memory(self) -> dict[str, int]:
         """Device memory in use and its peak, in bytes, as `held` and `peak`; empty if unknown. Any thread may ask."""
 
+    @property
+    def kept_styles(self) -> Sequence[str]:
+        """The keys of styles whose next job starts at once, the most recently used first. For the painting thread."""
+
+    def rest(self) -> int:
+        """Give back unused memory between two messages; return the main memory that is still held, in bytes.
+
+        Caches of limited size are left out. Returns 0 before the first picture, and where memory is not measured.
+        """
+
     def paint(
         self, subjects: Sequence[Subject], styles: Sequence[Style], params: StyleParams, *, wanted: Wanted
     ) -> Iterator[dict[int, Chunk]]:
@@ -48,6 +58,8 @@ class Vgg19Painter:
 
     def __init__(self, settings: Settings) -> None:
         """Load TensorFlow and the weights; raise `WeightsUnavailable` if none can be had."""
+        from worker.engine.compute.moment_cache import MomentFiles
+        from worker.engine.compute.targets import moment_cache
         from worker.engine.device import hardware, planner
         from worker.engine.vgg import weights
 
@@ -59,6 +71,9 @@ class Vgg19Painter:
             self.weights["reason"] = network.reason
         self.device = hardware.describe()
         self._planner = planner.Planner(settings.weights_dir / "profile.json", limit_bytes=settings.memory_limit_bytes)
+        self._moments = moment_cache
+        self._moments.files = MomentFiles(settings.weights_dir / "styles", f"{network.sha256} {self.device}")
+        self._painted = False
 
     @property
     def capacity(self) -> Capacity:
@@ -72,12 +87,26 @@ class Vgg19Painter:
 
         return {"held": memory.held_bytes(), "peak": memory.peak_bytes()}
 
+    @property
+    def kept_styles(self) -> Sequence[str]:
+        """The styles whose moments are in memory or in files."""
+        return self._moments.styles
+
+    def rest(self) -> int:
+        """Give free memory back to the system, and have the planner count what is left."""
+        from worker.engine.device import process_memory
+
+        process_memory.trim()
+        self._planner.rest()
+        return process_memory.resident_bytes() - self._moments.held_bytes if self._painted else 0
+
     def paint(
         self, subjects: Sequence[Subject], styles: Sequence[Style], params: StyleParams, *, wanted: Wanted
     ) -> Iterator[dict[int, Chunk]]:
         """Paint `subjects` in `styles`, chunk by chunk."""
         from worker.engine.stylize import stylize
 
+        self._painted = True
         return stylize(subjects, styles, params, self._network, wanted=wanted, planner=self._planner)
 
 

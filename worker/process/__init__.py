@@ -1,1 +1,1 @@
-"""The worker as a process: its watchdog, and the row in which it describes itself."""
+"""The worker as a process: its watchdog, the row in which it describes itself, and how much it has grown."""

@@ -62,6 +62,9 @@ class Pool(Protocol):
     def busy(self) -> bool:
         """Tell whether a child is working on a message."""
 
+    def refill(self) -> None:
+        """Start a child if there is none."""
+
 
 #: Writes what becomes of a job that its child no longer paints.
 _Release = Callable[[Session, Claim], object]
@@ -98,7 +101,8 @@ class Watchdog:
         self._clock = clock
         self._desired = DesiredState.WORK
         self._jobs = JobObservations(clock())
-        self._busy_at = clock()
+        self._busy_at = self._idle_at = clock()
+        self._ready = True
         self._ending_since: float | None = None
         self._away = False
 
@@ -135,7 +139,10 @@ class Watchdog:
 
     def check(self) -> None:
         """Check once; raise `DatabaseUnavailable` or `BrokerUnavailable`."""
-        self._jobs.observe_child(next(iter(self._pool.children()), None))
+        child = next(iter(self._pool.children()), None)
+        self._jobs.observe_child(child)
+        if child is None and self._ending_since is None:
+            self._pool.refill()  # which it does by itself only every five seconds
         with self._database.writing("beat") as session:
             desired = workers.record_heartbeat(session, self._name)
             running = queries.list_running_on(session, self._name)
@@ -145,9 +152,11 @@ class Watchdog:
             self._busy_at = self._clock()
             self._check_jobs(running)
         elif self._pool.busy():
-            self._check_idle_child()
-        elif self._desired == DesiredState.WORK and self._ending_since is None:
-            self._check_consumer()
+            self._check_child_without_job()
+        else:
+            self._idle_at = self._clock()
+            if self._desired == DesiredState.WORK and self._ending_since is None:
+                self._check_consumer()
 
     def _apply(self, desired: DesiredState) -> None:
         if desired == self._desired:
@@ -197,9 +206,12 @@ class Watchdog:
                     with suppress(LostRace):  # the attempt has ended meanwhile
                         release(session, Claim(job.id, job.attempt, self._name))
 
-    def _check_idle_child(self) -> None:
-        """Kill a child that works on a message but holds no job: it froze, and its lease has ended."""
-        if self._clock() - self._busy_at > _IDLE_GRACE_S:
+    def _check_child_without_job(self) -> None:
+        """Kill a child that works on a message but holds no job: it froze, and its lease has ended.
+
+        The message may be older than the child, which begins it when it has opened its painter.
+        """
+        if self._clock() - max(self._busy_at, self._idle_at) > _IDLE_GRACE_S:
             log.error("child_without_job")
             self._kill()
             self._busy_at = self._clock()
@@ -215,10 +227,14 @@ class Watchdog:
 
         A child that is still opening its painter, which may train its weights first, gets `stall_s` instead.
         """
-        now = self._clock()
+        now, was_ready = self._clock(), self._ready
         if not any(self._messages.get_depth()):
             self._busy_at = now
-        elif now - self._busy_at > (self._settings.starve_s if self._is_ready() else self._settings.stall_s):
+            return
+        self._ready = self._is_ready()
+        if self._ready and not was_ready:
+            self._busy_at = now
+        elif now - self._busy_at > (self._settings.starve_s if self._ready else self._settings.stall_s):
             log.error("worker_starved", seconds=round(now - self._busy_at, 1))
             self._kill()
             self._replace()

@@ -1,7 +1,7 @@
 """What the images of a scale are compared with: the content's maps and the moments of the styles' maps.
 
 A style's moments depend on nothing else of a job, so they are cached across jobs: the second job of a style
-starts at once. A style that is recoloured to the content is computed anew for each image.
+starts at once, even in another process. A style that is recoloured to the content is computed anew for each image.
 
 Sizes are (height, width) in pixels.
 """
@@ -11,12 +11,12 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import tensorflow as tf
-from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from shared.errors import InvalidParams
 from shared.painting.params import StyleParams
 from shared.painting.sizes import fit_long_side, style_long_side
+from worker.engine.compute.moment_cache import MomentCache, StyleMoments
 from worker.engine.objective.losses import variation_counts
 from worker.engine.objective.maps import PIXELS, is_layer, map_size
 from worker.engine.objective.moments import Moments, covariance_root
@@ -28,13 +28,11 @@ from worker.engine.pictures.resizing import resize
 from worker.engine.types import Picture, Style
 from worker.engine.vgg.network import Network
 
-#: Size of the cache of moments: some hundred styles at a few sizes.
-_CACHE_BYTES = 2**28
 #: Values that are squared at once, which bounds the temporaries.
 _STRIP_VALUES = 2**24
 
-#: The moments of one style image, by style map.
-StyleMoments = dict[str, Moments]
+#: The moments that this process has at hand.
+moment_cache = MomentCache()
 
 
 class Evaluator(Protocol):
@@ -54,13 +52,6 @@ class Evaluator(Protocol):
         `done` updates were made at this scale, `before` at smaller ones. Returns the state and the losses of each step
         that was evaluated, `[up to count, batch, 4]`: total, content, style, tv. That is at least one step.
         """
-
-
-def _bytes(moments: StyleMoments) -> int:
-    return sum(part.nbytes for pair in moments.values() for part in pair)
-
-
-_cache: LRUCache[Any, StyleMoments] = LRUCache(_CACHE_BYTES, _bytes)
 
 
 class StyleSet(NamedTuple):
@@ -84,10 +75,8 @@ class StyleSet(NamedTuple):
         if self.params.colors != "style" or not style.key:
             return self._compute(style, size, content)
         relevant = self.spec._replace(content_maps=(), optimizer="", averaged=False, regions=0)
-        key = style.key, size, self.params.antialias, self.network.sha256, relevant
-        if key not in _cache:
-            _cache[key] = self._compute(style, size, content)
-        return _cache[key]
+        key = size, self.params.antialias, self.network.sha256, tuple(relevant)
+        return moment_cache.get(style.key, key, lambda: self._compute(style, size, content))
 
     def _compute(self, style: Style, size: tuple[int, int], content: Picture) -> StyleMoments:
         image = resize(style.picture, size, antialias=self.params.antialias)

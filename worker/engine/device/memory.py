@@ -11,6 +11,8 @@ from pathlib import Path
 import tensorflow as tf
 from tensorflow.python.client import device_lib
 
+from worker.engine.device import process_memory
+
 #: Fraction of the free memory that painting may use; the rest is for the system and for errors of prediction.
 _USABLE_FRACTION = 0.85
 _GPU = "GPU:0"
@@ -31,12 +33,14 @@ def reset_peak() -> None:
 
 def peak_bytes() -> int:
     """Return the most that was held since `reset_peak`."""
-    return int(tf.config.experimental.get_memory_info(_GPU)["peak"]) if _on_gpu() else _process_field("VmHWM")
+    return int(tf.config.experimental.get_memory_info(_GPU)["peak"]) if _on_gpu() else process_memory.peak_bytes()
 
 
 def held_bytes() -> int:
     """Return what is held now."""
-    return int(tf.config.experimental.get_memory_info(_GPU)["current"]) if _on_gpu() else _process_field("VmRSS")
+    return (
+        int(tf.config.experimental.get_memory_info(_GPU)["current"]) if _on_gpu() else process_memory.resident_bytes()
+    )
 
 
 def limit_bytes() -> int:
@@ -52,7 +56,7 @@ def limit_tensorflow(max_bytes: int) -> None:
     On a CPU only, and only before the first tensor. Without it the system would kill the process.
     """
     limit = max_bytes or int(_total_bytes() * _USABLE_FRACTION)
-    os.environ.setdefault(_CPU_LIMIT, str(max(limit - _process_field("VmRSS"), 2**28)))
+    os.environ.setdefault(_CPU_LIMIT, str(max(limit - process_memory.resident_bytes(), 2**28)))
 
 
 def _on_gpu() -> bool:
@@ -68,13 +72,13 @@ def _gpu_bytes() -> int:
 
 def _total_bytes() -> int:
     """Return the memory of the machine, or of the container around this process."""
-    total = _field(Path("/proc/meminfo"), "MemTotal") or _DEFAULT_BYTES
+    total = process_memory.field(Path("/proc/meminfo"), "MemTotal") or _DEFAULT_BYTES
     return min(total, _container("memory.max") or total)
 
 
 def _free_bytes() -> int:
     """Return what the machine, and the container around this process, have left."""
-    free = _field(Path("/proc/meminfo"), "MemAvailable") or _DEFAULT_BYTES
+    free = process_memory.field(Path("/proc/meminfo"), "MemAvailable") or _DEFAULT_BYTES
     limit, used = _container("memory.max"), _container("memory.current")
     return free if limit is None or used is None else min(free, limit - used)
 
@@ -85,16 +89,3 @@ def _container(name: str) -> int | None:
         return int(Path("/sys/fs/cgroup", name).read_text())
     except (OSError, ValueError):  # `max` is no number
         return None
-
-
-def _process_field(name: str) -> int:
-    return _field(Path("/proc/self/status"), name)
-
-
-def _field(path: Path, name: str) -> int:
-    """Read a line of the form `Name:  123 kB`, in bytes; 0 if there is none."""
-    try:
-        lines = path.read_text().splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")), 0)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from shared import logs
 from shared.errors import TooLarge
 from shared.painting.costs import (
+    FIXED_BYTES,
     MIN_TILE_PX,
     Capacity,
     choose_tile,
@@ -67,7 +68,7 @@ class Planner:
         self._profile_file = profile_file
         self._device = str(hardware.describe()["name"])
         self._limit_bytes = limit_bytes
-        self._base_bytes = memory.held_bytes()
+        self._base_bytes = self._first_base_bytes = memory.held_bytes()
         self._profile = Capacity(memory_bytes=1, **_load(profile_file).get(self._device, {}))
         self._saved = self._profile
         self._before_bytes = self.peak_bytes = self._base_bytes
@@ -84,10 +85,18 @@ class Planner:
             }
         )
 
+    def rest(self) -> None:
+        """Count what is held now, between two runs, as held before the next one.
+
+        The formula's fixed part is left out, which the process keeps from its first run on.
+        """
+        self._base_bytes = max(self._first_base_bytes, memory.held_bytes() - FIXED_BYTES)
+
     def plan(self, params: StyleParams, size: tuple[int, int], count: int) -> Plan:
         """Plan for `count` images of `size` (height, width); raise `TooLarge` if not even tiles of one fit.
 
-        Images in tiles are painted one by one, and so are those that may stop early at different steps.
+        Images in tiles are painted one by one, and so are those that may stop early at different steps. A process that
+        has grown refuses none that a fresh one would hold: if memory runs out, the job is tried again in a fresh one.
         """
         capacity = self.capacity
         params = fit_history(params, size, capacity)
@@ -97,7 +106,8 @@ class Planner:
         while batch > 1 and peak_bytes(params, size, capacity, batch=batch) > capacity.memory_bytes:
             batch = -(-batch // 2)
         tile = choose_tile(params, size, capacity) if batch == 1 else 0
-        if tile and min_peak_bytes(params, size, capacity) > capacity.memory_bytes:
+        fresh = capacity.model_copy(update={"base_bytes": self._first_base_bytes})
+        if tile and min_peak_bytes(params, size, fresh) > capacity.memory_bytes:
             raise TooLarge(
                 f"An image of {max(size)} px does not fit in this worker's memory, even in tiles.", size=max(size)
             )

@@ -31,7 +31,7 @@ def test_a_child_that_makes_steps_is_left_alone(rig, settings) -> None:
         rig.now += settings.stall_s * 0.9
         rig.make_step(job_id, step)
         rig.watchdog.check()
-    assert rig.spawned[0].poll() is None
+    assert rig.lives(0)
     assert rig.job(job_id).state == "running"
 
 
@@ -49,11 +49,38 @@ def test_a_child_that_froze_until_its_job_was_taken_is_killed(rig) -> None:
     with rig.database.writing() as session:
         transitions.lose(session, claims.Claim(job_id, 1, "w1"))
     rig.watchdog.check()
-    assert rig.spawned[0].poll() is None  # it may just be about to end
+    assert rig.lives(0)  # it may just be about to end
     rig.now += 6
     rig.watchdog.check()
     assert rig.killed()
     assert rig.job(job_id).state == "queued"
+
+
+def test_a_fresh_child_has_a_while_to_claim_the_job_of_a_message_older_than_itself(rig) -> None:
+    rig.messages.count = 1  # others wait as well
+    rig.let_the_child_die()
+    rig.start_child(ready=False)
+    rig.watchdog.message_taken()
+    rig.now += 20
+    rig.watchdog.check()
+    rig.painting = True
+    rig.now += 1
+    rig.watchdog.check()
+    assert rig.lives(1)
+    rig.now += 6
+    rig.watchdog.check()
+    assert rig.spawned[1].wait(10) == -9
+
+
+def test_a_worker_without_a_child_asks_for_one_unless_it_ends(rig) -> None:
+    rig.watchdog.check()
+    assert rig.refilled == 0
+    rig.let_the_child_die()
+    rig.watchdog.check()
+    assert rig.refilled == 1
+    rig.watchdog.end()
+    rig.watchdog.check()
+    assert rig.refilled == 1
 
 
 def test_a_child_over_its_jobs_limit_is_killed_and_the_job_failed(rig) -> None:
@@ -73,7 +100,7 @@ def test_the_job_of_a_child_that_died_goes_back_at_once_and_its_successor_lives(
     rig.start_child()
     rig.watchdog.check()
     assert rig.job(job_id).state == "queued"
-    assert rig.spawned[1].poll() is None
+    assert rig.lives(1)
 
 
 def test_a_child_that_keeps_an_ending_worker_is_killed_and_its_job_goes_back_uncounted(rig) -> None:
@@ -107,6 +134,9 @@ def test_a_child_that_still_learns_its_weights_is_given_time(rig, settings) -> N
     rig.watchdog.check()
     assert rig.replaced == 0
     rig.tell_ready()
+    rig.watchdog.check()
+    assert rig.replaced == 0  # it is about to take one
+    rig.now += settings.starve_s + 1
     rig.watchdog.check()
     assert rig.replaced == 1
 

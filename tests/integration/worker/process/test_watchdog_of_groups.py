@@ -15,7 +15,7 @@ def test_a_group_of_which_one_makes_steps_is_left_alone(rig, settings) -> None:
         rig.now += settings.stall_s * 0.9
         rig.make_step(group[0], step)
         rig.watchdog.check()
-    assert rig.spawned[0].poll() is None
+    assert rig.lives(0)
     assert rig.states(group) == [("running", 0, None)] * 3  # the child itself ends the one over its limit
 
 
@@ -27,7 +27,7 @@ def test_jobs_that_end_one_after_the_other_are_no_hang(rig, settings) -> None:
             transitions.stop(session, claims.Claim(job_id, 1, "w1"), result=None)
         rig.watchdog.check()
         assert rig.states(group[number:]) == [("running", 0, None)] * (3 - number)
-    assert rig.spawned[0].poll() is None
+    assert rig.lives(0)
 
 
 def test_a_child_that_hangs_over_a_group_is_killed_and_all_go_back(rig, settings) -> None:
@@ -69,7 +69,7 @@ def test_all_jobs_of_a_child_that_died_go_back_also_those_it_had_just_claimed(ri
     rig.start_child()
     rig.watchdog.check()
     assert rig.states([*group, unseen]) == [("queued", 1, None)] * 3
-    assert rig.spawned[1].poll() is None
+    assert rig.lives(1)
 
 
 def test_a_job_of_the_successor_is_its_own(rig) -> None:
@@ -100,4 +100,4 @@ def test_what_cannot_be_written_of_a_killed_childs_jobs_is_written_later(rig, se
     rig.start_child()
     rig.watchdog.check_safely()
     assert rig.states(group) == [("queued", 1, None)] * 2
-    assert rig.spawned[1].poll() is None
+    assert rig.lives(1)

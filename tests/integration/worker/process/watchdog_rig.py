@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from contextlib import suppress
 from typing import Self
 
 from sqlalchemy import update
@@ -48,12 +49,13 @@ class Rig:
     def __init__(self, settings, database: Database) -> None:
         self.database, self.tap, self.messages, self.now = database, Tap(), Messages(), 1000.0
         self.spawned: list[subprocess.Popen] = []
-        self.replaced, self.painting = 0, False
+        self.replaced, self.refilled, self.painting = 0, 0, False
         self.watchdog = Watchdog(
             "w1", settings, database, self.messages, self.tap, self, replace=self.replace, clock=lambda: self.now
         )
+        self.start_child(ready=False)
         self.watchdog.check()
-        self.start_child()
+        self.tell_ready()
 
     def __enter__(self) -> Self:
         return self
@@ -68,6 +70,9 @@ class Rig:
 
     def busy(self) -> bool:
         return self.painting
+
+    def refill(self) -> None:
+        self.refilled += 1
 
     def replace(self) -> None:
         self.replaced += 1
@@ -109,6 +114,13 @@ class Rig:
     def let_the_child_die(self) -> None:
         self.spawned[-1].kill()
         self.spawned[-1].wait(10)
+
+    def lives(self, number: int) -> bool:
+        """Tell whether a child was left alive; one that was killed a moment ago is dead within milliseconds."""
+        with suppress(subprocess.TimeoutExpired):
+            self.spawned[number].wait(0.3)
+            return False
+        return True
 
     def killed(self) -> bool:
         return self.spawned[0].wait(10) == -9

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from shared.errors import TooLarge
-from shared.painting.costs import peak_bytes
+from shared.painting.costs import FIXED_BYTES, MIN_TILE_PX, peak_bytes
 from tests.unit.worker.engine.small_runs import SMALL, changed, run
 from worker.engine.device import memory
 from worker.engine.device.planner import Plan, Planner
@@ -82,6 +82,46 @@ def test_a_peak_above_the_prediction_corrects_it_at_once(monkeypatch: pytest.Mon
     planner.observe(SMALL, size, Plan(1, 0), 1.0)
 
     assert peak_bytes(SMALL, size, planner.capacity) == pytest.approx(2 * predicted, rel=0.01)
+
+
+def test_a_process_that_has_grown_paints_fewer_together_rather_than_more_than_fits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    size, first = (256, 256), memory.held_bytes()
+    limit = first + 2**30
+    planner = Planner(limit_bytes=limit)
+    fresh = planner.plan(SMALL, size, 64).batch
+    monkeypatch.setattr(memory, "held_bytes", lambda: first + 600 * 2**20)
+
+    planner.rest()
+
+    assert peak_bytes(SMALL, size, planner.capacity) > first + 600 * 2**20
+    grown = planner.plan(SMALL, size, 64)
+    assert 1 <= grown.batch <= fresh / 2
+    assert peak_bytes(SMALL, size, planner.capacity, batch=grown.batch) <= limit
+    monkeypatch.undo()
+    planner.rest()
+    assert planner.plan(SMALL, size, 64).batch == fresh
+
+
+def test_what_the_formula_counts_itself_is_no_growth(monkeypatch: pytest.MonkeyPatch) -> None:
+    planner = Planner()
+    predicted = peak_bytes(SMALL, (256, 256), planner.capacity)
+    warm = planner.capacity.base_bytes + FIXED_BYTES
+    monkeypatch.setattr(memory, "held_bytes", lambda: warm)
+
+    planner.rest()
+
+    assert peak_bytes(SMALL, (256, 256), planner.capacity) == predicted
+
+
+def test_a_process_that_has_grown_refuses_nothing_that_a_fresh_one_would_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, size = memory.held_bytes(), (1500, 1500)
+    planner = Planner(limit_bytes=first + 2**30)
+    monkeypatch.setattr(memory, "held_bytes", lambda: first + 2**30)
+    planner.rest()
+
+    assert planner.plan(SMALL, size, 1) == Plan(1, MIN_TILE_PX)
 
 
 _ASKS_FOR_MORE_THAN_IT_MAY = """
