@@ -33,8 +33,8 @@ def _presets() -> Iterator[tuple[str, float, float]]:
         print(f"{pair.name:<36} photograph style {style:.3f} content {content:.2f}  ({pair.kind})")
         found[pair] = _told(pair, "balanced", _SIZE)
     fast, balanced = _told(FIRST, "fast", _SIZE), found[FIRST]
-    yield "balanced, first pair: style", balanced.distances.style, 0.075
-    yield "balanced, first pair: content", balanced.distances.content, 0.70
+    yield "balanced, first pair: style", balanced.distances.style, 0.06
+    yield "balanced, first pair: content", balanced.distances.content, 0.60
     yield "balanced, mean of all pairs: style", fmean(each.distances.style for each in found.values()), 0.08
     yield "balanced, mean of all pairs: content", fmean(each.distances.content for each in found.values()), 0.65
     yield "fast to balanced: style", fast.distances.style / balanced.distances.style, 1.6
