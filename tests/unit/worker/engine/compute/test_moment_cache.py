@@ -63,7 +63,11 @@ def test_a_changed_formula_finds_nothing(tmp_path: Path, monkeypatch: pytest.Mon
     assert MomentFiles(tmp_path, "here").load("a", KEY) is None
 
 
-@pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: b"", lambda data: b"\x93NUMPY" * 99], ids=str)
+@pytest.mark.parametrize(
+    "damage",
+    [lambda data: data[:-1], lambda data: b"", lambda data: b"\x93NUMPY" * 99],
+    ids=["cut short", "empty", "another file"],
+)
 def test_a_damaged_or_foreign_file_is_computed_again_and_replaced(tmp_path: Path, damage) -> None:
     cache = MomentCache()
     cache.files = MomentFiles(tmp_path, "here")
