@@ -178,6 +178,7 @@ _PAINTERLY: dict[str, Any] = {
     "style_weight": 1.0,
     "tv_weight": 0.02,
     "color_weight": 0.1,
+    "laplacian_weight": 0.1,
     "content_layers": {"block4_conv2": 1.0},
     "loss_scaling": "target",
     "padding": "mirror",
