@@ -66,6 +66,7 @@ REPEATED = {
     "add_items",
     "start_operation",
     "stop_operation",
+    "strength",
 }
 REPEATED |= {"revoke_key", "delete", "rotate_secret", "webhook_secret", "test_webhook", "redeliver"}
 #: Begun again by the next sweep or the next claim, which the tests of the sweeps and of the deliveries prove.
