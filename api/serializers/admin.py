@@ -4,7 +4,7 @@ from api.schemas import admin as schemas
 from api.serializers.rows import serialize
 from shared import clock
 from shared.clock import rfc3339
-from shared.db import workers
+from shared.db import images, workers
 from shared.db.base import Database
 from shared.db.jobs import queries
 from shared.db.models import ApiKey, Worker
@@ -20,9 +20,12 @@ def serialize_workers(database: Database) -> schemas.WorkersView:
         living = {worker.name for worker in workers.list_alive(session)}
         running = queries.running_by_worker(session)
         known = workers.list_workers(session)
-    return schemas.WorkersView(
-        workers=[_worker(worker, running.get(worker.name), is_alive=worker.name in living) for worker in known]
-    )
+        present = images.list_present(session, {style for worker in known for style in _warm_styles(worker)})
+    views = [_worker(worker, running.get(worker.name), is_alive=worker.name in living) for worker in known]
+    for view in views:
+        # a worker may have measured styles of another installation, or long expired, in a folder that it shares
+        view.warm_styles = [style for style in view.warm_styles if style in present]
+    return schemas.WorkersView(workers=views)
 
 
 def serialize_backlog(database: Database) -> schemas.BacklogView:
@@ -53,8 +56,12 @@ def _worker(worker: Worker, job_id: str | None, *, is_alive: bool) -> schemas.Wo
         weights=about.get("weights"),
         device=about.get("device"),
         memory=None if limit is None else {"limit": limit, **about.get("memory", {})},
-        warm_styles=about.get("warm_styles", []),
+        warm_styles=_warm_styles(worker),
     )
+
+
+def _warm_styles(worker: Worker) -> list[str]:
+    return list((worker.about or {}).get("warm_styles", []))
 
 
 def serialize_key(key: ApiKey) -> schemas.KeyView:

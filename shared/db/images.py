@@ -39,6 +39,11 @@ def effective_retention_s(retention_s: float) -> float:
     return max(retention_s, _MIN_RETENTION_S)
 
 
+def list_present(session: Session, image_ids: Collection[str]) -> set[str]:
+    """Return those of the ids whose images have their bytes."""
+    return set(session.scalars(select(Image.id).where(Image.id.in_(image_ids), Image.gone_at.is_(None))))
+
+
 def record_upload(session: Session, image: Image, owner: str) -> tuple[Image, bool]:
     """Record an upload; return the image's row and whether it is new to the owner.
 

@@ -39,7 +39,7 @@ class Watched:
 
     def _heard(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
-            self.faults.append(f"{message.type}: {message.text}")
+            self.faults.append(f"{message.type}: {message.text} ({message.location.get('url')})")
 
     def _asked(self, dialog: object) -> None:
         self.faults.append("a dialog was opened")

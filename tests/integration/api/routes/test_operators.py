@@ -12,7 +12,7 @@ from shared.db.models import Job, Worker
 from shared.messaging.broker import PAINT_QUEUE
 from shared.states import DesiredState
 from tests.support.claims import claim_job
-from tests.support.factories import WEIGHTS, add_job, add_worker
+from tests.support.factories import WEIGHTS, add_image, add_job, add_worker
 from tests.support.waiting import wait_until
 
 
@@ -53,6 +53,15 @@ def test_each_worker_says_what_it_does_and_with_what(client, database) -> None:
     assert (found["idler"]["weights"], found["idler"]["device"]) == (WEIGHTS, {"kind": "CPU"})
     assert found["idler"]["started_at"].endswith("Z")
     assert found["idler"]["seen_at"].endswith("Z")
+
+
+def test_a_worker_shows_no_warm_style_that_is_not_here_or_no_longer(client, database) -> None:
+    here, gone = add_image(database, b"here"), add_image(database, b"gone", gone_at=clock.now())
+    add_worker(database, "w1", about={"warm_styles": ["sha256:" + "f" * 64, gone, here]})
+
+    (worker,) = client.get("/v1/workers").json["workers"]
+
+    assert worker["warm_styles"] == [here]
 
 
 def test_a_worker_that_is_not_ready_yet_has_no_weights(client, database) -> None:
