@@ -60,7 +60,7 @@ class StyleParams(BaseModel):
     scale_factor: float = _parameter(2**0.5, "Factor between the long sides of successive scales.", ge=1.1, le=4)
     steps: int = _parameter(15, "Optimizer updates at the last scale.", unit="steps", ge=1, le=10_000)
     coarse_steps_factor: float = _parameter(
-        1.0, "Factor on the updates of all scales but the last, where an update costs less.", ge=0.1, le=10
+        1.0, "Factor on the updates of all scales but the last.", ge=0.1, le=10
     )
     optimizer: Literal["adam", "lbfgs"] = _parameter(
         "adam", "`adam`, or `lbfgs`: needs fewer steps, and memory for its history."
@@ -173,6 +173,7 @@ class StyleParams(BaseModel):
 _PAINTERLY: dict[str, Any] = {
     "start_size": 128,
     "scale_factor": 2.0,
+    "coarse_steps_factor": 0.7,
     "optimizer": "lbfgs",
     "content_weight": 0.2,
     "style_weight": 1.0,
@@ -195,11 +196,11 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     "classic": ("The published recipe, number for number: for comparison with other programs.", {}),
     "fast": (
         "A good result in a third of the time of balanced: for experiments and large batches.",
-        _PAINTERLY | {"steps": 8, "coarse_steps_factor": 2.5},
+        _PAINTERLY | {"steps": 12},
     ),
     "balanced": (
         "Coarse to fine until more steps gain little: the default, for most images.",
-        _PAINTERLY | {"steps": 25, "coarse_steps_factor": 2.0},
+        _PAINTERLY | {"steps": 32},
     ),
     "quality": (
         "Larger, with more scales and more steps: for prints.",

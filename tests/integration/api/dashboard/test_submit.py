@@ -63,7 +63,7 @@ def test_every_preset_and_parameter_is_there_with_what_the_preset_has(browser) -
         assert text in page
     assert page.count("checked") == 1
     steps = field(page, "p-steps")
-    assert 'value="" placeholder="25" aria-describedby="p-steps-help" type="number" min="1" max="10000"' in steps
+    assert 'value="" placeholder="32" aria-describedby="p-steps-help" type="number" min="1" max="10000"' in steps
     for name in resolve("classic").model_dump():
         assert f'<label for="p-{name}">' in page
         assert f'id="p-{name}-help"' in page
