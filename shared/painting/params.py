@@ -173,7 +173,6 @@ class StyleParams(BaseModel):
 _PAINTERLY: dict[str, Any] = {
     "start_size": 128,
     "scale_factor": 2.0,
-    "coarse_steps_factor": 0.7,
     "optimizer": "lbfgs",
     "content_weight": 0.2,
     "style_weight": 1.0,
