@@ -59,9 +59,7 @@ class StyleParams(BaseModel):
     )
     scale_factor: float = _parameter(2**0.5, "Factor between the long sides of successive scales.", ge=1.1, le=4)
     steps: int = _parameter(15, "Optimizer updates at the last scale.", unit="steps", ge=1, le=10_000)
-    coarse_steps_factor: float = _parameter(
-        1.0, "Factor on the updates of all scales but the last.", ge=0.1, le=10
-    )
+    coarse_steps_factor: float = _parameter(1.0, "Factor on the updates of all scales but the last.", ge=0.1, le=10)
     optimizer: Literal["adam", "lbfgs"] = _parameter(
         "adam", "`adam`, or `lbfgs`: needs fewer steps, and memory for its history."
     )
