@@ -31,7 +31,7 @@ def painted(pair: Pair, preset: str, *, judged_px: int = 0, **changes: Any) -> P
     from worker.engine.types import Style, Subject
 
     content, style = pair.opened()
-    subjects, styles = [Subject(_array(content))], [Style(_array(style))]
+    subjects, styles = [Subject(pixels_of(content))], [Style(pixels_of(style))]
     started = time.perf_counter()
     *_, last = stylize(subjects, styles, resolve(preset, changes), trained_weights.network())
     pixels = np.clip(last[0].image(), 0, 1)
@@ -67,7 +67,7 @@ def classic_off_the_published_loop(pair: Pair) -> tuple[Off, Off]:
     from worker.engine.stylize import stylize
     from worker.engine.types import Style, Subject
 
-    content, style = (_array(picture) for picture in pair.opened())
+    content, style = (pixels_of(picture) for picture in pair.opened())
     params = resolve("classic")
     compiled, plain = (_published(content, style, params.steps, wrap) for wrap in (tf.function, lambda step: step))
     chunks = [chunk[0] for chunk in stylize([Subject(content)], [Style(style)], params, trained_weights.network())]
@@ -96,5 +96,6 @@ def keep(picture: Image.Image, path: Path) -> None:
     picture.save(path)
 
 
-def _array(picture: Image.Image) -> np.ndarray:
+def pixels_of(picture: Image.Image) -> np.ndarray:
+    """Return a picture as the engine takes it: `[height, width, 3]`, float32 in 0 to 1."""
     return np.asarray(picture, np.float32) / 255

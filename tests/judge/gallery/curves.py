@@ -15,6 +15,7 @@ from PIL import Image
 
 from shared.painting.params import resolve
 from tests.judge.distance import Judge
+from tests.judge.painting import pixels_of
 from tests.judge.pairs import Pair
 from tests.judge.rivals import STEPS, Rival, painted_by
 from tests.support import trained_weights
@@ -39,8 +40,7 @@ def of_preset(pair: Pair, preset: str, size: int) -> list[Point]:
     from worker.engine.types import Style, Subject
 
     content, style = pair.opened()
-    subjects, styles = ([kind(np.asarray(picture, np.float32) / 255)] for kind, picture in
-                        ((Subject, content), (Style, style)))  # fmt: skip
+    subjects, styles = [Subject(pixels_of(content))], [Style(pixels_of(style))]
     run = stylize(subjects, styles, resolve(preset, {"size": size}), trained_weights.network())
     width = int(content.width * size / max(content.size))
     judge = Judge(content, style, (width, int(content.height * size / max(content.size))))
