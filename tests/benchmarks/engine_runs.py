@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -21,17 +21,22 @@ from worker.engine.types import Chunk, Picture, Style, Subject
 @lru_cache(maxsize=8)
 def scene(height: int, width: int) -> Picture:
     """Give the demo's photograph at a size."""
-    from api.cli.demo import samples
-
-    return _sized(samples.scene(), height, width)
+    return _sized(_drawn("scene"), height, width)
 
 
 @lru_cache(maxsize=8)
 def painting(height: int, width: int) -> Picture:
     """Give the demo's painting at a size."""
+    return _sized(_drawn("painting"), height, width)
+
+
+@cache
+def _drawn(name: str) -> Picture:
+    """Draw a picture of the demo, which takes seconds."""
     from api.cli.demo import samples
 
-    return _sized(samples.painting(), height, width)
+    drawn: Picture = getattr(samples, name)()
+    return drawn
 
 
 def _sized(picture: Picture, height: int, width: int) -> Picture:

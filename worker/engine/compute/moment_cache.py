@@ -25,8 +25,8 @@ from shared import logs
 from shared.storage.atomic_files import UNFINISHED, replacing
 from worker.engine.objective.moments import Moments
 
-#: Size of the cache in memory: some hundred styles at a few sizes.
-_CACHE_BYTES = 2**28
+#: Size of the cache in memory: some five styles at a few sizes. Others come back from files in a few milliseconds.
+_CACHE_BYTES = 2**25
 #: Size of all files; a size of a style takes 1 to 3 MB.
 _FILES_BYTES = 2**29
 #: How many styles `styles` names, so that a worker's row stays short.
@@ -62,17 +62,18 @@ class MomentFiles:
         except OSError:
             return None
         self.touch(style, key)
-        if hashlib.sha256(data[_DIGEST_BYTES:]).digest() != data[:_DIGEST_BYTES]:
+        digest, content = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
+        if digest != _digest_of(path, content):
             log.warning("moments_damaged", path=str(path))
             return None
-        return _decoded(data[_DIGEST_BYTES:])
+        return _decoded(content)
 
     def save(self, style: str, key: Any, moments: StyleMoments) -> None:
         """Write moments, then make room."""
         data, path = _encoded(moments), self._path(style, key)
         try:
             with replacing(path) as file:
-                file.write(hashlib.sha256(data).digest() + data)
+                file.write(_digest_of(path, data) + data)
             self._make_room()
         except OSError as error:
             log.warning("moments_not_saved", path=str(path), reason=str(error))
@@ -176,6 +177,11 @@ def _decoded(data: bytes) -> StyleMoments:
     with np.load(BytesIO(data), allow_pickle=False) as file:
         names = dict.fromkeys(name.split(" ", 1)[1] for name in file.files)
         return {name: Moments(*(file[f"{part} {name}"] for part in Moments._fields)) for name in names}
+
+
+def _digest_of(path: Path, content: bytes) -> bytes:
+    """Hash a file with its name, so that the file of one style never passes for that of another."""
+    return hashlib.sha256(path.name.encode() + b"\0" + content).digest()
 
 
 def _digest(key: Any) -> str:

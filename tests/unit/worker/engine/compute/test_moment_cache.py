@@ -81,6 +81,17 @@ def test_a_damaged_or_foreign_file_is_computed_again_and_replaced(tmp_path: Path
     assert same(fresh.files.load("a", KEY), moments())
 
 
+def test_the_file_of_one_style_never_passes_for_that_of_another(tmp_path: Path) -> None:
+    files = MomentFiles(tmp_path, "here")
+    files.save("a", KEY, moments())
+    (of_a,) = files_of(tmp_path)
+    files.save("b", KEY, moments(1))
+    (of_b,) = set(files_of(tmp_path)) - {of_a}
+    of_a.replace(of_b)
+
+    assert files.load("b", KEY) is None
+
+
 def test_a_single_flipped_bit_anywhere_is_noticed(tmp_path: Path) -> None:
     files = MomentFiles(tmp_path, "here")
     files.save("a", KEY, moments(channels=3))
