@@ -148,7 +148,7 @@ class ImageGroup:
             image=image.last_finite_image if failed else partial(image.image, image.optimizer_state, image.steps_done),
             snapshot=partial(image.snapshot, image.optimizer_state, image.steps_done),
             final=image.finished,
-            error=diverged(first + len(losses)) if failed else None,
+            error=diverged(first + len(losses), run.params.optimizer) if failed else None,
             facts={
                 "precision": run.spec.precision,
                 "tile_size": self._plan.tile,

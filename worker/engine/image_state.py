@@ -109,6 +109,7 @@ def finite_losses(rows: Any) -> tuple[Losses, ...]:
     return tuple(Losses(*row) for row in rows[: bad[0] if bad.size else len(rows)].tolist())
 
 
-def diverged(step: int) -> Diverged:
+def diverged(step: int, optimizer: str) -> Diverged:
     """Return the error of a run whose losses are first not finite at `step`."""
-    return Diverged(f"The losses of step {step} are not finite; lower the learning rate.", step=step)
+    advice = "lower the learning rate" if optimizer == "adam" else "lower the weights, or choose `adam` as optimizer"
+    return Diverged(f"The losses of step {step} are not finite; {advice}.", step=step)

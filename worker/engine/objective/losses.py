@@ -69,7 +69,8 @@ def feature_sums(features: Any, mask: Any = None) -> Any:
     features = tf.cast(features, tf.float32)
     if mask is not None:
         features *= tf.square(mask)[tf.newaxis, :, :, tf.newaxis]
-    return tf.reduce_sum(features, axis=[1, 2])
+    # by rows first: one by one, the last of many like values would be rounded to what the sum has room for
+    return tf.reduce_sum(tf.reduce_sum(features, axis=2), axis=1)
 
 
 def position_count(features: Any) -> Any:

@@ -24,8 +24,9 @@ _FLAT_SHARE = 1e-3
 #: Iterations of Newton and Schulz. A root's eigenvalue grows by up to 1.5 in each: directions with less than a
 #: hundredth of the largest deviation are not quite reached, and the distance comes out too large by as little.
 _ITERATIONS = 12
-#: What is added to the diagonal of covariances, in units of the target's mean variance: it bounds their condition.
-_RIDGE = 1e-4
+#: What is added to the diagonal of covariances, in units of the target's E[‖f‖²]. It bounds their condition, and is ten
+#: times what float32 rounds off, which is all that the covariance of a flat image holds.
+_RIDGE = 1e-5
 
 
 class Moments(NamedTuple):
@@ -40,17 +41,18 @@ class Moments(NamedTuple):
         return self.second - self.mean[..., :, tf.newaxis] * self.mean[..., tf.newaxis, :]
 
 
-def covariance_distance(actual: Moments, target: Moments, *, scaling: str) -> Any:
+def covariance_distance(actual: Moments, target: Moments, *, scaling: str, least: float = 0.0) -> Any:
     """Average the mean squared errors of μ and of C; `scaling` "target" divides each by its target's mean square.
 
     The covariance of a flat target is zero, so a small share of its second moment is added to what it is divided by.
+    A target of less than `least`, as the root of its mean square, counts as one of that size.
     """
     mean = tf.reduce_mean(tf.square(actual.mean - target.mean), axis=-1)
     covariance = tf.reduce_mean(tf.square(actual.covariance - target.covariance), axis=[-2, -1])
     if scaling == "target":
-        mean /= tf.reduce_mean(tf.square(target.mean), axis=-1) + _EPSILON
+        mean /= tf.maximum(tf.reduce_mean(tf.square(target.mean), axis=-1), least**2) + _EPSILON
         size = tf.reduce_mean(tf.square(target.covariance) + _FLAT_SHARE * tf.square(target.second), axis=[-2, -1])
-        covariance /= size + _EPSILON
+        covariance /= tf.maximum(size, least**4) + _EPSILON
     return (mean + covariance) / 2
 
 
@@ -61,16 +63,17 @@ def wasserstein_distance(actual: Moments, target: Moments, root: Any, *, scaling
     target's E[‖f‖²]. `root` is √C' as `covariance_root` returns it.
     """
     count = actual.mean.shape[-1]
-    spread = tf.linalg.trace(target.covariance)
-    ridge = (_RIDGE / count) * spread[..., tf.newaxis, tf.newaxis] * tf.eye(count)
+    whole = tf.linalg.trace(target.second)
+    ridge = _RIDGE * whole[..., tf.newaxis, tf.newaxis] * tf.eye(count)
     covariance = actual.covariance + ridge
     overlap = tf.linalg.trace(_square_root(root @ covariance @ root))
     distance = tf.reduce_sum(tf.square(actual.mean - target.mean), axis=-1)
-    distance += tf.linalg.trace(covariance) + (1 + _RIDGE) * spread - 2.0 * overlap
+    distance += (
+        tf.linalg.trace(covariance) + tf.linalg.trace(target.covariance) + count * _RIDGE * whole - 2.0 * overlap
+    )
     # rounding may leave a distance of 0 below it; its gradient is right all the same
     distance += tf.stop_gradient(tf.nn.relu(-distance))
-    whole = tf.reduce_sum(tf.square(target.mean), axis=-1) + spread + _EPSILON
-    return distance / (whole if scaling == "target" else float(count))
+    return distance / (whole + _EPSILON if scaling == "target" else float(count))
 
 
 def covariance_root(moments: Moments) -> NDArray[np.float32]:
@@ -78,7 +81,7 @@ def covariance_root(moments: Moments) -> NDArray[np.float32]:
     mean, second = (np.asarray(part, np.float64) for part in moments)
     covariance = second - mean[..., :, np.newaxis] * mean[..., np.newaxis, :]
     values, vectors = np.linalg.eigh(covariance)
-    ridge = _RIDGE * np.trace(covariance, axis1=-2, axis2=-1)[..., np.newaxis] / covariance.shape[-1]
+    ridge = _RIDGE * np.trace(second, axis1=-2, axis2=-1)[..., np.newaxis]
     roots = np.sqrt(np.maximum(values, 0.0) + ridge)
     return np.asarray((vectors * roots[..., np.newaxis, :]) @ np.swapaxes(vectors, -1, -2), np.float32)
 

@@ -26,6 +26,9 @@ from worker.engine.vgg.network import Network
 #: Images `[batch, height, width, 3]`, float32 RGB in 0 to 1.
 IMAGES_SPEC = tf.TensorSpec([None, None, None, 3])
 SCALAR_SPEC = tf.TensorSpec([])
+#: A style that is darker than this, of 1, counts as this bright when its colours are scaled, or black would count for
+#: infinitely much.
+_LEAST_BRIGHTNESS = 1 / 8
 
 
 class ObjectiveSpec(NamedTuple):
@@ -238,7 +241,8 @@ class Objective:
                 actual.second, target.second, scaling=scaling, normalization=self.spec.gram_normalization
             )
         elif self.spec.statistic(layer) == "covariance":
-            distance = covariance_distance(actual, target, scaling=scaling)
+            least = _LEAST_BRIGHTNESS if layer == PIXELS else 0.0
+            distance = covariance_distance(actual, target, scaling=scaling, least=least)
         else:
             distance = wasserstein_distance(actual, target, targets.style_root[layer], scaling=scaling)
         # a region that no position of this layer belongs to adds nothing to the loss

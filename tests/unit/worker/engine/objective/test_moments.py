@@ -115,3 +115,30 @@ def test_a_target_without_variance_gives_a_finite_distance_and_gradient(distance
 
     assert np.isfinite(value)
     assert np.isfinite(tape.gradient(value, at)).all()
+
+
+def test_black_counts_for_no_more_than_the_darkest_style_that_is_told_apart() -> None:
+    black = moments(np.zeros((1, 6, 6, 3), np.float32))
+    white = moments(np.ones((1, 6, 6, 3), np.float32))
+
+    assert float(covariance_distance(white, black, scaling="target", least=1 / 8)[0]) == pytest.approx(64 / 2)
+
+
+@pytest.mark.parametrize("channels", [3, 64, 256])
+@pytest.mark.parametrize("contrast", [0, 1e-4, 1e-3, 1e-2])
+@pytest.mark.parametrize("level", [0.3, 40])
+def test_the_wasserstein_distance_of_flat_images_is_finite_though_rounding_is_all_that_they_vary_by(
+    channels: int, contrast: float, level: float
+) -> None:
+    rng = np.random.default_rng(channels)
+    flat, noisy = np.zeros((1, 40, 40, channels)), rng.normal(size=(1, 40, 40, channels))
+    of_each = level * rng.uniform(0.5, 1.5, channels)
+    target = moments(np.float32(of_each * (1 + contrast * noisy)))
+    for picture in (flat, noisy, contrast * noisy, contrast * rng.normal(size=noisy.shape)):
+        at = tf.constant(np.float32(of_each * (1 + picture)))
+        with tf.GradientTape() as tape:
+            tape.watch(at)
+            value = wasserstein(moments(at), target, scaling="target")[0]
+
+        assert np.isfinite(value)
+        assert np.isfinite(tape.gradient(value, at)).all()
