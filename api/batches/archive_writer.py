@@ -19,7 +19,7 @@ from api.usecases.results import Pictures, ShownPicture
 from shared.db.base import Database
 from shared.db.batches import items
 from shared.db.models import Job
-from shared.errors import NotFound, ResultExpired
+from shared.errors import CorruptImage, NotFound, ResultExpired, UnsupportedImage
 from shared.states import TERMINAL, State
 
 #: The date of every member, the earliest a zip can hold: equal batches make equal files.
@@ -71,10 +71,10 @@ def _append_manifest(manifest: IO[bytes], archive: zipfile.ZipFile, buffer: _Buf
 
 
 def _read_picture(pictures: Pictures, job: Job) -> ShownPicture | None:
-    """Return the picture of a job; None if it has expired or is missing."""
+    """Return the picture of a job; None if it has expired, is missing or damaged."""
     try:
         return pictures.saved(job)
-    except (ResultExpired, NotFound):
+    except (ResultExpired, NotFound, CorruptImage, UnsupportedImage):
         return None
 
 

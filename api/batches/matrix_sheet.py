@@ -18,7 +18,7 @@ from api.usecases.results import Encoding, Pictures
 from shared.db.base import Database
 from shared.db.batches import items
 from shared.db.models import Job
-from shared.errors import CorruptImage, NotFound
+from shared.errors import CorruptImage, ImageTooLarge, NotFound, UnsupportedImage
 from shared.imaging import codec
 from shared.states import State
 from shared.storage.store import image_key
@@ -90,16 +90,16 @@ class _Sheet:
 
     def _upload(self, image_id: str) -> bytes:
         data = self._pictures.store.get(image_key(image_id))
-        return codec.recode(data, format="jpeg", max_side=self._side)
+        return codec.thumbnail_jpeg(data, max_px=self._pictures.max_px, max_side=self._side)
 
     def _result(self, job: Job) -> bytes:
         return self._pictures.saved(job, Encoding("jpeg", max_side=self._side)).data
 
     def _picture(self, column: int, row: int, read: Callable[[], bytes]) -> None:
-        """Draw a picture; leave the cell as it is if the file is missing or damaged."""
+        """Draw a picture; leave the cell as it is if the file is missing or cannot be read any more."""
         try:
             data = read()
-        except (NotFound, CorruptImage):
+        except (NotFound, CorruptImage, ImageTooLarge, UnsupportedImage):
             return
         with Image.open(io.BytesIO(data)) as small:
             shown = ImageOps.contain(small.convert("RGB"), (self._side, self._side))

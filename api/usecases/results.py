@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 from api.access import Caller
-from shared import errors
+from shared import errors, logs
 from shared.clock import rfc3339
 from shared.db import images
 from shared.db.admin import audit
@@ -16,10 +16,12 @@ from shared.db.base import Database
 from shared.db.jobs import queries
 from shared.db.jobs.queries import ShownJob
 from shared.imaging import codec
-from shared.imaging.mixing import Mix
+from shared.imaging.mixing import Mix, PhotographUnreadable
 from shared.painting.results import Result, strength_of
 from shared.states import TERMINAL, State
 from shared.storage.store import ImageStore, image_key
+
+log = logs.get(__name__)
 
 AnyJob = TypeVar("AnyJob", bound=ShownJob)
 
@@ -55,15 +57,19 @@ class Pictures:
     def at(self, job: ShownJob, strength: float, encoding: Encoding = PNG) -> bytes:
         """Return the picture of a job that has one; the whole PNG as painted is the stored file itself.
 
-        Raises `NotFound` if that file is missing, `ResultExpired` if the photograph is gone, and `ImageTooLarge` for a
-        photograph that was accepted under a higher bound.
+        Raises `NotFound` if that file is missing, `ResultExpired` if the photograph is gone or damaged, and
+        `ImageTooLarge` for a photograph that was accepted under a higher bound.
         """
         painted = self.store.get(require_result(job)["key"])
         if strength == AS_PAINTED and encoding == PNG:
             return painted
         mix = None if strength == AS_PAINTED else Mix(self._photograph(job), strength, self.max_px)
         format_name, quality, max_side = encoding
-        return codec.recode(painted, format=format_name, quality=quality, max_side=max_side, mix=mix)
+        try:
+            return codec.recode(painted, format=format_name, quality=quality, max_side=max_side, mix=mix)
+        except PhotographUnreadable as error:
+            log.warning("photograph_damaged", image=job.content_id)
+            raise _photograph_gone(job, "is damaged") from error
 
     def saved(self, job: ShownJob, encoding: Encoding = PNG) -> ShownPicture:
         """Return the picture at its saved strength, or as painted if its photograph is gone; raise `NotFound`."""
@@ -118,6 +124,6 @@ def require_files(job: AnyJob) -> AnyJob:
     return job
 
 
-def _photograph_gone(job: ShownJob) -> errors.ResultExpired:
-    detail = "The job's photograph was deleted after its retention time; strength 1 gives the picture as painted."
+def _photograph_gone(job: ShownJob, why: str = "was deleted after its retention time") -> errors.ResultExpired:
+    detail = f"The job's photograph {why}; strength 1 gives the picture as painted."
     return errors.ResultExpired(detail, image=job.content_id)

@@ -169,7 +169,8 @@ def recode(
 ) -> bytes:
     """Convert an image made by `encode` to another format, with a long side of at most `max_side` px (0 for any).
 
-    `mix` mixes it with its photograph, decoded as `decode` does and resized to its size; raises as `inspect` does.
+    `mix` mixes it with its photograph, decoded as `decode` does and resized to its size. Raises `PhotographUnreadable`
+    for one that is damaged, else as `inspect` does.
     It stays in eight bits, so a large one takes no more memory than Pillow's copies of it.
     """
     with _loaded(data, _MAX_RESULT_PX, _large_result_lock) as image:
@@ -194,11 +195,14 @@ def thumbnail(rgb: NDArray[np.float32], max_side: int) -> NDArray[np.float32]:
 
 def _mixed(painted: Image.Image, mix: Mix) -> Image.Image:
     """Return `painted` itself, mixed with its photograph."""
-    with _loaded(mix.photograph, mix.max_px) as image:
-        shown = upright(image)
-        if shown.mode in _SHRINKABLE and shown.width > painted.width:  # converting colours copies what it converts
-            shown = _resized(shown, painted.size)
-        photograph = _resized(pixels.eight_bit_of(shown), painted.size)
+    try:
+        with _loaded(mix.photograph, mix.max_px) as image:
+            shown = upright(image)
+            if shown.mode in _SHRINKABLE and shown.width > painted.width:  # converting colours copies what it converts
+                shown = _resized(shown, painted.size)
+            photograph = _resized(pixels.eight_bit_of(shown), painted.size)
+    except (CorruptImage, UnsupportedImage) as error:
+        raise mixing.PhotographUnreadable from error
     mixing.mix_into(painted, photograph, mix.strength)
     return painted
 

@@ -94,7 +94,7 @@ def test_a_strength_out_of_bounds_is_refused_with_them(client, painted, wrong) -
 
 
 def test_every_strength_has_a_tag_of_its_own_and_can_be_resumed(client, painted) -> None:
-    strengths = (None, "0", "0.5", "0.500001")
+    strengths = (None, "0", "0.5", "0.51")
     answers = [result(client, painted, **({} if each is None else {"strength": each})) for each in strengths]
     tags = [answer.headers["ETag"] for answer in answers]
     assert len(set(tags)) == len(strengths)
@@ -194,6 +194,11 @@ def test_only_a_strength_within_bounds_is_saved(client, painted, body) -> None:
     assert told(save(client, painted, math.nan)) == (400, "invalid_request")
 
 
+@pytest.mark.parametrize(("given", "kept"), [(-0.0, "0.0"), (0.123, "0.12"), (1e-9, "0.0"), (0.9999, "1.0")])
+def test_a_strength_is_kept_in_hundredths(client, painted, given, kept) -> None:
+    assert str(save(client, painted, given).json["result"]["strength"]) == kept
+
+
 def test_a_change_is_audited_once(client, painted) -> None:
     for strength in (0.5, 0.5, 0.25):
         save(client, painted, strength)
@@ -273,6 +278,24 @@ def test_the_sheet_of_a_matrix_has_the_saved_strength(client, context, image_id)
     assert cell_differs_by() < 5
 
 
+@pytest.mark.parametrize("mode", ["P", "I;16", "CMYK", "LA"])
+def test_the_sheet_of_a_matrix_shows_photographs_of_every_kind(client, image_id, mode) -> None:
+    photograph = Image.fromarray(np.uint8(picture(48, 32) * 255)).convert("L" if mode == "I;16" else mode)
+    if mode == "I;16":
+        photograph = Image.fromarray(np.asarray(photograph, np.uint16) * 257)
+    file = io.BytesIO()
+    photograph.save(file, "TIFF")
+    content = client.post("/v1/images", data=file.getvalue(), content_type="image/tiff").json["id"]
+    matrix = {"contents": [content], "styles": [image_id]}
+    made = client.post("/v1/batches", json={"matrix": matrix, "preset": "fast", "params": {"size": 32}}).json["id"]
+
+    answer = client.get(f"/v1/batches/{made}/sheet.webp")
+
+    assert answer.status_code == 200
+    with Image.open(io.BytesIO(answer.data)) as sheet:
+        assert np.asarray(sheet.convert("RGB").crop((24, 320, 248, 460)), np.float32).std() > 5
+
+
 # -- without a photograph
 
 
@@ -287,6 +310,23 @@ def test_without_its_photograph_a_picture_can_only_be_had_as_painted(client, set
     assert told(client.get(f"/v1/jobs/{painted}/preview?strength=0")) == GONE
     preview = client.get(f"/v1/jobs/{painted}/preview")
     assert preview.data == client.get(f"/v1/jobs/{painted}/preview?strength=1").data
+
+
+@pytest.mark.parametrize("left", [0, 60])
+def test_a_damaged_photograph_is_as_one_that_is_gone(client, context, settings, batch, image_id, left) -> None:
+    client.post(f"/v1/batches/{batch['id']}/items", json=[{"key": "a.png", "content": image_id}])
+    steer(client, batch, "start")
+    (item,) = client.get(f"/v1/batches/{batch['id']}/items").json["jobs"]
+    run([item["id"]], context)
+    save(client, item["id"], 0.5)
+    store = open_store(settings.storage_url)
+    store.put(image_key(image_id), store.get(image_key(image_id))[:left])
+
+    assert told(result(client, item["id"])) == GONE
+    as_painted = result(client, item["id"], strength=1).data
+    assert client.get(f"/v1/jobs/{item['id']}/preview").status_code == 200
+    with zipfile.ZipFile(io.BytesIO(client.get(f"/v1/batches/{batch['id']}/archive.zip").data)) as archive:
+        assert archive.read("a.png") == as_painted
 
 
 def test_no_strength_is_saved_for_a_photograph_that_is_gone_but_the_painting_comes_back(
