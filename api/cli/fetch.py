@@ -50,13 +50,14 @@ def timelapse(client: Client, job_id: str, out: Path) -> None:
 @click.command()
 @_job_id
 @click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help="Where to write it, a JPEG.")
+@strength_option
 @client_option
-def preview(client: Client, job_id: str, out: Path | None) -> None:
+def preview(client: Client, job_id: str, out: Path | None, strength: float | None) -> None:
     """Show a job's newest frame in the terminal, or write it as a JPEG to FILE or into a pipe."""
     if out:
         _check_suffix(out, ".jpg", ".jpeg")
         check_path(out)
-    frame = client.preview(job_id)
+    frame = client.preview(job_id, strength=strength)
     if out:
         write_whole(out, frame)
         say(f"Wrote {out}.")

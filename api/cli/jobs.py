@@ -10,6 +10,7 @@ from api.cli.display.tables import JOB_COLUMNS, job_cells, print_job
 from api.cli.errors import Failure
 from api.cli.follow import check_strength, finish
 from api.cli.options import (
+    STRENGTH,
     client_option,
     filter_options,
     json_option,
@@ -79,7 +80,7 @@ def _print_canceled(job: Job) -> None:
 
 @click.command()
 @_job_id
-@click.argument("value", type=click.FloatRange(0, 1), metavar="STRENGTH")
+@click.argument("value", type=STRENGTH, metavar="STRENGTH")
 @json_option
 @client_option
 def strength(client: Client, job_id: str, value: float, *, as_json: bool) -> None:

@@ -28,9 +28,21 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 out_option = click.option(
     "-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help="Where to write the picture."
 )
+
+
+class _Strength(click.FloatRange):
+    """From 0 to 1. Every comparison with NaN is false, so `FloatRange` alone would take it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        found = float(super().convert(value, param, ctx))
+        return found if found >= 0 else self.fail(f"{value} is not in the range 0<=x<=1.", param, ctx)
+
+
+#: The type of an option or argument that says how strongly a painting shows.
+STRENGTH = _Strength(0, 1)
 strength_option = click.option(
     "--strength",
-    type=click.FloatRange(0, 1),
+    type=STRENGTH,
     metavar="0..1",
     help="How strongly the painting shows: from 0, the photograph, to 1, as painted [as saved].",
 )

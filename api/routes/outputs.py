@@ -19,7 +19,7 @@ from api.jobs.event_stream import event_stream
 from api.live.subscriber import JobRow
 from api.openapi.operation import operation
 from api.openapi.parameters import BINARY
-from api.schemas.jobs import LossColumns
+from api.schemas.jobs import LossColumns, Strength
 from api.services import services
 from api.usecases import results
 from api.usecases.results import AS_PAINTED, Encoding
@@ -59,13 +59,10 @@ class EventsQuery(BaseModel):
 class PreviewQuery(BaseModel):
     """How to show a picture."""
 
-    strength: float | None = Field(
+    strength: Strength | None = Field(
         None,
-        ge=0,
-        le=1,
-        allow_inf_nan=False,
-        description="How strongly the painting of an ended job shows: from 0, the photograph, to 1, as painted; "
-        "by default the saved strength.",
+        description="How strongly the painting of an ended job shows: from 0, the photograph, to 1, as painted, "
+        "rounded to hundredths; by default the saved strength.",
     )
 
 

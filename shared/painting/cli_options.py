@@ -89,11 +89,13 @@ def _metavar(field: FieldInfo) -> str:
 
 def _help(field: FieldInfo) -> str:
     schema = _schema(field)
-    low, high = schema.get("minimum", schema.get("exclusiveMinimum")), schema.get("maximum")
-    high = schema.get("exclusiveMaximum") if high is None else high
-    if low is None or high is None:
+    low, above = schema.get("minimum"), schema.get("exclusiveMinimum")
+    high, below = schema.get("maximum"), schema.get("exclusiveMaximum")
+    if (low is None and above is None) or (high is None and below is None):
         return str(field.description)
-    return f"{field.description} [{low:g} to {high:g} {schema.get('unit', '')}".rstrip() + "]"
+    start = f"{low:g}" if above is None else f"above {above:g}"
+    end = f"to {high:g}" if below is None else f"to below {below:g}"
+    return f"{field.description} [{start} {end} {schema.get('unit', '')}".rstrip() + "]"
 
 
 def _schema(field: FieldInfo) -> dict[str, Any]:

@@ -116,7 +116,9 @@ class StyleParams(BaseModel):
         "itself; `wasserstein` both as the distance between normal distributions.",
     )
     gram_normalization: Literal["positions", "paper"] = _parameter(
-        "positions", "`positions` divides Gram matrices by their positions; `paper` is the paper's 1 / (4·N²·M²)."
+        "positions",
+        "`positions` divides Gram matrices by their positions; `paper` is the paper's 1 / (4·N²·M²). Other statistics "
+        "of style have no use for it.",
     )
     loss_scaling: Literal["none", "target"] = _parameter(
         "none", "`target` divides each layer's loss by its target's mean square, so weights mean the same at any size."

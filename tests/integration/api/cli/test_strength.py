@@ -97,3 +97,12 @@ def test_a_folder_is_written_at_one_strength(atelier, photo, context, tmp_path) 
     with painting(context):
         assert atelier(*arguments, "--new").exit_code == 0
     assert np.abs(rgb_of(out / "a.png") - rgb_of(photo)).max() > 50
+
+
+@pytest.mark.parametrize("value", ["nan", "-nan", "1.01", "-0.01", "inf", "half"])
+def test_no_strength_out_of_range_is_sent(atelier, painted, tmp_path, value) -> None:
+    kept = ("result", painted, "-o", tmp_path / "a.png", "--strength", value)
+    for command in (("strength", "--", painted, value), kept):
+        result = atelier(*command)
+        assert result.exit_code == 2, result.output
+        assert value.removeprefix("-") in result.output

@@ -38,6 +38,7 @@ def test_every_parameter_has_an_option_with_its_declared_help() -> None:
         assert f"--{name.replace('_', '-')} " in help_text
         assert " ".join(str(field.description).split()) in help_text
     assert "[0 to 16383 px]" in help_text
+    assert "[above 0 to 1]" in help_text  # the learning rate
 
 
 @pytest.mark.parametrize("field", ["size", "steps", "beta_1", "pooling", "antialias", "style_layers"])
