@@ -54,12 +54,8 @@ def forward(
 
     def run(images: Any) -> dict[str, Any]:
         features: dict[str, Any] = {}
-        # upright images are computed lying on their side, kernels too, so that the network meets half as many shapes
-        height, width = tf.shape(images)[1], tf.shape(images)[2]
-        axes = tf.where(height > width, [0, 2, 1, 3], [0, 1, 2, 3])
-        kernel_axes = tf.where(height > width, [1, 0, 2, 3], [0, 1, 2, 3])
-        corner = tf.minimum(height, width), tf.maximum(height, width)
-        x = tf.transpose(borders.on_grid(tf.cast(preprocess(images), precision)), axes)
+        corner = tf.shape(images)[1], tf.shape(images)[2]
+        x = borders.on_grid(tf.cast(preprocess(images), precision))
         depth = 1
         for layer, weights, bias in convolutions:
             if block(layer) > depth:
@@ -70,13 +66,10 @@ def forward(
                 if pooling_scale != 1.0:
                     x *= pooling_scale
             x = borders.mirrored(x, corner) if mirrored else borders.with_zeros(x, corner)
-            x = tf.nn.conv2d(x, tf.transpose(weights, kernel_axes), 1, "VALID" if mirrored else "SAME")
+            x = tf.nn.conv2d(x, weights, 1, "VALID" if mirrored else "SAME")
             x = tf.nn.relu(tf.nn.bias_add(x, bias))
             if layer in layers:
-                # transposed on the grid, as oneDNN keeps memory for each shape that it transposes too
-                sides = tf.gather([0, *corner, 0], axes)
-                upright = tf.ensure_shape(tf.transpose(x, axes), [None, None, None, weights.shape[-1]])
-                features[layer] = borders.cut(upright, (sides[1], sides[2]))
+                features[layer] = borders.cut(x, corner)
         return features
 
     return run

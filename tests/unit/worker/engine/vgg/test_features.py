@@ -77,36 +77,3 @@ def test_mirrored_borders_keep_a_flat_image_flat(network: Network, pooling: str)
 
     for layer, activations in features.items():
         assert np.ptp(activations, axis=(1, 2)).max() <= 1e-4 * np.abs(activations).max(), layer
-
-
-@pytest.mark.parametrize("pooling", ["max", "average", "l2"])
-@pytest.mark.parametrize("padding", ["zeros", "mirror"])
-def test_an_upright_image_has_the_maps_that_it_has_as_part_of_a_square(
-    network: Network, pooling: str, padding: str
-) -> None:
-    upright = smooth_picture(90, 50, seed=4)[np.newaxis]
-    square = np.pad(upright, [(0, 0), (0, 0), (0, 40), (0, 0)], mode="symmetric")
-    layers = ["block1_conv1", "block2_conv2", "block3_conv1"]
-    run = forward(network, layers, pooling=pooling, padding=padding)
-
-    found, expected = run(upright), run(square)
-
-    for layer in layers:
-        rows, columns = (side // 2 ** (int(layer[5]) - 1) for side in (90, 30))  # far from the right border
-        scale = np.abs(expected[layer]).max()
-        seen, beside = (maps[layer][0, :rows, :columns] / scale for maps in (found, expected))
-        np.testing.assert_allclose(seen, beside, atol=1e-5, err_msg=layer)
-
-
-def test_the_network_meets_an_upright_image_lying_on_its_side(
-    network: Network, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    met = []
-    convolve = tf.nn.conv2d
-    monkeypatch.setattr(tf.nn, "conv2d", lambda x, *options: met.append(x.shape[1:3]) or convolve(x, *options))
-
-    run = forward(network, ["block2_conv1"], pooling="max", padding="zeros")
-    maps = [run(np.zeros((1, *size, 3), np.float32))["block2_conv1"] for size in ((96, 64), (64, 96))]
-
-    assert met[:3] == met[3:]
-    assert [each.shape[1:3] for each in maps] == [(48, 32), (32, 48)]
