@@ -19,7 +19,8 @@ from api.jobs.event_stream import event_stream
 from api.live.subscriber import JobRow
 from api.openapi.operation import operation
 from api.openapi.parameters import BINARY
-from api.schemas.jobs import LossColumns, Strength
+from api.schemas.jobs import LossColumns
+from api.schemas.strength import Strength
 from api.services import services
 from api.usecases import results
 from api.usecases.results import AS_PAINTED, Encoding

@@ -23,11 +23,6 @@ from shared.ids import IMAGE_ID, is_uuid
 from shared.painting.params import DEFAULT_PRESET, PRESETS, WeightsName
 from shared.states import State
 
-#: How strongly a painting shows. A hundredth is less than anyone sees, and adding 0 turns -0 into 0.
-Strength = Annotated[
-    float, Field(ge=0, le=1, allow_inf_nan=False), AfterValidator(lambda strength: round(strength, 2) + 0.0)
-]
-
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
 
 
@@ -236,13 +231,6 @@ class JobView(BaseModel):
     ended_at: str | None
     expires_at: str | None
     links: dict[str, str]
-
-
-class StrengthRequest(BaseModel):
-    """How strongly a job's painting is to show."""
-
-    model_config = ConfigDict(extra="forbid")
-    strength: Strength = Field(description="From 0, the photograph, to 1, as painted; it is rounded to hundredths.")
 
 
 class SizeView(BaseModel):
