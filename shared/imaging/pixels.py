@@ -1,9 +1,9 @@
 """Converts every kind of pixel to float32 RGB in 0 to 1, in sRGB, and alpha.
 
-Deep grey (16 bit, 32 bit, float) keeps its depth; everything else has eight bits per channel. An embedded ICC profile
+Deep grey (more than eight bits, or float) keeps its depth; everything else has eight bits per channel. An ICC profile
 is applied; one that is broken, or for another mode, is ignored and logged.
 
-Invariant: no mode in which Pillow opens our four formats raises.
+Invariant: no mode in which `shared.imaging.formats` loads an image raises.
 """
 
 import io
@@ -24,15 +24,14 @@ _PROFILED = {"RGB": "RGB", "CMYK": "CMYK", "LAB": "LAB", "L": "L", "LA": "L", "1
 def rgb_of(image: Image.Image) -> NDArray[np.float32]:
     """Return the colours of an image, `[height, width, 3]`."""
     if _is_deep(image):
-        grey = _deep_grey(image)
-        return np.repeat(grey[..., None], 3, axis=2)
+        return _deep_colours(image)
     return np.asarray(_in_srgb(image), np.float32) / np.float32(255)
 
 
 def eight_bit_of(image: Image.Image) -> Image.Image:
     """Return the colours of an image as `rgb_of` does, rounded to an RGB image of eight bits per channel."""
     if _is_deep(image):
-        return Image.fromarray(np.rint(_deep_grey(image) * np.float32(255)).astype(np.uint8)).convert("RGB")
+        return Image.fromarray(np.rint(_deep_colours(image) * np.float32(255)).astype(np.uint8))
     return _in_srgb(image)
 
 
@@ -45,16 +44,39 @@ def alpha_of(image: Image.Image) -> NDArray[np.float32] | None:
     return np.asarray(image.convert("RGBA").getchannel("A"), np.float32) / np.float32(255)
 
 
+def is_transparent(image: Image.Image) -> bool:
+    """Return whether an image is transparent everywhere."""
+    if not image.has_transparency_data:
+        return False
+    if _is_deep(image):
+        return bool((np.asarray(image) == image.info["transparency"]).all())
+    return image.convert("RGBA").getchannel("A").getextrema() == (0, 0)
+
+
+def without_palette(image: Image.Image) -> Image.Image:
+    """Return an image of colours for one of a palette, so that it can be resized; others as they are."""
+    if image.mode not in ("P", "PA"):
+        return image
+    return image.convert("RGBA" if image.has_transparency_data else "RGB")
+
+
 def _is_deep(image: Image.Image) -> bool:
-    return image.mode in ("I", "F") or image.mode.startswith("I;16")
+    return image.mode == "F" or image.mode.startswith("I;16")
 
 
-def _deep_grey(image: Image.Image) -> NDArray[np.float32]:
-    """Scale to 1 for white: 65535, or 1.0 in float, or the brightest pixel where one is brighter."""
-    grey = np.asarray(image, np.float64)
-    grey = np.where(np.isfinite(grey), grey, 0)
-    white = max(1.0 if image.mode == "F" else 65535.0, grey.max(initial=0))
-    return np.asarray(np.clip(grey / white, 0, 1), np.float32)
+def _deep_colours(image: Image.Image) -> NDArray[np.float32]:
+    """Return the colours of grey in floats, or in sixteen bits of which 65535 is white."""
+    grey = np.asarray(image, np.float32)
+    if image.mode != "F":
+        grey = grey / np.float32(65_535)
+    if not image.info.get("icc_profile"):
+        return np.repeat(grey[..., np.newaxis], 3, axis=2)
+    # profiles are applied to eight bits only: what becomes of those is interpolated
+    ramp = Image.fromarray(np.arange(256, dtype=np.uint8)[np.newaxis])
+    ramp.info["icc_profile"] = image.info["icc_profile"]
+    known = np.asarray(_in_srgb(ramp), np.float32)[0] / np.float32(255)
+    levels = np.linspace(0, 1, 256, dtype=np.float32)
+    return np.stack([np.interp(grey, levels, known[:, channel]).astype(np.float32) for channel in range(3)], axis=-1)
 
 
 def _in_srgb(image: Image.Image) -> Image.Image:

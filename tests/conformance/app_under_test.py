@@ -15,7 +15,7 @@ from api.app import create_app
 from api.batches import archive_reader
 from api.live.hub import Hub
 from shared.imaging import codec
-from shared.imaging.codec import MEDIA_TYPES
+from shared.imaging.formats.recognition import MEDIA_TYPES
 from shared.settings import Settings
 from tests.hostile.archives import tarred, zipped
 from tests.support.factories import picture
