@@ -72,20 +72,34 @@ def _deep_colours(image: Image.Image) -> NDArray[np.float32]:
     if not image.info.get("icc_profile"):
         return np.repeat(grey[..., np.newaxis], 3, axis=2)
     # profiles are applied to eight bits only: what becomes of those is interpolated
-    ramp = Image.fromarray(np.arange(256, dtype=np.uint8)[np.newaxis])
-    ramp.info["icc_profile"] = image.info["icc_profile"]
-    known = np.asarray(_in_srgb(ramp), np.float32)[0] / np.float32(255)
+    known = _grey_levels(image.info["icc_profile"]) / np.float32(255)
     levels = np.linspace(0, 1, 256, dtype=np.float32)
     return np.stack([np.interp(grey, levels, known[:, channel]).astype(np.float32) for channel in range(3)], axis=-1)
 
 
 def _in_srgb(image: Image.Image) -> Image.Image:
+    profile, image = image.info.get("icc_profile"), without_palette(image)
     converted = image.convert(_PROFILED.get(image.mode, "RGB"))
-    profile = image.info.get("icc_profile")
+    if profile and converted.mode == "L":
+        return Image.merge("RGB", [converted.point(levels.tolist()) for levels in _grey_levels(profile).T])
     if profile:
-        try:
-            own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            converted = ImageCms.profileToProfile(converted, own, _SRGB, outputMode="RGB") or converted
-        except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as error:
-            log.info("icc_profile_ignored", mode=image.mode, reason=str(error))
+        converted = _applied(profile, converted)
     return converted.convert("RGB")
+
+
+def _grey_levels(profile: bytes) -> NDArray[np.uint8]:
+    """Return what a profile shows of each level of grey, `[256, 3]`."""
+    ramp = Image.fromarray(np.arange(256, dtype=np.uint8)[np.newaxis])
+    return np.asarray(_applied(profile, ramp).convert("RGB"))[0]
+
+
+def _applied(profile: bytes, image: Image.Image) -> Image.Image:
+    """Return an image in sRGB, or itself if the profile cannot be applied to it."""
+    # the shortcuts for grey are far off where it is dark
+    flags = ImageCms.Flags.NOOPTIMIZE if image.mode == "L" else ImageCms.Flags.NONE
+    try:
+        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        return ImageCms.profileToProfile(image, own, _SRGB, outputMode="RGB", flags=flags) or image
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as error:
+        log.info("icc_profile_ignored", mode=image.mode, reason=str(error))
+        return image

@@ -21,7 +21,8 @@ _D65 = (0.3127, 0.3290)
 SRGB_PRIMARIES: Primaries = (*_D65, 0.640, 0.330, 0.300, 0.600, 0.150, 0.060)
 SRGB_CURVE: Curve = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 _BT601: Primaries = (*_D65, 0.630, 0.340, 0.310, 0.595, 0.155, 0.070)
-_BT709_CURVE: Curve = (1 / 0.45, 1 / 1.099297, 0.099297 / 1.099297, 1 / 4.5, 0.081243)
+#: Of displays, BT.1886, as browsers show it; cameras' own curve is another.
+_VIDEO_CURVE: Curve = (2.4, 1, 0, 0, 0)
 
 #: Code points of H.273: BT.709, BT.470, BT.601, film, BT.2020, DCI-P3, Display P3 and EBU 3213.
 _PRIMARIES: dict[int, Primaries] = {
@@ -37,7 +38,7 @@ _PRIMARIES: dict[int, Primaries] = {
     22: (*_D65, 0.630, 0.340, 0.295, 0.605, 0.155, 0.077),
 }
 _CURVES: dict[int, Curve] = {
-    **dict.fromkeys((1, 6, 14, 15), _BT709_CURVE),
+    **dict.fromkeys((1, 6, 14, 15), _VIDEO_CURVE),
     4: (2.2, 1, 0, 0, 0),
     5: (2.8, 1, 0, 0, 0),
     7: (1 / 0.45, 1 / 1.1115, 0.1115 / 1.1115, 1 / 4, 0.0913),
@@ -80,10 +81,9 @@ def by_code_points(primaries: int, transfer: int) -> Colours | None:
     return Colours(_PRIMARIES[primaries], _CURVES[transfer])
 
 
-def by_gamma(gamma: float | None, primaries: Primaries | None) -> Colours | None:
-    """Return the colours of a PNG's `gamma`, such as 1/2.2, and chromaticities; None if they make no sense."""
-    curve: Curve = SRGB_CURVE if gamma is None else (1 / gamma, 1, 0, 0, 0)
-    colours = Colours(primaries or SRGB_PRIMARIES, curve)
+def by_gamma(gamma: float, primaries: Primaries | None) -> Colours | None:
+    """Return the colours of a PNG's `gamma`, such as 1/2, and chromaticities; None if they make no sense."""
+    colours = Colours(primaries or SRGB_PRIMARIES, (1 / gamma, 1, 0, 0, 0))
     return colours if np.isfinite(_matrix(colours.primaries)).all() else None
 
 

@@ -49,7 +49,7 @@ def nclx(primaries: int, transfer: int, matrix: int) -> bytes:
 
 def turned(orientation: int) -> list[bytes]:
     """The properties that show a stored picture as an EXIF `orientation` would: first turned, then mirrored."""
-    turn = {3: 2, 4: 2, 5: 1, 6: 3, 7: 3, 8: 1}.get(orientation, 0)
+    turn = {3: 2, 4: 2, 5: 3, 6: 3, 7: 1, 8: 1}.get(orientation, 0)
     return [box(b"irot", bytes([turn]))] * (turn > 0) + [box(b"imir", b"\1")] * (orientation in (2, 4, 5, 7))
 
 

@@ -172,6 +172,9 @@ class _Meta(_Reader):
                 offset = self.number(at + index_bytes, offset_bytes)
                 length = self.number(at + index_bytes + offset_bytes, length_bytes)
                 at += index_bytes + offset_bytes + length_bytes
-                item.extents.append((base + offset, length))
+                item.extents.append((base + offset, length or len(self.data)))
         if at > end:
             raise CorruptImage
+        # several items may share bytes, but decoders copy those of each
+        if sum(length for item in self._items.values() for _, length in item.extents) > 2 * len(self.data):
+            raise ImageTooLarge("The items of the file hold more than the file.")

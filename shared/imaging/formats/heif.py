@@ -155,7 +155,7 @@ class _Picture:
         return stated[0] * stated[1]
 
     def _coded_sizes(self, item: Item) -> Iterator[Size]:
-        data = b"".join(self._data[at : at + length] if length else self._data[at:] for at, length in item.extents)
+        data = b"".join(self._data[at : at + length] for at, length in item.extents)
         for configuration in item.properties.get(b"hvcC", ()):
             yield from hevc_sizes(configuration, data)
         for configuration in item.properties.get(b"av1C", ()):

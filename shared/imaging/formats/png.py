@@ -32,6 +32,8 @@ _MAX_PROFILE_BYTES = 2**23
 #: Ancillary chunks that tell something about the pixels.
 _KEPT = {b"tRNS", b"eXIf", b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM"}
 
+#: What encoders write for sRGB, in hundred-thousandths.
+_SRGB_GAMMA = 45_455
 #: The colour types of IHDR.
 _GREY, _RGB, _PALETTE = 0, 2, 3
 
@@ -155,12 +157,13 @@ def _embedded_profile(iccp: bytes) -> bytes | None:
 
 
 def _by_gamma(png: _Png) -> Colours | None:
+    """Return the colours of gAMA and cHRM. As in browsers, cHRM alone says nothing, and gAMA of sRGB alone means sRGB."""
     gamma, chromaticities = png.first(b"gAMA"), png.first(b"cHRM")
-    value = struct.unpack(">I", gamma)[0] / 100_000 if len(gamma) == 4 else 0
-    primaries = [part / 100_000 for part in struct.unpack(">8I", chromaticities)] if len(chromaticities) == 32 else None
-    if not value and primaries is None:
-        return None
-    return profiles.by_gamma(value or None, primaries and tuple(primaries))  # type: ignore[arg-type]
+    value = int.from_bytes(gamma, "big") if len(gamma) == 4 else 0
+    if len(chromaticities) == 32:
+        w_x, w_y, r_x, r_y, g_x, g_y, b_x, b_y = (part / 100_000 for part in struct.unpack(">8I", chromaticities))
+        return profiles.by_gamma(value / 100_000, (w_x, w_y, r_x, r_y, g_x, g_y, b_x, b_y)) if value else None
+    return profiles.by_gamma(value / 100_000, None) if value not in (0, _SRGB_GAMMA) else None
 
 
 def _with_alpha(png: _Png, image: Image.Image) -> Image.Image:

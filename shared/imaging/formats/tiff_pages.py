@@ -56,7 +56,7 @@ class Page(NamedTuple):
     @property
     def is_complete(self) -> bool:
         """Whether it says where a picture is, and how large."""
-        return {WIDTH, LENGTH} <= self.values.keys() and bool({_STRIPS, _TILES} & self.tags)
+        return min(self.first(WIDTH, 0), self.first(LENGTH, 0)) > 0 and bool({_STRIPS, _TILES} & self.tags)
 
 
 class Directories:

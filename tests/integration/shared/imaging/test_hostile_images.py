@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageFile, TiffImagePlugin, WebPImagePlugin
 
 from shared.errors import AtelierError
-from shared.imaging import codec
+from shared.imaging import codec, opening
 from tests.hostile import images
 from tests.hostile.image_sandbox import judged
 from tests.hostile.images import MAX_PX, SECRET, TAKEN
@@ -107,7 +107,7 @@ def test_large_pictures_are_decoded_one_after_the_other(monkeypatch) -> None:
         finally:
             at_once[0] -= 1
 
-    monkeypatch.setattr(codec, "_LARGE_PX", 0)
+    monkeypatch.setattr(opening, "_LARGE_PX", 0)
     monkeypatch.setattr(ImageFile.ImageFile, "load", counted)
     data = saved(Image.new("RGB", (1500, 1500)))
     race(lambda: codec.inspect(data, max_bytes=10**7, max_px=MAX_PX), threads=6)
