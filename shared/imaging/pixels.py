@@ -72,9 +72,17 @@ def _deep_colours(image: Image.Image) -> NDArray[np.float32]:
     if not image.info.get("icc_profile"):
         return np.repeat(grey[..., np.newaxis], 3, axis=2)
     # profiles are applied to eight bits only: what becomes of those is interpolated
-    known = _grey_levels(image.info["icc_profile"]) / np.float32(255)
-    levels = np.linspace(0, 1, 256, dtype=np.float32)
-    return np.stack([np.interp(grey, levels, known[:, channel]).astype(np.float32) for channel in range(3)], axis=-1)
+    return np.stack([_interpolated(grey, levels) for levels in _grey_levels(image.info["icc_profile"]).T], axis=-1)
+
+
+def _interpolated(grey: NDArray[np.float32], levels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Map grey in 0 to 1 as 256 `levels` are, between the middles of those that are shown alike."""
+    shown, counts = np.unique(levels, return_counts=True)
+    if (np.diff(levels.astype(int)) < 0).any() or len(shown) < 2:
+        return np.interp(grey, np.linspace(0, 1, 256), levels / 255).astype(np.float32)
+    middles = (np.cumsum(counts) - (counts + 1) / 2) / 255
+    middles[0], middles[-1] = 0, 1
+    return np.interp(grey, middles, shown / 255).astype(np.float32)
 
 
 def _in_srgb(image: Image.Image) -> Image.Image:

@@ -8,7 +8,7 @@ from PIL import Image
 
 from tests.support import heif, hevc
 from tests.support.heif import Item, box, full_box, ispe, nclx
-from tests.support.sample_images import QUARTERS, saved
+from tests.support.sample_images import saved
 
 _ALPHA = full_box(b"auxC", b"urn:mpeg:hevc:2015:auxid:1\0")
 _TINY = np.zeros((16, 16), np.uint8)
@@ -121,9 +121,8 @@ def coded_bombs() -> Iterator[tuple[str, bytes]]:
     yield "heic-tower", tower()
     yield "heic-of-2^32-properties", heic(64, 64).replace(b"ipma\0\0\0\0\0\0\0\1", b"ipma\0\0\0\0\xff\xff\xff\xff")
     yield "heic-of-many-boxes", _after_type(heic(64, 64), box(b"free") * 100_000)
-    yield "heic-of-shared-bytes", heif.heif([heif.coded([_TINY] * 3), *[Item(b"Exif", bytes(9))] * 900]).replace(
-        b"\0\0\0\x09", b"\0\0\xff\xff"
-    )
+    exif = [Item(b"Exif", bytes(9)) for _ in range(900)]
+    yield "heic-of-shared-bytes", heif.heif([heif.coded([_TINY] * 3), *exif]).replace(b"\0\0\0\x09", b"\0\0\x09\0")
     yield "bmp-run-lengths", bmp(7000, 7000, compression=1, bits=8, data=b"\1\0\0\0" * 7000)
     yield "bmp-many-run-lengths", bmp(2000, 2000, compression=1, bits=8, data=b"\1\0" * 4_000_000)
     yield "gif-of-comments", gif(8, 8, before=b"!\xfe\1a\0" * 70_000)

@@ -17,7 +17,8 @@ _ACROSS, _DOWN = np.linspace(0, 255, 96), np.linspace(0, 255, 64)
 #: Dark to light to the right, blue below; no side looks like another.
 PICTURE = np.rint(
     np.stack(
-        [np.tile(_ACROSS, (64, 1)), np.tile(_ACROSS[::-1] / 2, (64, 1)), np.tile(_DOWN[:, np.newaxis], (1, 96))], axis=-1
+        [np.tile(_ACROSS, (64, 1)), np.tile(_ACROSS[::-1] / 2, (64, 1)), np.tile(_DOWN[:, np.newaxis], (1, 96))],
+        axis=-1,
     )
 ).astype(np.uint8)
 #: Transparent above, opaque below.
@@ -74,7 +75,7 @@ def made(kind: str, of: Held) -> bytes:
 
 def media_type(kind: str) -> str:
     """The media type of a kind."""
-    return f"image/{kind.split('-')[0]}"
+    return f"image/{kind.split('-', maxsplit=1)[0]}"
 
 
 def p3_profile() -> bytes:
@@ -119,7 +120,9 @@ def _bmp(of: Held) -> bytes:
     rows = np.dstack([of.rgb[..., ::-1], of.alpha])[::-1].tobytes()
     height, width = of.alpha.shape
     masks = struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
-    head = struct.pack("<IiiHHIIiiII", 108, width, height, 1, 32, 3, len(rows), 0, 0, 0, 0) + masks + b"BGRs" + bytes(48)
+    head = (
+        struct.pack("<IiiHHIIiiII", 108, width, height, 1, 32, 3, len(rows), 0, 0, 0, 0) + masks + b"BGRs" + bytes(48)
+    )
     return b"BM" + struct.pack("<IHHI", 14 + len(head) + len(rows), 0, 0, 14 + len(head)) + head + rows
 
 

@@ -28,7 +28,7 @@ class Item:
 
 @dataclass
 class Items:
-    """The items of a file by number, and which of them is the picture; `auxiliary` lists those that belong to another."""
+    """The items of a file by number, which of them is the picture, and by item those that are auxiliary to it."""
 
     by_number: dict[int, Item]
     primary: int
@@ -172,7 +172,10 @@ class _Meta(_Reader):
                 offset = self.number(at + index_bytes, offset_bytes)
                 length = self.number(at + index_bytes + offset_bytes, length_bytes)
                 at += index_bytes + offset_bytes + length_bytes
-                item.extents.append((base + offset, length or len(self.data)))
+                length = length or len(self.data) - base - offset
+                if not 0 <= length <= len(self.data) - base - offset:
+                    raise CorruptImage  # the file is cut short
+                item.extents.append((base + offset, length))
         if at > end:
             raise CorruptImage
         # several items may share bytes, but decoders copy those of each

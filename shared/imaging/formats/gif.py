@@ -51,7 +51,7 @@ def _screen_end(data: bytes) -> int:
 
 
 def _first_frame(data: bytes) -> tuple[int, bytes, Box]:
-    """Find the first frame: where it starts, what says which colour is transparent, and its (left, top, right, bottom)."""
+    """Find the first frame: where it starts, its graphic control, and its (left, top, right, bottom)."""
     at, control = _screen_end(data), b""
     for _ in range(_MAX_BLOCKS):
         kind = data[at]

@@ -33,7 +33,9 @@ def read(data: bytes) -> Header:
     if scans > _MAX_SCANS or scans * image.width * image.height > max(_MAX_SCANNED_PX, image.width * image.height):
         raise ImageTooLarge(f"The JPEG has too many scans for its size: {scans}.", scans=scans)
     progressive = "progressive" in image.info
-    return Header("progressive JPEG" if progressive else "JPEG", image.size, _bytes_per_px(image), lambda: loaded(image))
+    return Header(
+        "progressive JPEG" if progressive else "JPEG", image.size, _bytes_per_px(image), lambda: loaded(image)
+    )
 
 
 def count_scans(data: bytes) -> int:

@@ -11,6 +11,7 @@ import io
 import struct
 import zlib
 from collections import defaultdict
+from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -29,8 +30,8 @@ _MAX_CHUNKS = 2**17
 _MAX_EXIF_BYTES = 2**16
 #: The largest profile that is unpacked, in bytes. Those of printing presses have up to 4 MB.
 _MAX_PROFILE_BYTES = 2**23
-#: Ancillary chunks that tell something about the pixels.
-_KEPT = {b"tRNS", b"eXIf", b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM"}
+#: Chunks that tell something about the pixels, beside the pixels themselves.
+_READ = {b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM"}
 
 #: What encoders write for sRGB, in hundred-thousandths.
 _SRGB_GAMMA = 45_455
@@ -90,28 +91,33 @@ def _load(png: _Png, image: Image.Image, profile: bytes | None) -> Image.Image:
 
 def _chunks(data: bytes) -> dict[bytes, list[memoryview]]:
     """Read the list of chunks; raise `CorruptImage` where a chunk that the pixels need is damaged or missing."""
-    view, chunks, at = memoryview(data), defaultdict[bytes, list[memoryview]](list), len(_SIGNATURE)
-    for _ in range(_MAX_CHUNKS):
-        if at + 8 > len(data):
-            break
-        length, kind = struct.unpack_from(">I4s", data, at)
-        body = view[at + 8 : at + 8 + length]
-        at += 12 + length
-        if kind == b"IEND":
-            break
+    chunks = defaultdict[bytes, list[memoryview]](list)
+    for kind, body, end in _listed(data):
         if kind == b"IDAT":
             chunks[kind].append(body)
-        elif kind in (b"IHDR", b"PLTE") and not chunks[kind]:
-            if not _is_intact(data, kind, body, at):
+        elif kind in _READ and not chunks[kind]:
+            if _is_intact(data, kind, body, end):
+                chunks[kind].append(body)
+            elif kind in (b"IHDR", b"PLTE"):
                 raise CorruptImage
-            chunks[kind].append(body)
-        elif kind in _KEPT and not chunks[kind] and _is_intact(data, kind, body, at):
-            chunks[kind].append(body)
-    else:
-        raise ImageTooLarge(f"The PNG has more than {_MAX_CHUNKS} chunks.", max_chunks=_MAX_CHUNKS)
     if not (chunks[b"IHDR"] and chunks[b"IDAT"]) or len(chunks[b"IHDR"][0]) < 13:
         raise CorruptImage
     return chunks
+
+
+def _listed(data: bytes) -> Iterator[tuple[bytes, memoryview, int]]:
+    """Yield the kind and the body of each chunk, and where it ends."""
+    view, at = memoryview(data), len(_SIGNATURE)
+    for _ in range(_MAX_CHUNKS):
+        if at + 8 > len(data):
+            return
+        length, kind = struct.unpack_from(">I4s", data, at)
+        if kind == b"IEND":
+            return
+        body = view[at + 8 : at + 8 + length]
+        at += 12 + length
+        yield kind, body, at
+    raise ImageTooLarge(f"The PNG has more than {_MAX_CHUNKS} chunks.", max_chunks=_MAX_CHUNKS)
 
 
 def _is_intact(data: bytes, kind: bytes, body: memoryview, end: int) -> bool:
@@ -157,7 +163,7 @@ def _embedded_profile(iccp: bytes) -> bytes | None:
 
 
 def _by_gamma(png: _Png) -> Colours | None:
-    """Return the colours of gAMA and cHRM. As in browsers, cHRM alone says nothing, and gAMA of sRGB alone means sRGB."""
+    """Return the colours of gAMA and cHRM; as in browsers, None for cHRM alone, and for sRGB's gAMA alone."""
     gamma, chromaticities = png.first(b"gAMA"), png.first(b"cHRM")
     value = int.from_bytes(gamma, "big") if len(gamma) == 4 else 0
     if len(chromaticities) == 32:

@@ -33,13 +33,19 @@ for _photometric in (0, 1):
             TiffImagePlugin.OPEN_INFO.setdefault((_order, _photometric, (1,), 1, (_bits,), ()), _modes)
 
 #: What libtiff unpacks is in this machine's byte order, which Pillow forgets for 32 bits.
-_NATIVE = {"I;32": "I;32N", "I;32B": "I;32N", "I;32S": "I;32NS", "I;32BS": "I;32NS", "F;32F": "F;32NF", "F;32BF": "F;32NF",
-           "I;16BS": "I;16NS", "I;16S": "I;16NS"}  # fmt: skip
+_NATIVE = {
+    **dict.fromkeys(("I;32", "I;32B"), "I;32N"),
+    **dict.fromkeys(("I;32S", "I;32BS"), "I;32NS"),
+    **dict.fromkeys(("F;32F", "F;32BF"), "F;32NF"),
+    **dict.fromkeys(("I;16S", "I;16BS"), "I;16NS"),
+}
 
 
 def read(data: bytes) -> Header:
     """Read the header of a TIFF's full page; raise `UnsupportedImage` for what is no picture as it stands."""
     directories = Directories(data)
+    if directories.is_big and directories.order == ">":
+        raise UnsupportedImage("BigTIFFs in big-endian byte order are not supported.")
     page = directories.full_page()
     try:
         image = Image.open(io.BytesIO(directories.starting_at(page)), formats=("TIFF",))

@@ -53,7 +53,7 @@ class _CompiledFunctions:
             return tf.function(body, input_signature=signature, autograph=False)
 
         self.content = compiled(self._content, IMAGES_SPEC, _BOX_SPEC)
-        masks = {name: MASK_SPEC for name in spec.style_maps}
+        masks = dict.fromkeys(spec.style_maps, MASK_SPEC)
         self.opaque_moment_sums = compiled(self._opaque_moment_sums, IMAGES_SPEC, _BOX_SPEC)
         self.masked_moment_sums = compiled(self._objective.moment_sums, IMAGES_SPEC, masks, _BOX_SPEC)
         self.sums = compiled(self._objective.sums, IMAGES_SPEC, targets, _BOX_SPEC)

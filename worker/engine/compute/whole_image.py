@@ -37,14 +37,16 @@ class WholeImageEvaluator:
         state = OptimizerState(OPTIMIZERS[spec.optimizer].state_spec, IMAGES_SPEC)
         steps = [state, targets_spec(spec), Hyperparameters.signature(spec), *[_INTEGER_SPEC] * 3]
         self.content = tf.function(self._content, input_signature=[IMAGES_SPEC], autograph=False)
-        masks = {name: MASK_SPEC for name in spec.style_maps}
+        masks = dict.fromkeys(spec.style_maps, MASK_SPEC)
         self._opaque_moments = tf.function(self._moments, input_signature=[IMAGES_SPEC], autograph=False)
         self._masked_moments = tf.function(self._moments, input_signature=[IMAGES_SPEC, masks], autograph=False)
         self._compiled_steps = tf.function(self._steps, input_signature=steps, autograph=False)
 
     def moments(self, images: Any, masks: Mapping[str, Any] | None = None) -> dict[str, Moments]:
         """Return the moments of the style maps: means `[batch, c]` and Gram matrices `[batch, c, c]`."""
-        found: dict[str, Moments] = self._opaque_moments(images) if masks is None else self._masked_moments(images, masks)
+        found: dict[str, Moments] = (
+            self._opaque_moments(images) if masks is None else self._masked_moments(images, masks)
+        )
         return found
 
     def run_steps(

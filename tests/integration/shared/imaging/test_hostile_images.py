@@ -31,7 +31,7 @@ def test_the_corpus_is_large_and_has_every_kind(corpus) -> None:
     modes = {file.name.split("-")[1] for file in corpus if file.name.startswith("mode-")}
     assert modes == {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "I", "F", "I;16", "LAB"}
     others = {file.name.split("-")[1] for file in corpus if file.name.startswith("other-")}
-    assert {"gif", "bmp", "ppm", "tga", "ico", "pcx", "sgi", "jpeg2000", "eps", "pdf"} <= others
+    assert {"ppm", "tga", "ico", "pcx", "sgi", "jpeg2000", "eps", "pdf", "dib", "icns"} <= others
 
 
 @pytest.mark.slow
