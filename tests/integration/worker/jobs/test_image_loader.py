@@ -88,6 +88,15 @@ def test_a_style_is_decoded_once_for_many_jobs(context, database, store, monkeyp
         first.picture[0] = 0
 
 
+def test_a_style_comes_with_its_opacity(context, database, store) -> None:
+    style = upload(database, store, codec.encode(picture(), RAMP, format="png"))
+    run_one(queue(database, store, styles=[{"image": style, "weight": 1.0}]), context)
+    [[given]] = context.painter.styles
+    assert np.abs(given.opacity - RAMP).max() < 1 / 254
+    with pytest.raises(ValueError, match="read-only"):
+        given.opacity[0] = 0
+
+
 def test_kept_styles_are_bounded_in_bytes(database, store) -> None:
     ids = [upload(database, store, codec.encode(picture(seed=seed), format="png")) for seed in range(3)]
     pictures = ImageLoader(store, max_px=10**6, cache_bytes=2 * picture().nbytes)
