@@ -1,7 +1,8 @@
 """The moments of styles, kept for later jobs: in memory and, from one process to the next, in files.
 
 A file is found by a hash of all that determines its moments: the style, its size, the formulas and, as `made_by` and
-the code of the engine and of decoding, whatever rounds them. So several workers may share a folder, even of two versions or devices.
+the code of the engine and of decoding, whatever rounds them. So several workers may share a folder, even of two
+versions or devices.
 
 Invariant: what is read is what was computed, bit for bit. A file that is damaged, or cannot be read or written, costs
 computing the moments again, never a job.
