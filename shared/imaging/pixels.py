@@ -98,7 +98,8 @@ def _in_srgb(image: Image.Image) -> Image.Image:
 def _grey_levels(profile: bytes) -> NDArray[np.uint8]:
     """Return what a profile shows of each level of grey, `[256, 3]`."""
     ramp = Image.fromarray(np.arange(256, dtype=np.uint8)[np.newaxis])
-    return np.asarray(_applied(profile, ramp).convert("RGB"))[0]
+    levels: NDArray[np.uint8] = np.asarray(_applied(profile, ramp).convert("RGB"))[0]
+    return levels
 
 
 def _applied(profile: bytes, image: Image.Image) -> Image.Image:

@@ -55,7 +55,7 @@ def read_avif(data: bytes) -> Header:
 
 
 def _load_heic(data: bytes, picture: "_Picture") -> Image.Image:
-    image = pi_heif.open_heif(data).to_pillow()  # turned upright, whatever its EXIF says
+    image: Image.Image = pi_heif.open_heif(data).to_pillow()  # turned upright, whatever its EXIF says
     if image.width * image.height > picture.size[0] * picture.size[1]:
         raise CorruptImage
     profile = image.info.get("icc_profile") or picture.profile(grey=image.mode in ("L", "LA"))

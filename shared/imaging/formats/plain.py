@@ -33,6 +33,6 @@ def read_bmp(data: bytes) -> Header:
 
 def _load_bmp(image: Image.Image) -> Image.Image:
     image.load()
-    if image.mode == "RGBA" and image.getextrema()[3] == (0, 0):
+    if image.mode == "RGBA" and image.getchannel("A").getextrema() == (0, 0):
         return image.convert("RGB")  # many programs leave the fourth byte 0, and browsers ignore it then
     return image

@@ -16,6 +16,7 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 from shared.errors import CorruptImage, ImageTooLarge
@@ -193,14 +194,18 @@ def _with_alpha(png: _Png, image: Image.Image) -> Image.Image:
     return shown
 
 
-def _is_colour(png: _Png, image: Image.Image, colour: tuple[int, ...]) -> np.ndarray:
+def _is_colour(png: _Png, image: Image.Image, colour: tuple[int, ...]) -> NDArray[np.bool_]:
     """Return where an RGB image has a colour, given in the file's own depth."""
     if png.depth == 8:
-        return (np.asarray(image) == [part & 255 for part in colour]).all(axis=2)
+        return _equals(image, [part & 255 for part in colour])
     # Pillow keeps the upper byte of sixteen bits: read as of the other byte order, the file shows the lower one
     lower = Image.open(png.pillows(), formats=("PNG",))
     assert isinstance(lower, PngImagePlugin.PngImageFile)
     lower.tile = [tile._replace(args="RGB;16L") for tile in lower.tile]
     lower.load()
-    upper_is = (np.asarray(image) == [part >> 8 for part in colour]).all(axis=2)
-    return upper_is & (np.asarray(lower) == [part & 255 for part in colour]).all(axis=2)
+    return _equals(image, [part >> 8 for part in colour]) & _equals(lower, [part & 255 for part in colour])
+
+
+def _equals(image: Image.Image, colour: list[int]) -> NDArray[np.bool_]:
+    equal: NDArray[np.bool_] = np.equal(np.asarray(image), colour).all(axis=2)
+    return equal

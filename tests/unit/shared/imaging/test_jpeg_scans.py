@@ -23,7 +23,7 @@ from tests.support.sample_images import NOISE, decode, inspect, saved
 def test_the_scans_of_encoders_are_few_and_counted(options, most) -> None:
     for image in (Image.fromarray(NOISE), Image.fromarray(NOISE).convert("L"), Image.fromarray(NOISE).convert("CMYK")):
         data = saved(image, "JPEG", **options)
-        assert 1 <= count_scans(data) <= max(most, 14)
+        assert 1 <= count_scans(data) <= (24 if most > 1 and image.mode == "CMYK" else most)
         assert inspect(data).format == "jpeg"
 
 
@@ -48,10 +48,10 @@ def test_a_hundred_scans_are_taken_and_more_refused_undecoded(monkeypatch) -> No
 
 
 def test_the_larger_a_picture_is_the_fewer_scans_it_may_have() -> None:
-    black = scans(7000, 12)
+    black = scans(7000, 16)
     assert inspect(black, max_px=50_000_000).width == 7000
     with pytest.raises(ImageTooLarge, match="scans"):
-        inspect(scans(7000, 13), max_px=50_000_000)
+        inspect(scans(7000, 17), max_px=50_000_000)
 
 
 def test_damaged_markers_end_the_count() -> None:
