@@ -12,7 +12,7 @@ from PIL import Image, JpegImagePlugin
 from shared.errors import CorruptImage, ImageTooLarge
 from shared.imaging.formats.header import Header, loaded
 
-#: Scans that a file may have. Encoders make about ten, of CMYK twenty; libjpeg's own tools write at most 100 from a script.
+#: Scans that a file may have. Encoders make about ten, of CMYK twenty; libjpeg's own tools take scripts of at most 100.
 _MAX_SCANS = 100
 #: Scans times pixels: sixteen at 50 megapixels, more than encoders make, and about as slow as 100 at eight.
 _MAX_SCANNED_PX = 800_000_000
