@@ -145,11 +145,15 @@ class TooLarge(AtelierError, code="too_large"):
 
 
 class UnsupportedImage(AtelierError, code="unsupported_image"):
-    """The file is not a JPEG, PNG, WebP or TIFF image."""
+    """The file is not a JPEG, PNG, WebP, TIFF, HEIC, AVIF, GIF or BMP image."""
 
 
 class CorruptImage(AtelierError, code="corrupt_image"):
     """The image is damaged or incomplete."""
+
+
+class BlankImage(AtelierError, code="blank_image"):
+    """The image is transparent everywhere."""
 
 
 class ImageTooLarge(AtelierError, code="image_too_large"):

@@ -25,7 +25,7 @@ from api.openapi.parameters import (
 )
 from shared import errors
 from shared.errors import AtelierError
-from shared.imaging.codec import MEDIA_TYPES
+from shared.imaging.formats.recognition import MEDIA_TYPES
 
 
 def build(app: Flask) -> JsonObject:

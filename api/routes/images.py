@@ -15,7 +15,7 @@ from api.usecases.images import inspect_upload, keep_upload
 from shared import errors
 from shared.db.jobs import queries
 from shared.db.models import Image
-from shared.imaging.codec import MEDIA_TYPES
+from shared.imaging.formats.recognition import MEDIA_TYPES
 from shared.storage.store import image_key
 
 blueprint = Blueprint("images", __name__, url_prefix="/v1/images")
@@ -31,7 +31,13 @@ _FILE = {"type": "object", "properties": {"file": BINARY}, "required": ["file"]}
     returns=ImageView,
     others={200: ("These bytes had been uploaded before.", ImageView)},
     takes={**_PICTURE, bodies.MULTIPART: _FILE},
-    errors=(errors.UnsupportedImage, errors.CorruptImage, errors.ImageTooLarge, errors.StorageFull),
+    errors=(
+        errors.UnsupportedImage,
+        errors.CorruptImage,
+        errors.BlankImage,
+        errors.ImageTooLarge,
+        errors.StorageFull,
+    ),
 )
 def upload() -> Response:
     """Upload an image."""

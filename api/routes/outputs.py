@@ -28,7 +28,7 @@ from shared import errors
 from shared.db.jobs import queries
 from shared.db.jobs.queries import ShownJob
 from shared.db.models import Job
-from shared.imaging import codec
+from shared.imaging.formats.recognition import MEDIA_TYPES
 from shared.painting.results import FileKey, strength_of
 from shared.painting.steps import loss_columns
 
@@ -205,7 +205,7 @@ def _sent(job: Job, format_name: str, read: Callable[[Job], bytes], part: str = 
     if etag in request.if_none_match:
         return Response(status=304, headers={"ETag": f'"{etag}"'})
     name = f"atelier-{job.id}{part}.{'jpg' if format_name == 'jpeg' else format_name}"
-    media_type = codec.MEDIA_TYPES[format_name]
+    media_type = MEDIA_TYPES[format_name]
     return send_file(BytesIO(read(job)), mimetype=media_type, download_name=name, etag=etag, conditional=True)
 
 

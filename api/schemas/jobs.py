@@ -128,7 +128,7 @@ class ImageView(BaseModel):
     id: str
     width: int
     height: int
-    format: Literal["jpeg", "png", "webp", "tiff"]
+    format: Literal["jpeg", "png", "webp", "tiff", "heic", "avif", "gif", "bmp"]
     bytes: int
     created_at: str
     expires_at: str = Field(description="When it is deleted unless used again; never before the jobs that need it end.")

@@ -25,7 +25,7 @@ class Upload(NamedTuple):
 
 
 def inspect_upload(settings: Settings, data: bytes) -> Upload:
-    """Check an upload; raise `ImageTooLarge`, `UnsupportedImage` or `CorruptImage`."""
+    """Check an upload; raise as `codec.inspect` does."""
     return Upload(data, codec.inspect(data, max_bytes=settings.max_upload_bytes, max_px=settings.max_upload_px))
 
 

@@ -1,55 +1,26 @@
 """Decodes and encodes images: the one place that opens uploads.
 
-JPEG, PNG, WebP and TIFF only, and only the first frame. Decoded images are upright float32 RGB in 0 to 1, in sRGB, with
-alpha apart; `pixels` converts each kind of pixel.
+Only the first frame or the full page of a file counts. Decoded images are upright float32 RGB in 0 to 1, in sRGB, with
+alpha apart; `pixels` converts each kind of pixel. Colours that nothing shows are replaced by those around them.
 
-Threat: the file is hostile. What decoding would take is judged from the header, before anything is decoded.
-
-Invariant: whatever Pillow raises leaves here as one of our errors, and no metadata of the input survives.
+Invariant: no metadata of the input survives.
 """
 
 import io
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
+from PIL import Image
 
-from shared import logs
-from shared.errors import AtelierError, CorruptImage, ImageTooLarge, UnsupportedImage
-from shared.imaging import mixing, pixels
+from shared.errors import BlankImage, CorruptImage, ImageTooLarge, UnsupportedImage
+from shared.imaging import filling, mixing, pixels
 from shared.imaging.mixing import Mix
+from shared.imaging.opening import opened, recognized
 from shared.imaging.orientation import is_turned, upright
 
-log = logs.get(__name__)
-
-MEDIA_TYPES = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp", "tiff": "image/tiff"}
-_FORMATS = tuple(name.upper() for name in MEDIA_TYPES)
-#: The first bytes of our formats, to tell a damaged image from a file of another kind.
-_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-#: The longest side that JPEG can hold, in px: previews are JPEG.
-_MAX_SIDE_PX = 65_500
-#: TIFF tags for the width and height of a tile.
-_TILE_WIDTH, _TILE_HEIGHT = 322, 323
-
-# Pillow's own bound is one number for the whole process, so ours is checked for each call instead. Pillow's stays as
-# a second guard, since WebP's decoder allocates its canvas as soon as the file is opened.
-Image.MAX_IMAGE_PIXELS = 2**29
-
-#: Bytes that decoding may hold at once for each pixel allowed: 400 MB at 50 megapixels. Pillow's own image takes four;
-#: most libraries take little more, but not all.
-_MAX_BYTES_PER_PX = 8
-#: Bytes that decoding may hold in any case.
-_MIN_BUDGET_BYTES = 2**26
-#: WebP's decoder holds two canvases, its frame and Pillow's image, of four bytes each. Measured: 16.
-_WEBP_BYTES_PER_PX = 16
-#: Larger images, in px, are decoded one at a time: a small file may hold one, and there are many threads.
-_LARGE_PX = 10_000_000
-_large_upload_lock = threading.Lock()
 #: Results that are recoded wait only for each other: a WebP of 50 megapixels takes 20 s, which would block uploads.
 _large_result_lock = threading.Lock()
 
@@ -60,8 +31,8 @@ _BAND_PX = 2**20
 #: The darkest grey above black in eight bits: a mask that is nowhere brighter paints nothing.
 _BLACK = 1 / 255
 
-#: Modes that Pillow can shrink before colours are converted, without loss.
-_SHRINKABLE = ("L", "RGB", "CMYK")
+#: Modes that Pillow can shrink before colours are converted, without loss; colours weigh as much as they are opaque.
+_SHRINKABLE = ("L", "LA", "RGB", "RGBA", "CMYK")
 
 #: Weights of red, green and blue in the luma, Rec. 601.
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -78,10 +49,18 @@ class ImageInfo:
 
 
 class Decoded(NamedTuple):
-    """An image: `rgb` `[height, width, 3]` and `alpha` `[height, width]`, if there is any; float32 in 0 to 1."""
+    """An image: `rgb` `[height, width, 3]` and `alpha` `[height, width]`, if there is any; float32 in 0 to 1.
+
+    Where alpha is 0, the colours are those of the visible places around.
+    """
 
     rgb: NDArray[np.float32]
     alpha: NDArray[np.float32] | None
+
+    @property
+    def nbytes(self) -> int:
+        """What both arrays take."""
+        return self.rgb.nbytes + (self.alpha.nbytes if self.alpha is not None else 0)
 
     @property
     def mask(self) -> NDArray[np.float32]:
@@ -93,25 +72,30 @@ class Decoded(NamedTuple):
 def inspect(data: bytes, *, max_bytes: int, max_px: int) -> ImageInfo:
     """Decode `data` to check that it is a complete image within the bounds; describe it.
 
-    Raises `ImageTooLarge`, `UnsupportedImage` or `CorruptImage`.
+    Raises `ImageTooLarge`, `UnsupportedImage`, `CorruptImage` or `BlankImage`.
     """
     if len(data) > max_bytes:
         detail = f"The image has {len(data)} bytes; at most {max_bytes} are allowed."
         raise ImageTooLarge(detail, size_bytes=len(data), max_bytes=max_bytes)
-    with _loaded(data, max_px) as image:
+    with opened(data, max_px) as image:
+        if pixels.is_transparent(image):
+            raise BlankImage
         width, height = image.size
         if is_turned(image):
             width, height = height, width
-        # a phone's JPEG with a second image inside is an MPO
-        kind = str(image.format).lower().replace("mpo", "jpeg")
-        return ImageInfo(width, height, kind, len(data))
+        return ImageInfo(width, height, recognized(data), len(data))
 
 
 def decode(data: bytes, *, max_px: int) -> Decoded:
     """Decode an image upright and in sRGB. Raises as `inspect` does."""
-    with _loaded(data, max_px) as image:
+    with opened(data, max_px) as image:
         shown = upright(image)
-        return Decoded(pixels.rgb_of(shown), pixels.alpha_of(shown))
+        rgb, alpha = pixels.rgb_of(shown), pixels.alpha_of(shown)
+    if alpha is not None:
+        if not alpha.any():
+            raise BlankImage
+        filling.fill_hidden(rgb, alpha)
+    return Decoded(rgb, alpha)
 
 
 def thumbnail_jpeg(data: bytes, *, max_px: int, max_side: int) -> bytes:
@@ -119,10 +103,11 @@ def thumbnail_jpeg(data: bytes, *, max_px: int, max_side: int) -> bytes:
 
     Most images are shrunk before their colours are converted, so a large photograph is never held as floats.
     """
-    with _loaded(data, max_px) as image:
-        if image.mode in _SHRINKABLE:
-            image.thumbnail((max_side, max_side), Image.Resampling.LANCZOS, reducing_gap=2)
-        shown = upright(image)
+    with opened(data, max_px) as image:
+        shown = pixels.without_palette(image)
+        if shown.mode in _SHRINKABLE:
+            shown.thumbnail((max_side, max_side), Image.Resampling.LANCZOS, reducing_gap=2)
+        shown = upright(shown)
         decoded = Decoded(pixels.rgb_of(shown), pixels.alpha_of(shown))
     return encode(thumbnail(decoded.rgb, max_side), decoded.alpha, format="jpeg", quality=85)
 
@@ -132,7 +117,7 @@ def is_blank_mask(data: bytes, *, max_px: int) -> bool:
 
     It is converted in bands, since the floats of a large image take several times the memory of decoding it.
     """
-    with _loaded(data, max_px) as image:
+    with opened(data, max_px) as image:
         width, height = image.size
         rows = max(1, _BAND_PX // width)
         bands = (image.crop((0, top, width, min(top + rows, height))) for top in range(0, height, rows))
@@ -173,7 +158,7 @@ def recode(
     for one that is damaged, else as `inspect` does.
     It stays in eight bits, so a large one takes no more memory than Pillow's copies of it.
     """
-    with _loaded(data, _MAX_RESULT_PX, _large_result_lock) as image:
+    with opened(data, _MAX_RESULT_PX, _large_result_lock) as image:
         shown = image if mix is None else _mixed(_shrunk(image, max_side), mix)
         if format == "jpeg" and shown.has_transparency_data:
             flat = Image.new("RGB", shown.size, "white")
@@ -196,13 +181,18 @@ def thumbnail(rgb: NDArray[np.float32], max_side: int) -> NDArray[np.float32]:
 def _mixed(painted: Image.Image, mix: Mix) -> Image.Image:
     """Return `painted` itself, mixed with its photograph."""
     try:
-        with _loaded(mix.photograph, mix.max_px) as image:
-            shown = upright(image)
+        with opened(mix.photograph, mix.max_px) as image:
+            shown = upright(pixels.without_palette(image))
             if shown.mode in _SHRINKABLE and shown.width > painted.width:  # converting colours copies what it converts
                 shown = _resized(shown, painted.size)
-            photograph = _resized(pixels.eight_bit_of(shown), painted.size)
+            colours, alpha = pixels.eight_bit_of(shown), pixels.alpha_of(shown)
     except (CorruptImage, UnsupportedImage) as error:
         raise mixing.PhotographUnreadable from error
+    if alpha is not None and alpha.any():
+        filled = np.array(colours)
+        filling.fill_hidden(filled, alpha)
+        colours = Image.fromarray(filled)
+    photograph = _resized(colours, painted.size)
     mixing.mix_into(painted, photograph, mix.strength)
     return painted
 
@@ -233,63 +223,3 @@ def _saved(image: Image.Image, format: str, quality: int) -> bytes:  # noqa: A00
 
 def _bytes(planes: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.rint(np.clip(planes, 0, 1) * 255).astype(np.uint8)
-
-
-@contextmanager
-def _loaded(data: bytes, max_px: int, lock: threading.Lock = _large_upload_lock) -> Iterator[Image.Image]:
-    """Open and decode the first frame within the bounds; only one large image is in use at a time per `lock`."""
-    with _translated_errors(data, max_px):
-        image = Image.open(io.BytesIO(data), formats=_FORMATS)
-        _check_bounds(image, max_px)
-    with lock if image.width * image.height > _LARGE_PX else nullcontext():
-        with _translated_errors(data, max_px):
-            image.load()
-        yield image
-
-
-@contextmanager
-def _translated_errors(data: bytes, max_px: int) -> Iterator[None]:
-    """Translate everything that Pillow raises into our errors."""
-    try:
-        yield
-    except AtelierError:
-        raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError) as error:
-        raise ImageTooLarge("Decoding the image needs more memory than is allowed.", max_px=max_px) from error
-    except UnidentifiedImageError:
-        raise (CorruptImage() if data.startswith(_SIGNATURES) else UnsupportedImage()) from None
-    except Exception as error:  # Pillow's decoders raise almost any kind
-        log.info("image_refused", reason=repr(error))
-        raise CorruptImage() from error
-
-
-def _check_bounds(image: Image.Image, max_px: int) -> None:
-    """Raise `ImageTooLarge` if, by its header, decoding the image would exceed the bounds."""
-    width, height = image.size
-    fields = {"width": width, "height": height, "max_px": max_px}
-    if width * height > max_px or max(width, height) > _MAX_SIDE_PX:
-        limits = f"at most {max_px} are allowed, and {_MAX_SIDE_PX} on a side"
-        raise ImageTooLarge(f"The image has {width} × {height} pixels; {limits}.", **fields)
-    if isinstance(image, TiffImagePlugin.TiffImageFile):
-        # a tile is decoded whole, even where it reaches beyond the image; small images have tiles of up to 256 px
-        tile_px = int(image.tag_v2.get(_TILE_WIDTH, 0)) * int(image.tag_v2.get(_TILE_HEIGHT, 0))
-        if tile_px > max(4 * width * height, 2**20):
-            raise ImageTooLarge(f"The image's tiles have {tile_px} pixels each.", tile_px=tile_px, max_px=max_px)
-
-    needed, allowed = width * height * _bytes_per_px(image), max(max_px * _MAX_BYTES_PER_PX, _MIN_BUDGET_BYTES)
-    if needed > allowed:
-        kind = f"{'progressive ' if 'progressive' in image.info else ''}{image.format}"
-        limit = f"the limit is {allowed / 1e6:.0f} MB"
-        raise ImageTooLarge(f"A {kind} of {width} × {height} pixels takes {needed / 1e6:.0f} MB; {limit}.", **fields)
-
-
-def _bytes_per_px(image: Image.Image) -> float:
-    """Return the peak memory of decoding per pixel: Pillow's image, and what its libraries hold beside it."""
-    if isinstance(image, WebPImagePlugin.WebPImageFile):
-        return _WEBP_BYTES_PER_PX
-    own = 1 if image.mode in ("1", "L", "P") else 4
-    if isinstance(image, JpegImagePlugin.JpegImageFile) and "progressive" in image.info:
-        # two bytes per coefficient; subsampled channels have fewer of them
-        shares = [across * down for _, across, down, _ in image.layer]
-        return own + 2 * sum(shares) / max(shares)
-    return own

@@ -15,11 +15,12 @@ from api.app import create_app
 from api.batches import archive_reader
 from api.live.hub import Hub
 from shared.imaging import codec
-from shared.imaging.codec import MEDIA_TYPES
+from shared.imaging.formats.recognition import MEDIA_TYPES
 from shared.settings import Settings
 from tests.hostile.archives import tarred, zipped
 from tests.support.factories import picture
 from tests.support.flask_clients import client_with
+from tests.support.picture_kinds import held, made
 from tests.support.sample_images import QUARTERS, Image, saved
 
 _IMAGE_ID = re.compile(r"sha256:[0-9a-f]{64}")
@@ -60,8 +61,7 @@ def real_pictures(image_id: str) -> Iterator[None]:
     A hash that was made up names nothing, so no job would ever be queued.
     """
     for kind, media_type in MEDIA_TYPES.items():
-        data = saved(Image.fromarray(QUARTERS), kind.upper())
-        schemathesis.openapi.media_type(media_type, st.just(data))
+        schemathesis.openapi.media_type(media_type, st.just(made(kind, held())))
 
     for media_type in (archive_reader.ZIP[0], *archive_reader.TAR):
         make = zipped if media_type in archive_reader.ZIP else tarred

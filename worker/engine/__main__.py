@@ -85,7 +85,8 @@ def _load_styles(files: tuple[Path, ...], weights: tuple[float, ...], mask_files
         raise click.UsageError("There are more weights or masks than styles.")
     styles = []
     for file, weight, mask in zip_longest(files, weights, mask_files):
-        style = Style(_decode(file).rgb, 1.0 if weight is None else weight)
+        picture, opacity = _decode(file)
+        style = Style(picture, 1.0 if weight is None else weight, opacity=opacity)
         styles.append(style if mask is None else style._replace(mask=_load_mask(mask)))
     return styles
 

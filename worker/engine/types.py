@@ -21,14 +21,16 @@ Mask = NDArray[np.float32]
 class Style(NamedTuple):
     """One style image and its weight in the blend.
 
-    With a `mask`, of the content's aspect ratio, it is painted only where that is white. `key` identifies the image in
-    the cache of Gram matrices; without one they are not cached.
+    With a `mask`, of the content's aspect ratio, it is painted only where that is white. With an `opacity`, of the
+    picture's own size, it is painted as its visible places are. `key` identifies picture and opacity in the cache of
+    Gram matrices; without one they are not cached.
     """
 
     picture: Picture
     weight: float = 1.0
     mask: Mask | None = None
     key: str = ""
+    opacity: Mask | None = None
 
 
 class Snapshot(NamedTuple):

@@ -16,7 +16,7 @@ from shared.errors import CorruptImage, NotFound
 from shared.imaging import codec
 from shared.imaging.codec import Decoded
 from shared.storage.store import ImageStore, image_key
-from worker.engine.types import Picture, Style
+from worker.engine.types import Style
 
 #: Size of the style cache, in bytes: about twenty pictures of a million pixels.
 _CACHE_BYTES = 256 * 2**20
@@ -29,7 +29,7 @@ class ImageLoader:
         """Load images of up to `max_px` pixels from `store`; cache up to `cache_bytes` of styles."""
         self._store = store
         self._max_px = max_px
-        self._styles: LRUCache[str, Picture] = LRUCache(cache_bytes, getsizeof=lambda picture: picture.nbytes)
+        self._styles: LRUCache[str, Decoded] = LRUCache(cache_bytes, getsizeof=lambda decoded: decoded.nbytes)
 
     @property
     def cached_styles(self) -> list[str]:
@@ -51,18 +51,17 @@ class ImageLoader:
 
     def styles(self, choices: Sequence[Mapping[str, Any]]) -> list[Style]:
         """Load the styles that a job's row lists, each as `image`, `weight` and, optionally, `mask`."""
-        return [
-            Style(
-                self._style(choice["image"]),
-                choice["weight"],
-                self.load(choice["mask"]).mask if choice.get("mask") else None,
-                key=choice["image"],
-            )
-            for choice in choices
-        ]
+        return [self._loaded_style(choice) for choice in choices]
+
+    def _loaded_style(self, choice: Mapping[str, Any]) -> Style:
+        picture, opacity = self._style(choice["image"])
+        mask = self.load(choice["mask"]).mask if choice.get("mask") else None
+        return Style(picture, choice["weight"], mask, key=choice["image"], opacity=opacity)
 
     @cachedmethod(attrgetter("_styles"), key=lambda _, image_id: image_id)
-    def _style(self, image_id: str) -> Picture:
-        picture = self.load(image_id).rgb
-        picture.setflags(write=False)
-        return picture
+    def _style(self, image_id: str) -> Decoded:
+        decoded = self.load(image_id)
+        for plane in decoded:
+            if plane is not None:
+                plane.setflags(write=False)
+        return decoded

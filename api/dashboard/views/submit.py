@@ -15,10 +15,14 @@ from api.services import services
 from shared.db.jobs import queries
 from shared.db.models import Job
 from shared.errors import AtelierError
+from shared.imaging.filenames import PICTURES
+from shared.imaging.formats.recognition import MEDIA_TYPES
 from shared.painting.costs import Estimate
 from shared.painting.params import DEFAULT_PRESET, PRESETS, resolve
 
 _HOME = "/dashboard/submit"
+#: What a browser offers to choose; by endings too, since few know the media types of phones' pictures.
+_ACCEPTED = ",".join([*MEDIA_TYPES.values(), *sorted(PICTURES)])
 #: What to say of a missing picture.
 _MISSING = {"content": "Choose a photograph to paint.", "style": "Choose a painting whose style to use."}
 
@@ -108,6 +112,7 @@ def _page(
         is_first = not queries.list_jobs(session, queries.Filter(owner=caller().sees), limit=1)
     return render_template(
         "submit.html",
+        accepted=_ACCEPTED,
         groups=submit_form.fields(),
         prefix=submit_form.PREFIX,
         presets={name: text for name, (text, _) in PRESETS.items()},

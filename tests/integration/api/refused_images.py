@@ -18,9 +18,9 @@ def _bomb() -> bytes:
     return b"\x89PNG\r\n\x1a\n" + body + b"\0\0\0\0IDAT\x35\xaf\x06\x1e"
 
 
-def _gif() -> bytes:
+def _png(mode: str, colour: tuple[int, ...]) -> bytes:
     buffer = BytesIO()
-    Image.new("RGB", (4, 4)).save(buffer, "GIF")
+    Image.new(mode, (4, 4), colour).save(buffer, "PNG")
     return buffer.getvalue()
 
 
@@ -30,7 +30,8 @@ PNG = codec.encode(picture(), format="png")
 BAD = {
     "empty": (b"", 415, "unsupported_image"),
     "no image": (b"<html>hello</html>", 415, "unsupported_image"),
-    "a format not ours": (_gif(), 415, "unsupported_image"),
+    "a format not ours": (b"P6 4 4 255 " + bytes(48), 415, "unsupported_image"),
+    "nothing to see": (_png("RGBA", (9, 9, 9, 0)), 422, "blank_image"),
     "truncated": (PNG[: len(PNG) // 2], 422, "corrupt_image"),
     "damaged": (PNG[:60] + bytes(20) + PNG[80:], 422, "corrupt_image"),
     "a bomb": (_bomb(), 413, "image_too_large"),

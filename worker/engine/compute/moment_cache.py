@@ -1,7 +1,8 @@
 """The moments of styles, kept for later jobs: in memory and, from one process to the next, in files.
 
 A file is found by a hash of all that determines its moments: the style, its size, the formulas and, as `made_by` and
-the engine's own code, whatever rounds them. So several workers may share a folder, even of two versions or devices.
+the code of the engine and of decoding, whatever rounds them. So several workers may share a folder, even of two
+versions or devices.
 
 Invariant: what is read is what was computed, bit for bit. A file that is damaged, or cannot be read or written, costs
 computing the moments again, never a job.
@@ -21,7 +22,7 @@ from urllib.parse import quote, unquote
 import numpy as np
 from cachetools import LRUCache
 
-from shared import logs
+from shared import imaging, logs
 from shared.storage.atomic_files import UNFINISHED, replacing
 from worker.engine.objective.moments import Moments
 
@@ -190,8 +191,9 @@ def _digest(key: Any) -> str:
 
 @cache
 def _code_digest() -> str:
-    """Hash the engine's code: a version number would be forgotten by whoever changes a formula."""
+    """Hash the code of the engine and of decoding: a version number would be forgotten by whoever changes a formula."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
-        digest.update(path.read_bytes())
+    for folder in (Path(__file__).parents[1], Path(imaging.__file__).parent):
+        for path in sorted(folder.rglob("*.py")):
+            digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -2,11 +2,12 @@
 
 A style's moments depend on nothing else of a job, so they are cached across jobs: the second job of a style
 starts at once, even in another process. A style that is recoloured to the content is computed anew for each image.
+Transparent places of a style are no part of its moments.
 
 Sizes are (height, width) in pixels.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -14,6 +15,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from shared.errors import InvalidParams
+from shared.imaging.filling import fill_hidden
 from shared.painting.params import StyleParams
 from shared.painting.sizes import fit_long_side, style_long_side
 from worker.engine.compute.moment_cache import MomentCache, StyleMoments
@@ -25,7 +27,7 @@ from worker.engine.optimizers.state import Hyperparameters, OptimizerState
 from worker.engine.pictures import colors
 from worker.engine.pictures.masks import layer_masks, resize_mask
 from worker.engine.pictures.resizing import resize
-from worker.engine.types import Picture, Style
+from worker.engine.types import Mask, Picture, Style
 from worker.engine.vgg.network import Network
 
 #: Values that are squared at once, which bounds the temporaries.
@@ -41,8 +43,11 @@ class Evaluator(Protocol):
     def content(self, images: Any) -> dict[str, Any]:
         """Return the content maps, `[batch, h, w, c]` each."""
 
-    def moments(self, images: Any) -> dict[str, Moments]:
-        """Return the moments of the style maps: means `[batch, c]` and Gram matrices `[batch, c, c]`."""
+    def moments(self, images: Any, masks: Mapping[str, Any] | None = None) -> dict[str, Moments]:
+        """Return the moments of the style maps: means `[batch, c]` and Gram matrices `[batch, c, c]`.
+
+        Positions count by the square of `masks`, `[1, h, w]` by style map, each above 0 somewhere.
+        """
 
     def run_steps(
         self, state: OptimizerState, targets: Targets, hparams: Hyperparameters, *, done: int, before: int, count: int
@@ -80,10 +85,36 @@ class StyleSet(NamedTuple):
 
     def _compute(self, style: Style, size: tuple[int, int], content: Picture) -> StyleMoments:
         image = resize(style.picture, size, antialias=self.params.antialias)
+        visible = _visible(style, size)
         if self.params.colors != "style":
-            image = tf.constant(colors.RECOLORINGS[self.params.colors](image[0].numpy(), content)[np.newaxis])
-        found = self.evaluator_for(size).moments(image)
+            image = tf.constant(self._recolored(image[0].numpy(), visible, content)[np.newaxis])
+        masks = None if visible is None else self._masks_of(visible)
+        found = self.evaluator_for(size).moments(image, masks)
         return {name: Moments(*(part.numpy()[0] for part in found[name])) for name in self.spec.style_maps}
+
+    def _recolored(self, image: Picture, visible: Mask | None, content: Picture) -> Picture:
+        """Recolour a style by the colours of its visible places; the others get theirs from those."""
+        recolor = colors.RECOLORINGS[self.params.colors]
+        if visible is None:
+            return recolor(image, content)
+        recolored = np.zeros_like(image)
+        recolored[visible > 0] = recolor(image[visible > 0][np.newaxis], content)[0]
+        fill_hidden(recolored, visible)
+        return recolored
+
+    def _masks_of(self, visible: Mask) -> dict[str, Any]:
+        """Return how visible a style is for each style map, `[1, h, w]`; all of it where a map sees nothing of it."""
+        found = _masks_by_map(visible, self.spec)
+        return {
+            name: tf.constant((mask if mask.any() else np.ones_like(mask))[np.newaxis]) for name, mask in found.items()
+        }
+
+
+def _visible(style: Style, size: tuple[int, int]) -> Mask | None:
+    """Return the opacity of a style at the size (height, width); None if it is opaque."""
+    if style.opacity is None or style.opacity.min() == 1:
+        return None
+    return resize_mask(style.opacity, size)
 
 
 def blend_weights(styles: Sequence[Style]) -> list[float]:
@@ -104,7 +135,7 @@ def build_targets(
     """
     spec, size = styles.spec, (int(contents.shape[1]), int(contents.shape[2]))
     weights = blend_weights(styles.styles)
-    masks = _masks_by_map(styles, size) if spec.regions else {}
+    masks = _region_masks(styles, size) if spec.regions else {}
     style = {name: _style_target(name, moments, weights, regions=spec.regions) for name in spec.style_maps}
     return Targets(
         content=content_maps,
@@ -142,13 +173,19 @@ def _style_target(
     return Moments(*(np.stack([blended(own, part) for own in moments])[np.newaxis] for part in range(2)))
 
 
-def _masks_by_map(styles: StyleSet, size: tuple[int, int]) -> dict[str, NDArray[np.float32]]:
+def _region_masks(styles: StyleSet, size: tuple[int, int]) -> dict[str, NDArray[np.float32]]:
     """Return the mask of each style for each style map, `[regions, h, w]`: ones for a style without a mask."""
-    ones, names = np.ones(size, np.float32), styles.spec.style_maps
-    layers = [name for name in names if is_layer(name)]
+    ones = np.ones(size, np.float32)
     masks = [ones if style.mask is None else resize_mask(style.mask, size) for style in styles.styles]
-    per_style = [{PIXELS: mask, **layer_masks(mask, layers, styles.spec.padding)} for mask in masks]
-    return {name: np.stack([masks[name] for masks in per_style]) for name in names}
+    per_style = [_masks_by_map(mask, styles.spec) for mask in masks]
+    return {name: np.stack([masks[name] for masks in per_style]) for name in styles.spec.style_maps}
+
+
+def _masks_by_map(mask: Mask, spec: ObjectiveSpec) -> dict[str, Mask]:
+    """Return a mask of an image for each style map."""
+    layers = [name for name in spec.style_maps if is_layer(name)]
+    masks = {PIXELS: mask, **layer_masks(mask, layers, spec.padding)}
+    return {name: masks[name] for name in spec.style_maps}
 
 
 def _position_counts(

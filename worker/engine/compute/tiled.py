@@ -10,7 +10,7 @@ equation 3) and on the locality of a sum's gradient.
 Limits: one image at a time. Invariant: an update is made only with finite losses and a finite gradient.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from typing import Any
 
@@ -20,17 +20,16 @@ from numpy.typing import NDArray
 
 from shared.painting.vgg19 import halo
 from worker.engine.compute.tiles import Tile, tile_grid
-from worker.engine.objective.losses import feature_sums, gram_sums, position_count
-from worker.engine.objective.maps import map_size, stride
+from worker.engine.objective.maps import crop, map_size, stride
 from worker.engine.objective.moments import Moments
 from worker.engine.objective.total_loss import (
     IMAGES_SPEC,
+    MASK_SPEC,
     LossWeights,
     Objective,
     ObjectiveSpec,
     Sums,
     Targets,
-    crop,
     sums_spec,
     targets_spec,
     weights_spec,
@@ -54,7 +53,9 @@ class _CompiledFunctions:
             return tf.function(body, input_signature=signature, autograph=False)
 
         self.content = compiled(self._content, IMAGES_SPEC, _BOX_SPEC)
-        self.moment_sums = compiled(self._moment_sums, IMAGES_SPEC, _BOX_SPEC)
+        masks = dict.fromkeys(spec.style_maps, MASK_SPEC)
+        self.opaque_moment_sums = compiled(self._opaque_moment_sums, IMAGES_SPEC, _BOX_SPEC)
+        self.masked_moment_sums = compiled(self._objective.moment_sums, IMAGES_SPEC, masks, _BOX_SPEC)
         self.sums = compiled(self._objective.sums, IMAGES_SPEC, targets, _BOX_SPEC)
         self.losses = compiled(self._losses, sums, targets, weights)
         self.gradient = compiled(self._gradient, IMAGES_SPEC, targets, sums, _BOX_SPEC)
@@ -67,14 +68,8 @@ class _CompiledFunctions:
         maps = self._objective.maps(tile)
         return {name: crop(maps[name], box, stride(name)) for name in self._objective.spec.content_maps}
 
-    def _moment_sums(self, tile: Any, box: Any) -> tuple[dict[str, Moments], dict[str, Any]]:
-        """Return the sums of feature vectors and of their products inside the box, and the number of positions."""
-        maps = self._objective.maps(tile)
-        inner = {name: crop(maps[name], box, stride(name)) for name in self._objective.spec.style_maps}
-        return (
-            {name: Moments(feature_sums(own), gram_sums(own)) for name, own in inner.items()},
-            {name: position_count(own) for name, own in inner.items()},
-        )
+    def _opaque_moment_sums(self, tile: Any, box: Any) -> tuple[dict[str, Moments], dict[str, Any]]:
+        return self._objective.moment_sums(tile, None, box)
 
     def _losses(self, sums: Sums, targets: Targets, weights: LossWeights) -> tuple[Any, Sums]:
         """Return the losses `[batch, 4]` of a whole image, and the derivative of the total by each sum."""
@@ -120,12 +115,22 @@ class TiledEvaluator:
                 maps[layer][:, *tile.interior(stride(layer))] = part
         return maps
 
-    def moments(self, images: Any) -> dict[str, Moments]:
+    def moments(self, images: Any, masks: Mapping[str, Any] | None = None) -> dict[str, Moments]:
         """Return the moments of the style maps: means `[1, c]` and Gram matrices `[1, c, c]`."""
         image = np.asarray(images)
-        parts = [self._functions.moment_sums(tile.crop(image), tile.box) for tile in self._tiles(image)]
+        parts = [self._moment_sums(image, masks, tile) for tile in self._tiles(image)]
         sums, counts = tf.nest.map_structure(lambda *own: tf.add_n(own), *parts)
         return {name: Moments(*(part / counts[name] for part in own)) for name, own in sums.items()}
+
+    def _moment_sums(
+        self, image: NDArray[np.float32], masks: Mapping[str, Any] | None, tile: Tile
+    ) -> tuple[dict[str, Moments], dict[str, Any]]:
+        """Return the sums over a tile's interior."""
+        own, functions = tile.crop(image), self._functions
+        if masks is None:
+            return functions.opaque_moment_sums(own, tile.box)  # type: ignore[no-any-return]
+        cropped = {name: tile.crop(mask, stride(name)) for name, mask in masks.items()}
+        return functions.masked_moment_sums(own, cropped, tile.box)  # type: ignore[no-any-return]
 
     def run_steps(
         self, state: OptimizerState, targets: Targets, hparams: Hyperparameters, *, done: int, before: int, count: int

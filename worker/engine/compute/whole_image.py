@@ -5,6 +5,7 @@ Compiled once per process for each network and spec, whatever the number and the
 Invariant: the losses of a step are those of the image before its update, and no image affects another.
 """
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -12,9 +13,15 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from worker.engine.objective.losses import feature_sums, gram_matrix, position_count
 from worker.engine.objective.moments import Moments
-from worker.engine.objective.total_loss import IMAGES_SPEC, Objective, ObjectiveSpec, Targets, targets_spec
+from worker.engine.objective.total_loss import (
+    IMAGES_SPEC,
+    MASK_SPEC,
+    Objective,
+    ObjectiveSpec,
+    Targets,
+    targets_spec,
+)
 from worker.engine.optimizers.state import OPTIMIZERS, Hyperparameters, OptimizerState, updated
 from worker.engine.vgg.network import Network
 
@@ -30,8 +37,17 @@ class WholeImageEvaluator:
         state = OptimizerState(OPTIMIZERS[spec.optimizer].state_spec, IMAGES_SPEC)
         steps = [state, targets_spec(spec), Hyperparameters.signature(spec), *[_INTEGER_SPEC] * 3]
         self.content = tf.function(self._content, input_signature=[IMAGES_SPEC], autograph=False)
-        self.moments = tf.function(self._moments, input_signature=[IMAGES_SPEC], autograph=False)
+        masks = dict.fromkeys(spec.style_maps, MASK_SPEC)
+        self._opaque_moments = tf.function(self._moments, input_signature=[IMAGES_SPEC], autograph=False)
+        self._masked_moments = tf.function(self._moments, input_signature=[IMAGES_SPEC, masks], autograph=False)
         self._compiled_steps = tf.function(self._steps, input_signature=steps, autograph=False)
+
+    def moments(self, images: Any, masks: Mapping[str, Any] | None = None) -> dict[str, Moments]:
+        """Return the moments of the style maps: means `[batch, c]` and Gram matrices `[batch, c, c]`."""
+        found: dict[str, Moments] = (
+            self._opaque_moments(images) if masks is None else self._masked_moments(images, masks)
+        )
+        return found
 
     def run_steps(
         self, state: OptimizerState, targets: Targets, hparams: Hyperparameters, *, done: int, before: int, count: int
@@ -45,13 +61,10 @@ class WholeImageEvaluator:
         maps = self._objective.maps(images)
         return {name: maps[name] for name in self._spec.content_maps}
 
-    def _moments(self, images: Any) -> dict[str, Moments]:
+    def _moments(self, images: Any, masks: Mapping[str, Any] | None = None) -> dict[str, Moments]:
         """Return the moments of the style maps of images `[batch, height, width, 3]`."""
-        maps = self._objective.maps(images)
-        return {
-            name: Moments(feature_sums(maps[name]) / position_count(maps[name]), gram_matrix(maps[name]))
-            for name in self._spec.style_maps
-        }
+        sums, counts = self._objective.moment_sums(images, masks)
+        return {name: Moments(*(part / counts[name] for part in own)) for name, own in sums.items()}
 
     def _steps(
         self, state: OptimizerState, targets: Targets, hparams: Hyperparameters, done: Any, before: Any, count: Any

@@ -78,3 +78,11 @@ def _averages(images: Any, side: int) -> Any:
     shape = tf.shape(images)
     squares = tf.reshape(images, [shape[0], shape[1] // side, side, shape[2] // side, side, 3])
     return tf.reduce_mean(squares, axis=[2, 4])
+
+
+def crop(maps: Any, box: Any, pixels_per_position: int) -> Any:
+    """Crop maps `[any, height, width, …]` to a `box` in pixels of the image; None leaves them as they are."""
+    if box is None:
+        return maps
+    step = pixels_per_position
+    return maps[:, box[0] // step : box[2] // step, box[1] // step : box[3] // step]

@@ -12,13 +12,14 @@ per size would leak memory in a long-lived worker.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from shared.painting.params import StyleParams
 from worker.engine.objective import losses
-from worker.engine.objective.maps import PIXELS, channels, dtype, is_layer, laplacian_name, pixel_maps, stride
+from worker.engine.objective.maps import PIXELS, channels, crop, dtype, is_layer, laplacian_name, pixel_maps, stride
 from worker.engine.objective.moments import Moments, covariance_distance, wasserstein_distance
 from worker.engine.vgg.features import forward
 from worker.engine.vgg.network import Network
@@ -29,6 +30,8 @@ SCALAR_SPEC = tf.TensorSpec([])
 #: A style that is darker than this, of 1, counts as this bright when its colours are scaled, or black would count for
 #: infinitely much.
 _LEAST_BRIGHTNESS = 1 / 8
+#: How much each position of a map counts, `[1, height, width]`.
+MASK_SPEC = tf.TensorSpec([1, None, None])
 
 
 class ObjectiveSpec(NamedTuple):
@@ -190,6 +193,18 @@ class Objective:
         names = {*self.spec.content_maps, *self.spec.style_maps}
         return {**self.forward(images), **pixel_maps(images, names)}
 
+    def moment_sums(
+        self, images: Any, masks: Mapping[str, Any] | None = None, box: Any = None
+    ) -> tuple[dict[str, Moments], dict[str, Any]]:
+        """Return the moments `[batch, …]` of each style map, as sums, and the positions, by their `masks` squared."""
+        maps, sums, counts = self.maps(images), {}, {}
+        for name in self.spec.style_maps:
+            inner = crop(maps[name], box, stride(name))
+            mask = None if masks is None else crop(masks[name], box, stride(name))[0]
+            sums[name] = Moments(losses.feature_sums(inner, mask), losses.gram_sums(inner, mask))
+            counts[name] = losses.position_count(inner) if mask is None else tf.reduce_sum(tf.square(mask))
+        return sums, counts
+
     def sums(self, images: Any, targets: Targets, box: Any = None) -> Sums:
         """Evaluate images, or tiles of which only the `box` (top, left, bottom, right), in pixels, counts."""
         maps, spec = self.maps(images), self.spec
@@ -248,14 +263,6 @@ class Objective:
         # a region that no position of this layer belongs to adds nothing to the loss
         weights = targets.region_weights * tf.cast(count > 0, tf.float32)
         return tf.reduce_sum(distance * weights[:, tf.newaxis], axis=0)
-
-
-def crop(maps: Any, box: Any, pixels_per_position: int) -> Any:
-    """Crop maps `[any, height, width, …]` to a `box` in pixels of the image; None leaves them as they are."""
-    if box is None:
-        return maps
-    step = pixels_per_position
-    return maps[:, box[0] // step : box[2] // step, box[1] // step : box[3] // step]
 
 
 def targets_spec(spec: ObjectiveSpec) -> Targets:

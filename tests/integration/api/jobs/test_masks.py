@@ -54,7 +54,7 @@ def test_a_mask_of_other_proportions_is_refused(client, image_id, size) -> None:
     assert client.get("/v1/jobs").json["jobs"] == []
 
 
-@pytest.mark.parametrize("shades", [{"light": 0.0}, {"light": 1 / 255}, {"alpha": 0.0}])
+@pytest.mark.parametrize("shades", [{"light": 0.0}, {"light": 1 / 255}, {"light": 1 / 255, "alpha": 0.5}])
 def test_a_mask_that_paints_nowhere_is_refused(client, image_id, shades) -> None:
     mistake = refusal(masked(client, image_id, kept(client, mask(**shades))), "invalid_mask")
     assert mistake["pointer"] == "/styles/1/mask"

@@ -9,6 +9,7 @@ from shared.imaging import codec
 from tests.integration.api.refused_images import BAD, stored
 from tests.support.factories import picture
 from tests.support.flask_clients import client_with
+from tests.support.picture_kinds import held, made
 
 
 def test_an_uploaded_image_is_described_and_given_back_byte_for_byte(client, png) -> None:
@@ -37,6 +38,16 @@ def test_known_bytes_are_one_image_however_they_come(client, png) -> None:
 def test_the_bytes_say_the_format_and_not_the_label(client) -> None:
     jpeg = codec.encode(picture(), format="jpeg")
     assert client.post("/v1/images", data=jpeg, content_type="image/png").json["format"] == "jpeg"
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png", "webp", "tiff", "heic", "avif", "gif", "bmp"])
+def test_every_format_is_taken_and_given_back_under_its_name(client, kind) -> None:
+    data = made(kind, held())
+    described = client.post("/v1/images", data=data, content_type="image/*").json
+    assert (described["format"], described["width"], described["height"]) == (kind, 96, 64)
+    content = client.get(described["links"]["content"])
+    assert (content.data, content.content_type) == (data, f"image/{kind}")
+    assert content.headers["Content-Disposition"].endswith(f'.{kind}"')
 
 
 @pytest.mark.parametrize("kind", BAD)

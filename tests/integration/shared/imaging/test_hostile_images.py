@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageFile, TiffImagePlugin, WebPImagePlugin
 
 from shared.errors import AtelierError
-from shared.imaging import codec
+from shared.imaging import codec, opening
 from tests.hostile import images
 from tests.hostile.image_sandbox import judged
 from tests.hostile.images import MAX_PX, SECRET, TAKEN
@@ -31,7 +31,7 @@ def test_the_corpus_is_large_and_has_every_kind(corpus) -> None:
     modes = {file.name.split("-")[1] for file in corpus if file.name.startswith("mode-")}
     assert modes == {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "I", "F", "I;16", "LAB"}
     others = {file.name.split("-")[1] for file in corpus if file.name.startswith("other-")}
-    assert {"gif", "bmp", "ppm", "tga", "ico", "pcx", "sgi", "jpeg2000", "eps", "pdf"} <= others
+    assert {"ppm", "tga", "ico", "pcx", "sgi", "jpeg2000", "eps", "pdf", "dib", "icns"} <= others
 
 
 @pytest.mark.slow
@@ -107,7 +107,7 @@ def test_large_pictures_are_decoded_one_after_the_other(monkeypatch) -> None:
         finally:
             at_once[0] -= 1
 
-    monkeypatch.setattr(codec, "_LARGE_PX", 0)
+    monkeypatch.setattr(opening, "_LARGE_PX", 0)
     monkeypatch.setattr(ImageFile.ImageFile, "load", counted)
     data = saved(Image.new("RGB", (1500, 1500)))
     race(lambda: codec.inspect(data, max_bytes=10**7, max_px=MAX_PX), threads=6)

@@ -30,7 +30,7 @@ def test_the_opacity_of_the_content_is_that_of_the_result(context, database, sto
     run_one(job_id, context)
     painted = decoded(store, load(context, job_id))
     assert np.abs(painted.alpha - RAMP).max() < 1 / 254
-    assert np.abs(painted.rgb - picture()).max() < 1 / 254
+    assert np.abs(painted.rgb - picture())[RAMP > 0].max() < 1 / 254
 
 
 def test_the_opacity_follows_the_size_of_the_result(context, database, store) -> None:
@@ -86,6 +86,15 @@ def test_a_style_is_decoded_once_for_many_jobs(context, database, store, monkeyp
     assert first.picture is second.picture
     with pytest.raises(ValueError, match="read-only"):
         first.picture[0] = 0
+
+
+def test_a_style_comes_with_its_opacity(context, database, store) -> None:
+    style = upload(database, store, codec.encode(picture(), RAMP, format="png"))
+    run_one(queue(database, store, styles=[{"image": style, "weight": 1.0}]), context)
+    [[given]] = context.painter.styles
+    assert np.abs(given.opacity - RAMP).max() < 1 / 254
+    with pytest.raises(ValueError, match="read-only"):
+        given.opacity[0] = 0
 
 
 def test_kept_styles_are_bounded_in_bytes(database, store) -> None:

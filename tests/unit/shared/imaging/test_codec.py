@@ -7,6 +7,7 @@ import pytest
 from PIL import Image, JpegImagePlugin
 
 from shared.imaging import codec
+from shared.imaging.formats.recognition import MEDIA_TYPES
 from tests.support.sample_images import (
     NOISE,
     QUARTERS,
@@ -38,7 +39,7 @@ from tests.support.sample_images import (
 def test_each_of_our_formats_is_described_and_decoded(kind, options) -> None:
     data = saved(Image.fromarray(QUARTERS), kind, **options)
     assert inspect(data) == codec.ImageInfo(64, 40, kind.lower(), len(data))
-    assert codec.MEDIA_TYPES[inspect(data).format] == f"image/{kind.lower()}"
+    assert MEDIA_TYPES[inspect(data).format] == f"image/{kind.lower()}"
     rgb, alpha = decode(data)
     assert rgb.dtype == np.float32
     assert rgb.shape == (40, 64, 3)

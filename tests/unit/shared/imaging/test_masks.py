@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageFile
 
 from shared.errors import CorruptImage, ImageTooLarge
-from shared.imaging import codec
+from shared.imaging import codec, opening
 from tests.support.concurrency import race
 from tests.support.sample_images import MAX_PX, NOISE, decode, profile_with_red_and_green_swapped, saved
 
@@ -47,7 +47,7 @@ def test_every_kind_of_pixel_is_judged_as_if_it_were_decoded_whole(mode) -> None
         if drawn:
             image.putpixel((7, 21), light)
         data = saved(image, _KINDS.get(mode, "PNG"))
-        assert paints(data) == bool((decode(data).mask > 1 / 255).any())
+        assert paints(data) == (drawn and bool((decode(data).mask > 1 / 255).any()))
 
 
 def test_a_palette_a_profile_and_a_transparent_colour_hold_in_every_band() -> None:
@@ -87,7 +87,7 @@ def test_no_two_large_masks_are_held_at_once(monkeypatch) -> None:
             held.discard(id(self))
         return band
 
-    monkeypatch.setattr(codec, "_LARGE_PX", 0)
+    monkeypatch.setattr(opening, "_LARGE_PX", 0)
     monkeypatch.setattr(ImageFile.ImageFile, "load", loaded)
     monkeypatch.setattr(Image.Image, "crop", cropped)
     data = saved(Image.new("L", (40, 400)))

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from shared.errors import ImageTooLarge
-from shared.imaging import codec, mixing, oklab
+from shared.imaging import codec, mixing, oklab, opening
 from shared.imaging.mixing import Mix
 from tests.support.factories import picture
 from tests.support.sample_images import (
@@ -112,6 +112,6 @@ def test_a_large_mix_takes_no_floats_of_the_whole() -> None:
 
 
 def test_uploads_and_results_wait_in_one_order(monkeypatch) -> None:
-    monkeypatch.setattr(codec, "_LARGE_PX", 0)
+    monkeypatch.setattr(opening, "_LARGE_PX", 0)
     data = codec.encode(PAINTED, format="png")
     assert Image.open(io.BytesIO(codec.recode(data, format="webp", mix=Mix(data, 0.5, MAX_PX)))).size == (40, 30)

@@ -5,7 +5,7 @@ import pytest
 
 from tests.unit.worker.engine.synthetic import smooth_picture
 from worker.engine.objective import maps
-from worker.engine.objective.total_loss import crop
+from worker.engine.objective.maps import crop
 
 
 def ramp(height: int, width: int, slope: float) -> np.ndarray:

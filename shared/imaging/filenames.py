@@ -1,0 +1,50 @@
+"""Which files are pictures, by their names alone: one rule for folders, archives and imports.
+
+A name is a path with `/` between its parts, relative to what is being read.
+"""
+
+from enum import Enum
+from pathlib import PurePosixPath
+
+#: Suffixes of the kinds that `codec` reads.
+PICTURES = frozenset({
+    ".avif", ".bmp", ".gif", ".heic", ".heif", ".hif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png",
+    ".tif", ".tiff", ".webp",
+})  # fmt: skip
+#: Suffixes of pictures that it does not read; a person who has some wants to know.
+_UNREADABLE = frozenset({
+    ".3fr", ".ai", ".arw", ".cr2", ".cr3", ".dng", ".eps", ".exr", ".hdr", ".ico", ".j2k", ".jp2", ".jxl", ".jxr",
+    ".nef", ".orf", ".pbm", ".pdf", ".pef", ".pgm", ".ppm", ".psb", ".psd", ".qoi", ".raf", ".raw", ".rw2", ".srw",
+    ".svg", ".svgz", ".tga", ".wdp", ".xcf",
+})  # fmt: skip
+#: Folders that devices and programs keep beside pictures, in lower case; those that begin with a dot are all left out.
+_FOLDERS = frozenset({"__macosx", "@eadir", "#recycle", "#snapshot", "$recycle.bin", "system volume information"})
+#: Files that they keep, in lower case.
+_FILES = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db", "icon\r"})
+
+
+class Kind(Enum):
+    """What a file is to us."""
+
+    #: A picture, if its content is what its suffix says.
+    PICTURE = "picture"
+    #: A picture of a kind that cannot be read.
+    UNREADABLE = "unreadable"
+    #: Anything else: sidecars, what systems add, files that are hidden.
+    OTHER = "other"
+
+
+def is_skipped_folder(name: str) -> bool:
+    """Return whether a folder of this name, without its path, is left out with all that is in it."""
+    return name.startswith(".") or name.lower() in _FOLDERS
+
+
+def kind_of(name: str) -> Kind:
+    """Return what a file is, by its path."""
+    path = PurePosixPath(name)
+    if any(is_skipped_folder(part) for part in path.parts[:-1]) or path.name.startswith("."):
+        return Kind.OTHER
+    suffix = path.suffix.lower()
+    if path.name.lower() in _FILES or suffix not in PICTURES | _UNREADABLE:
+        return Kind.OTHER
+    return Kind.PICTURE if suffix in PICTURES else Kind.UNREADABLE

@@ -1,0 +1,63 @@
+"""Scans of a JPEG are counted by their markers, before anything is decoded."""
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFile
+
+from shared.errors import ImageTooLarge
+from shared.imaging.formats.jpeg import count_scans
+from tests.hostile.coded_bombs import scans
+from tests.hostile.image_headers import jpeg, segment
+from tests.support.sample_images import NOISE, decode, inspect, saved
+
+
+@pytest.mark.parametrize(
+    ("options", "most"),
+    [
+        ({}, 1),
+        ({"progressive": True}, 11),
+        ({"restart_marker_rows": 1}, 1),
+        ({"progressive": True, "quality": 100}, 11),
+    ],
+)
+def test_the_scans_of_encoders_are_few_and_counted(options, most) -> None:
+    for image in (Image.fromarray(NOISE), Image.fromarray(NOISE).convert("L"), Image.fromarray(NOISE).convert("CMYK")):
+        data = saved(image, "JPEG", **options)
+        assert 1 <= count_scans(data) <= (24 if most > 1 and image.mode == "CMYK" else most)
+        assert inspect(data).format == "jpeg"
+
+
+def test_markers_in_metadata_are_no_scans() -> None:
+    thumbnail = saved(Image.fromarray(NOISE), "JPEG", progressive=True)
+    data = jpeg(64, 40, extra=segment(0xE1, thumbnail[:30_000]) + segment(0xFE, b"\xff\xda" * 1000))
+    assert count_scans(data) == 1
+    assert decode(data).rgb.shape == (40, 64, 3)
+
+
+def test_scans_behind_the_end_are_of_another_picture() -> None:
+    whole = saved(Image.fromarray(NOISE), "JPEG")
+    assert count_scans(whole * 300) == 1
+
+
+def test_a_hundred_scans_are_taken_and_more_refused_undecoded(monkeypatch) -> None:
+    assert inspect(scans(64, 100)).width == 64
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("decoded"))
+    for number in (101, 2000):
+        with pytest.raises(ImageTooLarge, match="scans"):
+            inspect(scans(64, number))
+
+
+def test_the_larger_a_picture_is_the_fewer_scans_it_may_have() -> None:
+    black = scans(7000, 16)
+    assert inspect(black, max_px=50_000_000).width == 7000
+    with pytest.raises(ImageTooLarge, match="scans"):
+        inspect(scans(7000, 17), max_px=50_000_000)
+
+
+def test_damaged_markers_end_the_count() -> None:
+    random = np.random.default_rng(6)
+    data = saved(Image.fromarray(NOISE), "JPEG", progressive=True)
+    for _ in range(200):
+        broken = np.frombuffer(data, np.uint8).copy()
+        broken[random.integers(2, len(data), 8)] = 255
+        assert 0 <= count_scans(broken.tobytes()) <= 101
