@@ -84,6 +84,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # ditto
         """
         logs.configure(self._settings.log_format, self._settings.log_level)
         app = create_app(self._settings)
+        services_of(app).decoders.warm_up()
         gc.collect()
         gc.freeze()
         return app

@@ -16,6 +16,7 @@ from shared.db.base import Database
 from shared.db.jobs import queries
 from shared.db.jobs.queries import ShownJob
 from shared.imaging import codec
+from shared.imaging.decoders.pool import Decoders
 from shared.imaging.mixing import Mix
 from shared.painting.results import Result, strength_of
 from shared.states import TERMINAL, State
@@ -50,27 +51,36 @@ class Pictures:
     """The pictures of jobs; a photograph that they are mixed with has at most `max_px` pixels."""
 
     store: ImageStore
+    decoders: Decoders
     max_px: int
 
     def at(self, job: ShownJob, strength: float, encoding: Encoding = PNG) -> bytes:
         """Return the picture of a job that has one; the whole PNG as painted is the stored file itself.
 
-        Raises `NotFound` if that file is missing, `ResultExpired` if the photograph is gone, and `ImageTooLarge` for a
-        photograph that was accepted under a higher bound.
+        Raises `NotFound` if that file is missing, `ResultExpired` if the photograph is gone, `ImageTooLarge` for a
+        photograph that was accepted under a higher bound, and what else `Decoders` raises.
         """
-        painted = self.store.get(require_result(job)["key"])
+        result = require_result(job)
+        painted = self.store.get(result["key"])
         if strength == AS_PAINTED and encoding == PNG:
             return painted
-        mix = None if strength == AS_PAINTED else Mix(self._photograph(job), strength, self.max_px)
         format_name, quality, max_side = encoding
-        return codec.recode(painted, format=format_name, quality=quality, max_side=max_side, mix=mix)
+        if strength == AS_PAINTED:  # our own file, so it is decoded here
+            return codec.recode(painted, format=format_name, quality=quality, max_side=max_side)
+        mix, px = Mix(self._photograph(job), strength, self.max_px), result["width"] * result["height"]
+        return self.decoders.mix(
+            painted, mix, px=px, owner=job.owner, format=format_name, quality=quality, max_side=max_side
+        )
 
     def saved(self, job: ShownJob, encoding: Encoding = PNG) -> ShownPicture:
-        """Return the picture at its saved strength, or as painted if its photograph is gone; raise `NotFound`."""
+        """Return the picture at its saved strength; raise `NotFound`.
+
+        It is as painted if its photograph is gone, or refused by the decoder.
+        """
         strength = strength_of(require_result(job))
         try:
             return ShownPicture(self.at(job, strength, encoding), strength)
-        except (errors.ResultExpired, errors.ImageTooLarge):
+        except (errors.ResultExpired, errors.ImageTooLarge, errors.CorruptImage):
             return ShownPicture(self.at(job, AS_PAINTED, encoding), AS_PAINTED)
 
     def _photograph(self, job: ShownJob) -> bytes:

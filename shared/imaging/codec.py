@@ -32,7 +32,7 @@ _FORMATS = tuple(name.upper() for name in MEDIA_TYPES)
 #: The first bytes of our formats, to tell a damaged image from a file of another kind.
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 #: The longest side that JPEG can hold, in px: previews are JPEG.
-_MAX_SIDE_PX = 65_500
+MAX_SIDE_PX = 65_500
 #: TIFF tags for the width and height of a tile.
 _TILE_WIDTH, _TILE_HEIGHT = 322, 323
 
@@ -54,7 +54,7 @@ _large_upload_lock = threading.Lock()
 _large_result_lock = threading.Lock()
 
 #: Bound on an image that we encoded ourselves: any that can be painted has fewer pixels.
-_MAX_RESULT_PX = 2**29
+MAX_RESULT_PX = 2**29
 #: Pixels of a mask that are converted at once.
 _BAND_PX = 2**20
 #: The darkest grey above black in eight bits: a mask that is nowhere brighter paints nothing.
@@ -105,6 +105,15 @@ def inspect(data: bytes, *, max_bytes: int, max_px: int) -> ImageInfo:
         # a phone's JPEG with a second image inside is an MPO
         kind = str(image.format).lower().replace("mpo", "jpeg")
         return ImageInfo(width, height, kind, len(data))
+
+
+def count_pixels(data: bytes) -> int:
+    """Return how many pixels an image has by its header, which may lie; 0 if it has none that can be read."""
+    try:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            return image.width * image.height
+    except Exception:  # as `_translated_errors`, which tells it to whoever decodes the image
+        return 0
 
 
 def decode(data: bytes, *, max_px: int) -> Decoded:
@@ -172,7 +181,7 @@ def recode(
     `mix` mixes it with its photograph, decoded as `decode` does and resized to its size; raises as `inspect` does.
     It stays in eight bits, so a large one takes no more memory than Pillow's copies of it.
     """
-    with _loaded(data, _MAX_RESULT_PX, _large_result_lock) as image:
+    with _loaded(data, MAX_RESULT_PX, _large_result_lock) as image:
         shown = image if mix is None else _mixed(_shrunk(image, max_side), mix)
         if format == "jpeg" and shown.has_transparency_data:
             flat = Image.new("RGB", shown.size, "white")
@@ -263,8 +272,8 @@ def _check_bounds(image: Image.Image, max_px: int) -> None:
     """Raise `ImageTooLarge` if, by its header, decoding the image would exceed the bounds."""
     width, height = image.size
     fields = {"width": width, "height": height, "max_px": max_px}
-    if width * height > max_px or max(width, height) > _MAX_SIDE_PX:
-        limits = f"at most {max_px} are allowed, and {_MAX_SIDE_PX} on a side"
+    if width * height > max_px or max(width, height) > MAX_SIDE_PX:
+        limits = f"at most {max_px} are allowed, and {MAX_SIDE_PX} on a side"
         raise ImageTooLarge(f"The image has {width} × {height} pixels; {limits}.", **fields)
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         # a tile is decoded whole, even where it reaches beyond the image; small images have tiles of up to 256 px
