@@ -87,6 +87,14 @@ def _sleep(data: bytes) -> Done:
     return Done({"width": 1, "height": 1, "format": "png", "size_bytes": len(data)})
 
 
+def _wait(data: bytes) -> Done:
+    """Wait until there is such a file."""
+    gate = Path(os.fsdecode(data.partition(b" ")[2]))
+    while not gate.exists():
+        time.sleep(0.01)
+    return _sleep(b"sleep 0")
+
+
 _ACTS = {
     "about": _about,
     "die": _die,
@@ -95,6 +103,7 @@ _ACTS = {
     "loop": _loop,
     "sleep": _sleep,
     "stop": _stop,
+    "wait": _wait,
     "write": _write,
 }
 

@@ -88,7 +88,8 @@ def _answer(
 
 
 def _refusal(error: AtelierError) -> dict[str, Any]:
-    return {"outcome": "refused", "code": error.code, "detail": error.detail, "fields": error.fields}
+    fields = {name: value for name, value in error.fields.items() if isinstance(value, int | float | str)}
+    return {"outcome": "refused", "code": error.code, "detail": error.detail, "fields": fields}
 
 
 def _set_memory(soft_bytes: int, hard_bytes: int) -> None:

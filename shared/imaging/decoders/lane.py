@@ -28,7 +28,7 @@ T = TypeVar("T")
 _WAIT_S, _MAX_WAITING = 30.0, 16
 #: How long a picture may take by the clock, in seconds for each of the processor: machines are busy, and processes
 #: stopped. The kernel's limit on processor time is the one that bounds a picture.
-_CLOCK_PER_CPU, _CLOCK_S = 5, 30
+_CLOCK_PER_CPU, _CLOCK_S = 10, 60
 #: Children that may be killed under one picture, by somebody else or for lack of memory, and those that may crash.
 _MOST_KILLED, _MOST_CRASHED = 6, 2
 #: The exit codes of a child that took too much time, and of one that ended by itself or was killed; None is unknown.
@@ -90,6 +90,13 @@ class Lane:
                 return result
         raise DecoderUnavailable
 
+    def close(self) -> None:
+        """End the children that wait for work."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for child in idle:
+            self._client.end(child)
+
     def children(self) -> list[int]:
         """Return the process ids of the children that wait for work."""
         with self._lock:
@@ -142,10 +149,7 @@ class Lane:
         if code != 0:  # 0: it had ended, as an old or idle one does, before the task came
             log.warning("decoder_died", task=task.name, exit_code=code, reason=repr(failure))
         if code in _OUT_OF_TIME:
-            limit_s = round(self._budget.seconds(self._budget.max_px), 1)
-            raise ImageTooLarge(
-                "Decoding the image takes more time than an image of its size may take.", max_decode_s=limit_s
-            )
+            raise ImageTooLarge("Decoding the image takes more time than one of its size may take.")
         if isinstance(failure, TimeoutError):
             raise DecoderUnavailable("Decoding the image stood still; try again.")
         return code not in _KILLED or isinstance(failure, ProtocolError)

@@ -63,6 +63,8 @@ class Decoders:
 
     def close(self) -> None:
         """End all processes; the next picture starts them anew."""
+        for lane in (self._small, self._large, self._mixes):
+            lane.close()
         self._client.close()
 
     def inspect(self, data: bytes, *, owner: str) -> ImageInfo:

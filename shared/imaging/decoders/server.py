@@ -39,19 +39,13 @@ class ForkServer:
         """Carry out commands until the other end closes; then end the children."""
         try:
             while True:
-                data, fds, _, _ = socket.recv_fds(self._control, commands.COMMAND.size, 1)
-                while (
-                    data
-                    and len(data) < commands.COMMAND.size
-                    and (more := self._control.recv(commands.COMMAND.size - len(data)))
-                ):
-                    data += more
-                if len(data) < commands.COMMAND.size:
+                size = commands.COMMAND.size
+                data, fds, _, _ = socket.recv_fds(self._control, size, 1, socket.MSG_WAITALL)
+                if len(data) < size:
                     return
                 operation, *numbers = commands.COMMAND.unpack(data)
-                answer = (
-                    self._fork(fds[0], ChildLimits(*numbers)) if operation == commands.FORK else self._end(numbers[0])
-                )
+                is_fork = operation == commands.FORK
+                answer = self._fork(fds[0], ChildLimits(*numbers)) if is_fork else self._end(numbers[0])
                 self._control.sendall(commands.ANSWER.pack(answer))
         finally:
             for pid in self._children:

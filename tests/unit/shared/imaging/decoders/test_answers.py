@@ -64,7 +64,6 @@ def test_an_honest_answer_is_taken(ends) -> None:
         head(value={**INFO, "width": 0}),
         head(value={**INFO, "height": 10**6}),
         head(value={**INFO, "format": "svg"}),
-        head(value={**INFO, "more": 1}),
         head(value={}),
         head(blobs=[-1]),
         head(outcome="refused", code="forbidden"),

@@ -1,7 +1,7 @@
 """Turns: what one owner asks for never holds up another."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -14,7 +14,7 @@ class Holder:
     """A thread that holds a turn until it is let go."""
 
     def __init__(self, turns: FairTurns, owner: str, order: list[str] | None = None) -> None:
-        self._end = threading.Event()
+        self.end = threading.Event()
         self.holds = threading.Event()
         self._turns, self._owner, self._order = turns, owner, [] if order is None else order
         self._thread = threading.Thread(target=self._run)
@@ -24,23 +24,27 @@ class Holder:
         with self._turns.turn(self._owner, wait_s=60):
             self._order.append(self._owner)
             self.holds.set()
-            self._end.wait(60)
+            self.end.wait(60)
 
     def let_go(self) -> None:
-        self._end.set()
+        self.end.set()
         self._thread.join(60)
 
 
 @pytest.fixture
-def hold(request) -> Callable[..., Holder]:
+def hold() -> Iterator[Callable[..., Holder]]:
     """Makes holders, all of which let go at the end."""
+    holders: list[Holder] = []
 
     def made(*args) -> Holder:
-        holder = Holder(*args)
-        request.addfinalizer(holder.let_go)
-        return holder
+        holders.append(Holder(*args))
+        return holders[-1]
 
-    return made
+    yield made
+    for holder in holders:
+        holder.end.set()
+    for holder in holders:
+        holder.let_go()
 
 
 def waiting(turns: FairTurns) -> int:
@@ -65,7 +69,7 @@ def test_the_next_turn_goes_to_the_owner_who_has_waited_longest(hold) -> None:
         holders.append(hold(turns, owner, order))
         wait_until(lambda count=count: waiting(turns) == count, "it waits")
     for number in range(1, 7):
-        holder = next(each for each in holders if each.holds.is_set() and not each._end.is_set())
+        holder = next(each for each in holders if each.holds.is_set() and not each.end.is_set())
         holder.let_go()
         wait_until(lambda number=number: len(order) == number + 1, "the next has its turn")
     assert order == ["a", "a", "b", "c", "a", "b", "a"]
