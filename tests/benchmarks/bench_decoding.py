@@ -19,6 +19,7 @@ from PIL import Image
 
 import migrations
 from api.app import create_app
+from shared import logs
 from shared.db.base import connect
 from shared.imaging import codec
 from shared.imaging.codec import ImageInfo
@@ -43,6 +44,7 @@ _numbers = count()
 def cost_of_a_child() -> float:
     """Upload a photograph to an API, and to one that decodes it itself, by turns; the ratio of the medians."""
     data = _photograph(4000, 3000)
+    logs.configure("text", "WARNING")
     with tempfile.TemporaryDirectory() as folder, ExitStack() as opened:
         posts = [_poster(Path(folder, name), opened, in_process=name == "in") for name in ("out", "in")]
         times: list[list[float]] = [[], []]

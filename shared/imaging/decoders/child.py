@@ -13,9 +13,9 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, NoReturn
 
 import structlog
 
@@ -101,12 +101,12 @@ def _set_memory(soft_bytes: int, hard_bytes: int) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (soft_bytes, hard_bytes))
 
 
-def _note(_logger: Any, _method: str, event: dict[str, Any]) -> Any:
+def _note(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> NoReturn:
     _add_note(event)
     raise structlog.DropEvent
 
 
-def _add_note(event: dict[str, Any]) -> None:
+def _add_note(event: Mapping[str, Any]) -> None:
     if len(_notes) < _MOST_NOTES:
         _notes.append({name: str(value)[:_MOST_CHARACTERS] for name, value in event.items()})
 

@@ -147,7 +147,7 @@ def _read_planes(answer: Answer, channel: Channel, max_px: int) -> Decoded:
 
 def _read_plane(channel: Channel, shape: tuple[int, ...]) -> NDArray[np.float32]:
     plane = np.empty(shape, np.float32)
-    channel.receive_into(memoryview(plane).cast("B"))
+    channel.receive_into(plane.data.cast("B"))
     if not (plane.min() >= 0 and plane.max() <= 1):  # neither holds of NaN
         raise ProtocolError("values beyond 0 to 1")
     return plane

@@ -32,7 +32,7 @@ def _is_blank_mask(blobs: Sequence[bytes], **bounds: int) -> Done:
 def _decode(blobs: Sequence[bytes], **bounds: int) -> Done:
     rgb, alpha = codec.decode(blobs[0], **bounds)
     planes = [rgb] if alpha is None else [rgb, alpha]
-    views = [memoryview(np.ascontiguousarray(plane, np.float32)).cast("B") for plane in planes]
+    views = [np.ascontiguousarray(plane, np.float32).data.cast("B") for plane in planes]
     return Done({"height": rgb.shape[0], "width": rgb.shape[1]}, views)
 
 
