@@ -15,6 +15,7 @@ from api.live.ttl_cache import TtlCache
 from api.metrics import Metrics
 from api.usecases.results import Pictures
 from shared.db.base import Database, connect
+from shared.imaging.decoders.pool import Decoders, open_decoders
 from shared.messaging import progress
 from shared.messaging.broker import Broker
 from shared.messaging.dispatch import Dispatcher
@@ -39,6 +40,7 @@ class Services:
     settings: Settings
     database: Database
     store: ImageStore
+    decoders: Decoders
     dispatcher: Dispatcher
     #: For requests, which never wait for Redis.
     progress: RedisProgress
@@ -55,12 +57,12 @@ class Services:
     @property
     def submitter(self) -> Submitter:
         """What submits jobs."""
-        return Submitter(self.settings, self.database, self.store, self.forecaster, self.dispatcher)
+        return Submitter(self.settings, self.database, self.store, self.decoders, self.forecaster, self.dispatcher)
 
     @property
     def pictures(self) -> Pictures:
         """The pictures of jobs."""
-        return Pictures(self.store, self.settings.max_upload_px)
+        return Pictures(self.store, self.decoders, self.settings.max_upload_px)
 
     @property
     def current_jobs(self) -> CurrentJobs:
@@ -78,6 +80,7 @@ def open_services(settings: Settings) -> Services:
         settings=settings,
         database=database,
         store=open_store(settings.storage_url),
+        decoders=open_decoders(settings.decoding),
         dispatcher=Dispatcher(database, Broker(settings), settings),
         progress=RedisProgress(progress.connect(settings.redis_url, timeout_s=_REQUEST_REDIS_S)),
         hub=Hub(database, live, streams, snapshots),

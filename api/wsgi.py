@@ -1,9 +1,10 @@
 """Serve the API with gunicorn: a few processes, many threads.
 
-Threads suit it: database drivers block, pictures are decoded outside the GIL, and views, workers and the command line
-can share code. An event stream holds a thread that sleeps on a queue, filled by the one reader in `api.live.hub`; there
-are `stream_limit` threads for streams besides those for other requests, started as they are needed. Greenlets or an
-event loop would save their stacks, but then each blocking call and each decoding would hold up all other requests.
+Threads suit it: database drivers block, uploads are decoded in processes of their own, and views, workers and the
+command line can share code. An event stream holds a thread that sleeps on a queue, filled by the one reader in
+`api.live.hub`; there are `stream_limit` threads for streams besides those for other requests, started as they are
+needed. Greenlets or an event loop would save their stacks, but then each blocking call and each encoding would hold up
+all other requests.
 
 The processes may be given a socket that is already bound, which keeps the address while they are replaced. SIGHUP
 replaces them: each loads the app again and opens its own services. A process that stops ends its streams at once, whose
@@ -84,6 +85,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # ditto
         """
         logs.configure(self._settings.log_format, self._settings.log_level)
         app = create_app(self._settings)
+        services_of(app).decoders.warm_up()
         gc.collect()
         gc.freeze()
         return app

@@ -157,7 +157,11 @@ class BlankImage(AtelierError, code="blank_image"):
 
 
 class ImageTooLarge(AtelierError, code="image_too_large"):
-    """The image has more bytes or pixels than are allowed."""
+    """The image has more bytes or pixels, or takes more time or memory to decode, than is allowed."""
+
+
+class DecoderUnavailable(AtelierError, code="decoder_unavailable", retryable=True):
+    """The image cannot be decoded at the moment."""
 
 
 class WeightsUnavailable(AtelierError, code="weights_unavailable"):

@@ -4,6 +4,7 @@ Each setting's default, bounds and description are declared here; `docs/settings
 that lie in the home folder follow it.
 """
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -11,6 +12,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import Misconfigured
+from shared.imaging.decoders.limits import Limits
 from shared.webhooks.ssrf_guard import networks
 
 
@@ -74,6 +76,21 @@ class Settings(BaseSettings):
     )
     max_upload_bytes: int = Field(64 * 2**20, ge=1, description="Largest upload, in bytes.")
     max_upload_px: int = Field(50_000_000, ge=1, description="Largest image, in pixels.")
+    decoders: int = Field(
+        3,
+        ge=1,
+        le=64,
+        description="Processes per API process and worker that decode images at once, besides one for large images; "
+        "one owner may use all but one.",
+    )
+    decode_s: float = Field(
+        20.0,
+        gt=0,
+        description="Processor time for decoding the largest image, in seconds; smaller ones get less.",
+    )
+    decode_memory_bytes: int = Field(
+        0, ge=0, description="Memory limit of a decoding process, in bytes; 0 allows what the image's pixels may take."
+    )
     max_batch_items: int = Field(100_000, ge=1, description="Maximum number of items in a batch.")
     max_batch_bytes: int = Field(
         4 * 2**30, ge=1, description="Largest request that adds items to a batch, before and after unpacking, in bytes."
@@ -156,6 +173,11 @@ class Settings(BaseSettings):
     def _are_networks(cls, text: str) -> str:
         networks(text)
         return text
+
+    @property
+    def decoding(self) -> Limits:
+        """What decoding a foreign image may take."""
+        return Limits(**self.model_dump(include={field.name for field in fields(Limits)}))
 
     @classmethod
     def load(cls, **overrides: Any) -> Self:

@@ -25,6 +25,7 @@ from shared.db.batches import items, lifecycle
 from shared.db.jobs import queries
 from shared.db.models import Batch
 from shared.errors import IllegalTransition, UnknownImage
+from shared.imaging.decoders.pool import Decoders
 from shared.messaging.dispatch import Dispatcher
 from shared.settings import Settings
 from shared.states import BatchState
@@ -38,7 +39,9 @@ _AUDITED = {BatchState.RUNNING: "batch.resume", BatchState.PAUSED: "batch.pause"
 _CELL_PX = 256
 
 
-def new_batch(settings: Settings, store: ImageStore, caller: Caller, request: BatchRequest) -> Batch:
+def new_batch(
+    settings: Settings, store: ImageStore, decoders: Decoders, caller: Caller, request: BatchRequest
+) -> Batch:
     """Validate a request and build its batch.
 
     Raises `InvalidParams`, `UnknownImage`, `ForbiddenUrl` or `InvalidMask`.
@@ -55,7 +58,7 @@ def new_batch(settings: Settings, store: ImageStore, caller: Caller, request: Ba
     styles = request.style_choices()
     for number, style in enumerate(styles):
         if style.mask:
-            checks.check_mask_paints(store, f"/styles/{number}/mask", style.mask, max_px=settings.max_upload_px)
+            checks.check_mask_paints(store, decoders, f"/styles/{number}/mask", style.mask, owner=caller.owner)
     return Batch(
         owner=caller.owner,
         preset=request.preset.value,

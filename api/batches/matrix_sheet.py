@@ -19,7 +19,6 @@ from shared.db.base import Database
 from shared.db.batches import items
 from shared.db.models import Job
 from shared.errors import CorruptImage, ImageTooLarge, NotFound, UnsupportedImage
-from shared.imaging import codec
 from shared.states import State
 from shared.storage.store import image_key
 
@@ -30,11 +29,11 @@ _LARGEST_CELL, _SMALLEST_CELL = 224, 24
 _MAX_PX, _MAX_SIDE = 16_000_000, 16_000
 
 
-def draw(database: Database, pictures: Pictures, batch_id: str, matrix: MatrixRequest) -> bytes:
-    """Draw the sheet as it is now; return WebP."""
+def draw(database: Database, pictures: Pictures, batch_id: str, matrix: MatrixRequest, *, owner: str) -> bytes:
+    """Draw the sheet for `owner` as it is now; return WebP."""
     combinations = list(product(*matrix.params.values()))
     columns, rows = len(matrix.styles) * len(combinations), len(matrix.contents)
-    sheet = _Sheet(pictures, columns, rows)
+    sheet = _Sheet(pictures, owner, columns, rows)
     for row, content in enumerate(matrix.contents):
         sheet.upload(0, row + 1, content)
     for column, (style, values) in enumerate(product(matrix.styles, combinations)):
@@ -50,8 +49,8 @@ def draw(database: Database, pictures: Pictures, batch_id: str, matrix: MatrixRe
 class _Sheet:
     """A grid of pictures under headings."""
 
-    def __init__(self, pictures: Pictures, columns: int, rows: int) -> None:
-        self._pictures = pictures
+    def __init__(self, pictures: Pictures, owner: str, columns: int, rows: int) -> None:
+        self._pictures, self._owner = pictures, owner
         by_area = math.isqrt(_MAX_PX // ((columns + 1) * (rows + 1)))
         by_side = _MAX_SIDE // (max(columns, rows) + 1) - _GAP
         self._side = max(_SMALLEST_CELL, min(_LARGEST_CELL, by_area, by_side))
@@ -90,13 +89,13 @@ class _Sheet:
 
     def _upload(self, image_id: str) -> bytes:
         data = self._pictures.store.get(image_key(image_id))
-        return codec.thumbnail_jpeg(data, max_px=self._pictures.max_px, max_side=self._side)
+        return self._pictures.decoders.thumbnail_jpeg(data, max_side=self._side, owner=self._owner)
 
     def _result(self, job: Job) -> bytes:
         return self._pictures.saved(job, Encoding("jpeg", max_side=self._side)).data
 
     def _picture(self, column: int, row: int, read: Callable[[], bytes]) -> None:
-        """Draw a picture; leave the cell as it is if the file is missing or cannot be read any more."""
+        """Draw a picture; leave the cell as it is if the file is missing, damaged or no longer accepted."""
         try:
             data = read()
         except (NotFound, CorruptImage, ImageTooLarge, UnsupportedImage):

@@ -43,7 +43,9 @@ _KINDS: dict[HTTPStatus, tuple[type[AtelierError], ...]] = {
         errors.ForbiddenSource, errors.CorruptImage, errors.BlankImage,
     ),
     HTTPStatus.TOO_MANY_REQUESTS: (errors.RateLimited, errors.QuotaExceeded),
-    HTTPStatus.SERVICE_UNAVAILABLE: (errors.TooManyStreams, errors.StorageUnavailable, errors.DatabaseUnavailable),
+    HTTPStatus.SERVICE_UNAVAILABLE: (
+        errors.TooManyStreams, errors.StorageUnavailable, errors.DatabaseUnavailable, errors.DecoderUnavailable,
+    ),
     HTTPStatus.INSUFFICIENT_STORAGE: (errors.StorageFull,),
 }
 # fmt: on

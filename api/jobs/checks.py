@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from api.access import Caller
 from api.http.problems import invalid, pointed_error
 from shared.errors import ForbiddenUrl, InvalidMask, InvalidParams, NotFound, UnknownImage
-from shared.imaging import codec
+from shared.imaging.decoders.pool import Decoders
 from shared.painting import sizes
 from shared.painting.params import MAX_SIZE_PX, StyleParams, resolve
 from shared.painting.sizes import Size
@@ -75,12 +75,12 @@ def check_mask_shape(pointer: str, mask: Size, content: Size) -> None:
 
 
 def check_mask_paints(
-    store: ImageStore, pointer: str, image_id: str, data: bytes | None = None, *, max_px: int
+    store: ImageStore, decoders: Decoders, pointer: str, image_id: str, data: bytes | None = None, *, owner: str
 ) -> None:
     """Raise `InvalidMask` for a mask, by its `data` or else as stored, that is black everywhere."""
     try:
         data = data or store.get(image_key(image_id))
     except NotFound:
         raise UnknownImage(f"The bytes of image {image_id} are gone; upload it again.", images=[image_id]) from None
-    if codec.is_blank_mask(data, max_px=max_px):
+    if decoders.is_blank_mask(data, owner=owner):
         raise pointed_error(pointer, "The mask is black everywhere: its style would not be painted.", InvalidMask)

@@ -30,6 +30,7 @@ from shared.db.jobs import queries, retries, transitions
 from shared.db.models import Image, Job
 from shared.errors import IdTaken, NotFound, UnknownImage
 from shared.imaging.codec import ImageInfo
+from shared.imaging.decoders.pool import Decoders
 from shared.messaging.dispatch import Dispatcher
 from shared.painting import sizes as sizes_of_scales
 from shared.painting.costs import Estimate
@@ -82,6 +83,7 @@ class Submitter:
     settings: Settings
     database: Database
     store: ImageStore
+    decoders: Decoders
     forecaster: Forecaster
     dispatcher: Dispatcher
 
@@ -90,7 +92,7 @@ class Submitter:
         request = validated(JobRequest, form.body)
         checks.check_limits(self.settings, caller, request.time_limit_s, request.retention_s)
         params = checks.resolve_params(request.preset, request.params)
-        uploads = {image_id: inspect_upload(self.settings, data) for image_id, data in form.files.items()}
+        uploads = {image_id: inspect_upload(self.decoders, data, caller) for image_id, data in form.files.items()}
         return Submission(caller, request, params, uploads, init_id=request.init_image)
 
     def validate(self, submission: Submission) -> ValidJob:
@@ -169,7 +171,7 @@ class Submitter:
         """Start from another job's picture, stored like an upload, so that it outlives that job."""
         data = self._result_of(job_id, submission.caller)
         image_id = ids.image_id(data)
-        uploads = {**submission.uploads, image_id: inspect_upload(self.settings, data)}
+        uploads = {**submission.uploads, image_id: inspect_upload(self.decoders, data, submission.caller)}
         return replace(submission, uploads=uploads, init_id=image_id)
 
     def _result_of(self, job_id: str, caller: Caller) -> bytes:
@@ -200,8 +202,8 @@ class Submitter:
             checks.check_mask_shape(pointer, found[mask], sizes.content)
         for mask, pointer in {mask: pointer for pointer, mask in reversed(masks.items())}.items():
             upload = submission.uploads.get(mask)
-            data, max_px = upload and upload.data, self.settings.max_upload_px
-            checks.check_mask_paints(self.store, pointer, mask, data, max_px=max_px)
+            data, owner = upload and upload.data, submission.caller.owner
+            checks.check_mask_paints(self.store, self.decoders, pointer, mask, data, owner=owner)
         return sizes
 
     def _sizes(self, submission: Submission, wanted: Iterable[str]) -> dict[str, Size]:

@@ -42,7 +42,7 @@ _MULTIPART = {
 }
 _OPENING = (
     errors.InvalidParams, errors.UnknownImage, errors.InvalidMask, errors.ForbiddenUrl, errors.QuotaExceeded,
-    errors.TooLarge,
+    errors.TooLarge, errors.DecoderUnavailable,
 )  # fmt: skip
 _TRANSITION = (errors.IllegalTransition,)
 
@@ -152,13 +152,13 @@ def retry_failed(batch_id: str) -> Response:
 
 
 @blueprint.get("/<batch_id>/sheet.webp")
-@operation(access=Access.READ, returns={"image/webp": BINARY}, errors=(errors.NoResult,))
+@operation(access=Access.READ, returns={"image/webp": BINARY}, errors=(errors.NoResult, errors.DecoderUnavailable))
 def sheet(batch_id: str) -> Response:
     """Show a matrix as one picture, with the cells painted so far."""
     matrix = _view(batch_id).matrix
     if matrix is None:
         raise errors.NoResult("Only a matrix has a contact sheet, and this batch is not a matrix.")
-    drawn = matrix_sheet.draw(services().database, services().pictures, batch_id, matrix)
+    drawn = matrix_sheet.draw(services().database, services().pictures, batch_id, matrix, owner=caller().owner)
     return Response(drawn, content_type="image/webp", headers={"Cache-Control": "no-cache"})
 
 
@@ -185,7 +185,7 @@ def _open(once: Once, batch_request: schemas.BatchRequest, styles: list[bytes]) 
     found = services()
     for data in styles:
         upload(data)
-    batch = lifecycle.new_batch(found.settings, found.store, caller(), batch_request)
+    batch = lifecycle.new_batch(found.settings, found.store, found.decoders, caller(), batch_request)
     with once.writing(found.database, "open_batch") as session:
         lifecycle.open_batch(session, caller(), batch)
         once.set_response(serialize_batch(session, batch), 201)

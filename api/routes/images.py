@@ -36,12 +36,13 @@ _FILE = {"type": "object", "properties": {"file": BINARY}, "required": ["file"]}
         errors.CorruptImage,
         errors.BlankImage,
         errors.ImageTooLarge,
+        errors.DecoderUnavailable,
         errors.StorageFull,
     ),
 )
 def upload() -> Response:
     """Upload an image."""
-    upload = inspect_upload(services().settings, bodies.image_bytes(request))
+    upload = inspect_upload(services().decoders, bodies.image_bytes(request), caller())
     image, is_new = keep_upload(services().database, services().store, upload, caller())
     response = _described(image, 201 if is_new else 200)
     response.headers["Location"] = f"/v1/images/{image.id}"

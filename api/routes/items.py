@@ -44,7 +44,7 @@ _ITEMS = {
 }
 _REFUSALS = (
     errors.IllegalTransition, errors.InvalidParams, errors.UnknownImage, errors.QuotaExceeded, errors.StorageFull,
-    errors.ForbiddenSource, errors.ArchiveTooLarge, errors.CorruptArchive,
+    errors.ForbiddenSource, errors.ArchiveTooLarge, errors.CorruptArchive, errors.DecoderUnavailable,
 )  # fmt: skip
 
 
@@ -116,7 +116,7 @@ def archive(batch_id: str) -> Response:
 def upload(data: bytes) -> str:
     """Store a picture of the caller's; return its image id."""
     found = services()
-    return keep_upload(found.database, found.store, inspect_upload(found.settings, data), caller())[0].id
+    return keep_upload(found.database, found.store, inspect_upload(found.decoders, data, caller()), caller())[0].id
 
 
 def _candidates(skip: Callable[[], None]) -> Iterator[Candidate]:

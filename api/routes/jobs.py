@@ -45,9 +45,9 @@ _MULTIPART = {
 }
 _TAKES = {"application/json": JobRequest, bodies.MULTIPART: _MULTIPART}
 _REFUSALS = (
-    errors.UnsupportedImage, errors.CorruptImage, errors.BlankImage, errors.ImageTooLarge, errors.InvalidParams,
-    errors.InvalidMask, errors.TooLarge, errors.UnknownImage, errors.ForbiddenUrl, errors.QuotaExceeded,
-    errors.StorageFull,
+    errors.UnsupportedImage, errors.CorruptImage, errors.BlankImage, errors.ImageTooLarge, errors.DecoderUnavailable,
+    errors.InvalidParams, errors.InvalidMask, errors.TooLarge, errors.UnknownImage, errors.ForbiddenUrl,
+    errors.QuotaExceeded, errors.StorageFull,
 )  # fmt: skip
 
 

@@ -47,7 +47,7 @@ _EVENT = {
 #: Why a job has no picture to send, or none any more.
 _NO_PICTURE = (errors.NotFinished, errors.NoResult, errors.ResultExpired)
 #: Why a picture cannot be mixed with its photograph.
-_PHOTOGRAPH = (errors.ResultExpired, errors.ImageTooLarge)
+_PHOTOGRAPH = (errors.ResultExpired, errors.ImageTooLarge, errors.CorruptImage, errors.DecoderUnavailable)
 Format = Literal["png", "jpeg", "webp"]
 
 
@@ -144,7 +144,7 @@ def losses(job_id: str) -> Response:
     returns={f"image/{name}": BINARY for name in get_args(Format)},
     query=ResultQuery,
     headers=("If-None-Match", "Range"),
-    errors=(*_NO_PICTURE, errors.ImageTooLarge),
+    errors=(*_NO_PICTURE, *_PHOTOGRAPH),
 )
 def result(job_id: str) -> Response:
     """Fetch the picture, mixed with its photograph if the painting is to show less strongly than it was painted."""

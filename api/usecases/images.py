@@ -11,9 +11,8 @@ from shared import clock, ids
 from shared.db import images
 from shared.db.base import Database
 from shared.db.models import Image
-from shared.imaging import codec
 from shared.imaging.codec import ImageInfo
-from shared.settings import Settings
+from shared.imaging.decoders.pool import Decoders
 from shared.storage.store import ImageStore, image_key
 
 
@@ -24,9 +23,9 @@ class Upload(NamedTuple):
     info: ImageInfo
 
 
-def inspect_upload(settings: Settings, data: bytes) -> Upload:
-    """Check an upload; raise as `codec.inspect` does."""
-    return Upload(data, codec.inspect(data, max_bytes=settings.max_upload_bytes, max_px=settings.max_upload_px))
+def inspect_upload(decoders: Decoders, data: bytes, caller: Caller) -> Upload:
+    """Check an upload; raise as `codec.inspect` does, or `DecoderUnavailable`."""
+    return Upload(data, decoders.inspect(data, owner=caller.owner))
 
 
 def keep_upload(database: Database, store: ImageStore, upload: Upload, caller: Caller) -> tuple[Image, bool]:

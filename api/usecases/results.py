@@ -16,7 +16,8 @@ from shared.db.base import Database
 from shared.db.jobs import queries
 from shared.db.jobs.queries import ShownJob
 from shared.imaging import codec
-from shared.imaging.mixing import Mix, PhotographUnreadable
+from shared.imaging.decoders.pool import Decoders
+from shared.imaging.mixing import Mix
 from shared.painting.results import Result, strength_of
 from shared.states import TERMINAL, State
 from shared.storage.store import ImageStore, image_key
@@ -52,27 +53,36 @@ class Pictures:
     """The pictures of jobs; a photograph that they are mixed with has at most `max_px` pixels."""
 
     store: ImageStore
+    decoders: Decoders
     max_px: int
 
     def at(self, job: ShownJob, strength: float, encoding: Encoding = PNG) -> bytes:
         """Return the picture of a job that has one; the whole PNG as painted is the stored file itself.
 
-        Raises `NotFound` if that file is missing, `ResultExpired` if the photograph is gone or damaged, and
-        `ImageTooLarge` for a photograph that was accepted under a higher bound.
+        Raises `NotFound` if that file is missing, `ResultExpired` if the photograph is gone or damaged, `ImageTooLarge`
+        for a photograph that was accepted under a higher bound, and what else `Decoders` raises.
         """
-        painted = self.store.get(require_result(job)["key"])
+        result = require_result(job)
+        painted = self.store.get(result["key"])
         if strength == AS_PAINTED and encoding == PNG:
             return painted
-        mix = None if strength == AS_PAINTED else Mix(self._photograph(job), strength, self.max_px)
         format_name, quality, max_side = encoding
+        if strength == AS_PAINTED:  # our own file, so it is decoded here
+            return codec.recode(painted, format=format_name, quality=quality, max_side=max_side)
+        mix, px = Mix(self._photograph(job), strength, self.max_px), result["width"] * result["height"]
         try:
-            return codec.recode(painted, format=format_name, quality=quality, max_side=max_side, mix=mix)
-        except PhotographUnreadable as error:
+            return self.decoders.mix(
+                painted, mix, px=px, owner=job.owner, format=format_name, quality=quality, max_side=max_side
+            )
+        except (errors.CorruptImage, errors.UnsupportedImage) as error:
             log.warning("photograph_damaged", image=job.content_id)
             raise _photograph_gone(job, "is damaged") from error
 
     def saved(self, job: ShownJob, encoding: Encoding = PNG) -> ShownPicture:
-        """Return the picture at its saved strength, or as painted if its photograph is gone; raise `NotFound`."""
+        """Return the picture at its saved strength; raise `NotFound`.
+
+        It is as painted if its photograph is gone, or refused by the decoder.
+        """
         strength = strength_of(require_result(job))
         try:
             return ShownPicture(self.at(job, strength, encoding), strength)

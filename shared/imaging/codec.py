@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from shared.errors import BlankImage, CorruptImage, ImageTooLarge, UnsupportedImage
+from shared.errors import BlankImage, ImageTooLarge
 from shared.imaging import filling, mixing, pixels
 from shared.imaging.mixing import Mix
 from shared.imaging.opening import opened, recognized
@@ -25,7 +25,7 @@ from shared.imaging.orientation import is_turned, upright
 _large_result_lock = threading.Lock()
 
 #: Bound on an image that we encoded ourselves: any that can be painted has fewer pixels.
-_MAX_RESULT_PX = 2**29
+MAX_RESULT_PX = 2**29
 #: Pixels of a mask that are converted at once.
 _BAND_PX = 2**20
 #: The darkest grey above black in eight bits: a mask that is nowhere brighter paints nothing.
@@ -154,11 +154,10 @@ def recode(
 ) -> bytes:
     """Convert an image made by `encode` to another format, with a long side of at most `max_side` px (0 for any).
 
-    `mix` mixes it with its photograph, decoded as `decode` does and resized to its size. Raises `PhotographUnreadable`
-    for one that is damaged, else as `inspect` does.
+    `mix` mixes it with its photograph, decoded as `decode` does and resized to its size; raises as `inspect` does.
     It stays in eight bits, so a large one takes no more memory than Pillow's copies of it.
     """
-    with opened(data, _MAX_RESULT_PX, _large_result_lock) as image:
+    with opened(data, MAX_RESULT_PX, _large_result_lock) as image:
         shown = image if mix is None else _mixed(_shrunk(image, max_side), mix)
         if format == "jpeg" and shown.has_transparency_data:
             flat = Image.new("RGB", shown.size, "white")
@@ -180,14 +179,11 @@ def thumbnail(rgb: NDArray[np.float32], max_side: int) -> NDArray[np.float32]:
 
 def _mixed(painted: Image.Image, mix: Mix) -> Image.Image:
     """Return `painted` itself, mixed with its photograph."""
-    try:
-        with opened(mix.photograph, mix.max_px) as image:
-            shown = upright(pixels.without_palette(image))
-            if shown.mode in _SHRINKABLE and shown.width > painted.width:  # converting colours copies what it converts
-                shown = _resized(shown, painted.size)
-            colours, alpha = pixels.eight_bit_of(shown), pixels.alpha_of(shown)
-    except (CorruptImage, UnsupportedImage) as error:
-        raise mixing.PhotographUnreadable from error
+    with opened(mix.photograph, mix.max_px) as image:
+        shown = upright(pixels.without_palette(image))
+        if shown.mode in _SHRINKABLE and shown.width > painted.width:  # converting colours copies what it converts
+            shown = _resized(shown, painted.size)
+        colours, alpha = pixels.eight_bit_of(shown), pixels.alpha_of(shown)
     if alpha is not None and alpha.any():
         filled = np.array(colours)
         filling.fill_hidden(filled, alpha)

@@ -17,10 +17,6 @@ from shared.imaging import oklab
 _BAND_PX = 2**18
 
 
-class PhotographUnreadable(Exception):
-    """The photograph of a `Mix` is damaged: it was whole when it was uploaded."""
-
-
 class Mix(NamedTuple):
     """What to mix a painted picture with: an upload, `photograph`, of at most `max_px` pixels.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from shared.db.base import Database
+from shared.imaging.decoders.pool import open_decoders
 from shared.messaging.progress import RedisProgress
 from shared.settings import Settings
 from shared.storage.store import ImageStore
@@ -39,4 +40,4 @@ class WorkerContext:
     @cached_property
     def images(self) -> ImageLoader:
         """The loader of jobs' images, which caches styles."""
-        return ImageLoader(self.store, max_px=self.settings.max_upload_px)
+        return ImageLoader(self.store, open_decoders(self.settings.decoding))

@@ -3,6 +3,9 @@
 Jobs come in series of one style, so the process caches decoded styles up to a total size, evicting the least recently
 used. A style larger than the whole cache is decoded for each message.
 
+They are decoded in processes of their own: this one holds the device and the warm network, which a file that crashes
+its decoder would take down.
+
 Invariant: a cached picture is read-only, and its key, the image's id, is the sha256 of the uploaded bytes.
 """
 
@@ -13,22 +16,24 @@ from typing import Any
 from cachetools import LRUCache, cachedmethod
 
 from shared.errors import CorruptImage, NotFound
-from shared.imaging import codec
 from shared.imaging.codec import Decoded
+from shared.imaging.decoders.pool import Decoders
 from shared.storage.store import ImageStore, image_key
 from worker.engine.types import Style
 
 #: Size of the style cache, in bytes: about twenty pictures of a million pixels.
 _CACHE_BYTES = 256 * 2**20
+#: For whom a worker decodes: it takes jobs one after the other, and each owner's turn was settled in the queue.
+_OWNER = "worker"
 
 
 class ImageLoader:
-    """Loads images by id. Raises `CorruptImage` for one that is missing, and what `codec.decode` raises."""
+    """Loads images by id. Raises `CorruptImage` for one that is missing, and what `Decoders.decode` raises."""
 
-    def __init__(self, store: ImageStore, *, max_px: int, cache_bytes: int = _CACHE_BYTES) -> None:
-        """Load images of up to `max_px` pixels from `store`; cache up to `cache_bytes` of styles."""
+    def __init__(self, store: ImageStore, decoders: Decoders, *, cache_bytes: int = _CACHE_BYTES) -> None:
+        """Load images from `store`, decoded by `decoders`; cache up to `cache_bytes` of styles."""
         self._store = store
-        self._max_px = max_px
+        self._decoders = decoders
         self._styles: LRUCache[str, Decoded] = LRUCache(cache_bytes, getsizeof=lambda decoded: decoded.nbytes)
 
     @property
@@ -47,7 +52,7 @@ class ImageLoader:
             data = self._store.get(image_key(image_id))
         except NotFound:
             raise CorruptImage(f"The bytes of image {image_id} are missing from storage.", image=image_id) from None
-        return codec.decode(data, max_px=self._max_px)
+        return self._decoders.decode(data, owner=_OWNER)
 
     def styles(self, choices: Sequence[Mapping[str, Any]]) -> list[Style]:
         """Load the styles that a job's row lists, each as `image`, `weight` and, optionally, `mask`."""

@@ -14,7 +14,6 @@ from api.dashboard.pages import blueprint, page
 from api.routes import batches, items, outputs
 from api.services import services
 from shared.db.jobs import queries
-from shared.imaging import codec
 from shared.storage.store import image_key
 
 #: Long side of uploads as they are shown, in pixels.
@@ -27,8 +26,9 @@ def _image(image_id: str) -> Response:
     """Send an upload, scaled down to a JPEG."""
     with services().database.reading() as session:
         found = queries.get_image(session, image_id, owner=caller().sees)
-    data, most_px = services().store.get(image_key(found.id)), services().settings.max_upload_px
-    return Response(codec.thumbnail_jpeg(data, max_px=most_px, max_side=_SHOWN_PX), content_type="image/jpeg")
+    data = services().store.get(image_key(found.id))
+    shown = services().decoders.thumbnail_jpeg(data, max_side=_SHOWN_PX, owner=caller().owner)
+    return Response(shown, content_type="image/jpeg")
 
 
 _VIEWS: dict[str, Callable[..., Response]] = {

@@ -11,7 +11,7 @@ from PIL import Image
 from shared.errors import ImageTooLarge
 
 #: The longest side that JPEG can hold, in px: previews are JPEG.
-_MAX_SIDE_PX = 65_500
+MAX_SIDE_PX = 65_500
 #: Bytes that decoding may hold at once for each pixel allowed: 400 MB at 50 megapixels. Pillow's own image takes four;
 #: most libraries take little more, but not all.
 _MAX_BYTES_PER_PX = 8
@@ -41,8 +41,8 @@ def check_bounds(header: Header, max_px: int) -> None:
     """Raise `ImageTooLarge` if decoding the picture would exceed the bounds."""
     width, height = header.size
     fields = {"width": width, "height": height, "max_px": max_px}
-    if header.px > max_px or max(width, height) > _MAX_SIDE_PX:
-        limits = f"at most {max_px} are allowed, and {_MAX_SIDE_PX} on a side"
+    if header.px > max_px or max(width, height) > MAX_SIDE_PX:
+        limits = f"at most {max_px} are allowed, and {MAX_SIDE_PX} on a side"
         raise ImageTooLarge(f"The image has {width} × {height} pixels; {limits}.", **fields)
     needed, allowed = header.px * header.bytes_per_px, max(max_px * _MAX_BYTES_PER_PX, _MIN_BUDGET_BYTES)
     if needed > allowed:

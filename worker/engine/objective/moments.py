@@ -17,6 +17,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+#: A style that is darker than this, of 1, counts as this bright when its colours are scaled, or black would count for
+#: infinitely much.
+LEAST_BRIGHTNESS = 1 / 8
 #: Guards against division by zero for a target that is zero everywhere.
 _EPSILON = 1e-12
 #: The share of the second moment below which a covariance counts as that of a flat image.

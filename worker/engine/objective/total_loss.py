@@ -20,16 +20,13 @@ import tensorflow as tf
 from shared.painting.params import StyleParams
 from worker.engine.objective import losses
 from worker.engine.objective.maps import PIXELS, channels, crop, dtype, is_layer, laplacian_name, pixel_maps, stride
-from worker.engine.objective.moments import Moments, covariance_distance, wasserstein_distance
+from worker.engine.objective.moments import LEAST_BRIGHTNESS, Moments, covariance_distance, wasserstein_distance
 from worker.engine.vgg.features import forward
 from worker.engine.vgg.network import Network
 
 #: Images `[batch, height, width, 3]`, float32 RGB in 0 to 1.
 IMAGES_SPEC = tf.TensorSpec([None, None, None, 3])
 SCALAR_SPEC = tf.TensorSpec([])
-#: A style that is darker than this, of 1, counts as this bright when its colours are scaled, or black would count for
-#: infinitely much.
-_LEAST_BRIGHTNESS = 1 / 8
 #: How much each position of a map counts, `[1, height, width]`.
 MASK_SPEC = tf.TensorSpec([1, None, None])
 
@@ -248,15 +245,14 @@ class Objective:
         """Return the style loss of one map `[batch]`, its regions weighted and added up."""
         count, target, scaling = targets.style_count[layer], targets.style[layer], self.spec.loss_scaling
         per_region = tf.maximum(count, 1e-6)[:, tf.newaxis, tf.newaxis]
-        actual = Moments(
-            sums.moments[layer].mean / per_region, sums.moments[layer].second / per_region[..., tf.newaxis]
-        )
+        found = sums.moments[layer]
+        actual = Moments(found.mean / per_region, found.second / per_region[..., tf.newaxis])
         if self.spec.statistic(layer) == "gram":
             distance = losses.gram_distance(
                 actual.second, target.second, scaling=scaling, normalization=self.spec.gram_normalization
             )
         elif self.spec.statistic(layer) == "covariance":
-            least = _LEAST_BRIGHTNESS if layer == PIXELS else 0.0
+            least = LEAST_BRIGHTNESS if layer == PIXELS else 0.0
             distance = covariance_distance(actual, target, scaling=scaling, least=least)
         else:
             distance = wasserstein_distance(actual, target, targets.style_root[layer], scaling=scaling)

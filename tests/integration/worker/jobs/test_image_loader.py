@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from shared.imaging import codec
+from shared.imaging.decoders.pool import open_decoders
 from shared.states import State
 from tests.support.factories import picture
 from tests.support.job_runs import load, queue, run_one, upload
@@ -97,9 +98,10 @@ def test_a_style_comes_with_its_opacity(context, database, store) -> None:
         given.opacity[0] = 0
 
 
-def test_kept_styles_are_bounded_in_bytes(database, store) -> None:
+def test_kept_styles_are_bounded_in_bytes(settings, database, store) -> None:
     ids = [upload(database, store, codec.encode(picture(seed=seed), format="png")) for seed in range(3)]
-    pictures = ImageLoader(store, max_px=10**6, cache_bytes=2 * picture().nbytes)
+    decoders = open_decoders(settings.decoding)
+    pictures = ImageLoader(store, decoders, cache_bytes=2 * picture().nbytes)
 
     def loaded(image_id: str) -> np.ndarray:
         return pictures.styles([{"image": image_id, "weight": 1.0}])[0].picture
@@ -109,7 +111,7 @@ def test_kept_styles_are_bounded_in_bytes(database, store) -> None:
     loaded(ids[2])
     assert loaded(ids[0]) is first
     assert loaded(ids[1]) is not second
-    small = ImageLoader(store, max_px=10**6, cache_bytes=10)
+    small = ImageLoader(store, decoders, cache_bytes=10)
     assert small.styles([{"image": ids[0], "weight": 1.0}])[0].picture.shape == (16, 24, 3)
 
 

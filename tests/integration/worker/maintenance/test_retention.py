@@ -207,7 +207,7 @@ def test_a_job_that_waited_for_a_year_is_painted_though_all_else_is_gone(
 def test_an_upload_and_the_sweep_never_leave_a_kept_image_without_its_bytes(
     services, png, database, store, retention
 ) -> None:
-    file, image_id = inspect_upload(services.settings, png), ids.image_id(png)
+    file, image_id = inspect_upload(services.decoders, png, CALLER), ids.image_id(png)
     refused = 0
     keep_upload(services.database, services.store, file, CALLER)
     for _ in range(ROUNDS):
@@ -232,7 +232,7 @@ def test_an_upload_and_the_search_for_orphans_never_leave_a_kept_image_without_i
     """The bytes are there already, left by an upload that died before it wrote its row."""
     for seed in range(ROUNDS // 4):
         data = codec.encode(picture(8, 8, seed), format="png")
-        file = inspect_upload(services.settings, data)
+        file = inspect_upload(services.decoders, data, CALLER)
         store.put(image_key(ids.image_id(data)), data)
         meet(
             lambda: remove_orphans(database, store, older_than_s=0),
