@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import product
 from typing import Any
 
@@ -12,6 +13,7 @@ from sqlalchemy.orm import Session
 from api.access import Caller
 from api.batches.ingest import BatchIngest
 from api.batches.report import Candidate
+from api.http.idempotency import Once
 from api.http.problems import pointed_error
 from api.jobs import checks
 from api.jobs.submit import Submission
@@ -24,7 +26,7 @@ from shared.db.base import Database, on_commit
 from shared.db.batches import items, lifecycle
 from shared.db.jobs import queries
 from shared.db.models import Batch
-from shared.errors import IllegalTransition, UnknownImage
+from shared.errors import IllegalTransition, NotFound, UnknownImage
 from shared.messaging.dispatch import Dispatcher
 from shared.settings import Settings
 from shared.states import BatchState
@@ -74,6 +76,15 @@ def open_batch(session: Session, caller: Caller, batch: Batch) -> None:
     _use(session, caller, _image_ids(batch))
     lifecycle.create(session, batch)
     on_commit(session, log.info, "batch_opened", batch_id=batch.id, preset=batch.preset)
+
+
+def discard_empty(database: Database, caller: Caller, batch_id: str, once: Once) -> None:
+    """Delete a batch that was opened to be filled, if nothing was added, with the answer that would be repeated."""
+    # another request with its idempotency key may have discarded it already
+    with suppress(NotFound), database.writing("discard_batch") as session:
+        batch = lifecycle.lock_batch(session, batch_id, owner=caller.sees)
+        if lifecycle.discard_if_empty(session, batch):
+            once.withdraw(session)
 
 
 def fill_matrix(ingest: BatchIngest, matrix: MatrixRequest) -> None:

@@ -87,7 +87,7 @@ def _of_batches(job: dict[str, Any]) -> dict[str, Any]:
         "BatchPage": {"batches": [batch], "next_cursor": None},
         "RetriedView": {"retried": 1, "batch": batch},
         "AddedView": {
-            "added": 998, "existing": 1, "rejected": 1, "skipped": 0, "errors": [refused],
+            "added": 998, "existing": 1, "rejected": 1, "skipped": 0, "unreadable": {"cr2": 3}, "errors": [refused],
             "links": {"batch": path, "start": f"{path}/start"},
         },
         "ItemResultView": {

@@ -163,6 +163,9 @@ class AddedView(BaseModel):
     existing: int = Field(description="Items that the batch already has, unchanged.")
     rejected: int
     skipped: int = Field(description="Files in an archive or folder that are not pictures.")
+    unreadable: dict[str, int] = Field(
+        description="Pictures in an archive or folder that cannot be read, counted by kind, such as `cr2`."
+    )
     errors: list[ItemErrorView] = Field(description="The first thousand rejections.")
     links: dict[str, str]
 
