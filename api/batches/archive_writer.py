@@ -13,8 +13,8 @@ import zipfile
 from collections.abc import Iterator
 from typing import IO
 
-from api.batches.file_names import UniqueNames
 from api.serializers.batches import serialize_item_result
+from api.usecases.file_names import UniqueNames
 from api.usecases.results import Pictures, ShownPicture
 from shared.db.base import Database
 from shared.db.batches import items
@@ -51,7 +51,7 @@ def stream(database: Database, pictures: Pictures, batch_id: str) -> Iterator[by
     buffer, names = _Buffer(), UniqueNames(_MANIFEST)
     with tempfile.TemporaryFile() as manifest, zipfile.ZipFile(buffer, "w") as archive:  # type: ignore[call-overload]
         for job in items.iterate_items(database, batch_id, sorted(TERMINAL)):
-            name = names.add(str(job.item_key), job.result["format"]) if _has_picture(job) else None
+            name = _file_name(job, names)
             shown = _read_picture(pictures, job) if name else None
             line = serialize_item_result(0, job).model_dump(mode="json", exclude={"number"})
             if name and shown is not None:
@@ -79,5 +79,7 @@ def _read_picture(pictures: Pictures, job: Job) -> ShownPicture | None:
         return None
 
 
-def _has_picture(job: Job) -> bool:
-    return job.state == State.SUCCEEDED and bool(job.result)
+def _file_name(job: Job, names: UniqueNames) -> str | None:
+    if job.state != State.SUCCEEDED or not job.result:
+        return None
+    return names.add(str(job.item_key), job.result["format"])

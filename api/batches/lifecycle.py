@@ -19,6 +19,7 @@ from api.jobs import checks
 from api.jobs.submit import Submission
 from api.schemas.batches import MAX_CELLS, BatchChange, BatchRequest, MatrixRequest, PromoteRequest, cell_key
 from api.schemas.jobs import JobRequest, StyleChoice
+from api.serializers.jobs import photograph_name
 from shared import logs
 from shared.db import images
 from shared.db.admin import audit
@@ -67,7 +68,9 @@ def new_batch(settings: Settings, store: ImageStore, caller: Caller, request: Ba
         matrix=request.matrix.model_dump(mode="json") if request.matrix else None,
         annotations=request.metadata,
         retention_s=request.retention_s or checks.max_retention_s(settings, caller),
-        **request.model_dump(include={"reuse", "priority", "max_parallel", "webhook", "time_limit_s", "label"}),
+        **request.model_dump(
+            include={"reuse", "priority", "max_parallel", "webhook", "time_limit_s", "label", "depth", "keep_metadata"}
+        ),
     )
 
 
@@ -159,9 +162,12 @@ def promotion(database: Database, caller: Caller, batch_id: str, request: Promot
         params=params,
         weights=batch.weights_wanted,
         label=batch.label,
+        depth=item.depth,
+        keep_metadata=item.keep_metadata,
+        name=photograph_name(item),
         metadata={"batch_id": batch_id, "key": request.key},
     )
-    return Submission(caller, job, checks.resolve_params(item.preset, params))
+    return Submission(caller, job, checks.resolve_params(item.preset, params), name=job.name)
 
 
 def _image_ids(batch: Batch) -> set[str]:

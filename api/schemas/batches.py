@@ -194,6 +194,8 @@ class BatchView(BaseModel):
     weights: dict[str, Any] | None
     styles: list[StyleChoice]
     matrix: MatrixRequest | None
+    depth: int
+    keep_metadata: bool
     priority: int
     max_parallel: int | None
     reuse: bool

@@ -15,7 +15,7 @@ from shared.db.admin import audit
 from shared.db.base import Database
 from shared.db.jobs import queries
 from shared.db.jobs.queries import ShownJob
-from shared.imaging import codec
+from shared.imaging import saving
 from shared.imaging.mixing import Mix
 from shared.painting.results import Result, strength_of
 from shared.states import TERMINAL, State
@@ -55,6 +55,8 @@ class Pictures:
     def at(self, job: ShownJob, strength: float, encoding: Encoding = PNG) -> bytes:
         """Return the picture of a job that has one; the whole PNG as painted is the stored file itself.
 
+        PNG and TIFF have the depth of the stored file.
+
         Raises `NotFound` if that file is missing, `ResultExpired` if the photograph is gone, and `ImageTooLarge` for a
         photograph that was accepted under a higher bound.
         """
@@ -63,7 +65,7 @@ class Pictures:
             return painted
         mix = None if strength == AS_PAINTED else Mix(self._photograph(job), strength, self.max_px)
         format_name, quality, max_side = encoding
-        return codec.recode(painted, format=format_name, quality=quality, max_side=max_side, mix=mix)
+        return saving.recode(painted, format=format_name, quality=quality, max_side=max_side, mix=mix)
 
     def saved(self, job: ShownJob, encoding: Encoding = PNG) -> ShownPicture:
         """Return the picture at its saved strength, or as painted if its photograph is gone; raise `NotFound`."""

@@ -13,8 +13,9 @@ from typing import Any
 from cachetools import LRUCache, cachedmethod
 
 from shared.errors import CorruptImage, NotFound
-from shared.imaging import codec
+from shared.imaging import codec, metadata
 from shared.imaging.codec import Decoded
+from shared.imaging.metadata import Kept
 from shared.storage.store import ImageStore, image_key
 from worker.engine.types import Picture, Style
 
@@ -43,11 +44,11 @@ class ImageLoader:
 
     def load(self, image_id: str) -> Decoded:
         """Load a picture and its opacity."""
-        try:
-            data = self._store.get(image_key(image_id))
-        except NotFound:
-            raise CorruptImage(f"The bytes of image {image_id} are missing from storage.", image=image_id) from None
-        return codec.decode(data, max_px=self._max_px)
+        return codec.decode(self._read(image_id), max_px=self._max_px)
+
+    def metadata(self, image_id: str) -> Kept | None:
+        """Load what a result may keep of a photograph's metadata; None if it has none."""
+        return metadata.read(self._read(image_id), codec.FORMATS)
 
     def styles(self, choices: Sequence[Mapping[str, Any]]) -> list[Style]:
         """Load the styles that a job's row lists, each as `image`, `weight` and, optionally, `mask`."""
@@ -60,6 +61,12 @@ class ImageLoader:
             )
             for choice in choices
         ]
+
+    def _read(self, image_id: str) -> bytes:
+        try:
+            return self._store.get(image_key(image_id))
+        except NotFound:
+            raise CorruptImage(f"The bytes of image {image_id} are missing from storage.", image=image_id) from None
 
     @cachedmethod(attrgetter("_styles"), key=lambda _, image_id: image_id)
     def _style(self, image_id: str) -> Picture:

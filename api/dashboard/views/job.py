@@ -13,7 +13,8 @@ from api.auth import caller
 from api.dashboard import forms
 from api.dashboard.pages import blueprint, page
 from api.http.problems import validated
-from api.schemas.jobs import JobView, StrengthRequest
+from api.schemas.jobs import JobView
+from api.schemas.outputs import StrengthRequest
 from api.services import services
 from api.usecases import jobs, results
 from shared.db.jobs import queries

@@ -4,7 +4,7 @@ import unicodedata
 
 import pytest
 
-from api.batches.file_names import UniqueNames, safe_part
+from api.usecases.file_names import UniqueNames, safe_part
 
 
 def named(*keys: str, reserved: str = "manifest.jsonl") -> list[str]:

@@ -24,6 +24,17 @@ def safe_part(name: str) -> str:
     return shortened(f"_{fit}" if _DEVICE.fullmatch(fit) else fit)
 
 
+def safe_name(path: str) -> str:
+    """Return the name of a file at a path that any system wrote, fit for every file system."""
+    return safe_part(path.replace("\\", "/").rstrip("/").rpartition("/")[2])
+
+
+def download_name(photograph: str | None, job_id: str, part: str, suffix: str) -> str:
+    """Return the name of a file of a job: `holiday.png` for the photograph `holiday.jpg`, with `part` for others."""
+    stem = PurePosixPath(safe_name(photograph)).stem if photograph else f"atelier-{job_id}"
+    return shortened(safe_part(stem), f"{part}.{suffix}")
+
+
 def shortened(name: str, ending: str = "") -> str:
     """Return `name` with `ending`, cut before it to at most 255 bytes of UTF-8."""
     room = _MAX_BYTES - len(ending.encode())
