@@ -108,6 +108,10 @@ class CorruptArchive(AtelierError, code="corrupt_archive"):
     """The archive is damaged or its format is not supported."""
 
 
+class NothingAdded(AtelierError, code="nothing_added"):
+    """The archive or folder has nothing that could be added."""
+
+
 class ForbiddenSource(AtelierError, code="forbidden_source"):
     """Images may not be imported from this source."""
 

@@ -1,7 +1,8 @@
 """The members of zips and tars from untrusted clients, one at a time, each within its bound.
 
 A zip is read from its end, so it is first copied to an anonymous temporary file; a tar is read as it arrives. No name
-in an archive becomes a path on our disk: names become item keys, which are validated like any other.
+in an archive becomes a path on our disk: names become item keys (`member_names`), which are validated like any other.
+Which members are taken, `selection` says.
 
 Invariant: reading stops within one block of the bound on bytes received and on bytes unpacked, whatever the headers
 claim; no member takes more memory than an upload may.
@@ -16,13 +17,13 @@ import zlib
 from collections.abc import Iterator
 from typing import IO, NamedTuple, Self
 
+from api.batches.member_names import ZIP_ENCODING, decode_name, member_path, state_folders, unicode_path
+from api.batches.selection import Selection, Skipped
 from shared.errors import (
     ArchiveTooLarge,
     AtelierError,
     CorruptArchive,
-    DuplicateKey,
     ImageTooLarge,
-    UnsafePath,
     UnsupportedImage,
 )
 
@@ -32,13 +33,20 @@ TAR = ("application/x-tar", "application/gzip", "application/x-gzip", "applicati
 _BLOCK_BYTES = 2**18
 #: Largest size of a zip's directory, in bytes per member.
 _ENTRY_BYTES = 2**10
-#: Files that operating systems add to archives, by the last part of their name.
-_JUNK = {".ds_store", "thumbs.db", "desktop.ini", ".directory"}
+#: The compression methods of zips that are read, and the names of others. Source: APPNOTE, section 4.4.5.
+_READ_METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA})
+_METHODS = {
+    1: "Shrink", 2: "Reduce", 3: "Reduce", 4: "Reduce", 5: "Reduce", 6: "Implode", 9: "Deflate64", 10: "PKWARE Implode",
+    16: "IBM CMPSC", 18: "IBM TERSE", 19: "IBM LZ77", 20: "Zstandard", 93: "Zstandard", 94: "MP3", 95: "XZ", 96: "JPEG",
+    97: "WavPack", 98: "PPMd", 99: "AES",
+}  # fmt: skip
 #: What the libraries raise for damaged archives.
-_BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, OSError,
-           ValueError, RuntimeError, OverflowError, UnicodeError)  # fmt: skip
+_BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError,
+           RuntimeError, OverflowError, UnicodeError)  # fmt: skip
 #: The bits of a zip member's mode that hold its file type, and the values of regular files.
 _FILE_TYPE, _REGULAR = 0o170000, (0, 0o100000)
+#: Flags of a zip's member. Source: APPNOTE, section 4.4.4.
+_IS_ENCRYPTED, _IS_UTF8 = 1, 0x800
 
 
 class Bounds(NamedTuple):
@@ -56,28 +64,31 @@ class Member(NamedTuple):
 
     #: Its position, from 1; skipped files count.
     number: int
+    #: As a key, or as it is in the archive where it cannot be one.
     name: str
     data: bytes | AtelierError
 
 
-class Skipped(NamedTuple):
-    """A folder, or a file that an operating system added."""
-
-    name: str
+Found = Member | Skipped
 
 
-def members(stream: IO[bytes], media_type: str, bounds: Bounds) -> Iterator[Member | Skipped]:
+def members(stream: IO[bytes], media_type: str, bounds: Bounds, *, name_encoding: str | None = None) -> Iterator[Found]:
     """Yield the members of an archive in order.
+
+    Names are UTF-8, or else in `name_encoding`; by default cp437 in a zip, and of no known encoding in a tar.
 
     Raises `ArchiveTooLarge` as soon as a bound is passed, and `CorruptArchive` where reading cannot continue; members
     already yielded are complete.
     """
     bounded = _BoundedStream(stream, bounds.total)
-    found = _zip(bounded, bounds) if media_type in ZIP else _tar(bounded, bounds)
+    chosen = Selection(name_encoding)
+    found = _zip(bounded, bounds, chosen) if media_type in ZIP else _tar(bounded, bounds, chosen)
     try:
         yield from found
     except AtelierError:
         raise
+    except NotImplementedError as error:  # a RuntimeError, and of the whole archive
+        raise CorruptArchive(f"The archive is of a kind that is not supported: {error}.") from error
     except _BROKEN as error:
         raise CorruptArchive(f"The archive is damaged: {type(error).__name__}.") from error
 
@@ -138,15 +149,17 @@ class _Header(tarfile.TarInfo):
         return super().frombuf(buf, encoding, errors)
 
 
-def _zip(stream: _BoundedStream, bounds: Bounds) -> Iterator[Member | Skipped]:
+def _zip(stream: _BoundedStream, bounds: Bounds, chosen: Selection) -> Iterator[Found]:
     with tempfile.TemporaryFile() as copy:
         while block := stream.read():
             copy.write(block)
         _check_directory(copy, bounds)
         with zipfile.ZipFile(copy) as archive:
-            unpacker, seen = _Unpacker(bounds), set[str]()
-            for number, info in enumerate(archive.infolist(), 1):
-                yield _zip_member(archive, info, number, unpacker, seen)
+            unpacker, infos = _Unpacker(bounds), archive.infolist()
+            chosen.state_folders = state_folders(_zip_path(info, chosen.encoding) for info in infos)
+            for number, info in enumerate(infos, 1):
+                path = _zip_path(info, chosen.encoding)
+                yield chosen.skipped(path) or _zip_member(archive, info, Member(number, path, b""), unpacker, chosen)
 
 
 def _check_directory(file: IO[bytes], bounds: Bounds) -> None:
@@ -168,67 +181,69 @@ def _check_directory(file: IO[bytes], bounds: Bounds) -> None:
         raise ArchiveTooLarge(f"The archive has {count} members; at most {bounds.members} are allowed.")
 
 
-def _zip_member(
-    archive: zipfile.ZipFile, info: zipfile.ZipInfo, number: int, unpacker: _Unpacker, seen: set[str]
-) -> Member | Skipped:
+def _zip_path(info: zipfile.ZipInfo, encoding: str | None) -> str:
     name = info.orig_filename  # `filename` is cut at a NUL
-    if name.endswith("/") or _is_junk(name):
-        return Skipped(name)
-    refusal = _refusal(name, seen, is_regular=(info.external_attr >> 16) & _FILE_TYPE in _REGULAR)
-    if refusal is None and info.flag_bits & 1:
-        refusal = UnsupportedImage("The file is encrypted.")
-    if refusal is not None:
-        return Member(number, name, refusal)
+    if not info.flag_bits & _IS_UTF8:
+        raw = name.encode(ZIP_ENCODING)  # the library has decoded every byte by it
+        name = unicode_path(info.extra, raw) or decode_name(raw, encoding or ZIP_ENCODING)
+    return member_path(name)
+
+
+def _zip_member(
+    archive: zipfile.ZipFile, info: zipfile.ZipInfo, member: Member, unpacker: _Unpacker, chosen: Selection
+) -> Member:
+    """Read a member that has its path for a name so far."""
+    try:
+        key = chosen.key(member.name, is_regular=(info.external_attr >> 16) & _FILE_TYPE in _REGULAR)
+        member = member._replace(name=key)
+        _check_packing(info)
+    except AtelierError as error:
+        return member._replace(data=error)
     try:
         with archive.open(info) as file:
-            return Member(number, name, unpacker.read(file))
+            return member._replace(data=unpacker.read(file))
     except AtelierError:
         raise
     except _BROKEN as error:  # the other members may be intact
-        return Member(number, name, CorruptArchive(f"This file in the archive is damaged: {type(error).__name__}."))
+        return member._replace(data=CorruptArchive(f"This file in the archive is damaged: {type(error).__name__}."))
 
 
-def _tar(stream: _BoundedStream, bounds: Bounds) -> Iterator[Member | Skipped]:
-    unpacker, seen, number = _Unpacker(bounds), set[str](), 0
+def _check_packing(info: zipfile.ZipInfo) -> None:
+    if info.flag_bits & _IS_ENCRYPTED:
+        raise UnsupportedImage("The file is encrypted.")
+    if info.compress_type not in _READ_METHODS:
+        name = _METHODS.get(info.compress_type, "an unknown method")
+        raise CorruptArchive(
+            f"The file is compressed by {name} ({info.compress_type}), which is not supported; use Deflate."
+        )
+
+
+def _tar(stream: _BoundedStream, bounds: Bounds, chosen: Selection) -> Iterator[Found]:
+    unpacker, number = _Unpacker(bounds), 0
     with tarfile.open(fileobj=stream, mode="r|*", bufsize=_BLOCK_BYTES, tarinfo=_Header) as archive:  # type: ignore[call-overload]
         for info in archive:
             number += 1
             if number > bounds.members:
                 raise ArchiveTooLarge(f"The archive has more than {bounds.members} members.")
             archive.members = []  # the library keeps every header here
-            if info.isdir() or _is_junk(info.name):
+            path = member_path(decode_name(info.name.encode(errors="surrogateescape"), chosen.encoding))
+            skipped = chosen.skipped(f"{path}/" if info.isdir() else path)
+            if skipped is not None:
                 unpacker.count(info.size)
-                yield Skipped(info.name)
+                yield skipped
                 continue
-            refusal = _refusal(info.name, seen, is_regular=info.isreg() and not info.issparse())
-            if refusal is not None:
+            try:
+                key = chosen.key(path, is_regular=info.isreg() and not info.issparse())
+            except AtelierError as error:
                 unpacker.count(info.size)
-                yield Member(number, info.name, refusal)
+                yield Member(number, path, error)
                 continue
             file = archive.extractfile(info)
             assert file is not None
             data = unpacker.read(file)
             if isinstance(data, AtelierError):
                 unpacker.count(max(0, info.size - bounds.member))  # the rest is skipped, but unpacked all the same
-            yield Member(number, info.name, data)
-
-
-def _refusal(name: str, seen: set[str], *, is_regular: bool) -> AtelierError | None:
-    if not is_regular:
-        return UnsafePath("Links and devices are not accepted.")
-    if "\\" in name or "\0" in name:
-        return UnsafePath("A file name must separate folders with / and contain no NUL.")
-    if name in seen:
-        return DuplicateKey(f"The archive has another file named {name}.")
-    seen.add(name)
-    if name.lower().endswith((".zip", ".tar", ".tgz", ".gz", ".xz", ".bz2", ".7z", ".rar")):
-        return UnsupportedImage("Archives within archives are not accepted.")
-    return None
-
-
-def _is_junk(name: str) -> bool:
-    parts = name.split("/")
-    return "__MACOSX" in parts or parts[-1].lower() in _JUNK or parts[-1].startswith("._")
+            yield Member(number, key, data)
 
 
 def _too_large(limit: int, how: str = "") -> ArchiveTooLarge:

@@ -1,8 +1,8 @@
 """The results of a batch as one zip, written while it is sent; pictures are stored, as they are compressed already.
 
-A file's name is its item's key with the suffix of the result's format; where two would collide, the second appends
-the suffix to the whole key. The last file, `manifest.jsonl`, has a line for each item that has ended; its `strength` is
-that of the picture in the zip, which is as painted where the photograph of a lower one is gone.
+A file's name is its item's key with the suffix of the result's format, made fit for every file system by
+`file_names`. The last file, `manifest.jsonl`, has a line for each item that has ended, with the name of its file; its
+`strength` is that of the picture in the zip, which is as painted where the photograph of a lower one is gone.
 
 Invariant: at most one picture is in memory, and no transaction is open while the client receives it.
 """
@@ -11,10 +11,10 @@ import json
 import tempfile
 import zipfile
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 from typing import IO
 
 from api.serializers.batches import serialize_item_result
+from api.usecases.file_names import UniqueNames
 from api.usecases.results import Pictures, ShownPicture
 from shared.db.base import Database
 from shared.db.batches import items
@@ -24,6 +24,7 @@ from shared.states import TERMINAL, State
 
 #: The date of every member, the earliest a zip can hold: equal batches make equal files.
 _DATE = (1980, 1, 1, 0, 0, 0)
+_MANIFEST = "manifest.jsonl"
 
 
 class _Buffer:
@@ -47,10 +48,10 @@ class _Buffer:
 
 def stream(database: Database, pictures: Pictures, batch_id: str) -> Iterator[bytes]:
     """Yield, piece by piece, a zip of the items that have ended so far, each at its saved strength."""
-    buffer, used = _Buffer(), set[str]()
+    buffer, names = _Buffer(), UniqueNames(_MANIFEST)
     with tempfile.TemporaryFile() as manifest, zipfile.ZipFile(buffer, "w") as archive:  # type: ignore[call-overload]
         for job in items.iterate_items(database, batch_id, sorted(TERMINAL)):
-            name = _file_name(job, used)
+            name = _file_name(job, names)
             shown = _read_picture(pictures, job) if name else None
             line = serialize_item_result(0, job).model_dump(mode="json", exclude={"number"})
             if name and shown is not None:
@@ -64,7 +65,7 @@ def stream(database: Database, pictures: Pictures, batch_id: str) -> Iterator[by
 
 def _append_manifest(manifest: IO[bytes], archive: zipfile.ZipFile, buffer: _Buffer) -> Iterator[bytes]:
     manifest.seek(0)
-    with archive.open(zipfile.ZipInfo("manifest.jsonl", _DATE), "w", force_zip64=True) as file:
+    with archive.open(zipfile.ZipInfo(_MANIFEST, _DATE), "w", force_zip64=True) as file:
         while block := manifest.read(2**18):
             file.write(block)
             yield buffer.drain()
@@ -78,12 +79,7 @@ def _read_picture(pictures: Pictures, job: Job) -> ShownPicture | None:
         return None
 
 
-def _file_name(job: Job, used: set[str]) -> str | None:
+def _file_name(job: Job, names: UniqueNames) -> str | None:
     if job.state != State.SUCCEEDED or not job.result:
         return None
-    path, suffix = PurePosixPath(str(job.item_key)), f".{job.result['format']}"
-    for name in (str(path.with_suffix(suffix)), f"{path}{suffix}", f"{path}.{job.id}{suffix}"):
-        if name not in used and name != "manifest.jsonl":
-            break
-    used.add(name)
-    return name
+    return names.add(str(job.item_key), job.result["format"])

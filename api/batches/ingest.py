@@ -139,7 +139,9 @@ class BatchIngest:
         return _Plan(
             params=resolved,
             styles=chosen,
-            recipe_key=recipe_key(resolved, chosen, None, batch.weights_wanted),
+            recipe_key=recipe_key(
+                resolved, chosen, None, batch.weights_wanted, depth=batch.depth, keep_metadata=batch.keep_metadata
+            ),
             group_key=group_key(params, chosen, sizes.content, batch.weights_wanted, None),
             predicted_s=estimate.seconds if estimate else None,
             work=sizes_of_scales.work(params, sizes.content, sizes.styles),

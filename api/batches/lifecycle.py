@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import product
 from typing import Any
 
@@ -12,11 +13,13 @@ from sqlalchemy.orm import Session
 from api.access import Caller
 from api.batches.ingest import BatchIngest
 from api.batches.report import Candidate
+from api.http.idempotency import Once
 from api.http.problems import pointed_error
 from api.jobs import checks
 from api.jobs.submit import Submission
 from api.schemas.batches import MAX_CELLS, BatchChange, BatchRequest, MatrixRequest, PromoteRequest, cell_key
 from api.schemas.jobs import JobRequest, StyleChoice
+from api.serializers.jobs import photograph_name
 from shared import logs
 from shared.db import images
 from shared.db.admin import audit
@@ -24,7 +27,7 @@ from shared.db.base import Database, on_commit
 from shared.db.batches import items, lifecycle
 from shared.db.jobs import queries
 from shared.db.models import Batch
-from shared.errors import IllegalTransition, UnknownImage
+from shared.errors import IllegalTransition, NotFound, UnknownImage
 from shared.imaging.decoders.pool import Decoders
 from shared.messaging.dispatch import Dispatcher
 from shared.settings import Settings
@@ -68,7 +71,9 @@ def new_batch(
         matrix=request.matrix.model_dump(mode="json") if request.matrix else None,
         annotations=request.metadata,
         retention_s=request.retention_s or checks.max_retention_s(settings, caller),
-        **request.model_dump(include={"reuse", "priority", "max_parallel", "webhook", "time_limit_s", "label"}),
+        **request.model_dump(
+            include={"reuse", "priority", "max_parallel", "webhook", "time_limit_s", "label", "depth", "keep_metadata"}
+        ),
     )
 
 
@@ -77,6 +82,15 @@ def open_batch(session: Session, caller: Caller, batch: Batch) -> None:
     _use(session, caller, _image_ids(batch))
     lifecycle.create(session, batch)
     on_commit(session, log.info, "batch_opened", batch_id=batch.id, preset=batch.preset)
+
+
+def discard_empty(database: Database, caller: Caller, batch_id: str, once: Once) -> None:
+    """Delete a batch that was opened to be filled, if nothing was added, with the answer that would be repeated."""
+    # another request with its idempotency key may have discarded it already
+    with suppress(NotFound), database.writing("discard_batch") as session:
+        batch = lifecycle.lock_batch(session, batch_id, owner=caller.sees)
+        if lifecycle.discard_if_empty(session, batch):
+            once.withdraw(session)
 
 
 def fill_matrix(ingest: BatchIngest, matrix: MatrixRequest) -> None:
@@ -151,9 +165,12 @@ def promotion(database: Database, caller: Caller, batch_id: str, request: Promot
         params=params,
         weights=batch.weights_wanted,
         label=batch.label,
+        depth=item.depth,
+        keep_metadata=item.keep_metadata,
+        name=photograph_name(item),
         metadata={"batch_id": batch_id, "key": request.key},
     )
-    return Submission(caller, job, checks.resolve_params(item.preset, params))
+    return Submission(caller, job, checks.resolve_params(item.preset, params), name=job.name)
 
 
 def _image_ids(batch: Batch) -> set[str]:

@@ -12,7 +12,8 @@ from typing import IO, TYPE_CHECKING, Any
 from werkzeug.datastructures import FileStorage
 
 from api.batches import archive_reader
-from api.batches.report import Candidate
+from api.batches.report import Candidate, Skip
+from api.batches.selection import Skipped
 from api.http import bodies
 from api.schemas import batches
 from shared.errors import AtelierError, BodyTooLarge, InvalidRequest
@@ -80,13 +81,22 @@ def from_files(files: list[FileStorage], upload: Upload) -> Iterator[Candidate]:
 
 
 def from_archive(
-    settings: Settings, stream: IO[bytes], media_type: str, upload: Upload, *, skip: Callable[[], None]
+    settings: Settings,
+    stream: IO[bytes],
+    media_type: str,
+    upload: Upload,
+    *,
+    skip: Skip,
+    name_encoding: str | None = None,
 ) -> Iterator[Candidate]:
-    """Upload each picture of an archive; its name becomes the item's key. Call `skip` for each junk file or folder."""
+    """Upload each picture of an archive; its name, in `name_encoding` unless in UTF-8, becomes the item's key.
+
+    Call `skip` for each other file, and for each folder.
+    """
     bounds = archive_reader.Bounds(settings.max_batch_bytes, settings.max_upload_bytes, settings.max_batch_items)
-    for member in archive_reader.members(stream, media_type, bounds):
-        if isinstance(member, archive_reader.Skipped):
-            skip()
+    for member in archive_reader.members(stream, media_type, bounds, name_encoding=name_encoding):
+        if isinstance(member, Skipped):
+            skip(member.unreadable)
         elif isinstance(member.data, AtelierError):
             yield Candidate(member.number, batches.printable_key(member.name), member.data)
         else:

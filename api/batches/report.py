@@ -1,13 +1,19 @@
 """What a request's items become on their way into a batch: candidates, then counts and the first rejections."""
 
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from api.schemas import batches as schemas
-from shared.errors import AtelierError
+from shared.errors import AtelierError, NothingAdded
 
 #: Rejections that are reported one by one; the rest are only counted.
 MAX_REJECTIONS = 1_000
+
+
+#: Counts a file that is no picture, or with its kind, such as `cr2`, a picture that cannot be read.
+Skip = Callable[[str | None], None]
 
 
 class Candidate(NamedTuple):
@@ -35,18 +41,44 @@ class IngestReport:
     existing: int = 0
     rejected: int = 0
     skipped: int = 0
+    #: Pictures that cannot be read, by their kinds.
+    unreadable: Counter[str] = field(default_factory=Counter)
     #: The first `MAX_REJECTIONS`.
     rejections: list[Rejection] = field(default_factory=list)
 
-    def skip(self) -> None:
-        """Count a file that is not a picture."""
-        self.skipped += 1
+    def skip(self, unreadable: str | None) -> None:
+        """Count a file that is not a picture, or a picture of a kind that cannot be read."""
+        if unreadable is None:
+            self.skipped += 1
+        else:
+            self.unreadable[unreadable] += 1
 
     def reject(self, line: int, key: str | None, error: AtelierError) -> None:
         """Count an item that was not added."""
         self.rejected += 1
         if len(self.rejections) < MAX_REJECTIONS:
             self.rejections.append(Rejection(line, key, error))
+
+
+def require_added(report: IngestReport) -> None:
+    """Raise `NothingAdded`, with the reasons, if nothing of an archive or a folder is in the batch."""
+    if report.added or report.existing:
+        return
+    reasons = []
+    if report.rejections:
+        first = report.rejections[0]
+        reasons.append(f"{report.rejected} rejected, the first, {first.key}, because: {first.error.detail}")
+    if report.unreadable:
+        kinds = ", ".join(f"{kind} {count}" for kind, count in report.unreadable.most_common())
+        reasons.append(f"{report.unreadable.total()} of kinds that cannot be read ({kinds})")
+    reasons.append(f"{report.skipped} that are no pictures")
+    raise NothingAdded(
+        f"Nothing could be added. Of the files found: {'; '.join(reasons)}.",
+        rejected=report.rejected,
+        skipped=report.skipped,
+        unreadable=dict(report.unreadable),
+        errors=[error.model_dump() for error in _errors(report)],
+    )
 
 
 def serialize_report(batch_id: str, report: IngestReport) -> schemas.AddedView:
@@ -57,9 +89,14 @@ def serialize_report(batch_id: str, report: IngestReport) -> schemas.AddedView:
         existing=report.existing,
         rejected=report.rejected,
         skipped=report.skipped,
-        errors=[
-            schemas.ItemErrorView(line=line, key=key, code=error.code, detail=error.detail)
-            for line, key, error in report.rejections
-        ],
+        unreadable=dict(report.unreadable),
+        errors=_errors(report),
         links={"batch": path, "start": f"{path}/start"},
     )
+
+
+def _errors(report: IngestReport) -> list[schemas.ItemErrorView]:
+    return [
+        schemas.ItemErrorView(line=line, key=key, code=error.code, detail=error.detail)
+        for line, key, error in report.rejections
+    ]

@@ -5,17 +5,17 @@ import json
 import os
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import click
 from rich.console import Console
 
 from api.cli.display.job_bar import step_text
 from api.cli.display.output import print_json, say
-from api.cli.options import client_option, json_option, strength_option
+from api.cli.options import client_option, json_option, out_option, strength_option
 from api.client import Client
-from api.client.files import check_path, check_picture_path, write_whole
-from api.client.models import Event, Progress
+from api.client.files import check_path, check_picture_path, unused_path, write_whole
+from api.client.models import Event, Job, Progress
 
 _job_id = click.argument("job_id", metavar="ID")
 _file = click.option(
@@ -25,11 +25,15 @@ _file = click.option(
 
 @click.command()
 @_job_id
-@_file
+@out_option
 @strength_option
 @client_option
-def result(client: Client, job_id: str, out: Path, strength: float | None) -> None:
-    """Write the picture of an ended job; the file's suffix decides the format."""
+def result(client: Client, job_id: str, out: Path | None, strength: float | None) -> None:
+    """Write the picture of an ended job; the file's suffix decides the format.
+
+    Without -o, it is written into this folder as a PNG, under the name of its photograph.
+    """
+    out = out or _named_after(client.job(job_id))
     check_picture_path(out)
     client.download(job_id, out, strength=strength)
     say(f"Wrote {out}.")
@@ -99,6 +103,12 @@ def events(client: Client, job_id: str, *, as_json: bool) -> None:
     """Print a job's events, past and future, until it ends: one per line, with --json as JSON."""
     for event in client.events(job_id):
         click.echo(json.dumps(event._asdict()) if as_json else _event_text(event))
+
+
+def _named_after(job: Job) -> Path:
+    """Return an unused path in this folder; the server's name for the photograph is no path."""
+    name = PurePosixPath((job.name or "").replace("\\", "/")).name.lstrip(".")
+    return unused_path(PurePosixPath(name).stem or f"atelier-{job.id}", ".png")
 
 
 def _event_text(event: Event) -> str:

@@ -46,6 +46,12 @@ strength_option = click.option(
     metavar="0..1",
     help="How strongly the painting shows: from 0, the photograph, to 1, as painted [as saved].",
 )
+depth_option = click.option(
+    "--depth", type=click.Choice([8, 16]), help="Bits per channel of the result, as PNG and as TIFF [8]."
+)
+metadata_option = click.option(
+    "--keep-metadata", is_flag=True, default=None, help="Keep the photograph's date, camera, place and resolution."
+)
 preview_option = click.option("--preview", is_flag=True, help="Show the picture as it forms, if the terminal can.")
 no_wait_option = click.option("--no-wait", is_flag=True, help="Print the id and return at once.")
 url_option = click.option(

@@ -12,14 +12,16 @@ from api.cli.options import (
     PICTURE,
     Time,
     client_option,
+    depth_option,
     json_option,
+    metadata_option,
     no_wait_option,
     out_option,
     preview_option,
     strength_option,
 )
 from api.client import Client
-from api.client.files import check_picture_path
+from api.client.files import check_picture_path, unused_path
 from api.client.job_request import JobOptions
 from api.client.models import Job
 from shared.painting.cli_options import chosen_params, params_options
@@ -61,6 +63,8 @@ from shared.painting.params import DEFAULT_PRESET, PRESETS, WEIGHTS_NAMES
     metavar="SECONDS",
     help="How long to keep the files after the job ends.",
 )
+@depth_option
+@metadata_option
 @click.option("--id", "job_id", type=click.UUID, help="Your own UUID for the job; repeating it submits nothing new.")
 @click.option("--idempotency-key", hidden=True, help="A key that makes repeating the command submit nothing new.")
 @preview_option
@@ -83,16 +87,17 @@ def submit(
 ) -> None:
     """Paint the photograph CONTENT in the style of the painting STYLE.
 
-    Several styles are blended equally, or each is painted where its mask allows.
+    Several styles are blended equally, or each is painted where its mask allows. Without -o, the picture is written
+    into this folder as CONTENT-STYLE.png.
     """
     check_waiting(out, no_wait=no_wait)
     if not (no_wait or out or dry_run):
-        raise click.UsageError("Say where to write the picture with -o FILE, or use --no-wait.")
+        out = unused_path(f"{content.stem}-{styles[0].stem}", ".png")
     check_strength(out, options["strength"])
     _check(options, styles)
     # the command's options have the names of the client's
     given = {name: options[name] for name in JobOptions.__annotations__ if name in options}
-    job_options = given | {"params": chosen_params(options)}
+    job_options = given | {"params": chosen_params(options), "name": content.name}
     if out and not dry_run:
         check_picture_path(out)
     if dry_run:

@@ -69,12 +69,16 @@ class ItemError(Resource):
 
 
 class Added(Resource):
-    """How many of the items sent were added, existed already, were rejected (with `errors`) or skipped."""
+    """How many of the items sent were added, existed already, were rejected (with `errors`) or skipped.
+
+    `unreadable` counts pictures of kinds that the server cannot read, by kind.
+    """
 
     added: int = 0
     existing: int = 0
     rejected: int = 0
     skipped: int = 0
+    unreadable: dict[str, int] = Field(default_factory=dict)
     errors: list[ItemError] = Field(default_factory=list)
 
 
@@ -124,12 +128,16 @@ class BatchCalls(OutputCalls):
             errors=[error for each in answers for error in each.errors],
         )
 
-    def add_archive(self, batch_id: str, archive: Path) -> Added:
-        """Add the pictures in a zip or tar file."""
+    def add_archive(self, batch_id: str, archive: Path, *, name_encoding: str | None = None) -> Added:
+        """Add the pictures in a zip or tar file, whose names are UTF-8 or else in `name_encoding`, such as `cp932`.
+
+        If none can be added, the problem's code is `nothing_added`, and its `errors` say why.
+        """
         kind = "application/zip" if archive.suffix.lower() == ".zip" else "application/x-tar"
         with archive.open("rb") as file:
             path = path_of(_BATCHES, batch_id, "items")
-            return self._get(Added, "POST", path, content=file, headers={"Content-Type": kind})
+            query = {"name_encoding": name_encoding} if name_encoding else None
+            return self._get(Added, "POST", path, content=file, headers={"Content-Type": kind}, params=query)
 
     def control_batch(self, batch_id: str, action: BatchAction) -> Batch:
         """Start, pause, resume or cancel a batch; does nothing if that has been done already."""

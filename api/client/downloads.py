@@ -64,7 +64,7 @@ class OutputCalls(Connection):
         *,
         strength: float | None = None,
     ) -> bytes:
-        """Return the encoded picture as `png`, `jpeg` or `webp`.
+        """Return the encoded picture as `png`, `jpeg`, `webp` or `tiff`.
 
         `strength` says how strongly the painting shows, from 0, the photograph, to 1, as painted; None is the strength
         that was saved, else 1. If the photograph is gone, only 1 works: else the code is `result_expired`.

@@ -3,16 +3,20 @@
 Painting takes minutes, so callers check that the output can be written before they submit.
 """
 
+import os
 import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
 from .models import UnwritableOutput
 
-_FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
+_FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp", ".tif": "tiff", ".tiff": "tiff"}
+#: Longest name of a file, in bytes, and of what is added to make it another.
+_MAX_BYTES, _ADDED_BYTES = 255, 16
 
 
 def format_of(path: Path) -> str:
@@ -22,6 +26,16 @@ def format_of(path: Path) -> str:
     except KeyError:
         ending = f"ends in {path.suffix}" if path.suffix else "has no suffix"
         raise UnwritableOutput(f"{path} {ending}; choose one of {' '.join(_FORMATS)}.") from None
+
+
+def unused_path(stem: str, suffix: str) -> Path:
+    """Return a path in this folder that no file has: `stem` and `suffix`, with a number between them if need be."""
+    stem = stem.encode()[: _MAX_BYTES - _ADDED_BYTES].decode(errors="ignore")
+    for number in count(1):
+        path = Path(f"{stem}{'' if number == 1 else f'-{number}'}{suffix}")
+        if not os.path.lexists(path):
+            break
+    return path
 
 
 def check_picture_path(path: Path) -> None:

@@ -23,7 +23,8 @@ class JobOptions(TypedDict, total=False):
     `masks` say where each style applies, in the order of the styles; None, or a missing one, means everywhere. The
     first scale starts from `init_image`, or from the result of the job `init_job`. A job that has not started by
     `start_by`, a time with a UTC offset, expires. `webhook` is called when the job ends, and its files are kept for
-    `retention_s` after that.
+    `retention_s` after that. The result has a `depth` of 8 or 16 bits per channel and, with `keep_metadata`, date,
+    camera, place and resolution of the content, whose file `name` downloads are named after.
     """
 
     masks: Sequence[Source | None]
@@ -39,6 +40,9 @@ class JobOptions(TypedDict, total=False):
     time_limit_s: float | None
     webhook: str | None
     retention_s: float | None
+    depth: int | None
+    keep_metadata: bool | None
+    name: str | None
 
 
 class FilterOptions(TypedDict, total=False):

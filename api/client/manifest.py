@@ -45,6 +45,8 @@ class Manifest(BaseModel):
     device: dict[str, Any] = {}
     atelier: str | None = None
     group: int = 1
+    depth: int = 8
+    keep_metadata: bool = False
     result: _Result
 
     @classmethod
@@ -76,6 +78,9 @@ class Manifest(BaseModel):
             "preset": self.preset if self.preset in PRESETS else "classic",
             "params": {**self.params, **chosen},
             "weights": weights if weights in WEIGHTS else None,
+            # an older server knows neither
+            "depth": self.depth if self.depth != 8 else None,
+            "keep_metadata": self.keep_metadata or None,
         }
 
     def differences(self, other: Manifest) -> Iterator[str]:

@@ -85,6 +85,7 @@ class Job(Resource):
     weights: dict[str, Any] | None = None
     label: str | None = None
     retry_of: str | None = None
+    name: str | None = None
     webhook: str | None = None
     retention_s: float | None = None
     worker: str | None = None

@@ -47,6 +47,8 @@ class JobForm(NamedTuple):
 
     body: dict[str, Any]
     files: dict[str, bytes]
+    #: The file name of the content, if it came as a file.
+    name: str | None = None
 
 
 def job_form(request: Request) -> JobForm:
@@ -57,7 +59,8 @@ def job_form(request: Request) -> JobForm:
     files = {name: [bytes(file.read()) for file in request.files.getlist(name)] for name in JOB_FILES}
     body, named = _request_part(request), form_of_files(files)
     refuse({name: "Send it as a file or name it in `request`, not both." for name in named.body if name in body})
-    return JobForm(body | named.body, named.files)
+    content = request.files.get("content")
+    return JobForm(body | named.body, named.files, (content.filename if content else None) or None)
 
 
 def form_of_files(files: Mapping[str, Sequence[bytes]]) -> JobForm:

@@ -85,6 +85,11 @@ class Once:
             if self.find(database) is None:  # a day old, it was deleted just now
                 raise DatabaseUnavailable("The answer to this request has just expired; send it again.") from None
 
+    def withdraw(self, session: Session) -> None:
+        """Forget the response, in a transaction that undoes what the request did: a repetition is carried out anew."""
+        if self.key is not None:
+            idempotency.withdraw(session, self.owner, self.key)
+
 
 def once(request: Request, caller: Caller, body: Any) -> Once:
     """Read a request's idempotency key, if it has one; raise `InvalidRequest` for an invalid one."""

@@ -40,7 +40,7 @@ _KINDS: dict[HTTPStatus, tuple[type[AtelierError], ...]] = {
     HTTPStatus.UNPROCESSABLE_ENTITY: (
         errors.InvalidParams, errors.InvalidMask, errors.TooLarge, errors.UnknownImage, errors.ForbiddenUrl,
         errors.IdempotencyConflict, errors.BatchFull, errors.DuplicateKey, errors.UnsafePath, errors.CorruptArchive,
-        errors.ForbiddenSource, errors.CorruptImage, errors.BlankImage,
+        errors.ForbiddenSource, errors.CorruptImage, errors.BlankImage, errors.NothingAdded,
     ),
     HTTPStatus.TOO_MANY_REQUESTS: (errors.RateLimited, errors.QuotaExceeded),
     HTTPStatus.SERVICE_UNAVAILABLE: (

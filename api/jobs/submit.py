@@ -20,6 +20,7 @@ from api.jobs import checks, estimates
 from api.jobs.estimates import Sizes
 from api.live.forecaster import Forecaster
 from api.schemas.jobs import JobRequest
+from api.usecases.file_names import safe_name
 from api.usecases.images import Upload, inspect_upload, keep_upload
 from shared import clock, ids, logs
 from shared.db import images
@@ -58,6 +59,8 @@ class Submission:
     uploads: Mapping[str, Upload] = field(default_factory=dict)
     #: The image to start from, once that is known.
     init_id: str | None = None
+    #: The file name of the photograph, if that is known.
+    name: str | None = None
 
 
 class ValidJob(NamedTuple):
@@ -93,7 +96,8 @@ class Submitter:
         checks.check_limits(self.settings, caller, request.time_limit_s, request.retention_s)
         params = checks.resolve_params(request.preset, request.params)
         uploads = {image_id: inspect_upload(self.decoders, data, caller) for image_id, data in form.files.items()}
-        return Submission(caller, request, params, uploads, init_id=request.init_image)
+        name = request.name or form.name
+        return Submission(caller, request, params, uploads, init_id=request.init_image, name=name)
 
     def validate(self, submission: Submission) -> ValidJob:
         """Check the job as far as that is possible without storing anything, and predict what it takes.
@@ -220,6 +224,8 @@ class Submitter:
         request, params = submission.request, submission.params
         styles = [style.model_dump(exclude_none=True) for style in request.style_choices()]
         weights, painted = request.weights_wanted(), params.model_dump(mode="json")
+        output = request.model_dump(include={"depth", "keep_metadata"})
+        recipe = recipe_key(painted, styles, submission.init_id, weights, **output)
         return Job(
             id=ids.new_id(),
             owner=submission.caller.owner,
@@ -230,10 +236,12 @@ class Submitter:
             styles=styles,
             init_id=submission.init_id,
             group_key=group_key(params, styles, sizes.content, weights, submission.init_id),
-            work_key=result_key(recipe_key(painted, styles, submission.init_id, weights), request.content),
+            work_key=result_key(recipe, request.content),
+            content_name=safe_name(submission.name) if submission.name else None,
             retention_s=request.retention_s or checks.max_retention_s(self.settings, submission.caller),
             annotations=request.metadata,
             **request.model_dump(include={"reuse", "priority", "webhook", "start_by", "time_limit_s", "label"}),
+            **output,
         )
 
     def _record_eta(self, session: Session, job: Job) -> None:

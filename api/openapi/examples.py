@@ -71,7 +71,7 @@ def _of_batches(job: dict[str, Any]) -> dict[str, Any]:
         "id": _BATCH_ID, "owner": "shop", "state": "running", "label": "harbours", "metadata": {},
         "preset": DEFAULT_PRESET, "params": {"size": 768}, "weights": None, "matrix": None,
         "styles": [{"image": _STYLE, "weight": 1.0, "mask": None}],
-        "priority": 0, "max_parallel": 16, "reuse": True, "webhook": None,
+        "depth": 8, "keep_metadata": False, "priority": 0, "max_parallel": 16, "reuse": True, "webhook": None,
         "time_limit_s": None, "retention_s": 86_400.0,
         "counts": {
             "total": 1000, "queued": 612, "running": 16, "succeeded": 371, "failed": 1, "canceled": 0, "expired": 0,
@@ -87,7 +87,7 @@ def _of_batches(job: dict[str, Any]) -> dict[str, Any]:
         "BatchPage": {"batches": [batch], "next_cursor": None},
         "RetriedView": {"retried": 1, "batch": batch},
         "AddedView": {
-            "added": 998, "existing": 1, "rejected": 1, "skipped": 0, "errors": [refused],
+            "added": 998, "existing": 1, "rejected": 1, "skipped": 0, "unreadable": {"cr2": 3}, "errors": [refused],
             "links": {"batch": path, "start": f"{path}/start"},
         },
         "ItemResultView": {
@@ -170,8 +170,9 @@ def _job() -> Job:
         id=_JOB_ID, owner="shop", state=State.SUCCEEDED, label="harbour", annotations={"order": 1815}, priority=0,
         preset=DEFAULT_PRESET, params=resolve(DEFAULT_PRESET, {"size": 768}).model_dump(mode="json"),
         weights=_WEIGHTS, content_id=_CONTENT, styles=[{"image": _STYLE, "weight": 1.0}],
+        depth=16, keep_metadata=False, content_name="harbour.jpg",
         retry_of=_RETRIED_ID, attempt=1, worker="studio-1", retention_s=86_400.0, progress=step,
-        result={"width": 768, "height": 576, "bytes": 812_344, "format": "png", "partial": False},
+        result={"width": 768, "height": 576, "bytes": 812_344, "format": "png", "partial": False, "depth": 16},
         created_at=_CREATED_AT,
         started_at=_CREATED_AT + timedelta(seconds=1),
         ended_at=_CREATED_AT + timedelta(seconds=62),

@@ -10,7 +10,8 @@ from api.access import Access
 from api.auth import caller
 from api.batches import archive_reader, lifecycle, matrix_sheet, readers
 from api.batches.ingest import BatchIngest
-from api.batches.report import serialize_report
+from api.batches.member_names import checked_encoding
+from api.batches.report import require_added, serialize_report
 from api.http import bodies, idempotency
 from api.http.idempotency import Once
 from api.http.pagination import PageQuery, page
@@ -20,7 +21,7 @@ from api.http.responses import accepted_response, etag_response, job_response, m
 from api.live.snapshot import JobSnapshot
 from api.openapi.operation import operation
 from api.openapi.parameters import BINARY
-from api.routes.items import upload
+from api.routes.items import ArchiveQuery, upload
 from api.schemas import batches as schemas
 from api.schemas.jobs import JobView
 from api.serializers.batches import serialize_batch, serialize_batches
@@ -42,7 +43,7 @@ _MULTIPART = {
 }
 _OPENING = (
     errors.InvalidParams, errors.UnknownImage, errors.InvalidMask, errors.ForbiddenUrl, errors.QuotaExceeded,
-    errors.TooLarge, errors.DecoderUnavailable,
+    errors.TooLarge, errors.ArchiveTooLarge, errors.CorruptArchive, errors.NothingAdded, errors.DecoderUnavailable,
 )  # fmt: skip
 _TRANSITION = (errors.IllegalTransition,)
 
@@ -61,14 +62,16 @@ class BatchesQuery(PageQuery):
     status=201,
     returns=schemas.OpenedView,
     takes={"application/json": schemas.BatchRequest, bodies.MULTIPART: _MULTIPART},
+    query=ArchiveQuery,
     headers=("Idempotency-Key",),
     errors=_OPENING,
 )
 def open_() -> Response:
     """Open a batch.
 
-    One with a matrix or an archive is also filled and started.
+    One with a matrix or an archive is also filled and started; if nothing of the archive can be added, none is opened.
     """
+    encoding = checked_encoding(parsed_query(ArchiveQuery).name_encoding)
     request.max_content_length = services().settings.max_batch_bytes
     form = bodies.batch_form(request)
     once = idempotency.once(request, caller(), form.fingerprint())
@@ -76,7 +79,11 @@ def open_() -> Response:
     if once.find(services().database) is None:
         _open(once, batch_request, form.styles)
     batch_id = once.created_id()
-    added = _fill(batch_id, batch_request, form.archive)  # on a replay too: the first request may have died before
+    try:  # on a replay too: the first request may have died before
+        added = _fill(batch_id, batch_request, form.archive, encoding)
+    except errors.AtelierError:
+        lifecycle.discard_empty(services().database, caller(), batch_id, once)
+        raise
     once.set_response(schemas.OpenedView(**_view(batch_id).model_dump(), added=added), 201)
     return accepted_response(once)
 
@@ -191,7 +198,9 @@ def _open(once: Once, batch_request: schemas.BatchRequest, styles: list[bytes]) 
         once.set_response(serialize_batch(session, batch), 201)
 
 
-def _fill(batch_id: str, batch_request: schemas.BatchRequest, archive: IO[bytes] | None) -> schemas.AddedView | None:
+def _fill(
+    batch_id: str, batch_request: schemas.BatchRequest, archive: IO[bytes] | None, name_encoding: str | None
+) -> schemas.AddedView | None:
     """Add the cells or the archive that came with a request to an open batch, and start it."""
     with services().database.reading() as session:
         is_open = batches.get_batch(session, batch_id, owner=caller().sees).state == BatchState.OPEN
@@ -203,7 +212,11 @@ def _fill(batch_id: str, batch_request: schemas.BatchRequest, archive: IO[bytes]
         return None
     ingest = BatchIngest(found.database, caller(), batch_id, max_items=limit)
     media_type = archive_reader.detect_media_type(archive)
-    report = ingest.add(readers.from_archive(found.settings, archive, media_type, upload, skip=ingest.report.skip))
+    items = readers.from_archive(
+        found.settings, archive, media_type, upload, skip=ingest.report.skip, name_encoding=name_encoding
+    )
+    report = ingest.add(items)
+    require_added(report)
     lifecycle.transition(found.database, found.dispatcher, caller(), batch_id, BatchState.RUNNING)
     return serialize_report(batch_id, report)
 

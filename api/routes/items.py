@@ -1,8 +1,9 @@
 """The items of a batch: added, listed, and their results streamed."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from operator import attrgetter
+from typing import NamedTuple
 
 from flask import Blueprint, Response, request
 from pydantic import BaseModel, Field
@@ -11,7 +12,8 @@ from api.access import Access
 from api.auth import caller
 from api.batches import archive_reader, archive_writer, imports, readers, results_feed
 from api.batches.ingest import BatchIngest
-from api.batches.report import Candidate, serialize_report
+from api.batches.member_names import checked_encoding
+from api.batches.report import Candidate, Skip, require_added, serialize_report
 from api.http import bodies
 from api.http.pagination import Page, PageQuery, page
 from api.http.problems import validated
@@ -44,8 +46,19 @@ _ITEMS = {
 }
 _REFUSALS = (
     errors.IllegalTransition, errors.InvalidParams, errors.UnknownImage, errors.QuotaExceeded, errors.StorageFull,
-    errors.ForbiddenSource, errors.ArchiveTooLarge, errors.CorruptArchive, errors.DecoderUnavailable,
+    errors.ForbiddenSource, errors.ArchiveTooLarge, errors.CorruptArchive, errors.NothingAdded,
+    errors.DecoderUnavailable,
 )  # fmt: skip
+
+
+class ArchiveQuery(BaseModel):
+    """How to read an archive."""
+
+    name_encoding: str | None = Field(
+        None,
+        description="Encoding of the names in an archive that are not UTF-8, such as `cp932` or `windows-1252`; "
+        "by default `cp437` in a zip, as its format says.",
+    )
 
 
 class ItemsQuery(PageQuery):
@@ -63,11 +76,17 @@ class ResultsQuery(BaseModel):
 
 
 @blueprint.post("/items")
-@operation(access=Access.WRITE, returns=AddedView, takes=_ITEMS, errors=_REFUSALS)
+@operation(access=Access.WRITE, returns=AddedView, takes=_ITEMS, query=ArchiveQuery, errors=_REFUSALS)
 def add(batch_id: str) -> Response:
-    """Add items, before a batch starts or while it runs; an item that is sent again is added once."""
+    """Add items, before a batch starts or while it runs; an item that is sent again is added once.
+
+    An archive or a folder of which nothing can be added is refused as `nothing_added`.
+    """
     ingest = BatchIngest(services().database, caller(), batch_id, max_items=services().settings.max_batch_items)
-    report = ingest.add(_candidates(ingest.report.skip))
+    found = _candidates(ingest.report.skip)
+    report = ingest.add(found.items)
+    if found.are_of_files:
+        require_added(report)
     services().dispatcher.nudge()
     return model_response(serialize_report(batch_id, report))
 
@@ -119,24 +138,35 @@ def upload(data: bytes) -> str:
     return keep_upload(found.database, found.store, inspect_upload(found.decoders, data, caller()), caller())[0].id
 
 
-def _candidates(skip: Callable[[], None]) -> Iterator[Candidate]:
+class _Sent(NamedTuple):
+    """The items of a request; those of an archive or a folder, of which something must be added, `are_of_files`."""
+
+    items: Iterator[Candidate]
+    are_of_files: bool = False
+
+
+def _candidates(skip: Skip) -> _Sent:
     """Read the items of this request, in whichever form it sends them."""
     found = services()
     request.max_content_length = found.settings.max_batch_bytes
     if request.mimetype in _LINES:
-        return readers.from_lines(request.stream)
+        return _Sent(readers.from_lines(request.stream))
     if request.is_json:
         request.max_content_length = readers.MAX_LIST_BYTES
         body = readers.body(request.get_data(cache=False))
         if isinstance(body, dict):
             source = validated(SourceRequest, body).source
-            return imports.candidates(found.settings, found.store, source, upload, skip=skip)
-        return readers.from_list(body)
+            return _Sent(imports.candidates(found.settings, found.store, source, upload, skip=skip), are_of_files=True)
+        return _Sent(readers.from_list(body))
     if request.mimetype == bodies.MULTIPART:
-        return readers.from_files([file for _, file in request.files.items(multi=True)], upload)
+        return _Sent(readers.from_files([file for _, file in request.files.items(multi=True)], upload))
     if request.mimetype in (*archive_reader.ZIP, *archive_reader.TAR):
         request.max_content_length = None  # the archive reader has the same bound, and an error of its own
-        return readers.from_archive(found.settings, request.stream, request.mimetype, upload, skip=skip)
+        encoding = checked_encoding(parsed_query(ArchiveQuery).name_encoding)
+        archived = readers.from_archive(
+            found.settings, request.stream, request.mimetype, upload, skip=skip, name_encoding=encoding
+        )
+        return _Sent(archived, are_of_files=True)
     raise errors.UnsupportedMediaType(
         f"Send items as application/json, {_LINES[0]}, multipart/form-data or an archive."
     )

@@ -20,7 +20,7 @@ from api.live.snapshot import JobSnapshot
 from api.openapi.operation import operation
 from api.openapi.parameters import BINARY
 from api.schemas.jobs import DryRunView, JobPage, JobRequest, JobView, Timestamp
-from api.schemas.strength import StrengthRequest
+from api.schemas.outputs import StrengthRequest
 from api.serializers.jobs import serialize_dry_run, serialize_job
 from api.services import services
 from api.usecases import jobs, results

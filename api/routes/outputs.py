@@ -19,10 +19,11 @@ from api.jobs.event_stream import event_stream
 from api.live.subscriber import JobRow
 from api.openapi.operation import operation
 from api.openapi.parameters import BINARY
-from api.schemas.jobs import LossColumns
-from api.schemas.strength import Strength
+from api.schemas.outputs import LossColumns, Strength
+from api.serializers.jobs import photograph_name
 from api.services import services
 from api.usecases import results
+from api.usecases.file_names import download_name
 from api.usecases.results import AS_PAINTED, Encoding
 from shared import errors
 from shared.db.jobs import queries
@@ -45,10 +46,13 @@ _EVENT = {
     "required": ["event", "data"],
 }
 #: Why a job has no picture to send, or none any more.
+_SUFFIXES = {"jpeg": "jpg", "tiff": "tif"}
 _NO_PICTURE = (errors.NotFinished, errors.NoResult, errors.ResultExpired)
 #: Why a picture cannot be mixed with its photograph.
 _PHOTOGRAPH = (errors.ResultExpired, errors.ImageTooLarge, errors.CorruptImage, errors.DecoderUnavailable)
-Format = Literal["png", "jpeg", "webp"]
+#: Tells an encoded result from what an earlier version of Atelier made of the same picture.
+_ENCODED = "-srgb"
+Format = Literal["png", "jpeg", "webp", "tiff"]
 
 
 class EventsQuery(BaseModel):
@@ -70,7 +74,9 @@ class PreviewQuery(BaseModel):
 class ResultQuery(PreviewQuery):
     """How to send a picture."""
 
-    format: Format = Field("png", description="jpeg shows transparency as white.")
+    format: Format = Field(
+        "png", description="png and tiff have the job's depth, the others eight bits; jpeg shows transparency as white."
+    )
 
 
 @blueprint.get("/events")
@@ -151,6 +157,8 @@ def result(job_id: str) -> Response:
     query, job = parsed_query(ResultQuery), _finished(job_id)
     strength = strength_of(results.require_result(job)) if query.strength is None else query.strength
     version = "" if strength == AS_PAINTED else f"-strength-{strength}"
+    if version or query.format != "png":
+        version += _ENCODED
 
     def read(job: Job) -> bytes:
         with _expiring(job):
@@ -204,7 +212,7 @@ def _sent(job: Job, format_name: str, read: Callable[[Job], bytes], part: str = 
     etag = f"{job.id}-{job.attempt}{part}{version}-{format_name}"
     if etag in request.if_none_match:
         return Response(status=304, headers={"ETag": f'"{etag}"'})
-    name = f"atelier-{job.id}{part}.{'jpg' if format_name == 'jpeg' else format_name}"
+    name = download_name(photograph_name(job), job.id, part, _SUFFIXES.get(format_name, format_name))
     media_type = MEDIA_TYPES[format_name]
     return send_file(BytesIO(read(job)), mimetype=media_type, download_name=name, etag=etag, conditional=True)
 

@@ -163,6 +163,9 @@ class AddedView(BaseModel):
     existing: int = Field(description="Items that the batch already has, unchanged.")
     rejected: int
     skipped: int = Field(description="Files in an archive or folder that are not pictures.")
+    unreadable: dict[str, int] = Field(
+        description="Pictures in an archive or folder that cannot be read, counted by kind, such as `cr2`."
+    )
     errors: list[ItemErrorView] = Field(description="The first thousand rejections.")
     links: dict[str, str]
 
@@ -191,6 +194,8 @@ class BatchView(BaseModel):
     weights: dict[str, Any] | None
     styles: list[StyleChoice]
     matrix: MatrixRequest | None
+    depth: int
+    keep_metadata: bool
     priority: int
     max_parallel: int | None
     reuse: bool

@@ -75,6 +75,10 @@ class PaintingRequest(BaseModel):
     weights: WeightsName | None = Field(
         None, description="VGG19 weights to require; `auto` and null use the worker's own."
     )
+    depth: Literal[8, 16] = Field(8, description="Bits per channel of the result, as PNG and as TIFF.")
+    keep_metadata: bool = Field(
+        False, strict=True, description="Keep date, camera, place and resolution of the photograph in the result."
+    )
     webhook: str | None = Field(None, max_length=2000, description="URL to notify when it ends; see `/v1/webhooks`.")
     label: str | None = Field(None, max_length=200, description="A name to find it by.")
     metadata: dict[str, JsonValue] = Field(default_factory=dict, max_length=64, description="Stored as it is.")
@@ -97,6 +101,9 @@ class JobRequest(PaintingRequest):
         }
     )
     content: ImageId
+    name: str | None = Field(
+        None, min_length=1, max_length=512, description="File name of the photograph; downloads are named after it."
+    )
     init_image: ImageId | None = Field(None, description="The image to start from; null starts as `params` say.")
     init_job: JobId | None = Field(None, description="A succeeded job whose result to start from.")
     priority: int = Field(0, ge=-100, le=100, description="Higher runs first.")
@@ -190,6 +197,7 @@ class ResultView(BaseModel):
     format: str
     partial: bool
     expired: bool
+    depth: int = Field(8, description="Bits per channel of the stored picture.")
     strength: float = Field(description="The saved strength, from 0, the photograph, to 1, as painted.")
 
 
@@ -205,8 +213,11 @@ class JobView(BaseModel):
         description="Name and SHA-256 of the VGG19 weights; if `auto` chose them, `reason` says why no better ones."
     )
     content: str
+    name: str | None = Field(description="File name of the photograph; downloads are named after it.")
     styles: list[StyleChoice]
     init_image: str | None
+    depth: int
+    keep_metadata: bool
     priority: int
     label: str | None
     metadata: dict[str, Any]
@@ -266,18 +277,6 @@ class JobPage(BaseModel):
 
     jobs: list[JobView]
     next_cursor: str | None
-
-
-class LossColumns(BaseModel):
-    """The losses of every step, as columns of equal length."""
-
-    step: list[int]
-    scale: list[int]
-    total: list[float]
-    content: list[float]
-    style: list[float]
-    tv: list[float]
-    step_ms: list[float]
 
 
 class ProblemView(BaseModel):

@@ -38,6 +38,7 @@ def serialize_job(
         job,
         weights=job.weights or ({"name": job.weights_wanted} if job.weights_wanted else None),
         content=job.content_id,
+        name=photograph_name(job),
         init_image=job.init_id,
         metadata=job.annotations,
         key=job.item_key,
@@ -49,6 +50,11 @@ def serialize_job(
         result=serialize_result(job),
         links=_links(job),
     )
+
+
+def photograph_name(job: ShownJob) -> str | None:
+    """Return the file name of a job's photograph: as the client gave it, or the last part of an item's key."""
+    return job.content_name or (job.item_key or "").rpartition("/")[2] or None
 
 
 def serialize_dry_run(

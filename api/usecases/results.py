@@ -15,7 +15,7 @@ from shared.db.admin import audit
 from shared.db.base import Database
 from shared.db.jobs import queries
 from shared.db.jobs.queries import ShownJob
-from shared.imaging import codec
+from shared.imaging import saving
 from shared.imaging.decoders.pool import Decoders
 from shared.imaging.mixing import Mix
 from shared.painting.results import Result, strength_of
@@ -59,6 +59,8 @@ class Pictures:
     def at(self, job: ShownJob, strength: float, encoding: Encoding = PNG) -> bytes:
         """Return the picture of a job that has one; the whole PNG as painted is the stored file itself.
 
+        PNG and TIFF have the depth of the stored file.
+
         Raises `NotFound` if that file is missing, `ResultExpired` if the photograph is gone or damaged, `ImageTooLarge`
         for a photograph that was accepted under a higher bound, and what else `Decoders` raises.
         """
@@ -68,7 +70,7 @@ class Pictures:
             return painted
         format_name, quality, max_side = encoding
         if strength == AS_PAINTED:  # our own file, so it is decoded here
-            return codec.recode(painted, format=format_name, quality=quality, max_side=max_side)
+            return saving.recode(painted, format=format_name, quality=quality, max_side=max_side)
         mix, px = Mix(self._photograph(job), strength, self.max_px), result["width"] * result["height"]
         try:
             return self.decoders.mix(

@@ -6,8 +6,8 @@ alpha apart; `pixels` converts each kind of pixel. Colours that nothing shows ar
 Invariant: no metadata of the input survives.
 """
 
-import io
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shared.errors import BlankImage, ImageTooLarge
-from shared.imaging import filling, mixing, pixels
+from shared.imaging import encoder, filling, mixing, pixels
 from shared.imaging.mixing import Mix
 from shared.imaging.opening import opened, recognized
 from shared.imaging.orientation import is_turned, upright
@@ -135,13 +135,10 @@ def encode(
 
     An `alpha` of another size is resized to the image's.
     """
-    if alpha is not None and alpha.shape != rgb.shape[:2]:
-        width_height = rgb.shape[1::-1]
-        alpha = np.asarray(Image.fromarray(alpha).resize(width_height, Image.Resampling.BILINEAR), np.float32)
+    planes = encoder.joined(rgb, alpha)
     if alpha is not None and format == "jpeg":
-        rgb, alpha = rgb * alpha[..., None] + (1 - alpha[..., None]), None
-    planes = rgb if alpha is None else np.dstack([rgb, alpha])
-    return _saved(Image.fromarray(_bytes(planes)), format, quality)
+        planes = planes[..., :3] * planes[..., 3:] + (1 - planes[..., 3:])
+    return encoder.save(Image.fromarray(encoder.rounded(planes)), format=format, quality=quality)
 
 
 def recode(
@@ -151,19 +148,20 @@ def recode(
     max_side: int = 0,
     quality: int = 92,
     mix: Mix | None = None,
+    options: Mapping[str, Any] = encoder.NO_OPTIONS,
 ) -> bytes:
     """Convert an image made by `encode` to another format, with a long side of at most `max_side` px (0 for any).
 
     `mix` mixes it with its photograph, decoded as `decode` does and resized to its size; raises as `inspect` does.
-    It stays in eight bits, so a large one takes no more memory than Pillow's copies of it.
+    `options` are further ones of Pillow's writer. It stays in eight bits, so a large one takes no more memory than
+    Pillow's copies of it.
     """
     with opened(data, MAX_RESULT_PX, _large_result_lock) as image:
-        shown = image if mix is None else _mixed(_shrunk(image, max_side), mix)
-        if format == "jpeg" and shown.has_transparency_data:
-            flat = Image.new("RGB", shown.size, "white")
-            flat.paste(shown, mask=shown.getchannel("A"))
-            shown = flat
-        return _saved(_shrunk(shown, max_side), format, quality)
+        shown = image
+        if mix is not None:
+            shown = encoder.shrunk(image, max_side)
+            mixing.mix_into(shown, photograph_of(mix, shown.size), mix.strength)
+        return encoder.save(shown, format=format, max_side=max_side, quality=quality, options=options)
 
 
 def thumbnail(rgb: NDArray[np.float32], max_side: int) -> NDArray[np.float32]:
@@ -173,49 +171,19 @@ def thumbnail(rgb: NDArray[np.float32], max_side: int) -> NDArray[np.float32]:
     if scale >= 1:
         return rgb
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = Image.fromarray(_bytes(rgb)).resize(size, Image.Resampling.LANCZOS, reducing_gap=3)
+    small = Image.fromarray(encoder.rounded(rgb)).resize(size, Image.Resampling.LANCZOS, reducing_gap=3)
     return np.asarray(small, np.float32) / np.float32(255)
 
 
-def _mixed(painted: Image.Image, mix: Mix) -> Image.Image:
-    """Return `painted` itself, mixed with its photograph."""
+def photograph_of(mix: Mix, size: tuple[int, int]) -> Image.Image:
+    """Return the photograph of a mix as an RGB image of the painting's size, (width, height); raise as `inspect`."""
     with opened(mix.photograph, mix.max_px) as image:
         shown = upright(pixels.without_palette(image))
-        if shown.mode in _SHRINKABLE and shown.width > painted.width:  # converting colours copies what it converts
-            shown = _resized(shown, painted.size)
+        if shown.mode in _SHRINKABLE and shown.width > size[0]:  # converting colours copies what it converts
+            shown = encoder.resized(shown, size)
         colours, alpha = pixels.eight_bit_of(shown), pixels.alpha_of(shown)
     if alpha is not None and alpha.any():
         filled = np.array(colours)
         filling.fill_hidden(filled, alpha)
         colours = Image.fromarray(filled)
-    photograph = _resized(colours, painted.size)
-    mixing.mix_into(painted, photograph, mix.strength)
-    return painted
-
-
-def _shrunk(image: Image.Image, max_side: int) -> Image.Image:
-    """Return an image with a long side of at most `max_side` px (0 for any): itself, if it has none longer."""
-    if not max_side or max(image.size) <= max_side:
-        return image
-    scale = max_side / max(image.size)
-    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-    return _resized(image, size)
-
-
-def _resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    return image if image.size == size else image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3)
-
-
-def _saved(image: Image.Image, format: str, quality: int) -> bytes:  # noqa: A002 - as in `encode`
-    options: dict[str, dict[str, Any]] = {
-        "png": {"compress_level": 4},
-        "jpeg": {"quality": quality, "subsampling": 0},
-        "webp": {"quality": quality},
-    }
-    buffer = io.BytesIO()
-    image.save(buffer, format=format, **options[format])
-    return buffer.getvalue()
-
-
-def _bytes(planes: NDArray[np.float32]) -> NDArray[np.uint8]:
-    return np.rint(np.clip(planes, 0, 1) * 255).astype(np.uint8)
+    return encoder.resized(colours, size)

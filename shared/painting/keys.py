@@ -76,9 +76,17 @@ def recipe_key(
     styles: Sequence[Mapping[str, Any]],
     init_id: str | None = None,
     weights: str | None = None,
+    *,
+    depth: int = 8,
+    keep_metadata: bool = False,
 ) -> str:
-    """Hash all that decides a result but the content: params in full, styles, init, weights demanded, our version."""
-    recipe = [_VERSION, init_id, weights, dict(params), [dict(style) for style in styles]]
+    """Hash all that decides a result but the content.
+
+    That is the params in full, styles, init, weights demanded, what the file holds beside the picture, our version.
+    """
+    recipe: list[Any] = [_VERSION, init_id, weights, dict(params), [dict(style) for style in styles]]
+    if (depth, keep_metadata) != (8, False):
+        recipe += [depth, keep_metadata]
     return _hash(recipe)
 
 

@@ -16,6 +16,8 @@ class ResultFacts(TypedDict):
     bytes: int
     format: str
     partial: bool
+    #: Bits per channel; missing in rows of earlier versions, which had 8.
+    depth: NotRequired[int]
 
 
 class Result(ResultFacts):

@@ -1,7 +1,8 @@
 """Storage of image bytes by key, behind a protocol; the one implementation is a local folder.
 
 Keys are built by the functions below (`images/ab/…`, `jobs/<id>/<attempt>/…`), never by users; a key that could leave
-the root is a programming error. The database says what exists; storage only holds bytes.
+the root is a programming error. Below `imports/` lie the files of users, under names of their own. The database says
+what exists; storage only holds bytes.
 
 Invariant: a key that can be read is complete.
 """
@@ -20,6 +21,8 @@ from shared.errors import Misconfigured, NotFound, StorageFull, StorageUnavailab
 from shared.storage.atomic_files import UNFINISHED, AtomicWrite, flush_file_system, flush_folder, make_folder
 
 _KEY = re.compile(r"[a-z0-9_-]+(\.[a-z0-9]+)?(/[a-z0-9_-]+(\.[a-z0-9]+)?)*")
+#: A key of a user's file: what no part of its path may be is left out, since it could lead elsewhere.
+_IMPORT = re.compile(r"imports(/(?!\.{1,2}(/|\Z)|\.tmp-)[^/\0]+)+")
 #: From this many files on, the whole file system is flushed instead of each file: four times as fast for the 48 files
 #: of 16 jobs, although it also flushes what others have written.
 _MANY = 12
@@ -29,7 +32,7 @@ _ABSENT = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 
 def checked_key(key: str) -> str:
     """Return `key`; raise `ValueError` if it is malformed."""
-    if not _KEY.fullmatch(key):
+    if not _KEY.fullmatch(key) and not _IMPORT.fullmatch(key):
         raise ValueError(f"not a storage key: {key!r}")
     return key
 

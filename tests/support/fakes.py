@@ -138,6 +138,19 @@ class NegativePainter(FakePainter):
         yield from super().paint(negatives, *further, **named)
 
 
+class RampPainter(FakePainter):
+    """Paints a ramp of more levels than eight bits have, whatever the content."""
+
+    def paint(self, subjects: Sequence[Subject], *further: Any, **named: Any) -> Iterator[dict[int, Chunk]]:
+        ramps = [
+            subject._replace(
+                content=np.linspace(0, 1, subject.content.size, dtype=np.float32).reshape(subject.content.shape)
+            )
+            for subject in subjects
+        ]
+        yield from super().paint(ramps, *further, **named)
+
+
 def _shown(picture: Picture, light: float) -> Picture:
     return picture * np.float32(light)
 

@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 
 from shared import clock
 from shared.db.models import Job
-from shared.imaging import codec
+from shared.imaging import saving
+from shared.imaging.metadata import Kept
 from shared.painting.results import FILE_NAMES, FileKey, Result, ResultFacts, with_files
 from shared.painting.steps import StepLosses
 from shared.storage.store import attempt_key
@@ -35,12 +36,14 @@ class PaintedImage(NamedTuple):
     """A picture to be stored, and its `timelapse` as an encoded animation.
 
     `alpha` is the opacity of the content at its original size; it is resized to the picture's when that is encoded.
+    `kept` is what the picture is to keep of the content's metadata.
     `facts` are the engine's, about how it painted; `group` is the number of jobs painted together.
     """
 
     picture: Picture
     partial: bool
     alpha: Mask | None
+    kept: Kept | None
     timelapse: bytes | None
     facts: Mapping[str, Any]
     group: int
@@ -51,8 +54,10 @@ def build_artifacts(
 ) -> tuple[Result, dict[str, bytes]]:
     """Encode a painted or partly painted job; return the result for its row, and the files to store first, by key."""
     height, width = painted.picture.shape[:2]
-    png = codec.encode(painted.picture, painted.alpha, format="png")
-    facts = ResultFacts(width=width, height=height, bytes=len(png), format="png", partial=painted.partial)
+    png = saving.encode(painted.picture, painted.alpha, depth=job.depth, kept=painted.kept)
+    facts = ResultFacts(
+        width=width, height=height, bytes=len(png), format="png", partial=painted.partial, depth=job.depth
+    )
     hashed = {**facts, "sha256": hashlib.sha256(png).hexdigest()}
     manifest = _inputs(job, painter) | _run_facts(job, painted, painter, reporter) | {"result": hashed}
     files: dict[FileKey, bytes] = {
@@ -87,6 +92,8 @@ def _inputs(job: Job, painter: Painter) -> dict[str, Any]:
         "init": job.init_id,
         "images": sorted(images),
         "weights": painter.weights,
+        "depth": job.depth,
+        "keep_metadata": job.keep_metadata,
     }
 
 

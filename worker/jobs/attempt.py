@@ -13,6 +13,7 @@ from shared.db.jobs import claims
 from shared.db.jobs.claims import Claim, Finished
 from shared.db.models import Job
 from shared.errors import AtelierError, DatabaseUnavailable, TimedOut, WeightsUnavailable
+from shared.imaging.metadata import Kept
 from shared.painting.params import StyleParams
 from shared.states import TERMINAL, State
 from worker.engine.timelapse import Timelapse
@@ -40,6 +41,7 @@ class Loaded:
     params: StyleParams
     subject: Subject
     alpha: Mask | None
+    kept: Kept | None
     group: int
     timelapse: Timelapse
     checkpointer: Checkpointer
@@ -90,11 +92,12 @@ class Attempt:
         every_s = context.settings.checkpoint_s
         checkpointer = Checkpointer(job.id, self.claim.attempt, context.store, every_s, group=group)
         content, alpha = context.images.load(job.content_id)
+        kept = context.images.metadata(job.content_id) if job.keep_metadata else None
         init = context.images.load(job.init_id).rgb if job.init_id else None
         resumed = checkpoints.load(job, context.store) if group == 1 else None
         subject = Subject(content, init, resumed.snapshot if resumed else None)
         timelapse = Timelapse(params.timelapse, resumed.frames if resumed else ())
-        self._loaded = Loaded(params, subject, alpha, group, timelapse, checkpointer)
+        self._loaded = Loaded(params, subject, alpha, kept, group, timelapse, checkpointer)
         self._reporter.start(resumed.columns if resumed else None)
         if resumed:
             log.info("job_resumed", step=checkpoints.last_step(resumed.columns))
@@ -201,6 +204,7 @@ class Attempt:
             picture,
             partial=state != State.SUCCEEDED,
             alpha=loaded.alpha,
+            kept=loaded.kept,
             timelapse=loaded.timelapse.encode(picture, chunk),
             facts=chunk.facts,
             group=loaded.group,

@@ -18,6 +18,7 @@ from cachetools import LRUCache, cachedmethod
 from shared.errors import CorruptImage, NotFound
 from shared.imaging.codec import Decoded
 from shared.imaging.decoders.pool import Decoders
+from shared.imaging.metadata import Kept
 from shared.storage.store import ImageStore, image_key
 from worker.engine.types import Style
 
@@ -48,11 +49,11 @@ class ImageLoader:
 
     def load(self, image_id: str) -> Decoded:
         """Load a picture and its opacity."""
-        try:
-            data = self._store.get(image_key(image_id))
-        except NotFound:
-            raise CorruptImage(f"The bytes of image {image_id} are missing from storage.", image=image_id) from None
-        return self._decoders.decode(data, owner=_OWNER)
+        return self._decoders.decode(self._read(image_id), owner=_OWNER)
+
+    def metadata(self, image_id: str) -> Kept | None:
+        """Load what a result may keep of a photograph's metadata; None if it has none."""
+        return self._decoders.metadata(self._read(image_id), owner=_OWNER)
 
     def styles(self, choices: Sequence[Mapping[str, Any]]) -> list[Style]:
         """Load the styles that a job's row lists, each as `image`, `weight` and, optionally, `mask`."""
@@ -62,6 +63,12 @@ class ImageLoader:
         picture, opacity = self._style(choice["image"])
         mask = self.load(choice["mask"]).mask if choice.get("mask") else None
         return Style(picture, choice["weight"], mask, key=choice["image"], opacity=opacity)
+
+    def _read(self, image_id: str) -> bytes:
+        try:
+            return self._store.get(image_key(image_id))
+        except NotFound:
+            raise CorruptImage(f"The bytes of image {image_id} are missing from storage.", image=image_id) from None
 
     @cachedmethod(attrgetter("_styles"), key=lambda _, image_id: image_id)
     def _style(self, image_id: str) -> Decoded:

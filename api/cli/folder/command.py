@@ -12,7 +12,16 @@ from api.cli.errors import Interrupted, JobUnsuccessful
 from api.cli.folder import plan
 from api.cli.folder.plan import Started
 from api.cli.folder.run import BatchRun
-from api.cli.options import PICTURE, connect, json_option, no_wait_option, strength_option, url_option
+from api.cli.options import (
+    PICTURE,
+    connect,
+    depth_option,
+    json_option,
+    metadata_option,
+    no_wait_option,
+    strength_option,
+    url_option,
+)
 from api.client import ApiProblem, Client
 from shared.painting.cli_options import chosen_params, params_options
 from shared.painting.params import PRESETS, WEIGHTS_NAMES
@@ -24,7 +33,7 @@ from shared.painting.params import PRESETS, WEIGHTS_NAMES
 @click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path), required=True, metavar="FOLDER",
               help="Where to write the results, under the pictures' own names.")  # fmt: skip
 @click.option(
-    "--format", "format_", type=click.Choice(["png", "jpeg", "webp"]), default="png", help="Their format [png]."
+    "--format", "format_", type=click.Choice(["png", "jpeg", "webp", "tiff"]), default="png", help="Their format [png]."
 )
 @strength_option
 @click.option("--preset", type=click.Choice(list(PRESETS)), help="A named set of parameters.")
@@ -32,6 +41,8 @@ from shared.painting.params import PRESETS, WEIGHTS_NAMES
 @click.option("--max-parallel", type=click.IntRange(min=1), help="Maximum number of pictures painted at once.")
 @click.option("--priority", type=int, help="Higher runs first.")
 @click.option("--label", help="Your name for the batch, to find it again.")
+@depth_option
+@metadata_option
 @click.option("--new", is_flag=True, help="Start over, whatever the folder of results holds.")
 @no_wait_option
 @json_option
@@ -86,7 +97,9 @@ def batch(
 
 def _request(client: Client, styles: tuple[Path, ...], options: dict[str, Any]) -> dict[str, Any]:
     request = {"styles": [{"image": client.upload(style).id} for style in styles], "params": chosen_params(options)}
-    return request | {name: options[name] for name in ("preset", "weights") if options[name] is not None}
+    return request | {
+        name: options[name] for name in ("preset", "weights", "depth", "keep_metadata") if options[name] is not None
+    }
 
 
 def _earlier(out: Path, settings: str) -> Started | None:

@@ -14,7 +14,7 @@ from api.dashboard import forms
 from api.dashboard.pages import blueprint, page
 from api.http.problems import validated
 from api.schemas.jobs import JobView
-from api.schemas.strength import StrengthRequest
+from api.schemas.outputs import StrengthRequest
 from api.services import services
 from api.usecases import jobs, results
 from shared.db.jobs import queries

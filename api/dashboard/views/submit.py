@@ -11,6 +11,7 @@ from api.auth import caller
 from api.dashboard import forms, submit_form
 from api.dashboard.pages import blueprint, page
 from api.http import bodies
+from api.serializers.jobs import photograph_name
 from api.services import services
 from shared.db.jobs import queries
 from shared.db.models import Job
@@ -81,6 +82,7 @@ def _request(earlier: Job | None) -> bodies.JobForm:
         kept: dict[str, Any] = {}
     else:
         kept = {"content": earlier.content_id, "styles": earlier.styles, "weights": earlier.weights_wanted}
+        kept |= {"depth": earlier.depth, "keep_metadata": earlier.keep_metadata}
         kept["init_image"] = earlier.init_id if not files["style"] else None
     body = {
         "preset": request.form.get("preset", DEFAULT_PRESET),
@@ -89,7 +91,10 @@ def _request(earlier: Job | None) -> bodies.JobForm:
         "label": request.form.get("label", "").strip() or None,
     }
     named = bodies.form_of_files(files)
-    return bodies.JobForm(body | kept | named.body, named.files)
+    chosen = next((file.filename for file in request.files.getlist("content") if file.filename), None)
+    return bodies.JobForm(
+        body | kept | named.body, named.files, chosen or (photograph_name(earlier) if earlier else None)
+    )
 
 
 def _earlier_job(job_id: str | None) -> Job | None:

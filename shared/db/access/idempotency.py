@@ -7,7 +7,7 @@ concurrent requests with one key, the second waits for the first to commit and i
 from datetime import timedelta
 from typing import NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -49,6 +49,11 @@ def store(session: Session, owner: str, key: str, fingerprint: str, response: St
         session.flush()
     except IntegrityError as error:
         raise AlreadyDone from error
+
+
+def withdraw(session: Session, owner: str, key: str) -> None:
+    """Delete the response of a request that this transaction undoes."""
+    session.execute(delete(IdempotencyKey).where(IdempotencyKey.owner == owner, IdempotencyKey.key == key))
 
 
 def forget(session: Session, limit: int) -> int:

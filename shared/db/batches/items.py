@@ -25,12 +25,23 @@ CHUNK_SIZE = 1_000
 #: Items that `iterate_items` reads at once.
 _PAGE = 200
 #: The attributes that a new item takes from its batch and from its `NewItem`.
-_OF_BATCH = ("owner", "preset", "weights_wanted", "reuse", "label", "retention_s", "time_limit_s")
+_OF_BATCH = (
+    "owner",
+    "preset",
+    "weights_wanted",
+    "reuse",
+    "label",
+    "retention_s",
+    "time_limit_s",
+    "depth",
+    "keep_metadata",
+)
 _OF_ITEM = ("content_id", "params", "styles", "group_key", "work_key", "predicted_s")
 #: The attributes that a retried item passes on to the new one.
 _COPIED = (
     "owner", "queue_key", "item_key", "preset", "params", "weights_wanted", "content_id", "styles", "init_id",
     "group_key", "work_key", "reuse", "priority", "label", "annotations", "predicted_s", "time_limit_s", "retention_s",
+    "depth", "keep_metadata",
 )  # fmt: skip
 #: States from which items are retried.
 _RETRYABLE = (State.FAILED, State.EXPIRED)

@@ -41,6 +41,16 @@ def create(session: Session, batch: Batch) -> None:
     session.flush()
 
 
+def discard_if_empty(session: Session, found: Batch) -> bool:
+    """Delete a locked batch that is open and without items; return whether it was."""
+    counted = batch_counts.count_items(session, [found])[found.id]
+    is_empty = found.state == BatchState.OPEN and not sum(counted.values())
+    if is_empty:
+        session.delete(found)
+        session.flush()
+    return is_empty
+
+
 def get_batch(session: Session, batch_id: str, *, owner: str | None = None) -> Batch:
     """Return a batch, `owner`'s if given; raise `NotFound`."""
     return visible(session.get(Batch, batch_id), f"batch {batch_id}", owner)
@@ -89,7 +99,10 @@ def has_work(session: Session) -> bool:
 
 
 def end_completed(session: Session) -> list[tuple[str, BatchState]]:
-    """End the batches whose items have all ended, and queue their webhooks; return their ids and states."""
+    """End the batches whose items have all ended, and queue their webhooks; return their ids and states.
+
+    One that was started without items ends too; it runs again as soon as it has some.
+    """
     empty = (Batch.queued <= 0, Batch.running <= 0, Batch.ended_at.is_(None))
     candidates = list(
         session.scalars(select(Batch.id).where(Batch.state.in_(_ENDING), *empty).order_by(Batch.id).limit(_CHUNK_SIZE))
@@ -110,8 +123,6 @@ def _end_if_completed(session: Session, batch_id: str) -> BatchState | None:
     unended = found.ended_at is None and found.state in _ENDING
     if not unended or counts[State.QUEUED] or counts[State.RUNNING]:
         return None
-    if found.state == BatchState.RUNNING and not sum(counts.values()):
-        return None  # nothing has been added yet
     if found.state == BatchState.RUNNING:
         transition(session, found, BatchState.FINISHED)
     found.ended_at = clock.now()

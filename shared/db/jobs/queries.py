@@ -41,7 +41,7 @@ SHOWN_COLUMNS = (
     "init_id", "priority", "label", "annotations", "batch_id", "item_key", "reused_from", "retry_of", "attempt",
     "retry_at", "start_by", "time_limit_s", "retention_s", "webhook", "worker", "progress", "error_code",
     "error_message", "error_retryable", "result", "created_at", "started_at", "ended_at", "expires_at",
-    "files_gone_at", "predicted_s",
+    "files_gone_at", "predicted_s", "depth", "keep_metadata", "content_name",
 )  # fmt: skip
 #: A job, or the row of `get_job_row` with the same attributes.
 ShownJob = Job | Row[Any]

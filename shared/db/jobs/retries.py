@@ -16,6 +16,7 @@ from shared.states import TERMINAL
 _REQUESTED = (
     "owner", "preset", "params", "weights_wanted", "content_id", "styles", "init_id", "group_key", "work_key", "reuse",
     "priority", "label", "annotations", "predicted_s", "webhook", "time_limit_s", "retention_s",
+    "depth", "keep_metadata", "content_name",
 )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ and `lane` for `queue_key`.
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, text
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.db.base import Model, one_of, partial_index
@@ -134,6 +134,12 @@ class Job(Model):
     styles: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
     #: The image that the first scale starts from; null starts as the params say.
     init_id: Mapped[str | None] = mapped_column(ForeignKey("images.id"))
+    #: Bits per channel of the result, 8 or 16.
+    depth: Mapped[int] = mapped_column(default=8, server_default="8")
+    #: Whether the result keeps date, camera, place and resolution of the photograph.
+    keep_metadata: Mapped[bool] = mapped_column(default=False, server_default=false())
+    #: The file name of the photograph, fit for every file system; null if the client did not say, and for items.
+    content_name: Mapped[str | None] = mapped_column(String(255))
     #: Equal for jobs that can be painted in one optimization; null for a job that is painted alone.
     group_key: Mapped[str | None] = mapped_column(String(64))
     priority: Mapped[int] = mapped_column(default=0)

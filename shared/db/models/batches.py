@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.db.base import Model, one_of
@@ -29,6 +29,9 @@ class Batch(Model):
     params: Mapped[dict[str, Any]]
     styles: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
     weights_wanted: Mapped[str | None] = mapped_column(String(32))
+    #: As of each item.
+    depth: Mapped[int] = mapped_column(default=8, server_default="8")
+    keep_metadata: Mapped[bool] = mapped_column(default=False, server_default=false())
     #: Rows and columns of a batch that compares parameters; null for others.
     matrix: Mapped[dict[str, Any] | None]
     priority: Mapped[int]

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from shared.errors import DecoderUnavailable
+from shared.imaging import metadata
 from shared.imaging.codec import MAX_RESULT_PX, Decoded, ImageInfo
 from shared.imaging.decoders.answers import Answer, read_blob, value_of
 from shared.imaging.decoders.fork_client import ForkClient
@@ -25,6 +26,7 @@ from shared.imaging.decoders.limits import LARGE_PX, Budget, Limits, child_limit
 from shared.imaging.decoders.wire import Channel, ProtocolError
 from shared.imaging.formats.header import MAX_SIDE_PX
 from shared.imaging.formats.recognition import MEDIA_TYPES
+from shared.imaging.metadata import Kept
 from shared.imaging.mixing import Mix
 
 T = TypeVar("T")
@@ -34,7 +36,9 @@ _NICENESS = 5
 #: Processor time per pixel of a result that is mixed and encoded, in seconds. Measured for WebP, the slowest: 0.6e-6.
 _MIX_S_PER_PX = 2e-6
 #: What an encoded picture may take for each pixel and in any case, in bytes.
-_ENCODED_BYTES_PER_PX, _ENCODED_BYTES = 5, 2**20
+_ENCODED_BYTES_PER_PX, _ENCODED_BYTES = 9, 2**20
+#: Most that an Exif block may have: JPEG has no room for more.
+_EXIF_BYTES = 2**16
 
 _INFO = TypeAdapter(ImageInfo)
 
@@ -94,8 +98,13 @@ class Decoders:
 
         return self._run(owner, Task("decode", self._bounds(), [data], reuse=True), read)
 
+    def metadata(self, data: bytes, *, owner: str) -> Kept | None:
+        """Return what a result may keep of an upload's metadata, as `metadata.read` does."""
+        block = self._run(owner, Task("metadata", {}, [data]), read_blob(_EXIF_BYTES))
+        return metadata.parse(block) if block else None
+
     def mix(self, painted: bytes, mix: Mix, *, px: int, owner: str, **encoding: Any) -> bytes:
-        """Convert a painted picture of `px` pixels, mixed with its photograph, as `codec.recode` does."""
+        """Convert a painted picture of `px` pixels, mixed with its photograph, as `saving.recode` does."""
         bounds = {"strength": mix.strength, "max_px": mix.max_px, **encoding}
         task = Task("mix", bounds, [painted, mix.photograph])
         mixed = self._mixes.run(owner, task, read_blob(_ENCODED_BYTES_PER_PX * px + _ENCODED_BYTES))

@@ -1,4 +1,4 @@
-"""What a child can be asked to do: functions of `shared.imaging.codec`, with blobs and JSON in and out."""
+"""What a child can be asked to do: functions of `shared.imaging`, with blobs and JSON in and out."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from shared.imaging import codec, opening
+from shared.imaging import codec, metadata, opening, saving
 from shared.imaging.mixing import Mix
 
 
@@ -36,9 +36,14 @@ def _decode(blobs: Sequence[bytes], **bounds: int) -> Done:
     return Done({"height": rgb.shape[0], "width": rgb.shape[1]}, views)
 
 
+def _metadata(blobs: Sequence[bytes]) -> Done:
+    kept = metadata.read(blobs[0])
+    return Done({}, [kept.as_exif() if kept else b""])
+
+
 def _mix(blobs: Sequence[bytes], *, strength: float, max_px: int, **encoding: Any) -> Done:
     painted, photograph = blobs
-    return Done({}, [codec.recode(painted, mix=Mix(photograph, strength, max_px), **encoding)])
+    return Done({}, [saving.recode(painted, mix=Mix(photograph, strength, max_px), **encoding)])
 
 
 #: Each takes the blobs and the bounds of a request; raises what the codec raises.
@@ -47,6 +52,7 @@ TASKS: Mapping[str, Callable[..., Done]] = {
     "thumbnail_jpeg": _thumbnail_jpeg,
     "is_blank_mask": _is_blank_mask,
     "decode": _decode,
+    "metadata": _metadata,
     "mix": _mix,
 }
 

@@ -54,6 +54,12 @@ def read_avif(data: bytes) -> Header:
     return Header("AVIF", image.size, picture.plane_bytes_per_px + _BESIDE_PLANES, partial(_load_avif, image, picture))
 
 
+def exif(data: bytes) -> bytes:
+    """Return the Exif block of a HEIC file, empty if it has none."""
+    block: bytes = pi_heif.open_heif(data).info.get("exif") or b""
+    return block
+
+
 def _load_heic(data: bytes, picture: "_Picture") -> Image.Image:
     image: Image.Image = pi_heif.open_heif(data).to_pillow()  # turned upright, whatever its EXIF says
     if image.width * image.height > picture.size[0] * picture.size[1]:

@@ -62,7 +62,6 @@ def test_no_item_of_a_batch_that_does_not_run_is_claimed(database) -> None:
 
 def test_a_batch_ends_when_its_last_item_has_and_runs_again_for_a_new_one(database) -> None:
     batch_id = add_batch(database, state=BatchState.RUNNING, webhook="https://example.org/")
-    assert settle(database) == []
     [job_id] = add_items(database, batch_id, 1)
     assert settle(database) == []
     with database.writing() as session:
@@ -77,6 +76,16 @@ def test_a_batch_ends_when_its_last_item_has_and_runs_again_for_a_new_one(databa
     add_items(database, batch_id, 1, first=1)
     with database.reading() as session:
         assert lifecycle.get_batch(session, batch_id).state == BatchState.RUNNING
+
+
+def test_a_batch_that_was_started_without_items_ends_and_runs_as_soon_as_it_has_some(database) -> None:
+    batch_id, unstarted = add_batch(database, state=BatchState.RUNNING), add_batch(database, state=BatchState.OPEN)
+    assert settle(database) == [(batch_id, BatchState.FINISHED)]
+    add_items(database, batch_id, 1)
+    assert settle(database) == []
+    with database.reading() as session:
+        assert lifecycle.get_batch(session, batch_id).state == BatchState.RUNNING
+        assert lifecycle.get_batch(session, unstarted).state == BatchState.OPEN
 
 
 def test_a_canceled_batch_cancels_what_waits_and_takes_nothing_more(database) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shared.imaging import codec, opening
+from shared.imaging import codec, encoder, opening
 from tests.support.factories import picture
 from tests.support.sample_images import MAX_PX, decode
 
@@ -40,12 +40,12 @@ def test_an_upload_does_not_wait_for_a_large_one_that_is_encoded(monkeypatch) ->
     data = codec.encode(picture(40, 30), format="png")
     seen = []
 
-    def saved(*_: object) -> bytes:
+    def saved(*_: object, **__: object) -> bytes:
         seen.append(codec.inspect(data, max_bytes=10**6, max_px=MAX_PX).width)
         return b""
 
     monkeypatch.setattr(opening, "_LARGE_PX", 0)
-    monkeypatch.setattr(codec, "_saved", saved)
+    monkeypatch.setattr(encoder, "save", saved)
     codec.recode(data, format="webp")
     assert seen == [40]
 

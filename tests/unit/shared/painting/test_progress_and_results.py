@@ -1,6 +1,7 @@
 """What the workers write of steps and results is what the API shows."""
 
-from api.schemas.jobs import LossColumns, LossesView, ProgressView, ResultView
+from api.schemas.jobs import LossesView, ProgressView, ResultView
+from api.schemas.outputs import LossColumns
 from shared.painting.results import FILE_NAMES, Result, ResultFacts, facts_of, strength_of, with_files
 from shared.painting.steps import LOSS_COLUMNS, Step, StepLosses, loss_columns
 

@@ -1,4 +1,4 @@
-"""How strongly the painting of an ended job shows."""
+"""What is said about the outputs of a job, beside the job itself."""
 
 from typing import Annotated
 
@@ -14,3 +14,15 @@ class StrengthRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     strength: Strength = Field(description="From 0, the photograph, to 1, as painted; it is rounded to hundredths.")
+
+
+class LossColumns(BaseModel):
+    """The losses of every step, as columns of equal length."""
+
+    step: list[int]
+    scale: list[int]
+    total: list[float]
+    content: list[float]
+    style: list[float]
+    tv: list[float]
+    step_ms: list[float]
