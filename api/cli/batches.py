@@ -12,6 +12,7 @@ from api.cli.display.output import counted, emit, emit_table, print_id, say
 from api.cli.display.tables import FailedPicture, print_failed_pictures
 from api.cli.errors import JobUnsuccessful
 from api.cli.options import PICTURE, client_option, json_option, limit_option
+from api.cli.outputs import check_overwriting
 from api.client import Batch, Client
 from api.client.batches import BatchAction, BatchPart
 from api.client.files import check_path
@@ -171,6 +172,7 @@ def matrix(
 
     Choose a picture by its key on the sheet; `atelier batches promote ID KEY` then paints it at full size.
     """
+    check_overwriting([out], [*contents, *styles])
     check_path(out)
     request: dict[str, Any] = {
         "matrix": {

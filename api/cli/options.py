@@ -19,6 +19,7 @@ import click
 from api.client import Client, ClientError
 from api.local import home
 from shared.errors import AtelierError
+from shared.painting.cli_options import PictureFile
 from shared.settings import Settings
 from shared.states import State
 
@@ -40,7 +41,7 @@ url_option = click.option(
     "--url", envvar="ATELIER_URL", metavar="URL", help="The server; by default the one that `atelier up` started."
 )
 #: The type of an argument or option that names an existing picture.
-PICTURE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+PICTURE = PictureFile()
 
 
 def limit_option(what: str) -> Callable[[Command], Command]:

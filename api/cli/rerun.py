@@ -9,6 +9,7 @@ from api.cli.display.output import emit, print_id, say
 from api.cli.errors import PicturesGone
 from api.cli.follow import check_strength, check_waiting, finish
 from api.cli.options import client_option, json_option, no_wait_option, out_option, strength_option
+from api.cli.outputs import check_overwriting
 from api.client import Client
 from api.client.files import check_picture_path
 from api.client.manifest import Manifest
@@ -34,6 +35,7 @@ def rerun(
     check_strength(out, strength)
     before = Manifest.read(manifest.read())
     if out:
+        check_overwriting([out], [Path(str(getattr(manifest, "name", "-")))])
         check_picture_path(out)
     job = _submit(client, before)
     if not no_wait:

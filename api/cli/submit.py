@@ -18,6 +18,7 @@ from api.cli.options import (
     preview_option,
     strength_option,
 )
+from api.cli.outputs import check_overwriting
 from api.client import Client
 from api.client.files import check_picture_path
 from api.client.job_request import JobOptions
@@ -90,11 +91,12 @@ def submit(
         raise click.UsageError("Say where to write the picture with -o FILE, or use --no-wait.")
     check_strength(out, options["strength"])
     _check(options, styles)
+    if out and not dry_run:
+        check_overwriting([out], [content, *styles, *options["masks"], options["init_image"]])
+        check_picture_path(out)
     # the command's options have the names of the client's
     given = {name: options[name] for name in JobOptions.__annotations__ if name in options}
     job_options = given | {"params": chosen_params(options)}
-    if out and not dry_run:
-        check_picture_path(out)
     if dry_run:
         found = client.dry_run(content, styles, **job_options)
         emit(found, lambda predicted: print_estimate(predicted.estimate), as_json=as_json)
