@@ -44,6 +44,15 @@ url_option = click.option(
 PICTURE = PictureFile()
 
 
+time_limit_option = click.option(
+    "--time-limit",
+    "time_limit_s",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Longest running time; the picture painted by then is kept.",
+)
+
+
 def limit_option(what: str) -> Callable[[Command], Command]:
     """Give a command the option that bounds its listing."""
     return click.option(
@@ -109,6 +118,28 @@ class Time(click.ParamType[datetime]):
             return datetime.fromisoformat(value).astimezone()
         except (ValueError, OverflowError):
             self.fail(f"{value!r} is not a time such as 2030-01-31T12:00 or 2030-01-31T12:00:00Z.", param, ctx)
+
+
+_RUN = (
+    click.option("--priority", type=int, help="Higher runs first."),
+    click.option("--start-by", type=Time(), help="When the job expires unless it has started, e.g. 2030-01-31T12:00."),
+    time_limit_option,
+    click.option("--webhook", metavar="URL", help="The URL to call when the job ends; see `atelier webhooks`."),
+    click.option(
+        "--retention",
+        "retention_s",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="SECONDS",
+        help="How long to keep the files after the job ends.",
+    ),
+)
+
+
+def run_options(command: Command) -> Command:
+    """Give a command the options that say when a job runs, for how long and what is kept of it."""
+    for option in reversed(_RUN):
+        command = option(command)
+    return command
 
 
 _FILTERS = (

@@ -10,12 +10,12 @@ from api.cli.display.tables import print_estimate
 from api.cli.follow import check_strength, check_waiting, finish
 from api.cli.options import (
     PICTURE,
-    Time,
     client_option,
     json_option,
     no_wait_option,
     out_option,
     preview_option,
+    run_options,
     strength_option,
 )
 from api.cli.outputs import check_overwriting
@@ -45,23 +45,7 @@ from shared.painting.params import DEFAULT_PRESET, PRESETS, WEIGHTS_NAMES
 @click.option("--preset", type=click.Choice(list(PRESETS)), help=f"A named set of parameters [{DEFAULT_PRESET}].")
 @click.option("--weights", type=click.Choice(WEIGHTS_NAMES), help="Require these VGG19 weights; fail without them.")
 @click.option("--label", help="Your name for the job, to find it again.")
-@click.option("--priority", type=int, help="Higher runs first.")
-@click.option("--start-by", type=Time(), help="When the job expires unless it has started, e.g. 2030-01-31T12:00.")
-@click.option(
-    "--time-limit",
-    "time_limit_s",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="SECONDS",
-    help="Longest running time; the picture painted by then is kept.",
-)
-@click.option("--webhook", metavar="URL", help="The URL to call when the job ends; see `atelier webhooks`.")
-@click.option(
-    "--retention",
-    "retention_s",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="SECONDS",
-    help="How long to keep the files after the job ends.",
-)
+@run_options
 @click.option("--id", "job_id", type=click.UUID, help="Your own UUID for the job; repeating it submits nothing new.")
 @click.option("--idempotency-key", hidden=True, help="A key that makes repeating the command submit nothing new.")
 @preview_option

@@ -5,6 +5,7 @@
 """
 
 import json
+import os
 import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -33,7 +34,7 @@ class PictureFile(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Refuse a named pipe or a device, which would be waited for."""
-        path = Path(super().convert(value, param, ctx))
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
         mode = path.stat().st_mode
         if not (stat.S_ISREG(mode) or path.parent in _OPEN_FILES):
             self.fail(f"{path} is {kind_text(mode)}, not a regular file.", param, ctx)

@@ -11,6 +11,7 @@ from api.auth import caller
 from api.dashboard import forms, submit_form
 from api.dashboard.pages import blueprint, page
 from api.http import bodies
+from api.jobs import checks
 from api.services import services
 from shared.db.jobs import queries
 from shared.db.models import Job
@@ -32,7 +33,8 @@ def submit_page() -> str:
     if earlier is not None:
         preset = resolve(earlier.preset).model_dump(mode="json")
         overrides = {name: value for name, value in earlier.params.items() if preset.get(name) != value}
-        values = {"preset": earlier.preset, "label": earlier.label or "", **submit_form.values(overrides)}
+        named = {"preset": earlier.preset, "label": earlier.label or "", "priority": str(earlier.priority)}
+        values = {**named, **submit_form.values(overrides)}
     return _page(values, earlier)
 
 
@@ -78,6 +80,7 @@ def _request(earlier: Job | None) -> bodies.JobForm:
     else:
         kept = {"content": earlier.content_id, "styles": earlier.styles, "weights": earlier.weights_wanted}
         kept["init_image"] = earlier.init_id if not files["style"] else None
+        kept |= _kept_settings(earlier)
     body = {
         "preset": request.form.get("preset", DEFAULT_PRESET),
         "params": submit_form.params(request.form),
@@ -86,6 +89,18 @@ def _request(earlier: Job | None) -> bodies.JobForm:
     }
     named = bodies.form_of_files(files)
     return bodies.JobForm(body | kept | named.body, named.files)
+
+
+def _kept_settings(earlier: Job) -> dict[str, Any]:
+    """Return what the form does not show, as far as it is allowed now; the webhook of somebody else's job is not."""
+    settings = services().settings
+    limit_s = earlier.time_limit_s
+    return {
+        "metadata": earlier.annotations,
+        "webhook": earlier.webhook if earlier.owner == caller().owner else None,
+        "time_limit_s": None if limit_s is None else min(limit_s, settings.time_limit_s),
+        "retention_s": min(earlier.retention_s, checks.max_retention_s(settings, caller())),
+    }
 
 
 def _earlier_job(job_id: str | None) -> Job | None:
