@@ -120,7 +120,7 @@ def retry(
     check_strength(out, strength)
     if out:
         check_picture_path(out)
-    job = client.retry(job_id, **{name: value for name, value in changes.items() if value is not None})  # type: ignore[typeddict-item]
+    job = client.retry(job_id, **{name: value for name, value in changes.items() if value is not None})
     if out:
         job = finish(client, job, out, preview=preview, strength=strength)
     if as_json or not out:

@@ -89,7 +89,7 @@ class OperationCalls(Connection):
 
         `reason` is kept in the audit log. Retried jobs keep their time limits unless `time_limit_s` is another one.
         """
-        body = {"action": action, "filter": filter_request(filters), "reason": reason}
+        body: dict[str, Any] = {"action": action, "filter": filter_request(filters), "reason": reason}
         if time_limit_s is not None:
             body["time_limit_s"] = time_limit_s
         return self._create(Operation, _OPERATIONS, idempotency_key, json=body)
