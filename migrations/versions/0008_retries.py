@@ -12,7 +12,7 @@ down_revision = "0007"
 
 def upgrade() -> None:
     """Add the column; bulk actions from before change no time limit."""
-    op.add_column("operations", sa.Column("time_limit_s", sa.Float()))
+    op.add_column("operations", sa.Column("time_limit_s", sa.Double))
 
 
 def downgrade() -> None:
