@@ -1,7 +1,7 @@
 """Options that several commands share, above all the server that a command talks to.
 
-Every command declares its own options first, then of these, in this order, those it has: `--limit`, `--preview`,
-`--no-wait`, `--dry-run`, `--json`, the painting parameters, `--url`.
+Every command declares its own options first, then of these, in this order, those it has: `--limit`, those of a run,
+`--preview`, `--no-wait`, `--dry-run`, `--json`, the painting parameters, `--url`.
 
 The server is, in this order: `--url` or `ATELIER_URL`, the address that a running `atelier up` wrote to its home
 folder, the default address. The key is `ATELIER_KEY`, or the one that `atelier up` wrote beside its address.
