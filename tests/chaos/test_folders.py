@@ -71,6 +71,7 @@ def start(rig: Rig, folder: OddFolder, style: Path) -> "subprocess.Popen[str]":
 
 def kill_at(rig: Rig, folder: OddFolder, style: Path, *, share: float, victim: int) -> None:
     """Kill the command, and by turns a process of the server, once a share of the results is there."""
+    rig.wait_ready()
     process = start(rig, folder, style)
 
     def is_far() -> bool:
