@@ -3,7 +3,7 @@
 `api.batches.ingest` adds items. Invariant: a batch's state is one row, so a command has taken effect when it returns.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from itertools import product
 from typing import Any
@@ -136,14 +136,19 @@ def change(database: Database, dispatcher: Dispatcher, caller: Caller, batch_id:
     dispatcher.nudge()
 
 
-def retry_failed(database: Database, dispatcher: Dispatcher, caller: Caller, batch_id: str) -> int:
-    """Retry the items that failed or expired; return how many. Raises `NotFound` or `IllegalTransition`."""
+def retry_failed(
+    database: Database, dispatcher: Dispatcher, caller: Caller, batch_id: str, changes: Mapping[str, Any] | None = None
+) -> int:
+    """Retry the items that failed or expired, with other values for the attributes in `changes`; return how many.
+
+    Raises `NotFound` or `IllegalTransition`.
+    """
     total = 0
     while True:
         with database.writing("retry_failed") as session:
-            count = items.retry_failed(session, lifecycle.lock_batch(session, batch_id, owner=caller.sees))
+            count = items.retry_failed(session, lifecycle.lock_batch(session, batch_id, owner=caller.sees), changes)
             if count:
-                audit.record(session, caller, "batch.retry_failed", batch_id, count=count)
+                audit.record(session, caller, "batch.retry_failed", batch_id, count=count, details=dict(changes or {}))
         total += count
         if not count:
             break

@@ -11,7 +11,8 @@ from api.cli.display.layout import Column, age, coloured, print_facts
 from api.cli.display.output import counted, emit, emit_table, print_id, say
 from api.cli.display.tables import FailedPicture, print_failed_pictures
 from api.cli.errors import JobUnsuccessful
-from api.cli.options import PICTURE, client_option, json_option, limit_option
+from api.cli.options import PICTURE, client_option, json_option, limit_option, time_limit_option
+from api.cli.outputs import check_overwriting
 from api.client import Batch, Client
 from api.client.batches import BatchAction, BatchPart
 from api.client.files import check_path
@@ -82,10 +83,14 @@ _add_control_command("cancel", "Cancel all pictures that have not ended, permane
 
 @batches.command("retry-failed")
 @_batch_id
+@time_limit_option
 @client_option
-def retry_failed(client: Client, batch_id: str) -> None:
-    """Retry the failed and expired pictures, and print how many there are."""
-    click.echo(client.retry_failed(batch_id))
+def retry_failed(client: Client, batch_id: str, time_limit_s: float | None) -> None:
+    """Retry the failed and expired pictures, and print how many there are.
+
+    Each keeps its time limit unless --time-limit gives another.
+    """
+    click.echo(client.retry_failed(batch_id, time_limit_s=time_limit_s))
 
 
 @batches.command()
@@ -171,6 +176,7 @@ def matrix(
 
     Choose a picture by its key on the sheet; `atelier batches promote ID KEY` then paints it at full size.
     """
+    check_overwriting([out], [*contents, *styles])
     check_path(out)
     request: dict[str, Any] = {
         "matrix": {

@@ -7,7 +7,7 @@ import click
 
 from api.cli.display.layout import print_facts
 from api.cli.display.output import emit, print_id, say
-from api.cli.options import client_option, json_option
+from api.cli.options import PICTURE, client_option, json_option
 from api.client import Client, Image
 from api.client.files import check_path
 
@@ -20,7 +20,7 @@ def image() -> None:
 
 
 @image.command()
-@click.argument("files", type=click.Path(exists=True, dir_okay=False, path_type=Path), nargs=-1, required=True)
+@click.argument("files", type=PICTURE, nargs=-1, required=True)
 @json_option
 @client_option
 def upload(client: Client, files: tuple[Path, ...], *, as_json: bool) -> None:

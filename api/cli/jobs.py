@@ -17,6 +17,7 @@ from api.cli.options import (
     limit_option,
     out_option,
     preview_option,
+    run_options,
     strength_option,
 )
 from api.client import Client
@@ -99,20 +100,28 @@ def _print_strength(job: Job) -> None:
 @_job_id
 @out_option
 @strength_option
+@run_options
 @preview_option
 @json_option
 @client_option
 def retry(
-    client: Client, job_id: str, out: Path | None, strength: float | None, *, as_json: bool, preview: bool
+    client: Client,
+    job_id: str,
+    out: Path | None,
+    strength: float | None,
+    *,
+    as_json: bool,
+    preview: bool,
+    **changes: Any,
 ) -> None:
-    """Submit an ended job again, as a new job.
+    """Submit an ended job again, as a new job with the same settings, except for those given here.
 
     Print the new job's id; with -o, follow it and write its picture instead.
     """
     check_strength(out, strength)
     if out:
         check_picture_path(out)
-    job = client.retry(job_id)
+    job = client.retry(job_id, **{name: value for name, value in changes.items() if value is not None})
     if out:
         job = finish(client, job, out, preview=preview, strength=strength)
     if as_json or not out:

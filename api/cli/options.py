@@ -1,7 +1,7 @@
 """Options that several commands share, above all the server that a command talks to.
 
-Every command declares its own options first, then of these, in this order, those it has: `--limit`, `--preview`,
-`--no-wait`, `--dry-run`, `--json`, the painting parameters, `--url`.
+Every command declares its own options first, then of these, in this order, those it has: `--limit`, those of a run,
+`--preview`, `--no-wait`, `--dry-run`, `--json`, the painting parameters, `--url`.
 
 The server is, in this order: `--url` or `ATELIER_URL`, the address that a running `atelier up` wrote to its home
 folder, the default address. The key is `ATELIER_KEY`, or the one that `atelier up` wrote beside its address.
@@ -19,6 +19,7 @@ import click
 from api.client import Client, ClientError
 from api.local import home
 from shared.errors import AtelierError
+from shared.painting.cli_options import PictureFile
 from shared.settings import Settings
 from shared.states import State
 
@@ -46,19 +47,22 @@ strength_option = click.option(
     metavar="0..1",
     help="How strongly the painting shows: from 0, the photograph, to 1, as painted [as saved].",
 )
-depth_option = click.option(
-    "--depth", type=click.Choice([8, 16]), help="Bits per channel of the result, as PNG and as TIFF [8]."
-)
-metadata_option = click.option(
-    "--keep-metadata", is_flag=True, default=None, help="Keep the photograph's date, camera, place and resolution."
-)
 preview_option = click.option("--preview", is_flag=True, help="Show the picture as it forms, if the terminal can.")
 no_wait_option = click.option("--no-wait", is_flag=True, help="Print the id and return at once.")
 url_option = click.option(
     "--url", envvar="ATELIER_URL", metavar="URL", help="The server; by default the one that `atelier up` started."
 )
 #: The type of an argument or option that names an existing picture.
-PICTURE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+PICTURE = PictureFile()
+
+
+time_limit_option = click.option(
+    "--time-limit",
+    "time_limit_s",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Longest running time; the picture painted by then is kept.",
+)
 
 
 def limit_option(what: str) -> Callable[[Command], Command]:
@@ -126,6 +130,28 @@ class Time(click.ParamType[datetime]):
             return datetime.fromisoformat(value).astimezone()
         except (ValueError, OverflowError):
             self.fail(f"{value!r} is not a time such as 2030-01-31T12:00 or 2030-01-31T12:00:00Z.", param, ctx)
+
+
+_RUN = (
+    click.option("--priority", type=int, help="Higher runs first."),
+    click.option("--start-by", type=Time(), help="When the job expires unless it has started, e.g. 2030-01-31T12:00."),
+    time_limit_option,
+    click.option("--webhook", metavar="URL", help="The URL to call when the job ends; see `atelier webhooks`."),
+    click.option(
+        "--retention",
+        "retention_s",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="SECONDS",
+        help="How long to keep the files after the job ends.",
+    ),
+)
+
+
+def run_options(command: Command) -> Command:
+    """Give a command the options that say when a job runs, for how long and what is kept of it."""
+    for option in reversed(_RUN):
+        command = option(command)
+    return command
 
 
 _FILTERS = (

@@ -10,21 +10,20 @@ from api.cli.display.tables import print_estimate
 from api.cli.follow import check_strength, check_waiting, finish
 from api.cli.options import (
     PICTURE,
-    Time,
     client_option,
-    depth_option,
     json_option,
-    metadata_option,
     no_wait_option,
     out_option,
     preview_option,
+    run_options,
     strength_option,
 )
+from api.cli.outputs import check_overwriting
 from api.client import Client
 from api.client.files import check_picture_path, unused_path
 from api.client.job_request import JobOptions
 from api.client.models import Job
-from shared.painting.cli_options import chosen_params, params_options
+from shared.painting.cli_options import chosen_params, depth_option, metadata_option, params_options
 from shared.painting.params import DEFAULT_PRESET, PRESETS, WEIGHTS_NAMES
 
 
@@ -46,23 +45,7 @@ from shared.painting.params import DEFAULT_PRESET, PRESETS, WEIGHTS_NAMES
 @click.option("--preset", type=click.Choice(list(PRESETS)), help=f"A named set of parameters [{DEFAULT_PRESET}].")
 @click.option("--weights", type=click.Choice(WEIGHTS_NAMES), help="Require these VGG19 weights; fail without them.")
 @click.option("--label", help="Your name for the job, to find it again.")
-@click.option("--priority", type=int, help="Higher runs first.")
-@click.option("--start-by", type=Time(), help="When the job expires unless it has started, e.g. 2030-01-31T12:00.")
-@click.option(
-    "--time-limit",
-    "time_limit_s",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="SECONDS",
-    help="Longest running time; the picture painted by then is kept.",
-)
-@click.option("--webhook", metavar="URL", help="The URL to call when the job ends; see `atelier webhooks`.")
-@click.option(
-    "--retention",
-    "retention_s",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="SECONDS",
-    help="How long to keep the files after the job ends.",
-)
+@run_options
 @depth_option
 @metadata_option
 @click.option("--id", "job_id", type=click.UUID, help="Your own UUID for the job; repeating it submits nothing new.")
@@ -95,11 +78,12 @@ def submit(
         out = unused_path(f"{content.stem}-{styles[0].stem}", ".png")
     check_strength(out, options["strength"])
     _check(options, styles)
+    if out and not dry_run:
+        check_overwriting([out], [content, *styles, *options["masks"], options["init_image"]])
+        check_picture_path(out)
     # the command's options have the names of the client's
     given = {name: options[name] for name in JobOptions.__annotations__ if name in options}
     job_options = given | {"params": chosen_params(options), "name": content.name}
-    if out and not dry_run:
-        check_picture_path(out)
     if dry_run:
         found = client.dry_run(content, styles, **job_options)
         emit(found, lambda predicted: print_estimate(predicted.estimate), as_json=as_json)

@@ -147,9 +147,10 @@ class BatchCalls(OutputCalls):
         """Change `priority` or `max_parallel`."""
         return self._get(Batch, "PATCH", path_of(_BATCHES, batch_id), json=changes)
 
-    def retry_failed(self, batch_id: str) -> int:
-        """Retry all failed and expired items; return their number."""
-        return self._create(_Retried, path_of(_BATCHES, batch_id, "retry-failed")).retried
+    def retry_failed(self, batch_id: str, *, time_limit_s: float | None = None) -> int:
+        """Retry all failed and expired items, each with its own time limit or with another; return their number."""
+        body: dict[str, Any] = {} if time_limit_s is None else {"json": {"time_limit_s": time_limit_s}}
+        return self._create(_Retried, path_of(_BATCHES, batch_id, "retry-failed"), **body).retried
 
     def batch_items(self, batch_id: str, *, states: Sequence[str] = (), limit: int | None = None) -> Iterator[Job]:
         """Yield items in the order in which they were added."""

@@ -29,6 +29,7 @@ class Operation(Resource):
     state: str
     filter: dict[str, Any] = Field(default_factory=dict)
     reason: str | None = None
+    time_limit_s: float | None = None
     key_id: str | None = None
     owner: str | None = None
     matched: int = 0
@@ -76,13 +77,21 @@ class OperationCalls(Connection):
         return self._get(Matched, "POST", _OPERATIONS, json=body)
 
     def start_operation(
-        self, action: str, reason: str, *, idempotency_key: str | None = None, **filters: Unpack[FilterOptions]
+        self,
+        action: str,
+        reason: str,
+        *,
+        time_limit_s: float | None = None,
+        idempotency_key: str | None = None,
+        **filters: Unpack[FilterOptions],
     ) -> Operation:
         """Have the server `cancel`, `retry` or `delete` all matching jobs in the background.
 
-        `reason` is kept in the audit log.
+        `reason` is kept in the audit log. Retried jobs keep their time limits unless `time_limit_s` is another one.
         """
-        body = {"action": action, "filter": filter_request(filters), "reason": reason}
+        body: dict[str, Any] = {"action": action, "filter": filter_request(filters), "reason": reason}
+        if time_limit_s is not None:
+            body["time_limit_s"] = time_limit_s
         return self._create(Operation, _OPERATIONS, idempotency_key, json=body)
 
     def operations(self, *, limit: int | None = None) -> Iterator[Operation]:

@@ -5,9 +5,9 @@ Painting takes minutes, so callers check that the output can be written before t
 
 import os
 import secrets
-import tempfile
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import BinaryIO
@@ -17,6 +17,8 @@ from .models import UnwritableOutput
 _FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp", ".tif": "tiff", ".tiff": "tiff"}
 #: Longest name of a file, in bytes, and of what is added to make it another.
 _MAX_BYTES, _ADDED_BYTES = 255, 16
+#: Prefix of the name of a file that is still being written; the whole name is short, whatever the file's own.
+_UNFINISHED = ".atelier-"
 
 
 def format_of(path: Path) -> str:
@@ -46,12 +48,17 @@ def check_picture_path(path: Path) -> None:
 
 def check_path(path: Path) -> None:
     """Raise `UnwritableOutput` unless a file can be written to `path`; make its folder if it is missing."""
-    if path.is_dir():
-        raise UnwritableOutput(f"{path} is a folder; name a file in it.")
     try:
+        with suppress(FileNotFoundError, NotADirectoryError):  # the latter is told by `mkdir`
+            if not stat.S_ISREG(mode := path.stat().st_mode):
+                hint = "a folder; name a file in it" if stat.S_ISDIR(mode) else "no regular file"
+                raise UnwritableOutput(f"{path} is {hint}.")
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}."):
-            pass
+        probe = _unfinished(path)
+        probe.touch(exist_ok=False)
+        probe.unlink()
+        with suppress(FileNotFoundError):
+            os.lstat(path)  # which fails if the name is too long
     except OSError as error:
         raise UnwritableOutput(f"{path} cannot be written: {error.strerror}.") from error
 
@@ -65,7 +72,7 @@ def write_whole(path: Path, data: bytes) -> None:
 @contextmanager
 def writing_whole(path: Path) -> Iterator[BinaryIO]:
     """Open a neighbouring file that replaces `path` once it is complete, so that nobody reads half of it."""
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    partial = _unfinished(path)
     try:
         with partial.open("xb") as out:
             yield out
@@ -73,3 +80,7 @@ def writing_whole(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def _unfinished(path: Path) -> Path:
+    return path.with_name(f"{_UNFINISHED}{secrets.token_hex(8)}")

@@ -45,6 +45,17 @@ class JobOptions(TypedDict, total=False):
     name: str | None
 
 
+class RetryOptions(TypedDict, total=False):
+    """What a retry of a job may change; what is not given stays as it was. None removes a limit or the webhook."""
+
+    priority: int
+    metadata: Mapping[str, Any]
+    start_by: datetime | None
+    time_limit_s: float | None
+    webhook: str | None
+    retention_s: float | None
+
+
 class FilterOptions(TypedDict, total=False):
     """Which jobs to list or to act on: those that match every given field; None matches any job.
 
@@ -70,6 +81,12 @@ def filter_request(filters: FilterOptions) -> dict[str, Any]:
         "state": list(filters.get("states", ())) or None,
     }
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def retry_request(options: RetryOptions) -> dict[str, Any]:
+    """Build the body of a retry from the options that are given."""
+    start_by = {"start_by": timestamp(options["start_by"])} if "start_by" in options else {}
+    return {**options, **start_by}
 
 
 def job_request(

@@ -7,7 +7,16 @@ from typing import Unpack
 
 import httpx
 
-from .job_request import FilterOptions, JobOptions, Source, Style, filter_request, job_request
+from .job_request import (
+    FilterOptions,
+    JobOptions,
+    RetryOptions,
+    Source,
+    Style,
+    filter_request,
+    job_request,
+    retry_request,
+)
 from .models import ApiProblem, DryRun, Event, Image, Job, Unreachable, WaitTimeout
 from .sse import EventStream
 from .transport import Connection, path_of
@@ -111,12 +120,13 @@ class JobCalls(Connection):
         """
         return self._get(Job, "POST", path_of(_JOBS, job_id, "cancel"))
 
-    def retry(self, job_id: str, *, idempotency_key: str | None = None) -> Job:
-        """Submit an ended job again; return the new job, whose `retry_of` names the old one.
+    def retry(self, job_id: str, *, idempotency_key: str | None = None, **changes: Unpack[RetryOptions]) -> Job:
+        """Submit an ended job again, with `changes`; return the new job, whose `retry_of` names the old one.
 
         For a job that has not ended the code is `illegal_transition`.
         """
-        return self._create(Job, path_of(_JOBS, job_id, "retry"), idempotency_key)
+        body = {"json": retry_request(changes)} if changes else {}
+        return self._create(Job, path_of(_JOBS, job_id, "retry"), idempotency_key, **body)
 
     def set_strength(self, job_id: str, strength: float) -> Job:
         """Save how strongly an ended job's painting shows wherever no strength is named; return the job.

@@ -139,6 +139,12 @@ def json_object(request: Request) -> dict[str, Any]:
     return _object(request.get_data(as_text=False))
 
 
+def optional_json_object(request: Request) -> dict[str, Any]:
+    """Read a JSON object, empty if there is no body; raise as `json_object` does."""
+    request.max_content_length = MAX_JSON_BYTES
+    return json_object(request) if request.get_data() else {}
+
+
 def json_value(text: bytes) -> Any:
     """Parse JSON that every database can store; raise `InvalidRequest`."""
     try:

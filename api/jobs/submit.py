@@ -9,7 +9,7 @@ Invariant: a queued job has all its pictures. If `queue` refuses a job, its pict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
@@ -20,6 +20,7 @@ from api.jobs import checks, estimates
 from api.jobs.estimates import Sizes
 from api.live.forecaster import Forecaster
 from api.schemas.jobs import JobRequest
+from api.schemas.retries import RetryRequest
 from api.usecases.file_names import safe_name
 from api.usecases.images import Upload, inspect_upload, keep_upload
 from shared import clock, ids, logs
@@ -130,15 +131,29 @@ class Submitter:
         work = sizes_of_scales.work(submission.params, sizes.content, sizes.styles)
         return PreparedJob(submission.caller, job, work)
 
-    def retry(self, caller: Caller, job_id: str) -> PreparedJob:
-        """Prepare another job like one that has ended.
+    def retry(self, caller: Caller, job_id: str, request: RetryRequest | None = None) -> PreparedJob:
+        """Prepare another job like one that has ended, but for what `request` changes.
 
-        Raises `NotFound`, `IllegalTransition` if it has not ended, and `UnknownImage` if a picture of it is gone.
+        Raises `NotFound`, `IllegalTransition` if it has not ended, `UnknownImage` if a picture of it is gone, and
+        `InvalidParams` or `ForbiddenUrl` for a change that is not allowed.
         """
+        changes = self._changes(caller, request or RetryRequest())
         with self.database.reading() as session:
-            job = retries.copy_for_retry(queries.get_job(session, job_id, owner=caller.sees))
+            job = retries.copy_for_retry(queries.get_job(session, job_id, owner=caller.sees), changes)
             work = retries.compute_work(job, queries.get_images(session, retries.image_ids(job)))
         return PreparedJob(caller, job, work)
+
+    def _changes(self, caller: Caller, request: RetryRequest) -> dict[str, Any]:
+        """Check what a retry changes; return it by the attributes of a job."""
+        checks.check_limits(self.settings, caller, request.time_limit_s, request.retention_s)
+        if request.webhook is not None:
+            checks.check_webhook(self.settings, request.webhook)
+        changes = request.model_dump(exclude_unset=True)
+        if "retention_s" in changes:
+            changes["retention_s"] = request.retention_s or checks.max_retention_s(self.settings, caller)
+        if "metadata" in changes:
+            changes["annotations"] = changes.pop("metadata")
+        return changes
 
     def queue(self, session: Session, prepared: PreparedJob) -> Job:
         """Queue a job in the caller's transaction, and nudge the dispatcher once that is committed: nothing → queued.

@@ -70,7 +70,7 @@ def _describe(declared: operation, endpoint: str, arguments: list[str]) -> JsonO
         "responses": dict(sorted({**problem_responses(_errors(declared, arguments)), **_responses(declared)}.items())),
     }
     if declared.takes:
-        described["requestBody"] = {"required": True, "content": _content(declared.takes)}
+        described["requestBody"] = {"required": not declared.body_optional, "content": _content(declared.takes)}
     return described
 
 

@@ -115,8 +115,9 @@ def _of_operations() -> dict[str, Any]:
     path = f"/v1/operations/{_OPERATION_ID}"
     operation = {
         "id": _OPERATION_ID, "action": "retry", "filter": {"state": ["failed"], "code": "storage_full"},
-        "reason": "The disk has room again.", "state": "running", "key_id": _KEY_ID, "owner": None,
-        "matched": 812, "more": False, "done": 400, "refused": 3, "created_at": _CREATED, "ended_at": None,
+        "reason": "The disk has room again.", "time_limit_s": None, "state": "running",
+        "key_id": _KEY_ID, "owner": None, "matched": 812, "more": False, "done": 400, "refused": 3,
+        "created_at": _CREATED, "ended_at": None,
         "links": {"self": path, "stop": f"{path}/stop"},
     }
     entry = {

@@ -22,6 +22,8 @@ class operation:  # noqa: N801 - it is read as a decorator
     status: int = 200
     #: The request body by media type: models, or plain schemas.
     takes: dict[str, Any] = field(default_factory=dict)
+    #: Whether the request may come without its body.
+    body_optional: bool = False
     #: The model of the query, which the view reads with `parsed_query`.
     query: type[BaseModel] | None = None
     #: Besides those that access, path, query, body and headers imply.

@@ -18,12 +18,14 @@ from api.http.pagination import PageQuery, page
 from api.http.problems import validated
 from api.http.query import parsed_query
 from api.http.responses import accepted_response, etag_response, job_response, model_response, page_response
+from api.jobs import checks
 from api.live.snapshot import JobSnapshot
 from api.openapi.operation import operation
 from api.openapi.parameters import BINARY
 from api.routes.items import ArchiveQuery, upload
 from api.schemas import batches as schemas
 from api.schemas.jobs import JobView
+from api.schemas.retries import RetryFailedRequest
 from api.serializers.batches import serialize_batch, serialize_batches
 from api.services import services
 from shared import errors
@@ -151,10 +153,19 @@ def cancel(batch_id: str) -> Response:
 
 
 @blueprint.post("/<batch_id>/retry-failed")
-@operation(access=Access.WRITE, returns=schemas.RetriedView, errors=_TRANSITION)
+@operation(
+    access=Access.WRITE,
+    returns=schemas.RetriedView,
+    takes={"application/json": RetryFailedRequest},
+    body_optional=True,
+    errors=(*_TRANSITION, errors.InvalidParams),
+)
 def retry_failed(batch_id: str) -> Response:
-    """Retry the items that failed or expired."""
-    count = lifecycle.retry_failed(services().database, services().dispatcher, caller(), batch_id)
+    """Retry the items that failed or expired; the body says what changes."""
+    found, wanted = services(), validated(RetryFailedRequest, bodies.optional_json_object(request))
+    checks.check_limits(found.settings, caller(), wanted.time_limit_s, None)
+    changes = wanted.model_dump(exclude_unset=True)
+    count = lifecycle.retry_failed(found.database, found.dispatcher, caller(), batch_id, changes)
     return model_response(schemas.RetriedView(retried=count, batch=_view(batch_id)))
 
 

@@ -21,6 +21,7 @@ from api.openapi.operation import operation
 from api.openapi.parameters import BINARY
 from api.schemas.jobs import DryRunView, JobPage, JobRequest, JobView, Timestamp
 from api.schemas.outputs import StrengthRequest
+from api.schemas.retries import RetryRequest
 from api.serializers.jobs import serialize_dry_run, serialize_job
 from api.services import services
 from api.usecases import jobs, results
@@ -148,14 +149,24 @@ def put(job_id: str) -> Response:
     access=Access.WRITE,
     status=202,
     returns=JobView,
+    takes={"application/json": RetryRequest},
+    body_optional=True,
     headers=("Idempotency-Key", "Prefer"),
-    errors=(errors.IllegalTransition, errors.UnknownImage, errors.QuotaExceeded),
+    errors=(
+        errors.InvalidParams,
+        errors.ForbiddenUrl,
+        errors.IllegalTransition,
+        errors.UnknownImage,
+        errors.QuotaExceeded,
+    ),
 )
 def retry(job_id: str) -> Response:
-    """Retry a job that has ended, as another job."""
-    once = idempotency.once(request, caller(), None)
+    """Retry a job that has ended, as another job; the body says what changes."""
+    body = bodies.optional_json_object(request)
+    changes = validated(RetryRequest, body)
+    once = idempotency.once(request, caller(), body or None)
     if once.find(services().database) is None:
-        _queue(once, services().submitter.retry(caller(), job_id))
+        _queue(once, services().submitter.retry(caller(), job_id, changes))
     return _accepted(once)
 
 

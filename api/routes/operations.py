@@ -11,6 +11,7 @@ from api.http.pagination import PageQuery, page
 from api.http.problems import validated
 from api.http.query import parsed_query
 from api.http.responses import accepted_response, model_response, page_response
+from api.jobs import checks
 from api.openapi.operation import operation
 from api.schemas.bulk_actions import MatchedView, OperationPage, OperationRequest, OperationView
 from api.serializers.bulk_actions import serialize_operation
@@ -36,6 +37,7 @@ def start() -> Response:
     """Cancel, retry or delete all jobs that a filter matches."""
     body, database = bodies.json_object(request), services().database
     operation_request = validated(OperationRequest, body)
+    checks.check_limits(services().settings, caller(), operation_request.time_limit_s, None)
     once = idempotency.once(request, caller(), body)
     if operation_request.dry_run:
         matched = bulk_actions.count(database, caller(), operation_request)

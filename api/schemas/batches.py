@@ -1,5 +1,6 @@
 """Batches, their items and their results."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -26,14 +27,27 @@ MAX_CELLS = 10_000
 
 def _safe_path(key: str) -> str:
     """Require a relative path: a key becomes a file name when results are downloaded."""
-    parts = key.split("/")
-    plain = not any(ord(character) < 32 or ord(character) == 127 for character in key) and "\\" not in key
-    drive = parts[0][1:2] == ":"
-    if not plain or drive or any(part.strip() in ("", ".", "..") or part != part.rstrip(" .") for part in parts):
-        raise ValueError("use a relative path such as 2030/harbour.jpg, without . and ..")
-    if any(len(part.encode("utf-8", "surrogatepass")) > 255 for part in parts) or _has_surrogate(key):
-        raise ValueError("use names of at most 255 bytes of UTF-8 each")
+    mistake = next((text for text, is_made in _mistakes(key, key.split("/")) if is_made), None)
+    if mistake:
+        raise ValueError(f"use a relative path such as 2030/harbour.jpg: this one {mistake}")
     return key
+
+
+def _mistakes(key: str, parts: list[str]) -> Iterator[tuple[str, bool]]:
+    """Yield what can be wrong with a key, and whether it is."""
+    yield "is not valid UTF-8", _has_surrogate(key)
+    yield (
+        "has a control character, such as a tab or a line break",
+        any(ord(character) < 32 or ord(character) == 127 for character in key),
+    )
+    yield "has a backslash", "\\" in key
+    yield "begins with a drive", parts[0][1:2] == ":"
+    yield "has a part that is empty, . or ..", any(part.strip() in ("", ".", "..") for part in parts)
+    yield "has a part that ends in a dot or a space", any(part != part.rstrip(" .") for part in parts)
+    yield (
+        "has a part of more than 255 bytes of UTF-8",
+        any(len(part.encode("utf-8", "surrogatepass")) > 255 for part in parts),
+    )
 
 
 def _has_surrogate(text: str) -> bool:

@@ -4,7 +4,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from api.schemas.jobs import Timestamp
+from api.schemas.jobs import Seconds, Timestamp
 from shared.db.admin.bulk_steps import Action
 from shared.db.jobs.queries import Filter
 from shared.states import OperationState, State
@@ -57,7 +57,16 @@ class OperationRequest(BaseModel):
     action: Action
     filter: JobFilter
     reason: str = Field("", max_length=500, description="For the audit log; required unless it is a dry run.")
+    time_limit_s: Seconds | None = Field(
+        None, description="For `retry`: the longest time each may run, in seconds; null keeps its own."
+    )
     dry_run: bool = Field(False, description="Only count the jobs that match.")
+
+    @model_validator(mode="after")
+    def _limits_only_retries(self) -> Self:
+        if self.time_limit_s is not None and self.action != Action.RETRY:
+            raise ValueError("time_limit_s is only for the action retry")
+        return self
 
     @model_validator(mode="after")
     def _is_reasoned(self) -> Self:
@@ -81,6 +90,7 @@ class OperationView(BaseModel):
     action: Action
     filter: dict[str, Any]
     reason: str
+    time_limit_s: float | None = Field(description="The time limit of the jobs that it retries; null for their own.")
     state: OperationState
     key_id: str
     owner: str | None = Field(description="The owner to whose jobs it is limited; null for everyone's.")

@@ -25,9 +25,10 @@ def start(session: Session, caller: Caller, request: OperationRequest, matched: 
     """Start a bulk action that matched that many jobs: nothing → running."""
     chosen = bulk_actions.filter_to_json(request.filter.to_db_filter(caller.sees))
     made = Operation(action=request.action, chosen=chosen, reason=request.reason.strip(), key_id=caller.key_id)
-    made.owner, made.matched = caller.sees, matched
+    made.owner, made.matched, made.time_limit_s = caller.sees, matched, request.time_limit_s
     bulk_actions.create(session, made)
-    details = {"action": request.action, "filter": chosen}
+    changes = {} if request.time_limit_s is None else {"time_limit_s": request.time_limit_s}
+    details = {"action": request.action, "filter": chosen, **changes}
     audit.record(session, caller, "operation.start", made.id, count=matched, reason=made.reason, details=details)
     on_commit(session, log.info, "operation_started", operation_id=made.id, action=made.action, matched=matched)
     return made

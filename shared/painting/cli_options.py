@@ -1,11 +1,14 @@
-"""Command-line options derived from `StyleParams`, so that each parameter is declared once.
+"""Command-line options that the CLI and the engine share; those of `StyleParams` are declared once, there.
 
 `--start-size 128` and `--param start_size=128` mean the same. Layer weights are written
 `block1_conv1=1,block2_conv1=0.5`, or as JSON.
 """
 
 import json
+import os
+import stat
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import click
@@ -14,10 +17,35 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from shared.painting.params import StyleParams
+from shared.paths import kind_text
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _FIELDS = StyleParams.model_fields
+
+depth_option = click.option(
+    "--depth", type=click.Choice([8, 16]), help="Bits per channel of the result, as PNG and as TIFF [8]."
+)
+metadata_option = click.option(
+    "--keep-metadata", is_flag=True, default=None, help="Keep the photograph's date, camera, place and resolution."
+)
+#: Where a shell puts the open files that it passes as arguments.
+_OPEN_FILES = (Path("/dev/fd"), Path("/proc/self/fd"))
+
+
+class PictureFile(click.Path):
+    """An existing file to read a picture from: a regular one, or what the shell passes for `<(command)`."""
+
+    def __init__(self) -> None:
+        super().__init__(exists=True, dir_okay=False, readable=True, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Refuse a named pipe or a device, which would be waited for."""
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or path.parent in _OPEN_FILES):
+            self.fail(f"{path} is {kind_text(mode)}, not a regular file.", param, ctx)
+        return path
 
 
 class Parameter(click.ParamType[Any]):

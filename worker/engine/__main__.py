@@ -6,8 +6,8 @@ which needs seconds to import, is loaded only once the command line is known to 
 
 from __future__ import annotations
 
-import json
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -22,8 +22,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from shared.errors import AtelierError, InvalidMask
-from shared.imaging import codec
-from shared.painting.cli_options import chosen_params, params_options
+from shared.imaging import codec, metadata
+from shared.painting.cli_options import PictureFile, chosen_params, depth_option, metadata_option, params_options
 from shared.painting.params import (
     DEFAULT_PRESET,
     LAST_RESORT_WARNING,
@@ -33,6 +33,7 @@ from shared.painting.params import (
     StyleParams,
     resolve,
 )
+from worker.engine.outputs import Outputs
 from worker.engine.timelapse import Timelapse
 from worker.engine.types import Chunk, Mask, Style, Subject
 
@@ -43,9 +44,10 @@ if TYPE_CHECKING:
 #: Where weights are kept between runs: the default of the services too.
 _WEIGHTS_DIR = Path(os.path.expanduser("~/.atelier/weights"))  # noqa: PTH111 - which never raises
 _MOST_PX = 500_000_000
-_FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FILE = PictureFile()
 _EXIT_FAILED = 3
+#: The exit code of a process that Ctrl-C ended: 128 and the number of the signal.
+_EXIT_INTERRUPTED = 128 + signal.SIGINT
 
 _COLUMNS = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[loss]}"), TimeRemainingColumn()
 
@@ -64,19 +66,28 @@ _console = Console(stderr=True)
 @click.option("--weights-dir", type=click.Path(file_okay=False, path_type=Path), default=_WEIGHTS_DIR)
 @click.option("--memory-limit", type=float, default=0.0, metavar="GB", help="Most memory to use; 0 for what is free.")
 @click.option("--manifest", type=click.Path(dir_okay=False, path_type=Path), help="JSON file for params and facts.")
+@depth_option
+@metadata_option
 @params_options
 def main(content: Path, styles: tuple[Path, ...], output: Path, **options: Any) -> None:
-    """Paint CONTENT in the style of STYLES."""
-    if output.suffix.lower() not in _FORMATS:
-        raise click.BadParameter(f"{output.name} must end in {', '.join(_FORMATS)}.", param_hint="--output")
+    """Paint CONTENT in the style of STYLES. Ctrl-C writes the picture so far."""
     try:
         params = resolve(options["preset"], chosen_params(options))
     except ValidationError as error:
         raise click.UsageError(str(error.errors()[0]["msg"])) from None
+    outputs = Outputs(
+        output, depth=options["depth"] or 8, has_timelapse=params.timelapse > 0, manifest=options["manifest"]
+    )
+    more = [options["init_file"], Path(options["vgg19"])]  # the name of published weights is that of no file
+    outputs.check([content, *styles, *options["mask_files"], *(path for path in more if path and path.is_file())])
     try:
-        _paint(content, _load_styles(styles, options["weights"], options["mask_files"]), output, params, options)
+        _paint(content, _load_styles(styles, options["weights"], options["mask_files"]), outputs, params, options)
     except AtelierError as error:
         _fail(f"{error.code}: {error.detail}")
+    except OSError as error:
+        _fail(f"{error.filename or output}: {error.strerror or error}.")
+    except KeyboardInterrupt:
+        _fail("Interrupted before there was a picture; nothing is written.", _EXIT_INTERRUPTED)
 
 
 def _load_styles(files: tuple[Path, ...], weights: tuple[float, ...], mask_files: tuple[Path, ...]) -> list[Style]:
@@ -101,34 +112,70 @@ def _decode(file: Path) -> codec.Decoded:
     return codec.decode(file.read_bytes(), max_px=_MOST_PX)
 
 
-def _paint(content_file: Path, styles: list[Style], output: Path, params: StyleParams, options: dict[str, Any]) -> None:
-    """Load everything, paint, and write the result; a run that diverges leaves its last finite image."""
+def _paint(
+    content_file: Path, styles: list[Style], outputs: Outputs, params: StyleParams, options: dict[str, Any]
+) -> None:
+    """Load everything, paint, and write the result.
+
+    A run that diverges leaves its last finite image, one that Ctrl-C ends the image after its last chunk.
+    """
     content, init_file = _decode(content_file), options["init_file"]
+    kept = metadata.read(content_file.read_bytes()) if options["keep_metadata"] else None
     subject = Subject(content.rgb, init=_decode(init_file).rgb if init_file else None)
     with _console.status("Starting TensorFlow …"):
         network, planner = _open_engine(options)
         from worker.engine.stylize import stylize
     _print_weights(network)
-    timelapse, last = Timelapse(params.timelapse), None
+    timelapse = Timelapse(params.timelapse)
+    last, interrupted = _follow(stylize([subject], styles, params, network, planner=planner), timelapse)
+    with _uninterrupted():
+        image = last.image()
+        outputs.write_picture(image, content.alpha, kept)
+        outputs.write_timelapse(timelapse.encode(image, last))
+        weights = {"name": network.name, "sha256": network.sha256, "reason": network.reason}
+        partial = {"partial": True} if interrupted else {}
+        outputs.write_manifest({"params": params.model_dump(), "weights": weights, **partial, **last.facts})
+    if interrupted:
+        so_far = f"{outputs.picture} is the picture after step {last.last} of {last.total}."
+        _fail(f"Interrupted: {so_far}", _EXIT_INTERRUPTED)
+    if last.error is not None:
+        _fail(f"{last.error.code}: {last.error.detail} {outputs.picture} is the last image with finite losses.")
+    _console.print(f"{outputs.picture} · peak memory {last.facts['peak_memory_bytes'] / 1e9:.1f} GB", highlight=False)
+
+
+def _follow(painting: Iterator[dict[int, Chunk]], timelapse: Timelapse) -> tuple[Chunk, bool]:
+    """Show a run until it ends; return its last chunk, and whether Ctrl-C ended it.
+
+    Raises `KeyboardInterrupt` if that comes before the first chunk.
+    """
+    last = None
     with Progress(*_COLUMNS, console=_console) as progress:
         bar = progress.add_task("", total=None, loss="")
-        for chunks in stylize([subject], styles, params, network, planner=planner):
-            last = chunks[0]
-            loss = f"loss {last.losses[-1].total:.4g}" if last.losses else ""
-            size = "{} × {}".format(*last.size)
-            progress.update(bar, completed=last.last, total=last.total, description=size, loss=loss)
-            if params.timelapse and not last.final:
-                timelapse.collect(last)
+        try:
+            for chunks in painting:
+                last = chunks[0]
+                loss = f"loss {last.losses[-1].total:.4g}" if last.losses else ""
+                size = "{} × {}".format(*last.size)
+                progress.update(bar, completed=last.last, total=last.total, description=size, loss=loss)
+                if not last.final:
+                    timelapse.collect(last)
+        except KeyboardInterrupt:
+            if last is None:
+                raise
+            return last, not last.final
     if last is None:
         raise AtelierError("The engine made no steps.")
-    _write(output, last, timelapse, content.alpha)
-    if options["manifest"]:
-        weights = {"name": network.name, "sha256": network.sha256, "reason": network.reason}
-        facts = {"params": params.model_dump(), "weights": weights, **last.facts}
-        options["manifest"].write_text(json.dumps(facts, indent=2) + "\n")
-    if last.error is not None:
-        _fail(f"{last.error.code}: {last.error.detail} {output} is the last image with finite losses.")
-    _console.print(f"{output} · peak memory {last.facts['peak_memory_bytes'] / 1e9:.1f} GB", highlight=False)
+    return last, False
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ignore Ctrl-C for the seconds that writing takes: hours of painting may be in memory alone."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _open_engine(options: dict[str, Any]) -> tuple[Network, Planner]:
@@ -169,18 +216,9 @@ def _without_import_messages() -> Iterator[None]:
             os.close(terminal)
 
 
-def _write(output: Path, last: Chunk, timelapse: Timelapse, alpha: Mask | None) -> None:
-    """Write the image, and the timelapse beside it if one was asked for."""
-    image = last.image()
-    output.write_bytes(codec.encode(image, alpha, format=_FORMATS[output.suffix.lower()]))
-    animation = timelapse.encode(image, last)
-    if animation:
-        output.with_suffix(".timelapse.webp").write_bytes(animation)
-
-
-def _fail(message: str) -> NoReturn:
-    _console.print(message, style="red", highlight=False)
-    sys.exit(_EXIT_FAILED)
+def _fail(message: str, code: int = _EXIT_FAILED) -> NoReturn:
+    _console.print(message, style="red", highlight=False, markup=False)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import click
 
+from api.cli.options import PICTURE
 from shared import logs
 from shared.settings import Settings
 
 
 @click.command()
-@click.argument("content", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=False)
-@click.argument("style", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=False)
+@click.argument("content", type=PICTURE, required=False)
+@click.argument("style", type=PICTURE, required=False)
 @click.option(
     "-o",
     "--out",

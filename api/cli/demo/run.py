@@ -22,6 +22,7 @@ from api.cli.demo import samples
 from api.cli.display.job_bar import JobBar
 from api.cli.display.layout import duration_text
 from api.cli.errors import ensure_succeeded
+from api.cli.outputs import check_overwriting
 from api.client import Client
 from api.client.files import check_picture_path, write_whole
 from api.client.models import Event, Job
@@ -42,8 +43,10 @@ _START_WITHIN_S = 300.0
 
 def run(content: Path | None, style: Path | None, out: Path, *, size: int, settings: Settings) -> None:
     """Paint `content` in the style of `style`, by default drawn samples, into `result.png` and `sheet.png` in `out`."""
-    for name in ("result.png", "sheet.png"):
-        check_picture_path(out / name)
+    outputs = [out / name for name in ("result.png", "sheet.png")]
+    check_overwriting(outputs, [content, style])
+    for path in outputs:
+        check_picture_path(path)
     if settings.engine == "vgg19" and importlib.util.find_spec("tensorflow") is None:
         raise Misconfigured("TensorFlow is not installed: install the `cpu` or the `gpu` extra of Atelier.")
     photo, painting = _load(content, samples.scene, settings), _load(style, samples.painting, settings)

@@ -10,6 +10,7 @@ from api.cli.display.job_bar import step_text, waiting_text
 from api.cli.display.layout import Column, age, coloured, duration_text, print_facts, print_table
 from api.client import ItemResult
 from api.client.models import Backlog, Estimate, Eta, Job, Worker
+from shared.paths import printable
 
 #: Ids are never cut, because the next command needs them.
 JOB_COLUMNS: tuple[Column, ...] = (("ID", 36), ("STATE", 9), ("STEP", 9, "right"), ("AGE", 6, "right"), ("LABEL", 0))
@@ -32,7 +33,8 @@ class FailedPicture(NamedTuple):
 
 def print_failed_pictures(failed: Iterable[FailedPicture]) -> None:
     """Print a table of the pictures that a batch could not paint, by key."""
-    print_table((("PICTURE", 0), ("CODE", 16), ("REASON", 0)), sorted(failed), nothing="")
+    rows = ([printable(cell) for cell in each] for each in sorted(failed))
+    print_table((("PICTURE", 0), ("CODE", 16), ("REASON", 0)), rows, nothing="")
 
 
 def job_cells(job: Job) -> tuple[str | Text, ...]:

@@ -9,22 +9,25 @@ from api.cli.display.batch_bar import BatchBar
 from api.cli.display.output import counted, print_json, say
 from api.cli.display.tables import FailedPicture, print_failed_pictures
 from api.cli.errors import Interrupted, JobUnsuccessful
-from api.cli.folder import plan
-from api.cli.folder.plan import Started
+from api.cli.folder import plan, report, state
+from api.cli.folder.plan import Planned
 from api.cli.folder.run import BatchRun
+from api.cli.folder.state import Started
+from api.cli.folder.walk import Found, walk
 from api.cli.options import (
     PICTURE,
     connect,
-    depth_option,
     json_option,
-    metadata_option,
     no_wait_option,
     strength_option,
     url_option,
 )
+from api.cli.outputs import check_overwriting
 from api.client import ApiProblem, Client
-from shared.painting.cli_options import chosen_params, params_options
+from api.client.files import check_path
+from shared.painting.cli_options import chosen_params, depth_option, metadata_option, params_options
 from shared.painting.params import PRESETS, WEIGHTS_NAMES
+from shared.paths import printable
 
 
 @click.command()
@@ -62,37 +65,72 @@ def batch(
 ) -> None:
     """Paint every picture below FOLDER in the same style.
 
+    Hidden folders, those that devices keep and the results of other batches are left out. No result replaces a picture.
     Repeat the command to continue, even on another day: finished pictures are neither uploaded nor painted again.
     Ctrl-C leaves the batch running.
     """
     suffix = {"jpeg": ".jpg"}.get(format_, f".{format_}")
-    pictures = plan.find(folder, out)
-    if not pictures:
-        raise click.UsageError(f"There are no pictures below {folder}.")
-    results = plan.outputs(list(pictures), out, suffix)
+    found, planned = _plan(folder, out, styles, suffix, new=new)
+    failed = [*found.failed, *planned.failed]
     with connect(url) as client:
         request = _request(client, styles, options)
         settings = plan.hash_of(request, suffix, options["strength"])
         earlier = None if new else _earlier(out, settings)
-        missing = [key for key, path in results.items() if not (earlier and path.exists())]
-        if earlier and not missing:
-            say(f"All {len(pictures)} pictures are already in {out}.")
-            return
-        batch_id = _open_batch(client, earlier, request, options)
-        plan.remember(out, Started(batch_id, settings))
-        say(f"Batch {batch_id}: `atelier batches show {batch_id}` shows its progress from elsewhere.")
-    missed = {key: pictures[key] for key in missing}
-    failed = _run(url, batch_id, missed, results, strength=options["strength"], no_wait=no_wait)
+        missing = {key: path for key, path in planned.results.items() if not (earlier and path.is_file())}
+        batch_id = earlier.batch_id if earlier else None
+        if missing:
+            batch_id = _open_batch(client, earlier, request, options)
+            state.remember(out, Started(batch_id, settings, _results_among_pictures(folder, out, planned)))
+            say(f"Batch {batch_id}: `atelier batches show {batch_id}` shows its progress from elsewhere.")
+    if batch_id is not None and missing:
+        pictures = {key: folder / found.pictures[key] for key in missing}
+        unpainted = _run(url, batch_id, pictures, missing, strength=options["strength"], no_wait=no_wait)
+        failed += report.named(unpainted, found.pictures)
     if as_json:
-        print_json({"batch": batch_id, "pictures": len(pictures), "failures": [each._asdict() for each in failed]})
-    elif no_wait:
+        print_json(report.as_json(batch_id, found, failed))
+    elif no_wait and missing:
         click.echo(batch_id)
     else:
-        say(f"Wrote {counted(len(missing) - len(failed), 'picture')} to {out}/.")
+        say(_outcome(len(planned.results), len(missing), len(failed) - len(found.failed) - len(planned.failed), out))
     if failed:
         if not as_json:
             print_failed_pictures(failed)
-        raise JobUnsuccessful(f"{len(failed)} of {counted(len(pictures), 'picture')} failed.")
+        raise JobUnsuccessful(f"{len(failed)} of {counted(len(found.pictures) + len(found.failed), 'picture')} failed.")
+
+
+def _plan(folder: Path, out: Path, styles: tuple[Path, ...], suffix: str, *, new: bool) -> tuple[Found, Planned]:
+    """Find the pictures and decide where their results go; raise a `UsageError` rather than lose a file."""
+    found, earlier = walk(folder, out), state.read(out)
+    if earlier is not None and _is_same(folder, out):
+        found.pictures = {key: path for key, path in found.pictures.items() if path not in earlier.results}
+    report.say_left_out(found)
+    if not (found.pictures or found.failed):
+        raise click.UsageError(f"There are no pictures below {printable(folder)}.")
+    planned = plan.plan(found.pictures, out, suffix)
+    check_overwriting(planned.results.values(), [*(folder / path for path in found.pictures.values()), *styles])
+    if earlier is None and not new:
+        plan.refuse_unknown(planned.results, out)
+    check_path(out / state.STATE_FILE)
+    return found, planned
+
+
+def _results_among_pictures(folder: Path, out: Path, planned: Planned) -> frozenset[str]:
+    """Return the names of the results, earlier ones too, if the next call would take them for pictures."""
+    if not _is_same(folder, out):
+        return frozenset()
+    earlier = state.read(out)
+    names = (path.relative_to(out).as_posix() for path in planned.results.values())
+    return frozenset(names) | (earlier.results if earlier else frozenset())
+
+
+def _is_same(folder: Path, out: Path) -> bool:
+    return out.exists() and folder.samefile(out)
+
+
+def _outcome(count: int, missing: int, unpainted: int, out: Path) -> str:
+    if missing:
+        return f"Wrote {counted(missing - unpainted, 'picture')} to {printable(out)}/."
+    return f"All {counted(count, 'picture')} are already in {printable(out)}."
 
 
 def _request(client: Client, styles: tuple[Path, ...], options: dict[str, Any]) -> dict[str, Any]:
@@ -104,7 +142,7 @@ def _request(client: Client, styles: tuple[Path, ...], options: dict[str, Any]) 
 
 def _earlier(out: Path, settings: str) -> Started | None:
     """Return the batch whose results are in `out`; raise a `UsageError` if it had other settings."""
-    earlier = plan.read(out)
+    earlier = state.read(out)
     if earlier is not None and earlier.settings != settings:
         raise click.UsageError(f"{out} has results made with other settings: choose another folder, or add --new.")
     return earlier
@@ -135,8 +173,7 @@ def _run(
 ) -> list[FailedPicture]:
     try:
         with BatchBar(len(pictures), len(pictures)) as bar:
-            wanted = {key: results[key] for key in pictures}
-            run = BatchRun(lambda: connect(url), batch_id, wanted, bar, strength=strength)
+            run = BatchRun(lambda: connect(url), batch_id, results, bar, strength=strength)
             return run.upload_only(pictures) if no_wait else run.run(pictures)
     except KeyboardInterrupt:
         raise Interrupted(

@@ -1,61 +1,73 @@
-"""What `atelier batch` has to do: which pictures, where each result goes, and which batch was started before.
+"""What `atelier batch` has to do: where each result goes, and which cannot be written there.
 
-`.atelier-batch.json` beside the results records their batch and its settings, so that the same command continues
-where it stopped, even on another day.
-
-Invariant: nothing starts if two results would go to one file.
+Invariant: nothing starts if two results would go to one file, or if one would replace anything but an earlier result.
 """
 
 import hashlib
 import json
 import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import click
 
-from api.client.files import write_whole
-
-_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff"}
-_STATE = ".atelier-batch.json"
-
-
-class Started(NamedTuple):
-    """The batch that a folder of results belongs to, and the hash of its settings."""
-
-    batch_id: str
-    settings: str
+from api.cli.display.tables import FailedPicture
+from api.cli.folder.reasons import Reason
+from api.cli.outputs import listed
+from shared.paths import MAX_NAME_BYTES, fold, printable
 
 
-def find(folder: Path, out: Path) -> dict[str, Path]:
-    """Return the pictures below `folder` by key, in order; those below `out` are results and left out."""
-    found: dict[str, Path] = {}
+class Planned(NamedTuple):
+    """Where the results go, by key, and the pictures whose results could not be written."""
 
-    def refuse(error: OSError) -> None:
-        raise error
-
-    for at, folders, names in os.walk(folder, onerror=refuse):
-        here = Path(at)
-        folders[:] = sorted(name for name in folders if (here / name).resolve() != out.resolve())
-        for name in sorted(names):
-            if Path(name).suffix.lower() in _SUFFIXES and not name.startswith("."):
-                found[(here / name).relative_to(folder).as_posix()] = here / name
-    return found
+    results: dict[str, Path]
+    failed: list[FailedPicture]
 
 
-def outputs(keys: Sequence[str], out: Path, suffix: str) -> dict[str, Path]:
-    """Return where each result goes; raise `UsageError` if two would be one file, on any file system."""
-    by_name: dict[str, list[str]] = defaultdict(list)
-    results = {key: out / Path(key).with_suffix(suffix) for key in keys}
-    for key, result in results.items():
-        by_name[str(result).casefold()].append(key)
-    clashes = [" and ".join(same) for same in by_name.values() if len(same) > 1]
-    if clashes:
-        listed = "\n  ".join(clashes[:20])
-        raise click.UsageError(f"The results of these would go to one file; rename one of each:\n  {listed}")
-    return results
+def plan(pictures: Mapping[str, str], out: Path, suffix: str) -> Planned:
+    """Decide where the result of each picture goes, by its key and path.
+
+    Raises a `UsageError` if two would be one file on any file system.
+    """
+    names = {key: result_name(path, suffix) for key, path in pictures.items()}
+    _refuse_same_file(pictures, names)
+    folders = {
+        fold(str(parent)) for parent in {each for name in names.values() for each in PurePosixPath(name).parents}
+    }
+    obstacles = {parent: _file_in_the_way(out / parent, out) for parent in {_parent(name) for name in names.values()}}
+    planned = Planned({}, [])
+    for key, name in names.items():
+        if fold(name) in folders:
+            why = f"Its result {name} would have the name of a folder of other results."
+            planned.failed.append(FailedPicture(pictures[key], Reason.NAME_CLASH, why))
+        elif obstacle := obstacles[_parent(name)] or _obstacle(out / name):
+            planned.failed.append(FailedPicture(pictures[key], Reason.UNWRITABLE, f"{obstacle} is in the way."))
+        else:
+            planned.results[key] = out / name
+    return planned
+
+
+def result_name(path: str, suffix: str) -> str:
+    """Return the path of the result of the picture at `path`, within the length that a name may have."""
+    folder, _, name = path.rpartition("/")
+    stem = os.path.splitext(name)[0]  # noqa: PTH122 - Path would be slower
+    if len(os.fsencode(stem + suffix)) > MAX_NAME_BYTES:
+        suffix = f"~{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}{suffix}"
+        while len(os.fsencode(stem + suffix)) > MAX_NAME_BYTES:
+            stem = stem[:-1]
+    return f"{folder}/{stem}{suffix}" if folder else stem + suffix
+
+
+def refuse_unknown(results: Mapping[str, Path], out: Path) -> None:
+    """Raise a `UsageError` if files are where results would go, although no batch is recorded in `out`."""
+    existing = [path for path in results.values() if path.is_file()]
+    if existing:
+        raise click.UsageError(
+            f"{printable(out)} holds files of these names, but not the record of their batch: choose another folder, "
+            f"or add --new to replace them.{listed(map(printable, existing))}"
+        )
 
 
 def hash_of(request: Mapping[str, Any], suffix: str, strength: float | None) -> str:
@@ -64,17 +76,30 @@ def hash_of(request: Mapping[str, Any], suffix: str, strength: float | None) -> 
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
-def read(out: Path) -> Started | None:
-    """Return the batch recorded beside the results; None if there is none that can be read."""
-    try:
-        record = json.loads((out / _STATE).read_text(encoding="utf-8"))
-        return Started(str(record["batch"]), str(record["settings"]))
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return None
+def _refuse_same_file(pictures: Mapping[str, str], names: Mapping[str, str]) -> None:
+    by_name: dict[str, list[str]] = defaultdict(list)
+    for key, name in names.items():
+        by_name[fold(name)].append(printable(pictures[key]))
+    clashes = [" and ".join(same) for same in by_name.values() if len(same) > 1]
+    if clashes:
+        raise click.UsageError(
+            f"The results of these would go to one file; rename one of each:{listed(clashes)}",
+        )
 
 
-def remember(out: Path, started: Started) -> None:
-    """Record the batch beside the results."""
-    out.mkdir(parents=True, exist_ok=True)
-    record = {"batch": started.batch_id, "settings": started.settings}
-    write_whole(out / _STATE, json.dumps(record, indent=2).encode())
+def _parent(name: str) -> str:
+    return name.rpartition("/")[0]
+
+
+def _file_in_the_way(folder: Path, out: Path) -> Path | None:
+    """Return what stands where a folder of results has to be, if anything does."""
+    while folder != out:
+        if os.path.lexists(folder):
+            return None if folder.is_dir() else folder
+        folder = folder.parent
+    return None
+
+
+def _obstacle(result: Path) -> Path | None:
+    """Return the result's path if something else than a file has it, such as a folder."""
+    return result if os.path.exists(result) and not os.path.isfile(result) else None  # noqa: PTH110, PTH113 - never raise

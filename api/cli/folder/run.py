@@ -1,22 +1,22 @@
-"""Carries out the plan of `atelier batch`: uploads pictures in parallel and downloads results as they appear.
+"""Carries out the plan of `atelier batch`: pictures are uploaded while results are downloaded as they appear.
 
 Invariant: a result exists as a whole file under its final name, or not at all, so the same command can always continue.
 """
 
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from itertools import islice
+from concurrent.futures import Future, wait
 from pathlib import Path
 
 from api.cli.display.batch_bar import MOST_LINES, BatchBar
 from api.cli.display.tables import FailedPicture
+from api.cli.folder.reasons import Reason
+from api.cli.folder.uploads import Uploads, in_background
 from api.client import Client, ItemResult
 from api.client.models import ApiProblem, ClientError
-from shared import ids
 
-#: Parallel uploads, items added in one request, and the pause between polls, in seconds.
-_UPLOADS, _CHUNK, _POLL_EVERY_S = 4, 64, 1.0
+#: Pause between polls, in seconds.
+_POLL_EVERY_S = 1.0
 
 Connect = Callable[[], Client]
 
@@ -39,83 +39,29 @@ class BatchRun:
         """
         self._connect, self._batch_id, self._results, self._bar = connect, batch_id, results, bar
         self._strength = strength
-        self._own = threading.local()
+        self._uploads = Uploads(connect, batch_id, fail=self._fail, uploaded=bar.uploaded)
         self._ending = threading.Event()
-        self._started = False
         self._seen: set[str] = set()
         self._failed: list[FailedPicture] = []
 
     def run(self, pictures: Mapping[str, Path]) -> list[FailedPicture]:
         """Upload and add `pictures`, start the batch and download results until it ends; return the failures."""
-        watching = threading.Thread(target=self._watch, name="watch", daemon=True)
-        watching.start()
-        with ThreadPoolExecutor(1) as background:
-            uploading = background.submit(self._upload_all, pictures)
-            try:
-                with self._connect() as client:
-                    self._download_all(client, uploading)
-            finally:  # the threads end, whatever happened
-                self._ending.set()
-                watching.join(5)
-            uploading.result()
+        watching = in_background(self._watch, "watch")
+        uploading = in_background(lambda: self._uploads.add_all(pictures), "add")
+        try:
+            with self._connect() as client:
+                self._download_all(client, uploading)
+        finally:  # the threads begin nothing more, whatever happened
+            self._ending.set()
+            self._uploads.end()
+        uploading.result()
+        wait([watching], timeout=_POLL_EVERY_S)  # or it would add to the bar that is about to end
         return self._failed
 
     def upload_only(self, pictures: Mapping[str, Path]) -> list[FailedPicture]:
         """Upload and add `pictures` and start the batch; return the failures."""
-        self._upload_all(pictures)
+        in_background(lambda: self._uploads.add_all(pictures), "add").result()
         return self._failed
-
-    # -- uploads
-
-    def _upload_all(self, pictures: Mapping[str, Path]) -> None:
-        with self._connect() as client:
-            try:
-                with ThreadPoolExecutor(_UPLOADS) as pool:
-                    rest = iter(pictures.items())
-                    while (chunk := dict(islice(rest, _CHUNK))) and not self._ending.is_set():
-                        self._add(client, pool, chunk)
-            finally:  # a batch without items would never end
-                if not client.batch(self._batch_id).counts.total:
-                    client.control_batch(self._batch_id, "cancel")
-
-    def _add(self, client: Client, pool: Executor, pictures: Mapping[str, Path]) -> None:
-        found = pool.map(lambda key: self._upload(key, pictures[key]), pictures)
-        items = [{"key": key, "content": image} for key, image in zip(pictures, found, strict=True) if image]
-        added = client.add_items(self._batch_id, items)
-        for error in added.errors:
-            self._fail(FailedPicture(str(error.key), error.code, error.detail))
-        if not self._started and added.added + added.existing:
-            self._started = True
-            if client.batch(self._batch_id).state == "open":
-                client.control_batch(self._batch_id, "start")
-
-    def _upload(self, key: str, path: Path) -> str | None:
-        """Upload a picture unless the server has it; return its id, or None if it cannot be used."""
-        client = self._client()
-        try:
-            data = path.read_bytes()
-            image_id = ids.image_id(data)
-            if not client.has_image(image_id):
-                image_id = client.upload(data).id
-        except OSError as error:
-            self._fail(FailedPicture(key, "unreadable", error.strerror or str(error)))
-            return None
-        except ApiProblem as problem:
-            if problem.status in (401, 403, 507):
-                raise
-            self._fail(FailedPicture(key, problem.code, str(problem)))
-            return None
-        finally:
-            self._bar.uploaded()
-        return image_id
-
-    def _client(self) -> Client:
-        if not hasattr(self._own, "client"):
-            self._own.client = self._connect()
-        client: Client = self._own.client
-        return client
-
-    # -- downloads
 
     def _download_all(self, client: Client, uploading: Future[None]) -> None:
         while True:
@@ -133,7 +79,8 @@ class BatchRun:
             if result.state == "succeeded":
                 self._download(client, result)
             else:
-                self._fail(FailedPicture.of(result))
+                self._failed.append(FailedPicture.of(result))
+                self._bar.ended()
         return client.batch(self._batch_id).ended_at is not None
 
     def _download(self, client: Client, result: ItemResult) -> None:
@@ -142,12 +89,14 @@ class BatchRun:
             path.parent.mkdir(parents=True, exist_ok=True)
             client.download(result.job_id, path, strength=self._strength)
         except ApiProblem as problem:  # its files have expired, or the job was deleted
-            self._fail(FailedPicture(result.key, problem.code, str(problem)))
+            self._fail(result.key, problem.code, str(problem))
+        except OSError as error:  # the others may still be written
+            self._fail(result.key, Reason.UNWRITABLE, f"{path}: {error.strerror or error}")
         else:
             self._bar.ended()
 
-    def _fail(self, picture: FailedPicture) -> None:
-        self._failed.append(picture)
+    def _fail(self, key: str, code: str, message: str) -> None:
+        self._failed.append(FailedPicture(key, code, message))
         self._bar.ended()
 
     def _watch(self) -> None:

@@ -6,7 +6,7 @@ import click
 
 from api.cli.display.layout import Column, age, coloured, print_facts
 from api.cli.display.output import emit, emit_table, say
-from api.cli.options import client_option, filter_options, json_option, limit_option
+from api.cli.options import client_option, filter_options, json_option, limit_option, time_limit_option
 from api.client import Client, Matched, Operation
 
 _COLUMNS: tuple[Column, ...] = (
@@ -29,16 +29,29 @@ def operations() -> None:
 @operations.command()
 @click.argument("action", type=click.Choice(["cancel", "retry", "delete"]))
 @filter_options
+@time_limit_option
 @click.option("--reason", help="Why; kept in the audit log. Required without --dry-run.")
 @click.option("--dry-run", is_flag=True, help="Only count the jobs.")
 @json_option
 @client_option
-def start(client: Client, action: str, reason: str | None, *, dry_run: bool, as_json: bool, **filters: Any) -> None:
+def start(
+    client: Client,
+    action: str,
+    reason: str | None,
+    time_limit_s: float | None,
+    *,
+    dry_run: bool,
+    as_json: bool,
+    **filters: Any,
+) -> None:
     """Apply ACTION to all jobs that match every option, and print the operation's id.
 
     Without --state, these are jobs in any state that ACTION is for. The server works through them in the background;
-    `atelier operations show ID` shows the progress.
+    `atelier operations show ID` shows the progress. Retried jobs keep their limits, except for one that --time-limit
+    gives.
     """
+    if time_limit_s is not None and action != "retry":
+        raise click.UsageError("--time-limit is only for retry.")
     if not dry_run and not reason:
         raise click.UsageError("Give a reason with --reason, or count the jobs first with --dry-run.")
     if not any(filters.values()):
@@ -46,7 +59,11 @@ def start(client: Client, action: str, reason: str | None, *, dry_run: bool, as_
     if dry_run:
         emit(client.count_jobs(action, **filters), _print_count, as_json=as_json)
     else:
-        emit(client.start_operation(action, reason or "", **filters), _print_started, as_json=as_json)
+        emit(
+            client.start_operation(action, reason or "", time_limit_s=time_limit_s, **filters),
+            _print_started,
+            as_json=as_json,
+        )
 
 
 @operations.command("list")
@@ -94,6 +111,7 @@ def _print_operation(found: Operation) -> None:
             "action": found.action,
             "filter": " ".join(f"{name}:{value}" for name, value in found.filter.items()),
             "reason": found.reason,
+            "time limit": found.time_limit_s and f"{found.time_limit_s:g} s",
             "state": coloured(found.state),
             "done": _progress(found),
             "refused": found.refused or None,

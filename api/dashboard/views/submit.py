@@ -11,6 +11,7 @@ from api.auth import caller
 from api.dashboard import forms, submit_form
 from api.dashboard.pages import blueprint, page
 from api.http import bodies
+from api.jobs import checks
 from api.serializers.jobs import photograph_name
 from api.services import services
 from shared.db.jobs import queries
@@ -37,7 +38,8 @@ def submit_page() -> str:
     if earlier is not None:
         preset = resolve(earlier.preset).model_dump(mode="json")
         overrides = {name: value for name, value in earlier.params.items() if preset.get(name) != value}
-        values = {"preset": earlier.preset, "label": earlier.label or "", **submit_form.values(overrides)}
+        named = {"preset": earlier.preset, "label": earlier.label or "", "priority": str(earlier.priority)}
+        values = {**named, **submit_form.values(overrides)}
     return _page(values, earlier)
 
 
@@ -84,6 +86,7 @@ def _request(earlier: Job | None) -> bodies.JobForm:
         kept = {"content": earlier.content_id, "styles": earlier.styles, "weights": earlier.weights_wanted}
         kept |= {"depth": earlier.depth, "keep_metadata": earlier.keep_metadata}
         kept["init_image"] = earlier.init_id if not files["style"] else None
+        kept |= _kept_settings(earlier)
     body = {
         "preset": request.form.get("preset", DEFAULT_PRESET),
         "params": submit_form.params(request.form),
@@ -95,6 +98,18 @@ def _request(earlier: Job | None) -> bodies.JobForm:
     return bodies.JobForm(
         body | kept | named.body, named.files, chosen or (photograph_name(earlier) if earlier else None)
     )
+
+
+def _kept_settings(earlier: Job) -> dict[str, Any]:
+    """Return what the form does not show, as far as it is allowed now; the webhook of somebody else's job is not."""
+    settings = services().settings
+    limit_s = earlier.time_limit_s
+    return {
+        "metadata": earlier.annotations,
+        "webhook": earlier.webhook if earlier.owner == caller().owner else None,
+        "time_limit_s": None if limit_s is None else min(limit_s, settings.time_limit_s),
+        "retention_s": min(earlier.retention_s, checks.max_retention_s(settings, caller())),
+    }
 
 
 def _earlier_job(job_id: str | None) -> Job | None:

@@ -69,10 +69,11 @@ def _delete(session: Session, found: Sequence[Job]) -> ActionResult:
 def _retry(session: Session, operation: Operation, found: Sequence[Job]) -> int:
     """Retry jobs, ordered by owner against deadlocks; return how many could not be, for lack of images or quota."""
     kept = queries.get_images(session, {image for job in found for image in retries.image_ids(job)})
+    changes = {} if operation.time_limit_s is None else {"time_limit_s": operation.time_limit_s}
     ready: list[tuple[Job, int]] = []
     for job in found:
         try:
-            copy = retries.copy_for_retry(job)
+            copy = retries.copy_for_retry(job, changes)
             ready.append((copy, retries.compute_work(copy, kept)))
         except (AtelierError, ValueError):  # old params may no longer be valid
             continue

@@ -5,7 +5,7 @@ What else happens to an item happens to it as a job, in `shared.db.jobs`.
 Invariant: within a batch, a key identifies one item; adding an identical item again changes nothing.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import String, cast, func, insert, literal, select, true, update
@@ -131,8 +131,10 @@ def add(session: Session, batch: Batch, items: Sequence[NewItem]) -> None:
     _queue(session, batch, rows)
 
 
-def retry_failed(session: Session, batch: Batch) -> int:
+def retry_failed(session: Session, batch: Batch, changes: Mapping[str, Any] | None = None) -> int:
     """Replace up to `CHUNK_SIZE` failed or expired items of a locked batch by new ones; return how many.
+
+    The new ones are like the old ones, with other values for the attributes in `changes`.
 
     Raises `IllegalTransition` for a canceled batch.
     """
@@ -145,7 +147,8 @@ def retry_failed(session: Session, batch: Batch) -> int:
     if not former:
         return 0
     rows = [
-        {"batch_id": batch.id, "retry_of": job.id, **{name: getattr(job, name) for name in _COPIED}} for job in former
+        {"batch_id": batch.id, "retry_of": job.id, **{name: getattr(job, name) for name in _COPIED}, **(changes or {})}
+        for job in former
     ]
     session.execute(
         update(Job)

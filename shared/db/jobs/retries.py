@@ -1,11 +1,12 @@
-"""Retrying jobs that have ended: a new job with the same request, outside any batch.
+"""Retrying jobs that have ended: a new job with the same request but for what is changed, outside any batch.
 
 Items retried within their batch are made by `shared.db.batches.items`.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
-from shared import ids
+from shared import clock, ids
 from shared.db.models import Image, Job
 from shared.errors import IllegalTransition, UnknownImage
 from shared.painting import sizes
@@ -20,12 +21,18 @@ _REQUESTED = (
 )  # fmt: skip
 
 
-def copy_for_retry(former: Job) -> Job:
-    """Return a new job, in no session yet, that repeats `former`; raise `IllegalTransition` if that has not ended."""
+def copy_for_retry(former: Job, changes: Mapping[str, Any] | None = None) -> Job:
+    """Return a new job, in no session yet, that repeats `former` with other values for the attributes in `changes`.
+
+    A time by which it had to start is kept unless it has passed. Raises `IllegalTransition` if `former` has not ended.
+    """
     if former.state not in TERMINAL:
         detail = f"The job is {former.state}; only jobs that have ended can be retried."
         raise IllegalTransition(detail, state=former.state)
-    return Job(id=ids.new_id(), retry_of=former.id, **{name: getattr(former, name) for name in _REQUESTED})
+    requested = {name: getattr(former, name) for name in _REQUESTED}
+    if former.start_by is not None and former.start_by > clock.now():
+        requested["start_by"] = former.start_by
+    return Job(id=ids.new_id(), retry_of=former.id, **(requested | dict(changes or {})))
 
 
 def image_ids(job: Job) -> set[str]:

@@ -35,6 +35,8 @@ class Operation(Model):
     #: The fields of the filter.
     chosen: Mapped[dict[str, Any]] = mapped_column("filter")
     reason: Mapped[str] = mapped_column(String(500))
+    #: The time limit of the jobs that it retries, in seconds; null keeps each job's own.
+    time_limit_s: Mapped[float | None]
     state: Mapped[str] = mapped_column(String(16))
     #: The key that requested it, and the owner whose jobs it may change; null for all owners.
     key_id: Mapped[str] = mapped_column(String(16))

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from api.cli.folder.plan import find, outputs
 from api.client import Client
 from api.local.stack import Stack
 from shared.imaging import codec
@@ -82,7 +81,8 @@ def test_a_second_call_does_only_what_is_missing(stack, folder) -> None:
     (folder.parent / "out" / "1.png").unlink()
     (folder / "new.png").write_bytes(codec.encode(picture(seed=50), format="png"))
     code, out, _ = run(stack, folder, "--json")
-    assert (code, json.loads(out)) == (0, {"batch": batch, "pictures": 10, "failures": []})
+    expected = {"batch": batch, "pictures": 10, "failures": [], "left_out": [], "unreadable_kinds": {}}
+    assert (code, json.loads(out)) == (0, expected)
     assert results(folder) == {*ALL, "new.png"}
     with Client(stack.url, stack.key) as client:
         assert client.batch(batch).counts.total == 10
@@ -125,11 +125,3 @@ def test_two_pictures_for_one_file_are_refused_before_anything_starts(stack, fol
     code, _, err = run(stack, folder)
     assert (code, "1.png and 1.webp" in err) == (2, True)
     assert not (folder.parent / "out").exists()
-
-
-def test_results_inside_the_folder_are_no_pictures_of_it(folder) -> None:
-    out = folder / "results"
-    out.mkdir()
-    (out / "1.png").write_bytes(b"")
-    assert not any(key.startswith("results/") for key in find(folder, out))
-    assert outputs(["a/b.jpg"], out, ".webp") == {"a/b.jpg": out / "a" / "b.webp"}

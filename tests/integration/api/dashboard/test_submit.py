@@ -177,10 +177,13 @@ def test_the_estimate_says_why_there_is_none(browser, png) -> None:
 def test_a_job_is_tried_again_with_changes_and_keeps_the_rest(browser, client, image_id) -> None:
     params = {"size": 32, "steps": 8, "final_learning_rate": None}
     asked = {"content": image_id, "styles": [{"image": image_id, "weight": 2.5}], "init_image": image_id}
+    unseen = {"time_limit_s": 90.0, "retention_s": 3600.0, "webhook": "https://example.com/hook", "metadata": {"a": 1}}
+    asked |= unseen | {"priority": 7}
     made = client.post("/v1/jobs", json=asked | {"preset": "quality", "label": "a boat", "params": params}).json
     page = browser.get(f"{PAGE}?again={made['id']}").text
     assert re.search(r'value="quality" checked', page)
     assert 'value="a boat"' in field(page, "label")
+    assert 'value="7"' in field(page, "priority")
     assert [re.search(r'value="([^"]*)"', field(page, f"p-{name}"))[1] for name in (*params, "seed")] == [
         "32",
         "8",
@@ -192,7 +195,7 @@ def test_a_job_is_tried_again_with_changes_and_keeps_the_rest(browser, client, i
     typed = {"preset": "quality", "p-size": "32", "p-steps": "9", "p-final_learning_rate": "null"}
     job = job_at(client, send(browser, former=made["id"], **typed))
     assert job["params"] == made["params"] | {"steps": 9}
-    kept = ("content", "styles", "init_image")
+    kept = ("content", "styles", "init_image", *unseen)
     assert [job[name] for name in kept] == [made[name] for name in kept]
 
 

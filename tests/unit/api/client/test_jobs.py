@@ -191,6 +191,18 @@ def test_jobs_are_filtered_by_the_server() -> None:
     }
 
 
+def test_a_retry_sends_what_it_changes_alone() -> None:
+    with talking(as_json(JOB, 202), as_json(JOB, 202)) as (server, client):
+        client.retry("j")
+        client.retry("j", time_limit_s=600, webhook=None, start_by=datetime(2030, 1, 31, 12, tzinfo=UTC))
+    assert server.asked[0].body == b""
+    assert json.loads(server.asked[1].body) == {
+        "time_limit_s": 600,
+        "webhook": None,
+        "start_by": "2030-01-31T12:00:00.000+00:00",
+    }
+
+
 def test_a_job_can_have_an_id_of_ones_own_be_tried_again_and_be_deleted() -> None:
     with talking(as_json(JOB, 202), as_json({**JOB, "retry_of": "j"}, 202), Answer(204)) as (server, client):
         assert client.put("own", "sha256:ab", ["sha256:cd"], label="l").id == "j"

@@ -1,0 +1,28 @@
+"""What a retry of jobs that have ended changes; everything else stays as it was."""
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from api.schemas.jobs import Seconds, Timestamp
+
+_LIMIT = "Longest time it may run, in seconds; null for the server's limit."
+
+
+class RetryRequest(BaseModel):
+    """Changes to a job that is retried; fields that are left out stay as they were."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"time_limit_s": 600}]})
+    priority: int = Field(0, ge=-100, le=100, description="Higher runs first.")
+    start_by: Timestamp | None = Field(None, description="It expires unless it has started by then.")
+    time_limit_s: Seconds | None = Field(None, description=_LIMIT)
+    retention_s: Seconds | None = Field(
+        None, description="How long its files are kept after it ends, in seconds; null for the server's limit."
+    )
+    webhook: str | None = Field(None, max_length=2000, description="URL to notify when it ends; null for none.")
+    metadata: dict[str, JsonValue] = Field(default_factory=dict, max_length=64, description="Stored as it is.")
+
+
+class RetryFailedRequest(BaseModel):
+    """Changes to the items of a batch that are retried; fields that are left out stay as they were."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"time_limit_s": 600}]})
+    time_limit_s: Seconds | None = Field(None, description=_LIMIT)
