@@ -38,7 +38,8 @@ def _srgb_profile() -> bytes:
     return bytes(profile)
 
 
-_PROFILE = _srgb_profile()
+#: The ICC profile of sRGB.
+PROFILE = _srgb_profile()
 
 
 def encode(
@@ -76,14 +77,14 @@ def recode(
             return codec.recode(data, format=format, max_side=max_side, quality=quality, mix=mix, options=options)
         plain = data if mix is None else codec.recode(data, format="png", mix=mix)
         with Image.open(io.BytesIO(plain), formats=("PNG",)) as image:
-            return tiff_writer.write(np.asarray(image), profile=_PROFILE, kept=kept)
+            return tiff_writer.write(np.asarray(image), profile=PROFILE, kept=kept)
     width, height = struct.unpack_from(">II", data, 16)
     with _large_lock if width * height > _LARGE_PX else nullcontext():
         pixels = deep.read_png(data)
         if mix is not None:
             deep.mix_into(pixels, codec.photograph_of(mix, (width, height)), mix.strength)
         if format == "tiff":
-            return tiff_writer.write(pixels, profile=_PROFILE, kept=kept)
+            return tiff_writer.write(pixels, profile=PROFILE, kept=kept)
         if format == "png" and not max_side:
             return _with_chunks(deep.write_png(pixels), kept)
         shown = deep.to_eight_bits(pixels)
@@ -97,7 +98,7 @@ def _options(format: str, kept: Kept | None) -> dict[str, Any]:  # noqa: A002 - 
         chunks.add(b"sRGB", _SRGB_CHUNK)
         options: dict[str, Any] = {"pnginfo": chunks}
     else:
-        options = {"icc_profile": _PROFILE}
+        options = {"icc_profile": PROFILE}
     if kept is not None:
         options["exif"] = kept.as_exif()
         if kept.dpi and format != "webp":

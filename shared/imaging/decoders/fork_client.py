@@ -24,6 +24,8 @@ log = logs.get(__name__)
 _PROGRAM = "shared.imaging.decoders.server"
 #: Longest wait for the server to load its modules, and for one of its answers, in seconds.
 _START_S, _ANSWER_S = 120.0, 30.0
+#: Servers that are started one after the other if they end before they are ready: somebody may kill them.
+_MOST_STARTS = 3
 #: What a program may need from the environment to find its libraries.
 _ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME", "LANG", "LC_ALL")
 
@@ -82,22 +84,27 @@ class ForkClient:
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is not None and self._process.poll() is None:
             return self._process
-        self._stop()
+        for _ in range(_MOST_STARTS):
+            self._stop()
+            self._control, process = self._new_server()
+            self._process = process
+            if self._receive(_START_S) == commands.READY:
+                return process
+            self._stop()
+            log.error("fork_server_failed", exit_code=process.returncode)
+        raise DecoderUnavailable("The processes that decode pictures do not start.")
+
+    def _new_server(self) -> tuple[socket.socket, subprocess.Popen[bytes]]:
         ours, theirs = socket.socketpair()
         with theirs:
             fd = theirs.fileno()
-            self._process = subprocess.Popen(  # noqa: S603 - our own program
+            process = subprocess.Popen(  # noqa: S603 - our own program
                 [*self._command, str(fd), *self._options],
                 pass_fds=[fd],
                 env=_environment(),
                 start_new_session=True,  # Ctrl-C is for the parent, which may still have pictures to take
             )
-        self._control = ours
-        if self._receive(_START_S) != commands.READY:
-            self._stop()
-            log.error("fork_server_failed")
-            raise DecoderUnavailable("The processes that decode pictures do not start.")
-        return self._process
+        return ours, process
 
     def _ask(self, operation: bytes, *numbers: int, fd: int | None = None) -> int | None:
         """Send a command and return its answer; None if the server is gone, which is made sure of."""

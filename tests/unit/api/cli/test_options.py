@@ -11,7 +11,7 @@ from shared.painting.params import StyleParams
 
 _SHARED = ["limit", "preview", "no_wait", "dry_run", "as_json", "assignments", "url"]
 _USAGE_ERRORS = [
-    ["submit", __file__, __file__],
+    ["submit", __file__, __file__, "--no-wait", "-o", "a.png"],
     ["rerun", __file__, "--no-wait", "-o", "a.png"],
     ["timelapse", "ID", "-o", "a.mp4"],
     ["operations", "start", "cancel", "--reason", "r"],

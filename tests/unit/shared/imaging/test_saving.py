@@ -124,8 +124,8 @@ def test_every_result_says_that_it_is_in_srgb(kind, depth) -> None:
 def test_equal_results_are_equal_bytes() -> None:
     for kind in FORMATS:
         assert len({saving.recode(saving.encode(RGB, depth=16), format=kind) for _ in range(2)}) == 1
-    assert saving._srgb_profile() == saving._PROFILE
-    assert saving._PROFILE[saving._DATE_AT] == bytes.fromhex("07d0 0001 0001 0000 0000 0000")
+    assert saving._srgb_profile() == saving.PROFILE
+    assert saving.PROFILE[saving._DATE_AT] == bytes.fromhex("07d0 0001 0001 0000 0000 0000")
 
 
 # -- metadata
