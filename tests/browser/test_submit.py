@@ -74,7 +74,7 @@ def test_pictures_can_be_dropped(form, files) -> None:
 
 def test_an_empty_field_says_what_the_chosen_preset_has(form) -> None:
     form.get_by_text("All parameters").click()
-    assert form.get_by_label("steps", exact=True).get_attribute("placeholder") == "32"
+    assert form.get_by_label("steps", exact=True).get_attribute("placeholder") == "40"
     form.get_by_role("radio", name="quality").check()
     assert form.get_by_label("steps", exact=True).get_attribute("placeholder") == "100"
     form.get_by_role("radio", name="classic").check()
