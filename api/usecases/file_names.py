@@ -5,9 +5,10 @@ second file would replace the first. Windows also has characters and names that 
 """
 
 import re
-import unicodedata
 from itertools import count
 from pathlib import PurePosixPath
+
+from shared.paths import fold
 
 #: Longest part of a path, in bytes of UTF-8.
 _MAX_BYTES = 255
@@ -46,7 +47,7 @@ class UniqueNames:
 
     def __init__(self, *reserved: str) -> None:
         """Begin with files that are in the archive in any case."""
-        self._files = {_folded(name) for name in reserved}
+        self._files = {fold(name) for name in reserved}
         self._folders: set[str] = set()
 
     def add(self, key: str, format_name: str) -> str:
@@ -57,9 +58,9 @@ class UniqueNames:
         for number in count():
             ending = suffix if number < 2 else f"-{number}{suffix}"
             path = folder + shortened(safe_part(stem) if number == 0 else name, ending)
-            if _folded(path) not in self._files and _folded(path) not in self._folders:
+            if fold(path) not in self._files and fold(path) not in self._folders:
                 break
-        self._files.add(_folded(path))
+        self._files.add(fold(path))
         return path
 
     def _folder(self, parts: list[str]) -> str:
@@ -67,12 +68,8 @@ class UniqueNames:
         path = ""
         for part in parts:
             folder = f"{path}{part}"
-            while _folded(folder) in self._files:
+            while fold(folder) in self._files:
                 folder += "_"
-            self._folders.add(_folded(folder))
+            self._folders.add(fold(folder))
             path = f"{folder}/"
         return path
-
-
-def _folded(path: str) -> str:
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
