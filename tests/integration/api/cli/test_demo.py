@@ -82,4 +82,7 @@ def test_a_picture_that_cannot_be_read_is_told_before_anything_starts(folder, ph
     notes.write_text("no picture")
     demo = start(folder, photo, notes)
     _, said = demo.communicate(timeout=120)
-    assert (demo.returncode, said) == (1, f"Error: {notes}: The file is not a JPEG, PNG, WebP or TIFF image.\n")
+    assert (demo.returncode, said) == (
+        1,
+        f"Error: {notes}: The file is not a JPEG, PNG, WebP, TIFF, HEIC, AVIF, GIF or BMP image.\n",
+    )

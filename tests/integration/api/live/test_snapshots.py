@@ -35,6 +35,8 @@ _OTHER: dict[str, Any] = {
     "annotations": {"other": 1},
     **dict.fromkeys(("priority", "attempt", "time_limit_s", "retention_s"), 77),
     "error_retryable": True,
+    "depth": 16,
+    "keep_metadata": True,
     **{name: _NOW + timedelta(days=1) for name in queries.SHOWN_COLUMNS if name.endswith(("_at", "_by"))},
 }
 

@@ -92,7 +92,7 @@ def test_no_foreign_picture_is_decoded_in_the_apis_own_process(client, png, monk
     def here(*_, **__):
         pytest.fail("it was decoded here")
 
-    monkeypatch.setattr(codec, "_loaded", here)
+    monkeypatch.setattr(codec, "opened", here)
     image_id = post(client, png).json["id"]
     mask = BytesIO()
     Image.new("L", (24, 16), 200).save(mask, "PNG")

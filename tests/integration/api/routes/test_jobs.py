@@ -18,7 +18,7 @@ from tests.support.claims import claim, step
 FIELDS = {
     "id", "owner", "state", "preset", "params", "weights", "content", "styles", "init_image", "priority", "label",
     "metadata", "batch_id", "key", "retry_of", "reused_from", "attempt", "retry_at", "start_by", "time_limit_s",
-    "retention_s", "webhook", "worker", "progress",
+    "retention_s", "webhook", "depth", "keep_metadata", "name", "worker", "progress",
     "queue", "eta", "error", "result", "created_at", "started_at", "ended_at", "expires_at", "links",
 }  # fmt: skip
 
