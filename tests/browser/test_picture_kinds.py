@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 from playwright.sync_api import Browser, Page
 
 from shared.imaging import codec
@@ -12,6 +13,7 @@ from tests.browser.rendering import shown
 from tests.support.picture_kinds import (
     ALPHA,
     ALPHA_KINDS,
+    PICTURE,
     TURNED_KINDS,
     UNSEEN_KINDS,
     UPRIGHT_KINDS,
@@ -21,7 +23,7 @@ from tests.support.picture_kinds import (
     media_type,
 )
 from tests.support.png_files import COLOURED
-from tests.support.sample_images import STORED
+from tests.support.sample_images import STORED, saved
 
 _MOST = 2.01 / 255
 _GROUNDS = {"white": 1.0, "black": 0.0}
@@ -97,3 +99,10 @@ def test_the_colours_that_a_png_describes_are_those_of_a_browser(page, name) -> 
     data = COLOURED[name]
     for ground, level in _GROUNDS.items():
         assert np.abs(ours(data, level) - shown(page, data, "image/png", ground=ground)).max() <= _MOST
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
+def test_what_xmp_says_of_how_a_picture_is_turned_counts_for_nothing(page, kind) -> None:
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    data = saved(Image.fromarray(PICTURE), kind, xmp=xmp)
+    assert np.abs(ours(data, 1) - shown(page, data, f"image/{kind.lower()}", ground="white")).max() <= _MOST
