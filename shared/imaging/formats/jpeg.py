@@ -26,7 +26,9 @@ _UNREAD_FRAMES = {
     0xCB: "Lossless arithmetic",
     0xF7: "Lossless (JPEG-LS)",
 }
-_BITS = 8
+_EIGHT_BITS = b"\x08"
+#: Segments before the frame, each of which takes Pillow some microseconds: profiles and XMP have up to a thousand.
+_MAX_SEGMENTS = 4096
 #: Markers that stand alone.
 _BARE = {0x01, 0xD8}
 
@@ -47,18 +49,21 @@ def read(data: bytes) -> Header:
 
 
 def _check_coding(data: bytes) -> None:
-    """Raise `UnsupportedImage` for a kind of coding that libjpeg does not decode."""
+    """Raise `UnsupportedImage` for a kind of coding that libjpeg does not decode, `ImageTooLarge` for many segments."""
     at = 2
-    while (found := _MARKER.search(data, at)) and (marker := data[found.end() - 1]) not in (_SCAN, _END):
-        at = found.end()
-        if marker in _FRAMES or marker in _UNREAD_FRAMES:
-            bits = data[at + 2] if at + 2 < len(data) else _BITS
-            if marker in _UNREAD_FRAMES:
-                raise UnsupportedImage(f"{_UNREAD_FRAMES[marker]} JPEGs are not supported.")
-            if bits != _BITS:
-                raise UnsupportedImage(f"JPEGs of {bits} bits per channel are not supported; save it with 8.")
+    for _ in range(_MAX_SEGMENTS):
+        found = _MARKER.search(data, at)
+        if found is None:
+            return
+        at, marker = found.end(), data[found.end() - 1]
+        if marker in _UNREAD_FRAMES:
+            raise UnsupportedImage(f"{_UNREAD_FRAMES[marker]} JPEGs are not supported.")
+        if marker in _FRAMES and data[at + 2 : at + 3] not in (_EIGHT_BITS, b""):
+            raise UnsupportedImage(f"JPEGs of {data[at + 2]} bits per channel are not supported; save it with 8.")
+        if marker in _FRAMES or marker in (_SCAN, _END):
             return
         at += max(2, int.from_bytes(data[at : at + 2], "big"))
+    raise ImageTooLarge(f"The JPEG has more than {_MAX_SEGMENTS} segments before its picture.")
 
 
 def count_scans(data: bytes) -> int:

@@ -79,3 +79,9 @@ def test_a_coding_that_is_not_read_is_named(frame, bits, told) -> None:
 def test_a_thumbnail_does_not_say_how_the_picture_is_coded() -> None:
     thumbnail = saved(Image.fromarray(NOISE), "JPEG").replace(b"\xff\xc0", b"\xff\xf7")
     assert decode(jpeg(64, 40, extra=segment(0xE1, thumbnail))).rgb.shape == (40, 64, 3)
+
+
+def test_segments_without_end_are_refused_and_many_are_read() -> None:
+    assert decode(jpeg(64, 40, extra=segment(0xE5, b"x") * 4000)).rgb.shape == (40, 64, 3)
+    with pytest.raises(ImageTooLarge, match="segments"):
+        inspect(jpeg(64, 40, extra=segment(0xE5, b"x") * 5000))

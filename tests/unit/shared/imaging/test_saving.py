@@ -205,6 +205,17 @@ def test_metadata_is_read_of_a_png_of_imagemagick() -> None:
         assert found.base[ExifTags.Base.Model] == CAMERA
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "GIF"])
+def test_no_resolution_is_made_up(kind) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Model] = CAMERA
+    buffer = io.BytesIO()
+    Image.fromarray(PICTURE).save(buffer, kind, exif=exif)
+    found = metadata.read(buffer.getvalue())
+    assert found is None or found.dpi is None
+    assert (found is None) == (kind == "GIF")
+
+
 def test_a_picture_without_metadata_has_none() -> None:
     assert metadata.read(codec.encode(RGB, format="png")) is None
     assert metadata.read(b"no picture") is None
