@@ -255,6 +255,7 @@ def _tar(stream: _BoundedStream, bounds: Bounds, chosen: Selection) -> Iterator[
                 raise ArchiveTooLarge(f"The archive has more than {bounds.members} members.")
             archive.members = []  # the library keeps every header here
             path = member_path(decode_name(info.name.encode(errors="surrogateescape"), chosen.encoding))
+            chosen.state_folders |= state_folders([path])  # of which only what comes later can be left out
             skipped = chosen.skipped(f"{path}/" if info.isdir() else path)
             if skipped is not None:
                 unpacker.count(info.size)

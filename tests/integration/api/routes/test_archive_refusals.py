@@ -225,3 +225,13 @@ def test_files_in_our_storage_are_imported_under_their_own_names(client, batch, 
     assert (told["unreadable"], told["skipped"]) == ({"cr2": 1}, 1)
     for source in ("storage:imports/../images", "storage:imports/./x", "storage:imports/.tmp-x", "storage:imports//x"):
         assert take(client, batch, source).json["code"] == "forbidden_source"
+
+
+def test_folders_with_the_results_of_a_batch_are_left_out_of_our_storage_and_of_a_tar(client, batch, settings) -> None:
+    files = {"done/.atelier-batch.json": b"{}", "a.png": png(), "done/a.png": png(1), "done/- first.png": png(2)}
+    store = open_store(settings.storage_url)
+    for name, data in files.items():
+        store.put(f"imports/{name}", data)
+    assert take(client, batch, "storage:imports").json["added"] == 1
+    assert send(client, batch, tarred(files), "application/x-tar").json["existing"] == 1
+    assert keys(client, batch) == ["a.png"]
