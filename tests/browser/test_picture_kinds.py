@@ -46,7 +46,8 @@ def ours(data: bytes, ground: float) -> NDArray[np.float32]:
 def chromiums(page: Page, kind: str, of: Held, ground: str) -> NDArray[np.float64]:
     """What Chromium shows of a kind, or of a PNG of the same pixels if it does not show that.
 
-    It does not turn WebP, so there it shows the picture as it was before the camera was turned.
+    It does not turn WebP, though CSS Images 3, section 6.1, asks for it; so there it shows the picture as it was before
+    the camera was turned.
     """
     if kind.startswith("webp"):
         stored = shown(page, made(kind, of), media_type(kind), ground=ground)
@@ -77,7 +78,7 @@ def test_a_picture_looks_as_in_a_browser_however_it_was_held(page, kind, orienta
 @pytest.mark.parametrize("kind", [kind for kind in ALPHA_KINDS if kind not in UPRIGHT_KINDS])
 def test_a_transparent_picture_looks_as_in_a_browser_however_it_was_held(page, kind, orientation) -> None:
     of = held(orientation, transparent=True)
-    if kind == "avif":  # whose half opacity Chromium stretches as if it were of video
+    if kind == "avif":  # whose half opacity Chromium stretches; it is in full range (AVIF 1.1, section 4.1)
         of = of._replace(alpha=np.where(of.alpha > 127, 255, 0).astype(np.uint8))
     assert max(differences(page, kind, of)) <= _MOST
 
