@@ -40,6 +40,9 @@ _METHODS = {
     16: "IBM CMPSC", 18: "IBM TERSE", 19: "IBM LZ77", 20: "Zstandard", 93: "Zstandard", 94: "MP3", 95: "XZ", 96: "JPEG",
     97: "WavPack", 98: "PPMd", 99: "AES",
 }  # fmt: skip
+#: How archives of kinds that are not read begin; how packed tars do, and where others have their magic number.
+_OTHER_KINDS = {b"7z\xbc\xaf\x27\x1c": "7z", b"Rar!\x1a\x07": "RAR", b"\x28\xb5\x2f\xfd": "Zstandard"}
+_TAR_PACKINGS, _TAR_MAGIC_AT = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ"), 257
 #: What the libraries raise for damaged archives.
 _BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError,
            RuntimeError, OverflowError, UnicodeError)  # fmt: skip
@@ -82,7 +85,7 @@ def members(stream: IO[bytes], media_type: str, bounds: Bounds, *, name_encoding
     """
     bounded = _BoundedStream(stream, bounds.total)
     chosen = Selection(name_encoding)
-    found = _zip(bounded, bounds, chosen) if media_type in ZIP else _tar(bounded, bounds, chosen)
+    found = _zip(bounded, bounds, chosen) if _is_zip(bounded.start(), media_type) else _tar(bounded, bounds, chosen)
     try:
         yield from found
     except AtelierError:
@@ -91,6 +94,20 @@ def members(stream: IO[bytes], media_type: str, bounds: Bounds, *, name_encoding
         raise CorruptArchive(f"The archive is of a kind that is not supported: {error}.") from error
     except _BROKEN as error:
         raise CorruptArchive(f"The archive is damaged: {type(error).__name__}.") from error
+
+
+def _is_zip(start: bytes, media_type: str) -> bool:
+    """Return whether an archive is a zip rather than a tar, by its first bytes, or else by its media type.
+
+    Raises `CorruptArchive` for another kind.
+    """
+    other = next((name for signature, name in _OTHER_KINDS.items() if start.startswith(signature)), None)
+    if other is not None:
+        raise CorruptArchive(f"{other} archives are not supported; send a zip or a tar.")
+    if start.startswith(b"PK"):
+        return True
+    is_tar = start[_TAR_MAGIC_AT:].startswith(b"ustar") or start.startswith(_TAR_PACKINGS)
+    return media_type in ZIP and not is_tar
 
 
 def detect_media_type(file: IO[bytes]) -> str:
@@ -105,8 +122,19 @@ class _BoundedStream:
 
     def __init__(self, stream: IO[bytes], max_bytes: int) -> None:
         self._stream, self._left, self._max_bytes = stream, max_bytes, max_bytes
+        self._ahead = b""
+
+    def start(self) -> bytes:
+        """Return the first bytes, which are still to be read: a block of a tar, or fewer of a shorter stream."""
+        while len(self._ahead) < tarfile.BLOCKSIZE and (more := self._receive(tarfile.BLOCKSIZE - len(self._ahead))):
+            self._ahead += more
+        return self._ahead
 
     def read(self, size: int = _BLOCK_BYTES) -> bytes:
+        ahead, self._ahead = self._ahead, b""
+        return ahead or self._receive(size)
+
+    def _receive(self, size: int) -> bytes:
         data = self._stream.read(min(size if size >= 0 else _BLOCK_BYTES, self._left + 1))
         self._left -= len(data)
         if self._left < 0:
@@ -227,6 +255,7 @@ def _tar(stream: _BoundedStream, bounds: Bounds, chosen: Selection) -> Iterator[
                 raise ArchiveTooLarge(f"The archive has more than {bounds.members} members.")
             archive.members = []  # the library keeps every header here
             path = member_path(decode_name(info.name.encode(errors="surrogateescape"), chosen.encoding))
+            chosen.state_folders |= state_folders([path])  # of which only what comes later can be left out
             skipped = chosen.skipped(f"{path}/" if info.isdir() else path)
             if skipped is not None:
                 unpacker.count(info.size)

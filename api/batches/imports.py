@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from api.batches.member_names import STATE_FILE, key_of
+from api.batches.member_names import STATE_FILE, key_of, state_folders
 from api.batches.readers import Upload, candidate_from_upload
 from api.batches.report import Candidate, Skip
 from api.schemas.batches import printable_key
@@ -140,8 +140,12 @@ def _from_storage(store: ImageStore, prefix: str, upload: Upload, skip: Skip) ->
         raise ForbiddenSource(f"Use storage:{_PREFIX} and a prefix.") from None
     if not start.startswith(_PREFIX):
         raise ForbiddenSource(f"Only keys below {_PREFIX} can be imported from storage.")
-    names = (key.removeprefix(start) for key in store.list(start))
-    wanted = (name for name in names if not _skipped(name, skip))
+
+    def names() -> Iterator[str]:
+        return (key.removeprefix(start) for key in store.list(start))
+
+    results = tuple(state_folders(names()))
+    wanted = (name for name in names() if not name.startswith(results) and not _skipped(name, skip))
     return (
         candidate_from_upload(number, key_of(name), store.get(f"{start}{name}"), upload)
         for number, name in enumerate(wanted, 1)

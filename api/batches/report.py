@@ -67,13 +67,14 @@ def require_added(report: IngestReport) -> None:
     reasons = []
     if report.rejections:
         first = report.rejections[0]
-        reasons.append(f"{report.rejected} rejected, the first, {first.key}, because: {first.error.detail}")
+        reasons.append(f"{report.rejected} rejected, the first, {first.key}: {first.error.detail.rstrip('.')}")
     if report.unreadable:
         kinds = ", ".join(f"{kind} {count}" for kind, count in report.unreadable.most_common())
         reasons.append(f"{report.unreadable.total()} of kinds that cannot be read ({kinds})")
-    reasons.append(f"{report.skipped} that are no pictures")
+    if report.skipped:
+        reasons.append(f"{report.skipped} skipped, as folders and files that are no pictures are")
     raise NothingAdded(
-        f"Nothing could be added. Of the files found: {'; '.join(reasons)}.",
+        f"Nothing could be added: {'; '.join(reasons) or 'there are no files'}.",
         rejected=report.rejected,
         skipped=report.skipped,
         unreadable=dict(report.unreadable),

@@ -127,7 +127,8 @@ def _mistake(found: Any, at: str) -> dict[str, Any]:
     extra = field.json_schema_extra if field is not None else None
     unit = {"unit": extra["unit"]} if isinstance(extra, dict) and "unit" in extra else {}
     pointer = at + "".join(f"/{part}" for part in path)
-    return {"pointer": pointer, "detail": f"{pointer or 'The body'}: {found['msg']}.", **bounds, **unit}
+    reason = found["msg"].removeprefix("Value error, ")
+    return {"pointer": pointer, "detail": f"{pointer or 'The body'}: {reason}.", **bounds, **unit}
 
 
 def register(app: Flask) -> None:

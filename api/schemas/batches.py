@@ -59,7 +59,8 @@ def check_key(key: str) -> None:
     try:
         _KEY.validate_python(key)
     except ValidationError as error:
-        raise UnsafePath(error.errors()[0]["msg"]) from None
+        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise UnsafePath(f"{reason[:1].upper()}{reason[1:]}.") from None
 
 
 def printable_key(key: object) -> str:

@@ -17,7 +17,7 @@ from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 
 from shared import logs
-from shared.imaging.formats import heif
+from shared.imaging.formats import heif, png
 from shared.imaging.formats.recognition import recognize
 
 log = logs.get(__name__)
@@ -102,9 +102,17 @@ def _tolerant(reading: Callable[[], Kept]) -> Kept | None:
 
 
 def _read_by_pillow(data: bytes) -> Kept:
-    with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+    file = png.with_metadata(data) if recognize(data) == "png" else io.BytesIO(data)
+    with Image.open(file, formats=_FORMATS) as image:
         kept = _kept(image.getexif())
-        return kept._replace(dpi=_dpi(image.info.get("dpi")) or kept.dpi)
+        return kept._replace(dpi=kept.dpi or _stated_dpi(image))
+
+
+def _stated_dpi(image: Image.Image) -> tuple[float, float] | None:
+    """Return the resolution that a file states beside its EXIF: Pillow gives some to files that state none."""
+    if image.format == "TIFF" or (image.format in ("JPEG", "MPO") and image.info.get("jfif_unit") not in (1, 2)):
+        return None
+    return _dpi(image.info.get("dpi"))
 
 
 def _loaded(block: bytes) -> Image.Exif:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
+from tests.hostile.image_headers import jpeg, segment
 from tests.support import heif, hevc
 from tests.support.heif import Item, box, full_box, ispe, nclx
 from tests.support.sample_images import saved
@@ -130,6 +131,7 @@ def coded_bombs() -> Iterator[tuple[str, bytes]]:
     yield "jpeg-101-scans", scans(64, 101)
     yield "jpeg-20-scans-of-49-megapixels", scans(7000, 20)
     yield "jpeg-200-scans-of-one", scans(2000, 200, progressive=False)
+    yield "jpeg-500000-segments", jpeg(64, 40, extra=segment(0xE5, b"x") * 500_000)
     yield "tiff-tags", tiff_tags(2000, 2**21)
     yield "tiff-60000-tags", tiff_tags(20_000, 2**16)
 

@@ -3,6 +3,7 @@
 Threat: the file is hostile, so nothing is decoded before its header is judged.
 """
 
+import io
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -50,6 +51,16 @@ def check_bounds(header: Header, max_px: int) -> None:
         raise ImageTooLarge(
             f"A {header.name} of {width} × {height} pixels takes {needed / 1e6:.0f} MB; {limit}.", **fields
         )
+
+
+def opened_by_pillow(data: bytes, name: str) -> Image.Image:
+    """Open a file of the format that Pillow calls `name`, without its XMP.
+
+    Pillow would look there for how the picture is turned; browsers look for that in EXIF alone.
+    """
+    image = Image.open(io.BytesIO(data), formats=(name,))
+    image.info.pop("xmp", None)
+    return image
 
 
 def loaded(image: Image.Image) -> Image.Image:

@@ -4,7 +4,6 @@ HEIC is decoded by `pi_heif` (libheif and libde265), AVIF by Pillow (libavif and
 threads, and neither is asked for anything before the boxes and the coded headers have been judged.
 """
 
-import io
 import struct
 from collections.abc import Iterator
 from functools import partial
@@ -16,7 +15,7 @@ from shared.errors import CorruptImage, ImageTooLarge, UnsupportedImage
 from shared.imaging import profiles
 from shared.imaging.formats.boxes import Item, read_items
 from shared.imaging.formats.coded_sizes import Size, av1_sizes, hevc_sizes
-from shared.imaging.formats.header import Header
+from shared.imaging.formats.header import Header, opened_by_pillow
 from shared.imaging.profiles import Colours
 
 #: Threads that decode one picture: several pictures are decoded at once.
@@ -50,7 +49,7 @@ def read_avif(data: bytes) -> Header:
     """Read the header of an AVIF file. Of a sequence, the still picture beside it counts."""
     picture = _Picture(data)
     still = data[:8] + b"avif" + data[12:] if data[8:12] == b"avis" else data
-    image = Image.open(io.BytesIO(still), formats=("AVIF",))
+    image = opened_by_pillow(still, "AVIF")
     return Header("AVIF", image.size, picture.plane_bytes_per_px + _BESIDE_PLANES, partial(_load_avif, image, picture))
 
 

@@ -4,13 +4,12 @@ Each scan of a progressive JPEG goes over the whole picture, however few bytes i
 takes long: 2,000 in 305 kB took 14 s. Scans are therefore counted by their markers before anything is decoded.
 """
 
-import io
 import re
 
-from PIL import Image, JpegImagePlugin
+from PIL import JpegImagePlugin
 
-from shared.errors import CorruptImage, ImageTooLarge
-from shared.imaging.formats.header import Header, loaded
+from shared.errors import CorruptImage, ImageTooLarge, UnsupportedImage
+from shared.imaging.formats.header import Header, loaded, opened_by_pillow
 
 #: Scans that a file may have. Encoders make about ten, of CMYK twenty; libjpeg's own tools take scripts of at most 100.
 _MAX_SCANS = 100
@@ -20,14 +19,25 @@ _MAX_SCANNED_PX = 800_000_000
 #: A marker among entropy-coded data, which keeps FF 00 and restarts to itself.
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _SCAN, _END = 0xDA, 0xD9
+#: Markers of frames, whose third byte after the marker says how many bits a sample has. Source: ITU-T T.81, table B.1.
+_FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA}
+_UNREAD_FRAMES = {
+    **dict.fromkeys((0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF), "Hierarchical"),
+    0xCB: "Lossless arithmetic",
+    0xF7: "Lossless (JPEG-LS)",
+}
+_EIGHT_BITS = b"\x08"
+#: Segments before the frame, each of which takes Pillow some microseconds: profiles and XMP have up to a thousand.
+_MAX_SEGMENTS = 4096
 #: Markers that stand alone.
 _BARE = {0x01, 0xD8}
 
 
 def read(data: bytes) -> Header:
     """Read the header of a JPEG."""
+    _check_coding(data)
     scans = count_scans(data)
-    image = Image.open(io.BytesIO(data), formats=("JPEG", "MPO"))
+    image = opened_by_pillow(data, "JPEG")
     if not isinstance(image, JpegImagePlugin.JpegImageFile):
         raise CorruptImage
     if scans > _MAX_SCANS or scans * image.width * image.height > max(_MAX_SCANNED_PX, image.width * image.height):
@@ -36,6 +46,24 @@ def read(data: bytes) -> Header:
     return Header(
         "progressive JPEG" if progressive else "JPEG", image.size, _bytes_per_px(image), lambda: loaded(image)
     )
+
+
+def _check_coding(data: bytes) -> None:
+    """Raise `UnsupportedImage` for a kind of coding that libjpeg does not decode, `ImageTooLarge` for many segments."""
+    at = 2
+    for _ in range(_MAX_SEGMENTS):
+        found = _MARKER.search(data, at)
+        if found is None:
+            return
+        at, marker = found.end(), data[found.end() - 1]
+        if marker in _UNREAD_FRAMES:
+            raise UnsupportedImage(f"{_UNREAD_FRAMES[marker]} JPEGs are not supported.")
+        if marker in _FRAMES and data[at + 2 : at + 3] not in (_EIGHT_BITS, b""):
+            raise UnsupportedImage(f"JPEGs of {data[at + 2]} bits per channel are not supported; save it with 8.")
+        if marker in _FRAMES or marker in (_SCAN, _END):
+            return
+        at += max(2, int.from_bytes(data[at : at + 2], "big"))
+    raise ImageTooLarge(f"The JPEG has more than {_MAX_SEGMENTS} segments before its picture.")
 
 
 def count_scans(data: bytes) -> int:

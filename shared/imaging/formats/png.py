@@ -32,7 +32,9 @@ _MAX_EXIF_BYTES = 2**16
 #: The largest profile that is unpacked, in bytes. Those of printing presses have up to 4 MB.
 _MAX_PROFILE_BYTES = 2**23
 #: Chunks that tell something about the pixels, beside the pixels themselves.
-_READ = {b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM"}
+_READ = {b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"pHYs"}
+#: Texts, of which only one is read: the EXIF block that ImageMagick writes into it.
+_TEXTS, _EXIF_TEXT = (b"tEXt", b"zTXt"), b"Raw profile type exif\0"
 
 #: What encoders write for sRGB, in hundred-thousandths.
 _SRGB_GAMMA = 45_455
@@ -61,13 +63,10 @@ class _Png(NamedTuple):
         """Return the body of the first chunk of a kind; empty if there is none."""
         return bytes(self.chunks[kind][0]) if self.chunks.get(kind) else b""
 
-    def pillows(self) -> io.BytesIO:
-        """Return a file of what Pillow needs: the pixels, the palette and its alpha, and the orientation."""
-        parts = [_chunk(b"IHDR", self.first(b"IHDR"))]
-        if self.kind == _PALETTE:
-            parts += [_chunk(kind, self.first(kind)) for kind in (b"PLTE", b"tRNS") if self.chunks.get(kind)]
-        if self.chunks.get(b"eXIf"):
-            parts.append(_chunk(b"eXIf", self.first(b"eXIf")))
+    def pillows(self, *others: bytes) -> io.BytesIO:
+        """Return a file of what Pillow needs: the pixels, the palette and its alpha, the orientation, other chunks."""
+        kinds = (b"PLTE", b"tRNS", b"eXIf") if self.kind == _PALETTE else (b"eXIf",)
+        parts = [_chunk(kind, self.first(kind)) for kind in (b"IHDR", *kinds, *others) if self.chunks.get(kind)]
         return io.BytesIO(b"".join([_SIGNATURE, *parts, _chunk(b"IDAT", b"".join(self.chunks[b"IDAT"])), _END]))
 
 
@@ -80,6 +79,11 @@ def read(data: bytes) -> Header:
         bytes_per_px = 8  # the samples are compared with the transparent one
     profile = _profile(png)
     return Header("PNG", image.size, bytes_per_px, partial(_load, png, image, profile))
+
+
+def with_metadata(data: bytes) -> io.BytesIO:
+    """Return the PNG for Pillow to read its EXIF and resolution; raise `CorruptImage` or `ImageTooLarge`."""
+    return _Png(_chunks(data)).pillows(b"pHYs", *_TEXTS)
 
 
 def _load(png: _Png, image: Image.Image, profile: bytes | None) -> Image.Image:
@@ -96,7 +100,7 @@ def _chunks(data: bytes) -> dict[bytes, list[memoryview]]:
     for kind, body, end in _listed(data):
         if kind == b"IDAT":
             chunks[kind].append(body)
-        elif kind in _READ and not chunks[kind]:
+        elif (kind in _READ or (kind in _TEXTS and body[: len(_EXIF_TEXT)] == _EXIF_TEXT)) and not chunks[kind]:
             if _is_intact(data, kind, body, end):
                 chunks[kind].append(body)
             elif kind in (b"IHDR", b"PLTE"):

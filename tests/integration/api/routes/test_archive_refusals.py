@@ -75,6 +75,33 @@ def test_an_archive_of_which_nothing_is_taken_is_refused_with_the_reasons(client
     assert show(client, batch)["counts"]["total"] == 0
 
 
+def test_an_empty_archive_and_one_without_pictures_are_told_apart(client, batch) -> None:
+    assert send(client, batch, zipped({})).json["detail"].endswith("there are no files.")
+    assert "2 skipped" in send(client, batch, zipped({"a/": b"", "a/notes.txt": b""})).json["detail"]
+    outside = send(client, batch, zipped({"/a.png": png()})).json
+    assert "Use a relative path" in outside["errors"][0]["detail"]
+    assert "Value error" not in outside["detail"]
+
+
+@pytest.mark.parametrize(("start", "name"), [(b"7z\xbc\xaf\x27\x1c", "7z"), (b"Rar!\x1a\x07", "RAR")])
+@pytest.mark.parametrize("media_type", [ZIP, "application/x-tar"])
+def test_an_archive_of_another_kind_is_refused_by_name(client, batch, media_type, start, name) -> None:
+    answer = send(client, batch, start + bytes(1000), media_type)
+    assert (answer.status_code, answer.json["code"]) == (422, "corrupt_archive")
+    assert f"{name} archives" in answer.json["detail"]
+
+
+def test_an_archive_is_a_zip_or_a_tar_by_its_bytes(client, batch) -> None:
+    for data, media_type in (
+        (zipped({"a.png": png()}), "application/x-tar"),
+        (tarred({"b.png": png()}), ZIP),
+        (tarred({"c.png": png()}, mode="w:xz"), ZIP),
+        (b"MZ" + bytes(3000) + zipped({"d.png": png()}), ZIP),  # one that unpacks itself
+    ):
+        assert send(client, batch, data, media_type).json["added"] == 1, media_type
+    assert keys(client, batch) == ["a.png", "b.png", "c.png", "d.png"]
+
+
 def test_an_archive_that_is_sent_again_has_something(client, batch) -> None:
     data = zipped({"a.png": png()})
     assert send(client, batch, data).json["added"] == 1
@@ -198,3 +225,13 @@ def test_files_in_our_storage_are_imported_under_their_own_names(client, batch, 
     assert (told["unreadable"], told["skipped"]) == ({"cr2": 1}, 1)
     for source in ("storage:imports/../images", "storage:imports/./x", "storage:imports/.tmp-x", "storage:imports//x"):
         assert take(client, batch, source).json["code"] == "forbidden_source"
+
+
+def test_folders_with_the_results_of_a_batch_are_left_out_of_our_storage_and_of_a_tar(client, batch, settings) -> None:
+    files = {"done/.atelier-batch.json": b"{}", "a.png": png(), "done/a.png": png(1), "done/- first.png": png(2)}
+    store = open_store(settings.storage_url)
+    for name, data in files.items():
+        store.put(f"imports/{name}", data)
+    assert take(client, batch, "storage:imports").json["added"] == 1
+    assert send(client, batch, tarred(files), "application/x-tar").json["existing"] == 1
+    assert keys(client, batch) == ["a.png"]

@@ -70,6 +70,15 @@ def test_a_broken_exif_block_says_nothing_of_the_pixels(exif) -> None:
     assert quarters(decode(data).rgb) == UPRIGHT
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+def test_only_exif_says_how_a_picture_is_turned(kind) -> None:
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    options = {"tiffinfo": {700: xmp}} if kind == "TIFF" else {"xmp": xmp}
+    data = saved(Image.fromarray(QUARTERS), kind, **options)
+    assert (inspect(data).width, inspect(data).height) == (64, 40)
+    assert quarters(decode(data).rgb) == UPRIGHT
+
+
 @pytest.mark.parametrize("orientation", [0, 9, 65535])
 def test_an_orientation_that_does_not_exist_means_upright(orientation) -> None:
     exif = Image.Exif()

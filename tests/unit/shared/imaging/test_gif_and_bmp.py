@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shared.errors import CorruptImage, ImageTooLarge
+from shared.errors import CorruptImage, ImageTooLarge, UnsupportedImage
 from tests.hostile.coded_bombs import bmp
 from tests.support.picture_kinds import PICTURE, held, made
 from tests.support.sample_images import QUARTERS, decode, inspect, saved
@@ -88,3 +88,12 @@ def test_run_lengths_are_decoded_and_bounded() -> None:
     assert rgb[0].max() == 0
     with pytest.raises(ImageTooLarge):
         inspect(bmp(3000, 3000, compression=1, bits=8), max_px=10**8)
+
+
+@pytest.mark.parametrize(
+    ("compression", "bits", "told"),
+    [(4, 0, "compression JPEG"), (5, 0, "compression PNG"), (3, 32, "bit fields"), (0, 2, "2 bits"), (9, 24, "9")],
+)
+def test_a_bmp_of_another_kind_is_refused_by_name(compression, bits, told) -> None:
+    with pytest.raises(UnsupportedImage, match=told):
+        inspect(bmp(4, 2, compression=compression, bits=bits, data=bytes([1, 2, 3, 4]) * 16))

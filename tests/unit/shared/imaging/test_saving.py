@@ -1,6 +1,8 @@
 """Results as files: their depth, their colours, and what they keep of their photograph; read by others' readers."""
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import png
@@ -12,7 +14,10 @@ from shared.errors import CorruptImage
 from shared.imaging import codec, deep, metadata, saving
 from shared.imaging.metadata import Kept
 from shared.imaging.mixing import Mix
+from tests.hostile.image_headers import chunk
+from tests.support import heif
 from tests.support.photographs import CAMERA, LATITUDE, LENS, PRIVATE, TAKEN, photograph
+from tests.support.picture_kinds import PICTURE
 from tests.support.sample_images import MAX_PX, decode
 
 FORMATS = ("png", "jpeg", "webp", "tiff")
@@ -32,6 +37,8 @@ def read_tiff(data: bytes) -> np.ndarray:
     return tifffile.imread(io.BytesIO(data))
 
 
+#: How ImageMagick names the text that holds an EXIF block.
+_RAW = b"Raw profile type exif\0"
 READERS = {"png": read_png, "tiff": read_tiff}
 
 
@@ -156,13 +163,57 @@ def test_what_was_not_asked_for_is_not_there_in_any_byte(kind, depth) -> None:
         assert secret not in data
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
 def test_metadata_is_read_of_every_format(kind) -> None:
     found = kept(kind)
     assert found.base[ExifTags.Base.Model] == CAMERA
     assert found.exif[ExifTags.Base.DateTimeOriginal] == TAKEN
     assert float(found.gps[ExifTags.GPS.GPSLatitude][2]) == 12.5
-    assert kind == "WEBP" or found.dpi == pytest.approx((300, 300), abs=0.01)
+    assert kind in ("WEBP", "AVIF") or found.dpi == pytest.approx((300, 300), abs=0.01)
+
+
+def test_metadata_is_read_of_a_heic() -> None:
+    block = Image.open(io.BytesIO(photograph())).info["exif"]
+    pixels = heif.coded([PICTURE[..., channel] for channel in (1, 2, 0)], heif.nclx(*heif.SRGB))
+    for data in (struct.pack(">I", 6) + block, struct.pack(">I", 0) + block.removeprefix(b"Exif\0\0")):
+        found = metadata.read(heif.heif([pixels, heif.Item(b"Exif", data, refers={b"cdsc": [1]})]))
+        assert found is not None
+        assert found.base[ExifTags.Base.Model] == CAMERA
+
+
+@pytest.mark.parametrize(
+    "further",
+    [chunk(b"tEXt", b"Comment\0damaged")[:-1], chunk(b"zTXt", b"workflow\0\0" + zlib.compress(bytes(10**6))) * 70],
+    ids=["damaged", "64 MB"],
+)
+def test_text_in_a_png_takes_none_of_its_metadata(further) -> None:
+    if len(further) < 100:
+        further += b"\0"  # a wrong checksum
+    plain = photograph("PNG")
+    found = metadata.read(plain[:33] + further + plain[33:])
+    assert found is not None
+    assert found == metadata.read(plain)
+
+
+def test_metadata_is_read_of_a_png_of_imagemagick() -> None:
+    block = Image.open(io.BytesIO(photograph())).info["exif"]
+    text = f"\nexif\n{len(block):8}\n{block.hex()}\n".encode()
+    for own in (chunk(b"tEXt", _RAW + text), chunk(b"zTXt", _RAW + b"\0" + zlib.compress(text))):
+        plain = codec.encode(RGB, format="png")
+        found = metadata.read(plain[:33] + own + plain[33:])
+        assert found is not None
+        assert found.base[ExifTags.Base.Model] == CAMERA
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "GIF"])
+def test_no_resolution_is_made_up(kind) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Model] = CAMERA
+    buffer = io.BytesIO()
+    Image.fromarray(PICTURE).save(buffer, kind, exif=exif)
+    found = metadata.read(buffer.getvalue())
+    assert found is None or found.dpi is None
+    assert (found is None) == (kind == "GIF")
 
 
 def test_a_picture_without_metadata_has_none() -> None:

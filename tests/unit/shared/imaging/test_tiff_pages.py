@@ -1,10 +1,14 @@
 """TIFF: samples as the tags say, and the full page rather than a thumbnail."""
 
+import io
+
 import numpy as np
 import pytest
+import tifffile
+from PIL import Image
 
 from shared.errors import CorruptImage, UnsupportedImage
-from tests.support.picture_kinds import PICTURE
+from tests.support.picture_kinds import ALPHA, PICTURE, held
 from tests.support.sample_images import decode, inspect
 from tests.support.tiff_pages import BLACK_IS_ZERO, DEFLATE, MASK, REDUCED, WHITE_IS_ZERO, Page, tiff
 
@@ -39,6 +43,55 @@ def test_grey_in_floats_is_decoded(order, compression) -> None:
     np.testing.assert_allclose(decode(data).rgb[..., 0], _RAMP, atol=1e-6)
     inverted = tiff(Page((1 - _RAMP).astype(np.float32), 32, {259: compression, 262: WHITE_IS_ZERO}), order=order)
     np.testing.assert_allclose(decode(inverted).rgb[..., 0], _RAMP, atol=1e-6)
+
+
+@pytest.mark.parametrize("compression", [1, DEFLATE])
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("bits", [8, 16, 32])
+def test_signed_grey_is_white_at_its_largest_number_or_at_65535(bits, order, compression) -> None:
+    white = min(2 ** (bits - 1) - 1, 65_535)
+    samples = np.rint(_RAMP * white).astype(f"i{bits // 8}")
+    samples[0] = -1  # below black
+    data = tiff(Page(samples, bits, {259: compression}), order=order)
+    rgb = decode(data).rgb[..., 0]
+    np.testing.assert_allclose(rgb[1:], _RAMP[1:], atol=0.51 / white)
+    assert not rgb[0].any()
+
+
+def _in_planes(image: Image.Image, bits: int, **options: object) -> bytes:
+    samples = np.asarray(image).astype(np.uint16) * 257 if bits == 16 else np.asarray(image)
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, np.moveaxis(samples, -1, 0).copy(), planarconfig="separate", **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("layout", [{}, {"tile": (32, 32)}, {"rowsperstrip": 7}], ids=["whole", "tiles", "strips"])
+@pytest.mark.parametrize("compression", [None, "deflate"])
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "CMYK"])
+def test_channels_may_lie_one_after_the_other(mode, bits, order, compression, layout) -> None:
+    image = held(transparent=mode == "RGBA").image.convert(mode)
+    options = {"RGBA": {"extrasamples": ["unassalpha"]}}.get(mode, {})
+    photometric = "separated" if mode == "CMYK" else "rgb"
+    data = _in_planes(
+        image, bits, photometric=photometric, byteorder=order, compression=compression, **layout, **options
+    )
+    rgb, alpha = decode(data)
+    visible = np.asarray(image.getchannel("A")) > 0 if mode == "RGBA" else np.s_[:]
+    np.testing.assert_array_equal(np.rint(rgb * 255)[visible], PICTURE[visible])
+    assert (alpha is None) == (mode != "RGBA")
+    if alpha is not None:
+        np.testing.assert_array_equal(np.rint(alpha * 255), ALPHA)
+
+
+@pytest.mark.parametrize("compression", [None, "deflate"])
+@pytest.mark.parametrize(("mode", "photometric"), [("LA", "minisblack"), ("YCbCr", "ycbcr")])
+def test_other_channels_one_after_the_other_are_refused_by_name(mode, photometric, compression) -> None:
+    options = {"extrasamples": ["unassalpha"]} if mode == "LA" else {}
+    image = held(transparent=mode == "LA").image.convert(mode)
+    with pytest.raises(UnsupportedImage, match="in planes"):
+        inspect(_in_planes(image, 8, photometric=photometric, compression=compression, **options))
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
-"""Scans of a JPEG are counted by their markers, before anything is decoded."""
+"""How a JPEG is coded, and in how many scans, is read from its markers before anything is decoded."""
 
 import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from shared.errors import ImageTooLarge
+from shared.errors import ImageTooLarge, UnsupportedImage
 from shared.imaging.formats.jpeg import count_scans
 from tests.hostile.coded_bombs import scans
 from tests.hostile.image_headers import jpeg, segment
@@ -61,3 +61,27 @@ def test_damaged_markers_end_the_count() -> None:
         broken = np.frombuffer(data, np.uint8).copy()
         broken[random.integers(2, len(data), 8)] = 255
         assert 0 <= count_scans(broken.tobytes()) <= 101
+
+
+@pytest.mark.parametrize(
+    ("frame", "bits", "told"),
+    [(0xC1, 12, "12 bits"), (0xC2, 12, "12 bits"), (0xC3, 16, "16 bits"), (0xC5, 8, "Hierarchical"),
+     (0xCB, 8, "Lossless"), (0xF7, 8, "JPEG-LS")],
+)  # fmt: skip
+def test_a_coding_that_is_not_read_is_named(frame, bits, told) -> None:
+    data = bytearray(saved(Image.fromarray(NOISE), "JPEG"))
+    at = data.index(b"\xff\xc0")
+    data[at + 1], data[at + 4] = frame, bits
+    with pytest.raises(UnsupportedImage, match=told):
+        inspect(bytes(data))
+
+
+def test_a_thumbnail_does_not_say_how_the_picture_is_coded() -> None:
+    thumbnail = saved(Image.fromarray(NOISE), "JPEG").replace(b"\xff\xc0", b"\xff\xf7")
+    assert decode(jpeg(64, 40, extra=segment(0xE1, thumbnail))).rgb.shape == (40, 64, 3)
+
+
+def test_segments_without_end_are_refused_and_many_are_read() -> None:
+    assert decode(jpeg(64, 40, extra=segment(0xE5, b"x") * 4000)).rgb.shape == (40, 64, 3)
+    with pytest.raises(ImageTooLarge, match="segments"):
+        inspect(jpeg(64, 40, extra=segment(0xE5, b"x") * 5000))
