@@ -80,7 +80,7 @@ def batch(
         batch_id = earlier.batch_id if earlier else None
         if missing:
             batch_id = _open_batch(client, earlier, request, options)
-            state.remember(out, Started(batch_id, settings, _results_among_pictures(folder, out, planned)))
+            state.remember(out, _started(batch_id, settings, folder, out, planned))
             say(f"Batch {batch_id}: `atelier batches show {batch_id}` shows its progress from elsewhere.")
     if batch_id is not None and missing:
         pictures = {key: folder / found.pictures[key] for key in missing}
@@ -101,26 +101,36 @@ def batch(
 def _plan(folder: Path, out: Path, styles: tuple[Path, ...], suffix: str, *, new: bool) -> tuple[Found, Planned]:
     """Find the pictures and decide where their results go; raise a `UsageError` rather than lose a file."""
     found, earlier = walk(folder, out), state.read(out)
-    if earlier is not None and _is_same(folder, out):
-        found.pictures = {key: path for key, path in found.pictures.items() if path not in earlier.results}
+    known = (earlier and earlier.results) or frozenset()
+    if _is_same(folder, out):
+        found.pictures = {key: path for key, path in found.pictures.items() if path not in known}
     report.say_left_out(found)
     if not (found.pictures or found.failed):
         raise click.UsageError(f"There are no pictures below {printable(folder)}.")
     planned = plan.plan(found.pictures, out, suffix)
     check_overwriting(planned.results.values(), [*(folder / path for path in found.pictures.values()), *styles])
-    if earlier is None and not new:
-        plan.refuse_unknown(planned.results, out)
+    if not new:
+        _refuse_others(earlier, folder, out)
+        if earlier is None or earlier.results is not None:
+            plan.refuse_unknown(planned.results, out, known)
     check_path(out / state.STATE_FILE)
     return found, planned
 
 
-def _results_among_pictures(folder: Path, out: Path, planned: Planned) -> frozenset[str]:
-    """Return the names of the results, earlier ones too, if the next call would take them for pictures."""
-    if not _is_same(folder, out):
-        return frozenset()
+def _refuse_others(earlier: Started | None, folder: Path, out: Path) -> None:
+    """Raise a `UsageError` if `out` has the results of another folder, whose pictures may have the same names."""
+    if earlier is not None and earlier.pictures not in (None, state.way(out, folder)):
+        raise click.UsageError(
+            f"{printable(out)} has the results of other pictures, those in {printable((out / earlier.pictures).resolve())}: "
+            "choose another folder, or add --new."
+        )
+
+
+def _started(batch_id: str, settings: str, folder: Path, out: Path, planned: Planned) -> Started:
+    """Describe the batch that is to be recorded; earlier results remain known as results."""
     earlier = state.read(out)
-    names = (path.relative_to(out).as_posix() for path in planned.results.values())
-    return frozenset(names) | (earlier.results if earlier else frozenset())
+    names = frozenset(path.relative_to(out).as_posix() for path in planned.results.values())
+    return Started(batch_id, settings, state.way(out, folder), names | ((earlier and earlier.results) or frozenset()))
 
 
 def _is_same(folder: Path, out: Path) -> bool:
