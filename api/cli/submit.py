@@ -83,7 +83,7 @@ def submit(
         check_picture_path(out)
     # the command's options have the names of the client's
     given = {name: options[name] for name in JobOptions.__annotations__ if name in options}
-    job_options = given | {"params": chosen_params(options), "name": content.name}
+    job_options = given | {"params": chosen_params(options)}
     if dry_run:
         found = client.dry_run(content, styles, **job_options)
         emit(found, lambda predicted: print_estimate(predicted.estimate), as_json=as_json)

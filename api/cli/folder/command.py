@@ -120,9 +120,10 @@ def _plan(folder: Path, out: Path, styles: tuple[Path, ...], suffix: str, *, new
 def _refuse_others(earlier: Started | None, folder: Path, out: Path) -> None:
     """Raise a `UsageError` if `out` has the results of another folder, whose pictures may have the same names."""
     if earlier is not None and earlier.pictures not in (None, state.way(out, folder)):
+        others = printable((out / earlier.pictures).resolve())
         raise click.UsageError(
-            f"{printable(out)} has the results of other pictures, those in {printable((out / earlier.pictures).resolve())}: "
-            "choose another folder, or add --new."
+            f"{printable(out)} has the results of other pictures, those in {others}: choose another folder, or add "
+            "--new."
         )
 
 
