@@ -22,7 +22,7 @@ from api.cli.options import (
     strength_option,
     url_option,
 )
-from api.cli.outputs import check_overwriting
+from api.cli.outputs import check_depth, check_overwriting
 from api.client import ApiProblem, Client
 from api.client.files import check_path
 from shared.painting.cli_options import chosen_params, depth_option, metadata_option, params_options
@@ -69,6 +69,7 @@ def batch(
     Repeat the command to continue, even on another day: finished pictures are neither uploaded nor painted again.
     Ctrl-C leaves the batch running.
     """
+    check_depth(options["depth"], format_)
     suffix = {"jpeg": ".jpg"}.get(format_, f".{format_}")
     found, planned = _plan(folder, out, styles, suffix, new=new)
     failed = [*found.failed, *planned.failed]
@@ -101,9 +102,6 @@ def batch(
 def _plan(folder: Path, out: Path, styles: tuple[Path, ...], suffix: str, *, new: bool) -> tuple[Found, Planned]:
     """Find the pictures and decide where their results go; raise a `UsageError` rather than lose a file."""
     found, earlier = walk(folder, out), state.read(out)
-    known = (earlier and earlier.results) or frozenset()
-    if _is_same(folder, out):
-        found.pictures = {key: path for key, path in found.pictures.items() if path not in known}
     report.say_left_out(found)
     if not (found.pictures or found.failed):
         raise click.UsageError(f"There are no pictures below {printable(folder)}.")
@@ -112,7 +110,7 @@ def _plan(folder: Path, out: Path, styles: tuple[Path, ...], suffix: str, *, new
     if not new:
         _refuse_others(earlier, folder, out)
         if earlier is None or earlier.results is not None:
-            plan.refuse_unknown(planned.results, out, known)
+            plan.refuse_unknown(planned.results, out, (earlier and earlier.results) or ())
     check_path(out / state.STATE_FILE)
     return found, planned
 
@@ -129,13 +127,11 @@ def _refuse_others(earlier: Started | None, folder: Path, out: Path) -> None:
 
 def _started(batch_id: str, settings: str, folder: Path, out: Path, planned: Planned) -> Started:
     """Describe the batch that is to be recorded; earlier results remain known as results."""
-    earlier = state.read(out)
+    earlier, pictures = state.read(out), state.way(out, folder)
     names = frozenset(path.relative_to(out).as_posix() for path in planned.results.values())
-    return Started(batch_id, settings, state.way(out, folder), names | ((earlier and earlier.results) or frozenset()))
-
-
-def _is_same(folder: Path, out: Path) -> bool:
-    return out.exists() and folder.samefile(out)
+    if earlier is not None and earlier.results is not None and earlier.pictures == pictures:
+        names |= earlier.results
+    return Started(batch_id, settings, pictures, names)
 
 
 def _outcome(count: int, missing: int, unpainted: int, out: Path) -> str:

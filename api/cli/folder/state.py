@@ -12,6 +12,8 @@ from api.client.files import write_whole
 from shared.paths import read_regular
 
 STATE_FILE = ".atelier-batch.json"
+#: The way from results to pictures that lie in the same folder.
+HERE = "."
 
 
 class Started(NamedTuple):
