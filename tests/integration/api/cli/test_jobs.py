@@ -109,7 +109,7 @@ def test_a_bad_picture_is_named(atelier, photo, tmp_path) -> None:
     result = atelier("submit", photo, notes, "-o", tmp_path / "a.png")
     assert (result.exit_code, result.stderr) == (
         1,
-        f"Error: {notes}: The file is not a JPEG, PNG, WebP or TIFF image.\n",
+        f"Error: {notes}: The file is not a JPEG, PNG, WebP, TIFF, HEIC, AVIF, GIF or BMP image.\n",
     )
 
 
