@@ -15,6 +15,8 @@ from pathlib import Path
 MAX_NAME_BYTES = 255
 #: Categories of characters that would break a line, move the cursor or fail to be encoded.
 _UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
+#: Characters that reverse what stands after them: `a<RLO>gpj.exe` would be shown as `aexe.jpg`.
+_REVERSING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 class InputFiles:
@@ -72,7 +74,11 @@ def kind_text(mode: int) -> str:
 
 def printable(name: str | Path) -> str:
     """Return a name that takes one line and is valid text, with escapes for what cannot be shown."""
-    return "".join(_escaped(each) if unicodedata.category(each) in _UNPRINTABLE else each for each in str(name))
+    return "".join(_escaped(each) if _is_unprintable(each) else each for each in str(name))
+
+
+def _is_unprintable(character: str) -> bool:
+    return unicodedata.category(character) in _UNPRINTABLE or character in _REVERSING
 
 
 def _escaped(character: str) -> str:

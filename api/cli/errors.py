@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 import click
 
+from api.cli.display.output import laid_out
 from api.client.models import ApiProblem, ClientError, Job, Unreachable
 from shared.errors import AtelierError
 
@@ -60,7 +61,15 @@ class ReportingGroup(click.Group):
     """A group of commands that reports every expected failure as one sentence."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the chosen command."""
+        """Run the chosen command; what it says of a failure fits the terminal."""
+        try:
+            return self._invoke(ctx)
+        except click.ClickException as error:
+            text = laid_out(error.message, indent=len("Error: "))
+            error.message = text  # type: ignore[misc] # every class of click's errors has its own way of showing it
+            raise
+
+    def _invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except Unreachable as error:

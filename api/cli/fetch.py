@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import sys
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -17,6 +18,7 @@ from api.client import Client
 from api.client.files import check_path, check_picture_path, unused_path, write_whole
 from api.client.models import Event, Job, Progress
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _job_id = click.argument("job_id", metavar="ID")
 _file = click.option(
     "-o", "--out", type=click.Path(path_type=Path), metavar="FILE", required=True, help="Where to write it."
@@ -106,8 +108,8 @@ def events(client: Client, job_id: str, *, as_json: bool) -> None:
 
 
 def _named_after(job: Job) -> Path:
-    """Return an unused path in this folder; the server's name for the photograph is no path."""
-    name = PurePosixPath((job.name or "").replace("\\", "/")).name.lstrip(".")
+    """Return an unused path in this folder; the server's name for the photograph is no path, and may be anything."""
+    name = PurePosixPath(_CONTROL.sub("_", job.name or "").replace("\\", "/")).name.lstrip(".")
     return unused_path(PurePosixPath(name).stem or f"atelier-{job.id}", ".png")
 
 

@@ -22,6 +22,12 @@ def check_overwriting(outputs: Iterable[Path], inputs: Iterable[Path | None]) ->
         )
 
 
+def check_depth(depth: int | None, format_name: str) -> None:
+    """Raise a `UsageError` if a result's format cannot hold so many bits per channel."""
+    if depth == 16 and format_name not in ("png", "tiff"):
+        raise click.UsageError(f"A {format_name} has 8 bits per channel: choose png or tiff, or drop --depth 16.")
+
+
 def listed(lines: Iterable[str]) -> str:
     """Write one line each, indented, up to a number."""
     texts = list(lines)

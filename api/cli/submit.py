@@ -18,9 +18,9 @@ from api.cli.options import (
     run_options,
     strength_option,
 )
-from api.cli.outputs import check_overwriting
+from api.cli.outputs import check_depth, check_overwriting
 from api.client import Client
-from api.client.files import check_picture_path, unused_path
+from api.client.files import check_picture_path, format_of, unused_path
 from api.client.job_request import JobOptions
 from api.client.models import Job
 from shared.painting.cli_options import chosen_params, depth_option, metadata_option, params_options
@@ -80,10 +80,11 @@ def submit(
     _check(options, styles)
     if out and not dry_run:
         check_overwriting([out], [content, *styles, *options["masks"], options["init_image"]])
+        check_depth(options["depth"], format_of(out))
         check_picture_path(out)
     # the command's options have the names of the client's
     given = {name: options[name] for name in JobOptions.__annotations__ if name in options}
-    job_options = given | {"params": chosen_params(options), "name": content.name}
+    job_options = given | {"params": chosen_params(options)}
     if dry_run:
         found = client.dry_run(content, styles, **job_options)
         emit(found, lambda predicted: print_estimate(predicted.estimate), as_json=as_json)

@@ -83,11 +83,12 @@ class Added(Resource):
 
 
 class ItemResult(Resource):
-    """An item that has ended; `number` is its position in the feed."""
+    """An item that has ended; `number` is its position in the feed, `content` the id of its photograph."""
 
     number: int
     key: str
     job_id: str
+    content: str | None = None
     state: str
     error: Failure | None = None
 

@@ -32,7 +32,8 @@ def format_of(path: Path) -> str:
 
 def unused_path(stem: str, suffix: str) -> Path:
     """Return a path in this folder that no file has: `stem` and `suffix`, with a number between them if need be."""
-    stem = stem.encode()[: _MAX_BYTES - _ADDED_BYTES].decode(errors="ignore")
+    while len(os.fsencode(stem)) > _MAX_BYTES - _ADDED_BYTES:  # its bytes need not be UTF-8
+        stem = stem[:-1]
     for number in count(1):
         path = Path(f"{stem}{'' if number == 1 else f'-{number}'}{suffix}")
         if not os.path.lexists(path):

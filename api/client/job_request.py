@@ -3,6 +3,7 @@
 Callers give pictures as ids, files or bytes; the server reads ids. Anything left out is the server's to decide.
 """
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from itertools import zip_longest
@@ -24,7 +25,7 @@ class JobOptions(TypedDict, total=False):
     first scale starts from `init_image`, or from the result of the job `init_job`. A job that has not started by
     `start_by`, a time with a UTC offset, expires. `webhook` is called when the job ends, and its files are kept for
     `retention_s` after that. The result has a `depth` of 8 or 16 bits per channel and, with `keep_metadata`, date,
-    camera, place and resolution of the content, whose file `name` downloads are named after.
+    camera, place and resolution of the content. Downloads are named after `name`, by default the content's file name.
     """
 
     masks: Sequence[Source | None]
@@ -103,11 +104,17 @@ def job_request(
     request = {
         **{name: value for name, value in options.items() if name != "masks"},
         "content": image_id(content),
+        "name": _name(options.get("name") or (content.name if isinstance(content, Path) else None)),
         "styles": [_style(style, mask, image_id) for style, mask in zip_longest(styles, masks)],
         "init_image": image_id(init_image) if init_image is not None else None,
         "start_by": timestamp(options.get("start_by")),
     }
     return {name: value for name, value in request.items() if value is not None and value != {}}
+
+
+def _name(name: str | None) -> str | None:
+    """Replace bytes that are not UTF-8, which a request cannot have."""
+    return None if name is None else os.fsencode(name).decode(errors="replace")
 
 
 def _style(style: Style, mask: Source | None, image_id: Callable[[Source], str]) -> dict[str, Any]:

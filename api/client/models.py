@@ -86,6 +86,10 @@ class Job(Resource):
     label: str | None = None
     retry_of: str | None = None
     name: str | None = None
+    depth: int = 8
+    keep_metadata: bool = False
+    priority: int = 0
+    time_limit_s: float | None = None
     webhook: str | None = None
     retention_s: float | None = None
     worker: str | None = None

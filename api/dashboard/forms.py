@@ -22,6 +22,11 @@ def once() -> str:
     return ids.new_id()
 
 
+def optional(name: str) -> str | None:
+    """Return what was typed into a field; None if it is empty or missing."""
+    return request.form.get(name, "").strip() or None
+
+
 def read_once() -> Once:
     """Return the identity of the form that this request sends; raise `InvalidRequest` if it has none."""
     value = request.form.get(FIELD, "")

@@ -25,7 +25,9 @@ GROUPS: dict[str, tuple[str, ...]] = {
 PREFIX = "p-"
 NAMES = tuple(PREFIX + name for name in StyleParams.model_fields)
 #: The other fields, by their names in a request.
-_FIELDS = {name: name for name in ("content", "style", "preset", "label", "priority")} | {"styles": "style"}
+_FIELDS = {"styles": "style"} | {
+    name: name for name in ("content", "style", "preset", "label", "priority", "depth", "keep_metadata", "time_limit_s")
+}
 #: Fields whose errors are whole sentences, which need no field name in front.
 _SELF_EXPLANATORY = ("", "content", "style")
 #: Parameters with a choice of whole numbers, which are not read from text.
@@ -72,6 +74,16 @@ def params(form: Mapping[str, str]) -> dict[str, Any]:
         if text:
             found[name] = _read(name, text)
     return found
+
+
+def settings(form: Mapping[str, str]) -> dict[str, Any]:
+    """Return what is asked of the result and of the run besides parameters."""
+    depth = form.get("depth", "8")
+    return {
+        "depth": int(depth) if depth.isdecimal() else depth,
+        "keep_metadata": form.get("keep_metadata") == "true",
+        "time_limit_s": form.get("time_limit_s", "").strip() or None,
+    }
 
 
 def errors_by_field(error: AtelierError | None) -> dict[str, str]:

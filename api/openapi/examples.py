@@ -91,7 +91,7 @@ def _of_batches(job: dict[str, Any]) -> dict[str, Any]:
             "links": {"batch": path, "start": f"{path}/start"},
         },
         "ItemResultView": {
-            "number": 372, "key": "harbour.jpg", "job_id": _JOB_ID, "state": "succeeded",
+            "number": 372, "key": "harbour.jpg", "job_id": _JOB_ID, "content": job["content"], "state": "succeeded",
             "result": job["result"], "error": None, "ended_at": _CREATED,
             "links": {"job": f"/v1/jobs/{_JOB_ID}", "result": f"/v1/jobs/{_JOB_ID}/result"},
         },

@@ -248,6 +248,7 @@ class ItemResultView(BaseModel):
     number: int = Field(description="Its position in the feed; pass it as `after` to resume.")
     key: str
     job_id: str
+    content: str
     state: State
     result: ResultView | None
     error: ErrorView | None

@@ -41,6 +41,7 @@ def serialize_item_result(number: int, job: Job) -> schemas.ItemResultView:
         number=number,
         key=job.item_key,
         job_id=job.id,
+        content=job.content_id,
         result=serialize_result(job),
         error=serialize_error(job),
         links=links,

@@ -1,5 +1,6 @@
 """A folder with everything that people's folders hold, and what `atelier batch` is to make of it."""
 
+import io
 import os
 import socket
 from collections import Counter
@@ -8,7 +9,9 @@ from dataclasses import dataclass, field
 from itertools import cycle, islice
 from pathlib import Path
 
-from shared.imaging import codec
+import numpy as np
+from PIL import Image
+
 from tests.support.factories import picture
 
 #: Names that pictures have, as bytes; `%d` is a number.
@@ -17,7 +20,8 @@ _NAMES = (
     b"\xff-%d.png", b"latin-\xe4-%d/b.png", b"tab\t%d.png", b"line\nbreak %d.jpg", b"a:b %d.png", b"%d:30.png",
     b"dots%d./a.png", b"spaces%d /a.png", b" %d.png", b"back\\slash%d.png", b"\x1b[31m%d.png", b"a..%d.png",
     "a\u0301 %d.png".encode(), b"%d~0123456789abcdef.png", b"'\"$(x)%d.png", b"-%d.png",
-    "\U0001f468\u200d\U0001f469%d.png".encode(),
+    "\U0001f468\u200d\U0001f469%d.png".encode(), "a\u202e%d.png".encode(), b"[/b]%d.png", b"%d.tif", b"%d.bmp",
+    b"%d.gif", b"%d.avif",
 )  # fmt: skip
 _JUNK = (
     "@eaDir/%d.jpg/SYNOPHOTO_THUMB_M.jpg", ".thumbnails/%d.jpg", ".trash/%d.jpg", "__MACOSX/._%d.jpg", "._%d.jpg",
@@ -72,9 +76,12 @@ def _below(folder: Path) -> Iterator[Path]:
 
 
 def _picture(folder: OddFolder, name: str, seed: int) -> None:
-    kinds = {".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp", ".png": "png"}
+    kinds = {".jpg": "jpeg", ".tif": "tiff"}
     suffix = os.path.splitext(name)[1]  # noqa: PTH122 - a name may begin with a dot
-    _write(folder.root / name, codec.encode(picture(24, 16, seed=seed), format=kinds[suffix.lower()]))
+    encoded = io.BytesIO()
+    pixels = Image.fromarray(np.rint(picture(24, 16, seed=seed) * 255).astype(np.uint8))
+    pixels.save(encoded, format=kinds.get(suffix.lower(), suffix[1:]))
+    _write(folder.root / name, encoded.getvalue())
     folder.results[name] = name.removesuffix(suffix) + ".png"
 
 

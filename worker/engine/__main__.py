@@ -33,6 +33,7 @@ from shared.painting.params import (
     StyleParams,
     resolve,
 )
+from shared.paths import printable
 from worker.engine.outputs import Outputs
 from worker.engine.timelapse import Timelapse
 from worker.engine.types import Chunk, Mask, Style, Subject
@@ -140,7 +141,7 @@ def _paint(
         _fail(f"Interrupted: {so_far}", _EXIT_INTERRUPTED)
     if last.error is not None:
         _fail(f"{last.error.code}: {last.error.detail} {outputs.picture} is the last image with finite losses.")
-    _console.print(f"{outputs.picture} · peak memory {last.facts['peak_memory_bytes'] / 1e9:.1f} GB", highlight=False)
+    _say(f"{outputs.picture} · peak memory {last.facts['peak_memory_bytes'] / 1e9:.1f} GB")
 
 
 def _follow(painting: Iterator[dict[int, Chunk]], timelapse: Timelapse) -> tuple[Chunk, bool]:
@@ -192,11 +193,11 @@ def _open_engine(options: dict[str, Any]) -> tuple[Network, Planner]:
 
 def _print_weights(network: Network) -> None:
     """Name the weights in use, and why no better ones are; the last resort in red."""
-    _console.print(f"Painting with {network.name} weights ({network.sha256[:12]}).", highlight=False)
+    _say(f"Painting with {network.name} weights ({network.sha256[:12]}).")
     if network.name == LAST_RESORT_WEIGHTS:
-        _console.print(LAST_RESORT_WARNING, style="red", highlight=False)
+        _say(LAST_RESORT_WARNING, style="red")
     if network.reason:
-        _console.print(network.reason, style="yellow", highlight=False)
+        _say(network.reason, style="yellow")
 
 
 @contextmanager
@@ -217,8 +218,13 @@ def _without_import_messages() -> Iterator[None]:
 
 
 def _fail(message: str, code: int = _EXIT_FAILED) -> NoReturn:
-    _console.print(message, style="red", highlight=False, markup=False)
+    _say(message, style="red")
     sys.exit(code)
+
+
+def _say(message: str, *, style: str | None = None) -> None:
+    """Print a message, which may hold names of files that look like markup or would move the cursor."""
+    _console.print(printable(message), style=style, highlight=False, markup=False)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from api.client.models import Job
+from shared.paths import printable
 
 #: Minimum time between two lines without a terminal, in seconds.
 _LINE_EVERY_S = 5.0
@@ -30,7 +31,7 @@ class BatchBar:
         self._line_at = time.monotonic()
         self._done, self._total = 0, total
         self._bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(complete_style="cyan", finished_style="green"),
             MofNCompleteColumn(),
             TimeRemainingColumn(compact=True),
@@ -39,7 +40,7 @@ class BatchBar:
             transient=False,
         )
         self._uploads = self._bar.add_task("uploaded", total=to_upload, visible=to_upload > 0)
-        self._pictures = self._bar.add_task("painted", total=total)
+        self._pictures = self._bar.add_task("done", total=total)
         self._running: dict[str, TaskID] = {}
 
     def __enter__(self) -> Self:
@@ -72,5 +73,5 @@ class BatchBar:
             for key, job in shown.items():
                 step, total = (job.progress.step, job.progress.total) if job.progress else (0, 1)
                 if key not in self._running:
-                    self._running[key] = self._bar.add_task(f"  [dim]{key[-40:]}[/dim]", total=total)
+                    self._running[key] = self._bar.add_task(f"  {printable(key)[-40:]}", total=total)
                 self._bar.update(self._running[key], completed=step, total=total)

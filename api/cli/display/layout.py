@@ -9,12 +9,13 @@ from rich.table import Table
 from rich.text import Text
 
 from shared import clock
+from shared.paths import printable
 
 #: Heading, minimum width and, for figures, the alignment.
 Column = tuple[str, int] | tuple[str, int, Literal["left", "right"]]
 
-#: Width of a line written to a pipe, where nothing should be cut.
-_PIPE_WIDTH = 400
+#: Width of a line written to a pipe, where nothing should be cut: two paths of the greatest length fit.
+_PIPE_WIDTH = 10_000
 
 #: The states of jobs, batches, workers, operations and deliveries, by their colour.
 _STATES = {
@@ -27,14 +28,26 @@ _STATES = {
 _COLOURS = {state: colour for colour, states in _STATES.items() for state in states}
 
 
-def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str | Text]], *, nothing: str) -> None:
-    """Print one line per row, cutting only the last column; without rows, say `nothing` on stderr."""
+def print_table(
+    columns: Sequence[Column], rows: Iterable[Sequence[str | Text]], *, nothing: str, whole: bool = False
+) -> None:
+    """Print one line per row, cutting only the last column; without rows, say `nothing` on stderr.
+
+    With `whole`, nothing is cut: columns without a minimum width take several lines in a narrow terminal.
+    """
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for heading, least, *side in columns[:-1]:
-        table.add_column(heading, no_wrap=True, min_width=least, justify=side[0] if side else "left")
-    table.add_column(columns[-1][0], no_wrap=True, overflow="ellipsis")
+        folds = whole and not least
+        table.add_column(
+            heading,
+            no_wrap=not folds,
+            overflow="fold" if folds else "ellipsis",
+            min_width=least,
+            justify=side[0] if side else "left",
+        )
+    table.add_column(columns[-1][0], no_wrap=not whole, overflow="fold" if whole else "ellipsis")
     for row in rows:
-        table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
+        table.add_row(*map(_shown, row))
     if table.row_count:
         _console().print(table)
     else:
@@ -48,8 +61,12 @@ def print_facts(facts: Mapping[str, Any]) -> None:
     sheet.add_column(overflow="fold")
     for name, value in facts.items():
         if value is not None and value != "":
-            sheet.add_row(name, value if isinstance(value, Text) else Text(str(value)))
+            sheet.add_row(name, _shown(value))
     _console().print(sheet)
+
+
+def _shown(value: Any) -> Text:
+    return value if isinstance(value, Text) else Text(printable(str(value)))
 
 
 def coloured(state: str) -> Text:

@@ -1,17 +1,23 @@
 """Where a command's output goes: data to stdout for programs, sentences to stderr for people."""
 
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import click
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
 from api.cli.display.layout import Column, print_table
 from api.client.models import Resource
+from shared.paths import printable
 
 Item = TypeVar("Item", bound=Resource)
+
+#: What is not broken over lines: a command between backticks, or a word.
+_UNBROKEN = re.compile(r"[^\s`]*`[^`]*`\S*|\S+")
 
 
 def emit(found: Any, draw: Callable[[Any], object], *, as_json: bool) -> None:
@@ -51,4 +57,30 @@ def counted(number: int, noun: str) -> str:
 
 def say(sentence: str) -> None:
     """Tell people something on stderr, since stdout is for programs."""
-    Console(stderr=True).print(sentence, highlight=False, markup=False, soft_wrap=True)
+    Console(stderr=True).print(laid_out(sentence), highlight=False, markup=False, soft_wrap=True)
+
+
+def laid_out(text: str, *, indent: int = 0) -> str:
+    """Escape what a terminal should not be sent, and break lines as wide as the terminal of stderr, if it is one.
+
+    Commands between backticks, long words and lines that begin with a space stay whole, so that they can be copied.
+    `indent` is the width of what stands before the first line.
+    """
+    console = Console(stderr=True)
+    lines = [printable(line) for line in text.split("\n")]
+    if not console.is_terminal:
+        return "\n".join(lines)
+    width = console.width
+    return "\n".join(_broken(line, width, 0 if number else indent) for number, line in enumerate(lines))
+
+
+def _broken(line: str, width: int, indent: int) -> str:
+    if line.startswith(" "):
+        return line
+    broken, column = "", indent
+    for word in _UNBROKEN.findall(line):
+        if broken and column + 1 + cell_len(word) > width:
+            broken, column = f"{broken}\n{word}", cell_len(word)
+        else:
+            broken, column = f"{broken} {word}" if broken else word, column + bool(broken) + cell_len(word)
+    return broken

@@ -10,7 +10,6 @@ from api.cli.display.job_bar import step_text, waiting_text
 from api.cli.display.layout import Column, age, coloured, duration_text, print_facts, print_table
 from api.client import ItemResult
 from api.client.models import Backlog, Estimate, Eta, Job, Worker
-from shared.paths import printable
 
 #: Ids are never cut, because the next command needs them.
 JOB_COLUMNS: tuple[Column, ...] = (("ID", 36), ("STATE", 9), ("STEP", 9, "right"), ("AGE", 6, "right"), ("LABEL", 0))
@@ -33,8 +32,8 @@ class FailedPicture(NamedTuple):
 
 def print_failed_pictures(failed: Iterable[FailedPicture]) -> None:
     """Print a table of the pictures that a batch could not paint, by key."""
-    rows = ([printable(cell) for cell in each] for each in sorted(failed))
-    print_table((("PICTURE", 0), ("CODE", 16), ("REASON", 0)), rows, nothing="")
+    rows = sorted(failed)
+    print_table((("PICTURE", 0), ("CODE", 16), ("REASON", 0)), rows, nothing="", whole=True)
 
 
 def job_cells(job: Job) -> tuple[str | Text, ...]:
@@ -98,10 +97,15 @@ def print_job(job: Job) -> None:
             "ends": _eta_text(job.eta) if job.eta and not job.ended else None,
             "retry at": job.retry_at if job.state == "queued" else None,
             "start by": job.start_by,
+            "priority": job.priority or None,
+            "time limit": job.time_limit_s and duration_text(job.time_limit_s),
+            "photograph": job.name,
             "label": job.label,
             "owner": job.owner,
             "retry of": job.retry_of,
             "webhook": job.webhook,
+            "bits": job.depth if job.depth != 8 else None,
+            "metadata": "kept" if job.keep_metadata else None,
             "preset": job.preset,
             "weights": _weights(job.weights),
             "no better weights": (job.weights or {}).get("reason"),

@@ -22,7 +22,7 @@ from api.cli.options import (
     strength_option,
     url_option,
 )
-from api.cli.outputs import check_overwriting
+from api.cli.outputs import check_depth, check_overwriting
 from api.client import ApiProblem, Client
 from api.client.files import check_path
 from shared.painting.cli_options import chosen_params, depth_option, metadata_option, params_options
@@ -69,6 +69,7 @@ def batch(
     Repeat the command to continue, even on another day: finished pictures are neither uploaded nor painted again.
     Ctrl-C leaves the batch running.
     """
+    check_depth(options["depth"], format_)
     suffix = {"jpeg": ".jpg"}.get(format_, f".{format_}")
     found, planned = _plan(folder, out, styles, suffix, new=new)
     failed = [*found.failed, *planned.failed]
@@ -80,7 +81,7 @@ def batch(
         batch_id = earlier.batch_id if earlier else None
         if missing:
             batch_id = _open_batch(client, earlier, request, options)
-            state.remember(out, Started(batch_id, settings, _results_among_pictures(folder, out, planned)))
+            state.remember(out, _started(batch_id, settings, folder, out, planned))
             say(f"Batch {batch_id}: `atelier batches show {batch_id}` shows its progress from elsewhere.")
     if batch_id is not None and missing:
         pictures = {key: folder / found.pictures[key] for key in missing}
@@ -101,30 +102,36 @@ def batch(
 def _plan(folder: Path, out: Path, styles: tuple[Path, ...], suffix: str, *, new: bool) -> tuple[Found, Planned]:
     """Find the pictures and decide where their results go; raise a `UsageError` rather than lose a file."""
     found, earlier = walk(folder, out), state.read(out)
-    if earlier is not None and _is_same(folder, out):
-        found.pictures = {key: path for key, path in found.pictures.items() if path not in earlier.results}
     report.say_left_out(found)
     if not (found.pictures or found.failed):
         raise click.UsageError(f"There are no pictures below {printable(folder)}.")
     planned = plan.plan(found.pictures, out, suffix)
     check_overwriting(planned.results.values(), [*(folder / path for path in found.pictures.values()), *styles])
-    if earlier is None and not new:
-        plan.refuse_unknown(planned.results, out)
+    if not new:
+        _refuse_others(earlier, folder, out)
+        if earlier is None or earlier.results is not None:
+            plan.refuse_unknown(planned.results, out, (earlier and earlier.results) or ())
     check_path(out / state.STATE_FILE)
     return found, planned
 
 
-def _results_among_pictures(folder: Path, out: Path, planned: Planned) -> frozenset[str]:
-    """Return the names of the results, earlier ones too, if the next call would take them for pictures."""
-    if not _is_same(folder, out):
-        return frozenset()
-    earlier = state.read(out)
-    names = (path.relative_to(out).as_posix() for path in planned.results.values())
-    return frozenset(names) | (earlier.results if earlier else frozenset())
+def _refuse_others(earlier: Started | None, folder: Path, out: Path) -> None:
+    """Raise a `UsageError` if `out` has the results of another folder, whose pictures may have the same names."""
+    if earlier is not None and earlier.pictures not in (None, state.way(out, folder)):
+        others = printable((out / earlier.pictures).resolve())
+        raise click.UsageError(
+            f"{printable(out)} has the results of other pictures, those in {others}: choose another folder, or add "
+            "--new."
+        )
 
 
-def _is_same(folder: Path, out: Path) -> bool:
-    return out.exists() and folder.samefile(out)
+def _started(batch_id: str, settings: str, folder: Path, out: Path, planned: Planned) -> Started:
+    """Describe the batch that is to be recorded; earlier results remain known as results."""
+    earlier, pictures = state.read(out), state.way(out, folder)
+    names = frozenset(path.relative_to(out).as_posix() for path in planned.results.values())
+    if earlier is not None and earlier.results is not None and earlier.pictures == pictures:
+        names |= earlier.results
+    return Started(batch_id, settings, pictures, names)
 
 
 def _outcome(count: int, missing: int, unpainted: int, out: Path) -> str:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -60,12 +60,12 @@ def result_name(path: str, suffix: str) -> str:
     return f"{folder}/{stem}{suffix}" if folder else stem + suffix
 
 
-def refuse_unknown(results: Mapping[str, Path], out: Path) -> None:
-    """Raise a `UsageError` if files are where results would go, although no batch is recorded in `out`."""
-    existing = [path for path in results.values() if path.is_file()]
+def refuse_unknown(results: Mapping[str, Path], out: Path, known: Collection[str] = ()) -> None:
+    """Raise a `UsageError` if files are where results would go that are none of the `known` results in `out`."""
+    existing = [path for path in results.values() if path.is_file() and path.relative_to(out).as_posix() not in known]
     if existing:
         raise click.UsageError(
-            f"{printable(out)} holds files of these names, but not the record of their batch: choose another folder, "
+            f"{printable(out)} holds files of these names that this command has not written: choose another folder, "
             f"or add --new to replace them.{listed(map(printable, existing))}"
         )
 

@@ -8,6 +8,8 @@ class Reason(StrEnum):
 
     #: The file or folder cannot be read.
     UNREADABLE = "unreadable"
+    #: The picture is no longer the one that the batch has under its name.
+    CHANGED = "changed"
     #: The result cannot be written.
     UNWRITABLE = "unwritable"
     #: The result would have the name of a folder of other results.

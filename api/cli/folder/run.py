@@ -14,6 +14,8 @@ from api.cli.folder.reasons import Reason
 from api.cli.folder.uploads import Uploads, in_background
 from api.client import Client, ItemResult
 from api.client.models import ApiProblem, ClientError
+from shared.ids import image_id
+from shared.paths import read_regular
 
 #: Pause between polls, in seconds.
 _POLL_EVERY_S = 1.0
@@ -38,6 +40,7 @@ class BatchRun:
         `connect` creates a client for each thread.
         """
         self._connect, self._batch_id, self._results, self._bar = connect, batch_id, results, bar
+        self._pictures: Mapping[str, Path] = {}
         self._strength = strength
         self._uploads = Uploads(connect, batch_id, fail=self._fail, uploaded=bar.uploaded)
         self._ending = threading.Event()
@@ -46,6 +49,7 @@ class BatchRun:
 
     def run(self, pictures: Mapping[str, Path]) -> list[FailedPicture]:
         """Upload and add `pictures`, start the batch and download results until it ends; return the failures."""
+        self._pictures = pictures
         watching = in_background(self._watch, "watch")
         uploading = in_background(lambda: self._uploads.add_all(pictures), "add")
         try:
@@ -76,12 +80,24 @@ class BatchRun:
             if result.key in self._seen or result.key not in self._results:
                 continue
             self._seen.add(result.key)
+            if not self._is_current(result):
+                continue  # the upload tells that the picture has changed, or cannot be read
             if result.state == "succeeded":
                 self._download(client, result)
             else:
                 self._failed.append(FailedPicture.of(result))
                 self._bar.ended()
         return client.batch(self._batch_id).ended_at is not None
+
+    def _is_current(self, result: ItemResult) -> bool:
+        """Return whether a picture is still the one that an earlier call of the command uploaded."""
+        if result.content is None:  # from an older server
+            return True
+        try:
+            mine = self._uploads.image_ids.get(result.key) or image_id(read_regular(self._pictures[result.key]))
+        except OSError:
+            return False
+        return mine == result.content
 
     def _download(self, client: Client, result: ItemResult) -> None:
         path = self._results[result.key]

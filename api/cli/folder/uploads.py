@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from api.cli.folder.reasons import Reason
 from api.client import Client
+from api.client.batches import ItemError
 from api.client.models import ApiProblem
 from shared import ids
 from shared.paths import read_regular
@@ -39,6 +40,13 @@ def in_background(work: Callable[[], T], name: str) -> Future[T]:
     return done
 
 
+def _reason(error: ItemError) -> tuple[str, str]:
+    """Return code and message of an item that the server rejects."""
+    if error.code == "duplicate_key":
+        return Reason.CHANGED, "It has changed since this batch began: add --new to start over."
+    return error.code, error.detail
+
+
 class Uploads:
     """Brings pictures into a batch and starts it."""
 
@@ -56,6 +64,8 @@ class Uploads:
         picture.
         """
         self._connect, self._batch_id, self._fail, self._uploaded = connect, batch_id, fail, uploaded
+        #: The ids of the images read so far, by key.
+        self.image_ids: dict[str, str] = {}
         self._lock = threading.Lock()
         self._started = False
         self._ending = self._broken = False
@@ -85,7 +95,7 @@ class Uploads:
         items = [{"key": key, "content": found[key]} for key in pictures if key in found]
         added = clients[0].add_items(self._batch_id, items)
         for error in added.errors:
-            self._fail(str(error.key), error.code, error.detail)
+            self._fail(str(error.key), *_reason(error))
         if not self._started and added.added + added.existing:
             self._started = True
             if clients[0].batch(self._batch_id).state == "open":
@@ -108,7 +118,7 @@ class Uploads:
         """Upload a picture unless the server has it; return its id, or None if it cannot be used."""
         try:
             data = read_regular(path)
-            image_id = ids.image_id(data)
+            image_id = self.image_ids[key] = ids.image_id(data)
             return image_id if client.has_image(image_id) else client.upload(data).id
         except OSError as error:
             self._fail(key, Reason.UNREADABLE, error.strerror or str(error))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from api.cli.display.tables import FailedPicture
+from api.cli.folder import state
 from api.cli.folder.keys import key_of
 from api.cli.folder.reasons import Reason
 from api.cli.folder.state import STATE_FILE
@@ -36,6 +37,8 @@ class Found:
     #: How many pictures there are of each kind that cannot be read, by suffix.
     unreadable_kinds: Counter[str] = field(default_factory=Counter)
     left_out: list[LeftOut] = field(default_factory=list)
+    #: Files that batches have written among the pictures.
+    results: set[str] = field(default_factory=set)
     #: What the system does not let us read.
     failed: list[FailedPicture] = field(default_factory=list)
 
@@ -46,6 +49,7 @@ def walk(folder: Path, out: Path) -> Found:
     Raises `OSError` if `folder` cannot be read.
     """
     found, results, pending = Found(), _identity(out), [""]
+    _leave_out_results(folder, "", found)
     while pending:
         at = pending.pop()
         try:
@@ -78,17 +82,33 @@ def _is_searched(entry: os.DirEntry[str], path: str, results: tuple[int, int] | 
         return False
     if entry.is_symlink():
         found.left_out.append(LeftOut(f"{path}/", "a link to a folder"))
-    elif os.path.lexists(os.path.join(entry.path, STATE_FILE)):  # noqa: PTH118 - Path would be slower
+    elif os.path.lexists(os.path.join(entry.path, STATE_FILE)) and not _leave_out_results(  # noqa: PTH118 - as above
+        Path(entry.path), f"{path}/", found
+    ):
         found.left_out.append(LeftOut(f"{path}/", "the results of another batch"))
     else:
         return True
     return False
 
 
+def _leave_out_results(folder: Path, at: str, found: Found) -> bool:
+    """Leave out the results of a batch that lie among its pictures in `folder`; return whether there may be any."""
+    try:
+        batch = state.read(folder)
+    except OSError:  # such as a named pipe, or a file of somebody else's
+        return False
+    if batch is None or batch.pictures != state.HERE:
+        return False
+    found.results.update(f"{at}{name}" for name in batch.results or ())
+    return True
+
+
 def _take_file(entry: os.DirEntry[str], path: str, found: Found) -> None:
     kind = kind_of(entry.name)
     if kind is Kind.UNREADABLE:
         found.unreadable_kinds[os.path.splitext(entry.name)[1].lower()] += 1  # noqa: PTH122 - as above
+    elif path in found.results:
+        pass
     elif kind is Kind.PICTURE and entry.is_file():
         found.pictures[key_of(path)] = path
     elif kind is Kind.PICTURE:

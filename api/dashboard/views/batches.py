@@ -14,13 +14,15 @@ from api.dashboard import forms, search_query
 from api.dashboard.pages import blueprint, page
 from api.http import pagination
 from api.http.problems import validated
+from api.jobs import checks
 from api.schemas.batches import BatchView, PromoteRequest
+from api.schemas.retries import RetryFailedRequest
 from api.serializers.batches import serialize_batch, serialize_batches
 from api.serializers.jobs import serialize_job
 from api.services import services
 from shared.db.batches import items
 from shared.db.batches import lifecycle as batches
-from shared.errors import AtelierError, NotFound
+from shared.errors import AtelierError, InvalidParams, NotFound
 from shared.painting.params import PRESETS
 from shared.states import BatchState, State
 
@@ -78,9 +80,15 @@ def change_batch(batch_id: str, action: str) -> Response:
 
 @blueprint.post("/dashboard/batches/<batch_id>/retry-failed")
 @page(access=Access.WRITE)
-def retry_failed_items(batch_id: str) -> Response:
-    """Retry the items that failed or expired."""
-    lifecycle.retry_failed(services().database, services().dispatcher, caller(), batch_id)
+def retry_failed_items(batch_id: str) -> Response | tuple[str, int]:
+    """Retry the items that failed or expired, with another time limit if one is given; show what is wrong with it."""
+    found, limit_s = services(), forms.optional("time_limit_s")
+    try:
+        wanted = validated(RetryFailedRequest, {} if limit_s is None else {"time_limit_s": limit_s})
+        checks.check_limits(found.settings, caller(), wanted.time_limit_s, None)
+    except InvalidParams as error:
+        return render_template("batch.html", **_context(batch_id), retry_wrong=error.detail), forms.status_of(error)
+    lifecycle.retry_failed(found.database, found.dispatcher, caller(), batch_id, wanted.model_dump(exclude_unset=True))
     return _to(batch_id)
 
 
@@ -125,6 +133,7 @@ def _context(batch_id: str) -> dict[str, Any]:
         "ended": shown.state in (BatchState.FINISHED, BatchState.CANCELED) and is_idle,
         "overrides": _overrides(shown),
         "cell": {"key": "", "size": _PROMOTED_PX},
+        "most_s": services().settings.time_limit_s,
     }
 
 

@@ -12,6 +12,7 @@ from api.dashboard import forms, search_query
 from api.dashboard.pages import blueprint, may, page
 from api.http import pagination
 from api.http.problems import validated
+from api.jobs import checks
 from api.schemas.bulk_actions import OperationRequest
 from api.serializers.bulk_actions import serialize_filter, serialize_operation
 from api.services import services
@@ -38,6 +39,7 @@ def start_operation() -> Response | tuple[str, int]:
     text, action = request.form.get("q", "").strip(), request.form.get("action", "")
     try:
         operation_request = _request(text, action, reason=request.form.get("reason", ""))
+        checks.check_limits(services().settings, caller(), operation_request.time_limit_s, None)
     except InvalidParams as error:
         return _page(text, action, wrong=error.detail), 422
     once, database = forms.read_once(), services().database
@@ -94,6 +96,8 @@ def _page(text: str, action: str, wrong: str = "") -> str:
         more=matched is not None and matched >= operations.MOST_COUNTED,
         wrong=wrong,
         reason=request.form.get("reason", ""),
+        time_limit_s=request.form.get("time_limit_s", ""),
+        most_s=services().settings.time_limit_s,
         operations=[serialize_operation(each) for each in found.rows],
         searches={each.id: search_query.to_text(operations.filter_from_json(each)) for each in found.rows},
         cursor=found.next_cursor,
@@ -105,7 +109,7 @@ def _request(text: str, action: str, *, reason: str | None = None) -> OperationR
     search = search_query.parse(text)
     if search.job_id is not None:
         raise InvalidParams("That is the ID of a single job; use the buttons on its page.")
-    body = {"action": action, "filter": serialize_filter(search.filter)}
+    body = {"action": action, "filter": serialize_filter(search.filter), "time_limit_s": forms.optional("time_limit_s")}
     return validated(OperationRequest, body | ({"dry_run": True} if reason is None else {"reason": reason}))
 
 

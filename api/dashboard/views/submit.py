@@ -14,6 +14,7 @@ from api.http import bodies
 from api.jobs import checks
 from api.serializers.jobs import photograph_name
 from api.services import services
+from shared import clock
 from shared.db.jobs import queries
 from shared.db.models import Job
 from shared.errors import AtelierError
@@ -39,7 +40,7 @@ def submit_page() -> str:
         preset = resolve(earlier.preset).model_dump(mode="json")
         overrides = {name: value for name, value in earlier.params.items() if preset.get(name) != value}
         named = {"preset": earlier.preset, "label": earlier.label or "", "priority": str(earlier.priority)}
-        values = {**named, **submit_form.values(overrides)}
+        values = {**named, **_typed_settings(earlier), **submit_form.values(overrides)}
     return _page(values, earlier)
 
 
@@ -84,7 +85,6 @@ def _request(earlier: Job | None) -> bodies.JobForm:
         kept: dict[str, Any] = {}
     else:
         kept = {"content": earlier.content_id, "styles": earlier.styles, "weights": earlier.weights_wanted}
-        kept |= {"depth": earlier.depth, "keep_metadata": earlier.keep_metadata}
         kept["init_image"] = earlier.init_id if not files["style"] else None
         kept |= _kept_settings(earlier)
     body = {
@@ -92,6 +92,7 @@ def _request(earlier: Job | None) -> bodies.JobForm:
         "params": submit_form.params(request.form),
         "priority": request.form.get("priority", "").strip() or 0,
         "label": request.form.get("label", "").strip() or None,
+        **submit_form.settings({**(_typed_settings(earlier) if earlier else {}), **request.form}),
     }
     named = bodies.form_of_files(files)
     chosen = next((file.filename for file in request.files.getlist("content") if file.filename), None)
@@ -100,14 +101,24 @@ def _request(earlier: Job | None) -> bodies.JobForm:
     )
 
 
+def _typed_settings(earlier: Job) -> dict[str, str]:
+    """Return the fields of the form that say how an earlier job ran, as far as that is allowed now."""
+    limit_s, most_s = earlier.time_limit_s, services().settings.time_limit_s
+    return {
+        "depth": str(earlier.depth),
+        "keep_metadata": "true" if earlier.keep_metadata else "false",
+        "time_limit_s": "" if limit_s is None else f"{min(limit_s, most_s):g}",
+    }
+
+
 def _kept_settings(earlier: Job) -> dict[str, Any]:
     """Return what the form does not show, as far as it is allowed now; the webhook of somebody else's job is not."""
     settings = services().settings
-    limit_s = earlier.time_limit_s
     return {
         "metadata": earlier.annotations,
+        "reuse": earlier.reuse,
+        "start_by": clock.rfc3339(earlier.start_by) if earlier.start_by and earlier.start_by > clock.now() else None,
         "webhook": earlier.webhook if earlier.owner == caller().owner else None,
-        "time_limit_s": None if limit_s is None else min(limit_s, settings.time_limit_s),
         "retention_s": min(earlier.retention_s, checks.max_retention_s(settings, caller())),
     }
 
@@ -135,6 +146,7 @@ def _page(
         accepted=_ACCEPTED,
         groups=submit_form.fields(),
         prefix=submit_form.PREFIX,
+        most_s=services().settings.time_limit_s,
         presets={name: text for name, (text, _) in PRESETS.items()},
         chosen=values.get("preset", DEFAULT_PRESET),
         values=values,

@@ -19,6 +19,8 @@ _REQUESTED = (
     "priority", "label", "annotations", "predicted_s", "webhook", "time_limit_s", "retention_s",
     "depth", "keep_metadata", "content_name",
 )  # fmt: skip
+#: Longest name of a photograph that a job may have, in characters.
+_MOST_NAME = 255
 
 
 def copy_for_retry(former: Job, changes: Mapping[str, Any] | None = None) -> Job:
@@ -30,6 +32,8 @@ def copy_for_retry(former: Job, changes: Mapping[str, Any] | None = None) -> Job
         detail = f"The job is {former.state}; only jobs that have ended can be retried."
         raise IllegalTransition(detail, state=former.state)
     requested = {name: getattr(former, name) for name in _REQUESTED}
+    if former.item_key:  # the photograph of an item is known by its key, which a job outside the batch has not
+        requested["content_name"] = former.content_name or former.item_key.rpartition("/")[2][:_MOST_NAME]
     if former.start_by is not None and former.start_by > clock.now():
         requested["start_by"] = former.start_by
     return Job(id=ids.new_id(), retry_of=former.id, **(requested | dict(changes or {})))

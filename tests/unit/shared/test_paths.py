@@ -62,6 +62,8 @@ def test_a_pipe_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
         ("a\x1b[31m.jpg", r"a\x1b[31m.jpg"),
         (os.fsdecode(b"a\xff.jpg"), r"a\xff.jpg"),
         ("a\u2028.jpg", r"a\u2028.jpg"),
+        ("a\u202egpj.exe", r"a\u202egpj.exe"),
+        ("\U0001f468\u200d\U0001f469.jpg", "\U0001f468\u200d\U0001f469.jpg"),
     ],
 )
 def test_what_cannot_be_shown_is_escaped(name: str, shown: str) -> None:

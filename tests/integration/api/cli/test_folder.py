@@ -88,6 +88,38 @@ def test_a_second_call_does_only_what_is_missing(stack, folder) -> None:
         assert client.batch(batch).counts.total == 10
 
 
+def test_other_pictures_of_the_same_names_want_another_folder(stack, folder) -> None:
+    (folder / "bad.jpg").unlink()
+    assert run(stack, folder)[0] == 0
+    other = folder.parent / "other"
+    other.mkdir()
+    (other / "1.png").write_bytes(codec.encode(picture(seed=70), format="png"))
+    code, _, err = run(stack, other)
+    assert (code, "the results of other pictures" in err, "pictures:" in err) == (2, True, True)
+
+
+def test_a_file_that_the_command_has_not_written_is_no_result(stack, folder) -> None:
+    (folder / "bad.jpg").unlink()
+    assert run(stack, folder)[0] == 0
+    (folder / "new.png").write_bytes(codec.encode(picture(seed=71), format="png"))
+    mine = folder.parent / "out" / "new.png"
+    mine.write_bytes(b"mine")
+    code, _, err = run(stack, folder)
+    assert (code, "out/new.png" in err, mine.read_bytes()) == (2, True, b"mine")
+
+
+def test_a_picture_that_has_changed_gets_no_result_of_the_old_one(stack, folder) -> None:
+    (folder / "bad.jpg").unlink()
+    assert run(stack, folder)[0] == 0
+    (folder / "1.png").write_bytes(codec.encode(picture(seed=72), format="png"))
+    (folder.parent / "out" / "1.png").unlink()
+    code, out, _ = run(stack, folder, "--json")
+    assert (code, [each["code"] for each in json.loads(out)["failures"]]) == (3, ["changed"])
+    assert results(folder) == ALL - {"1.png"}
+    assert run(stack, folder, "--new")[0] == 0
+    assert results(folder) == ALL
+
+
 def test_other_settings_want_another_folder_or_a_word(stack, folder) -> None:
     (folder / "bad.jpg").unlink()
     assert run(stack, folder)[0] == 0

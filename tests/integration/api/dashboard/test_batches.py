@@ -159,6 +159,14 @@ def test_what_failed_is_tried_again(browser, client, batch_id) -> None:
     assert "/retry-failed" not in browser.get(f"{PAGES}/{batch_id}").text
 
 
+def test_what_failed_can_be_given_another_time_limit(browser, client, batch_id) -> None:
+    refused = press(browser, batch_id, "retry-failed", time_limit_s="1e9")
+    assert (refused.status_code, 'class="bad" role="alert"' in refused.text) == (422, True)
+    press(browser, batch_id, "retry-failed", time_limit_s="600")
+    items = client.get(f"/v1/batches/{batch_id}/items").json["jobs"]
+    assert [item["time_limit_s"] for item in items if item["retry_of"]] == [600.0]
+
+
 def test_a_cell_of_a_matrix_is_painted_large_once(browser, client, matrix_id) -> None:
     page = browser.get(f"{PAGES}/{matrix_id}").text
     assert f'src="{PAGES}/{matrix_id}/sheet.webp"' in page

@@ -11,6 +11,7 @@ from shared.db.admin import minute_stats
 from shared.db.jobs import claims, transitions
 from shared.db.models import JobEvent
 from shared.errors import OutOfMemory, StorageUnavailable
+from shared.ids import new_id
 from shared.painting.params import LAST_RESORT_WARNING
 from shared.states import BatchState, DesiredState
 from tests.integration.api.dashboard.signing_in import OURS, signed_in, token_of
@@ -202,6 +203,25 @@ def test_a_second_press_of_retry_makes_no_second_job(browser, client, database, 
     made = {browser.post(f"/dashboard/jobs/{job_id}/retry", data=fields, headers=OURS).location for _ in range(2)}
     assert len(made) == 1
     assert browser.get(made.pop()).status_code == 200
+
+
+@pytest.mark.parametrize(("typed", "kept"), [("", None), ("600", 600.0)])
+def test_many_jobs_are_retried_with_their_own_time_limits_or_with_another(browser, client, typed, kept) -> None:
+    page = browser.get("/dashboard/operations?q=label:sea&action=retry&count=1")
+    assert "<button" in page.text
+    fields = {"q": "label:sea", "action": "retry", "reason": "r", "time_limit_s": typed, "once": new_id()}
+    answer = browser.post("/dashboard/operations", data=fields | {"csrf": token_of(page)}, headers=OURS)
+    assert answer.status_code == 303
+    (started,) = client.get("/v1/operations").json["operations"]
+    assert started["time_limit_s"] == kept
+
+
+def test_a_time_limit_that_many_jobs_cannot_have_is_told_and_nothing_starts(browser, client) -> None:
+    page = browser.get("/dashboard/operations?q=label:sea&action=retry")
+    fields = {"q": "label:sea", "action": "retry", "reason": "r", "time_limit_s": "1e9", "once": new_id()}
+    answer = browser.post("/dashboard/operations", data=fields | {"csrf": token_of(page)}, headers=OURS)
+    assert (answer.status_code, 'role="alert"' in answer.text) == (422, True)
+    assert client.get("/v1/operations").json["operations"] == []
 
 
 def fresh(browser) -> None:

@@ -9,7 +9,7 @@ from api.app import create_app
 from shared.db import workers
 from shared.ids import image_id as id_of
 from shared.imaging import codec
-from shared.painting.params import PRESETS, resolve
+from shared.painting.params import DEFAULT_PRESET, PRESETS, resolve
 from tests.integration.api.dashboard.signing_in import OURS, signed_in, token_of
 from tests.support.factories import add_key, picture
 from tests.support.flask_clients import client_with
@@ -63,7 +63,8 @@ def test_every_preset_and_parameter_is_there_with_what_the_preset_has(browser) -
         assert text in page
     assert page.count("checked") == 1
     steps = field(page, "p-steps")
-    assert 'value="" placeholder="32" aria-describedby="p-steps-help" type="number" min="1" max="10000"' in steps
+    placeholder = f'value="" placeholder="{resolve(DEFAULT_PRESET).steps}"'
+    assert f'{placeholder} aria-describedby="p-steps-help" type="number" min="1" max="10000"' in steps
     for name in resolve("classic").model_dump():
         assert f'<label for="p-{name}">' in page
         assert f'id="p-{name}-help"' in page
@@ -197,6 +198,37 @@ def test_a_job_is_tried_again_with_changes_and_keeps_the_rest(browser, client, i
     assert job["params"] == made["params"] | {"steps": 9}
     kept = ("content", "styles", "init_image", *unseen)
     assert [job[name] for name in kept] == [made[name] for name in kept]
+
+
+def test_depth_metadata_and_a_longer_time_can_be_chosen_then_kept_or_changed(browser, client, png) -> None:
+    chosen = {"depth": "16", "keep_metadata": "true", "time_limit_s": "90"}
+    first = job_at(client, send(browser, content=file(png), style=file(painting()), **SMALL, **chosen))
+    assert [first[name] for name in chosen] == [16, True, 90.0]
+    client.post(f"/v1/jobs/{first['id']}/cancel")
+    page = browser.get(f"{PAGE}?again={first['id']}").text
+    assert 'value="90"' in field(page, "time_limit_s")
+    assert re.search(r'value="16" selected', page)
+    assert re.search(r'value="true" selected', page)
+    kept = job_at(client, send(browser, former=first["id"], **SMALL))
+    assert [kept[name] for name in chosen] == [16, True, 90.0]
+    changes = {"depth": "8", "keep_metadata": "false", "time_limit_s": ""}
+    changed = job_at(client, send(browser, former=first["id"], **SMALL, **changes))
+    assert [changed[name] for name in chosen] == [8, False, None]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("depth", "12"), ("depth", "x"), ("time_limit_s", "1e9"), ("time_limit_s", "-1")]
+)
+def test_a_wrong_setting_is_told_at_its_field(browser, png, name, value) -> None:
+    answer = send(browser, content=file(png), style=file(painting()), **SMALL, **{name: value})
+    assert answer.status_code == 422
+    assert 'aria-invalid="true"' in field(answer.text, name)
+
+
+def test_a_time_to_start_by_is_kept_by_a_retry_with_changes_while_it_lies_ahead(browser, client, image_id) -> None:
+    asked = {"content": image_id, "style": image_id, "start_by": "2200-01-31T12:00:00.000Z"}
+    made = client.post("/v1/jobs", json=asked).json
+    assert job_at(client, send(browser, former=made["id"], **SMALL))["start_by"] == asked["start_by"]
 
 
 def test_another_picture_takes_the_place_of_the_earlier_jobs(browser, client, job_id, image_id) -> None:

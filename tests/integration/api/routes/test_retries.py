@@ -19,6 +19,9 @@ SETTINGS = {
     "webhook": "https://example.com/hook",
     "metadata": {"a": 1},
     "label": "sea",
+    "depth": 16,
+    "keep_metadata": True,
+    "name": "harbour.jpg",
 }
 
 
@@ -116,6 +119,15 @@ def test_retried_items_keep_their_settings_but_for_the_time_limit_given(client, 
     (item,) = client.get(f"/v1/batches/{batch_id}/items").json["jobs"]
     assert item["retry_of"] == job_id
     assert (item["time_limit_s"], item["retention_s"], item["label"]) == (limit_s, 3600.0, "sea")
+
+
+def test_an_item_retried_as_a_job_keeps_the_name_of_its_photograph(client, database) -> None:
+    batch_id = add_batch(database, state="running")
+    (job_id,) = add_items(database, batch_id, 1)
+    fail(database, job_id)
+    name = client.get(f"/v1/jobs/{job_id}").json["name"]
+    assert name
+    assert client.post(f"/v1/jobs/{job_id}/retry").json["name"] == name
 
 
 def test_a_batch_refuses_a_time_limit_that_is_too_long(client, database) -> None:

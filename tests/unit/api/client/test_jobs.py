@@ -1,6 +1,7 @@
 """The client against a real server that answers from a script: what it sends, and what it makes of the answer."""
 
 import json
+import os
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -28,7 +29,18 @@ def test_it_uploads_files_and_bytes_but_not_ids(tmp_path: Path) -> None:
         "styles": [{"image": "sha256:ab", "weight": 1.0}, {"image": "sha256:cd", "weight": 0.5}],
         "params": {"size": 64},
         "label": "mine",
+        "name": "a.jpg",
     }
+
+
+@pytest.mark.parametrize("name", ["Häuser.jpg", os.fsdecode(b"\xff.jpg")])
+def test_a_job_has_the_name_of_its_file_unless_it_has_another(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"file")
+    with talking(*[as_json(IMAGE), as_json(JOB, 202)] * 2) as (server, client):
+        client.submit(tmp_path / name, ["sha256:cd"])
+        client.submit(tmp_path / name, ["sha256:cd"], name="holiday.jpg")
+    names = [json.loads(asked.body)["name"] for asked in server.asked[1::2]]
+    assert names == [name.replace("\udcff", "\ufffd"), "holiday.jpg"]
 
 
 def test_a_deadline_and_a_limit_are_sent_with_the_zone() -> None:

@@ -3,15 +3,20 @@
 import json
 import os
 import signal
+from functools import partial
 from pathlib import Path
 
+import numpy as np
+import png
 import pytest
+import tifffile
 from click.testing import CliRunner, Result
-from PIL import Image
+from PIL import ExifTags, Image
 
 import worker.engine.__main__ as engine
 from shared.imaging import codec
 from tests.support.factories import picture
+from worker.engine import stylize
 from worker.engine.device.planner import Planner
 from worker.engine.timelapse import Timelapse
 
@@ -37,6 +42,13 @@ def paint(folder: Path, network, monkeypatch: pytest.MonkeyPatch):
 
 def run(*arguments: str) -> Result:
     return CliRunner().invoke(engine.main, arguments)
+
+
+def pixels_of(path: Path) -> np.ndarray:
+    if path.suffix.lower() != ".png":
+        return tifffile.imread(path)
+    _, _, rows, facts = png.Reader(bytes=path.read_bytes()).read()
+    return np.vstack([np.array(row, np.uint16 if facts["bitdepth"] == 16 else np.uint8) for row in rows])
 
 
 def refused(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
@@ -108,6 +120,47 @@ def test_a_run_writes_picture_timelapse_and_manifest_and_nothing_else(paint, fol
     assert "partial" not in json.loads(Path("a.json").read_text())
 
 
+@pytest.mark.parametrize("suffix", ["png", "tif", "TIFF"])
+def test_sixteen_bits_are_more_than_256_levels_and_eight_are_their_rounding(paint, suffix: str) -> None:
+    deep, plain = f"deep.{suffix}", f"plain.{suffix}"
+    for name, more in ((deep, ("--depth", "16")), (plain, ())):
+        assert paint("-o", name, *more).exit_code == 0
+    pixels = {name: pixels_of(Path(name)) for name in (deep, plain)}
+    assert (pixels[deep].dtype, pixels[plain].dtype) == (np.uint16, np.uint8)
+    assert len(np.unique(pixels[deep])) > 256
+    assert np.abs(pixels[deep] / 257 - pixels[plain]).max() <= 0.5 + 1 / 257
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tif"])
+@pytest.mark.parametrize("depth", ["8", "16"])
+def test_metadata_is_kept_if_it_is_asked_for_and_not_a_byte_of_it_if_not(paint, suffix: str, depth: str) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Model], exif[ExifTags.Base.Artist] = "A camera", "Somebody"
+    with Image.open("photo.png") as photo:
+        photo.save("photo.png", exif=exif)
+    options = ("--depth", depth) if suffix in ("png", "tif") else ()
+    for name, more in ((f"kept.{suffix}", ("--keep-metadata",)), (f"none.{suffix}", ())):
+        result = paint("-o", name, *options, *more)
+        assert result.exit_code == 0, result.output
+    assert b"A camera" in Path(f"kept.{suffix}").read_bytes()
+    assert b"Somebody" not in Path(f"kept.{suffix}").read_bytes()
+    assert b"A camera" not in Path(f"none.{suffix}").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.webp"])
+@pytest.mark.usefixtures("folder")
+def test_a_format_of_eight_bits_is_refused_for_sixteen(monkeypatch, name: str) -> None:
+    said = refused(monkeypatch, "photo.png", "style.png", "-o", name, "--depth", "16")
+    assert "cannot hold 16 bits" in " ".join(said.split())
+
+
+def test_a_name_may_look_like_markup_or_hold_the_codes_of_a_terminal(paint) -> None:
+    Path("[").mkdir()
+    result = paint("-o", "[/x]\x1b[31m.png")
+    assert result.exit_code == 0, result.output
+    assert r"[/x]\x1b[31m.png" in result.output
+
+
 def test_ctrl_c_leaves_the_picture_so_far_and_says_so(paint, monkeypatch) -> None:
     whole = paint("-o", "whole.png")
     assert whole.exit_code == 0, whole.output
@@ -119,6 +172,7 @@ def test_ctrl_c_leaves_the_picture_so_far_and_says_so(paint, monkeypatch) -> Non
         if chunk.last >= 2:
             signal.raise_signal(signal.SIGINT)
 
+    monkeypatch.setattr(stylize, "stylize", partial(stylize.stylize, steps_per_call=1))
     monkeypatch.setattr(Timelapse, "collect", interrupt)
     result = paint("-o", "a.png", "--manifest", "a.json", "--timelapse", "3")
     assert result.exit_code == 130, result.output

@@ -98,6 +98,13 @@ def test_a_manifest_is_not_replaced_by_the_picture_that_is_painted_again() -> No
     assert run("rerun", "manifest.png", "-o", "manifest.png").exit_code == 2
 
 
+def test_sixteen_bits_need_a_format_that_has_them() -> None:
+    for code, name in ((2, "jpeg"), (2, "webp"), (4, "png"), (4, "tiff")):
+        assert batch("photos", "out", "--depth", "16", "--format", name).exit_code == code
+        submitted = run("submit", "photos/a.jpg", "style.png", "--depth", "16", "-o", f"a.{name}")
+        assert submitted.exit_code == code, submitted.output
+
+
 @pytest.mark.parametrize("where", ["--style", "content"])
 def test_a_named_pipe_is_refused_instead_of_waited_for(where: str) -> None:
     os.mkfifo("pipe.png")

@@ -59,3 +59,4 @@ def test_files_that_no_record_explains_are_refused(tmp_path: Path) -> None:
     with pytest.raises(click.UsageError, match=r"add --new"):
         refuse_unknown(planned(tmp_path, "a.jpg", "b.jpg").results, tmp_path)
     refuse_unknown(planned(tmp_path, "b.jpg").results, tmp_path)
+    refuse_unknown(planned(tmp_path, "a.jpg").results, tmp_path, {"a.png"})

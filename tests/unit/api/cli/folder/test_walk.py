@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from api.cli.display.tables import FailedPicture
+from api.cli.folder import state
+from api.cli.folder.state import Started
 from api.cli.folder.walk import LeftOut, walk
 
 
@@ -43,6 +45,25 @@ def test_results_of_another_batch_are_left_out_and_named_but_may_be_asked_for(tm
     assert found.left_out == [LeftOut("painted/", "the results of another batch")]
     assert list(found.pictures) == ["a.jpg"]
     assert list(walk(tmp_path / "painted", tmp_path / "out").pictures) == ["a.png", "sub/b.png"]
+
+
+def test_results_among_their_pictures_are_left_out_and_the_pictures_are_found(tmp_path: Path) -> None:
+    make(tmp_path, "a.jpg", "a.webp", "sub/b.jpg", "sub/b.webp", "sub/deep/c.jpg", "sub/deep/c.webp")
+    state.remember(tmp_path, Started("batch", "settings", state.HERE, frozenset({"a.webp"})))
+    state.remember(tmp_path / "sub", Started("batch", "settings", state.HERE, frozenset({"b.webp", "deep/c.webp"})))
+    for out in (tmp_path, tmp_path / "out"):
+        found = walk(tmp_path, out)
+        assert list(found.pictures) == ["a.jpg", "sub/b.jpg", "sub/deep/c.jpg"]
+        assert found.left_out == []
+
+
+def test_a_record_that_cannot_be_read_hides_no_folder_in_silence(tmp_path: Path) -> None:
+    make(tmp_path, "a.jpg", "sub/b.jpg")
+    for folder in (tmp_path, tmp_path / "sub"):
+        os.mkfifo(folder / state.STATE_FILE)
+    found = walk(tmp_path, tmp_path / "out")
+    assert list(found.pictures) == ["a.jpg"]
+    assert found.left_out == [LeftOut("sub/", "the results of another batch")]
 
 
 def test_links_to_folders_are_named_whatever_they_lead_to(tmp_path: Path) -> None:
