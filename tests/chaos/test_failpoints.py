@@ -60,6 +60,7 @@ REPEATED = {
     "operator_key",
     "create_key",
     "open_batch",
+    "discard_batch",
     "transition_batch",
     "change_batch",
     "retry_failed",
