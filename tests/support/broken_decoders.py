@@ -60,8 +60,8 @@ def _about(_: bytes) -> Done:
     return Done({**about, "environment": json.dumps(sorted(os.environ)), "modules": modules})
 
 
-def _write(_: bytes) -> Done:
-    Path("written").write_bytes(b"x")
+def _write(data: bytes) -> Done:
+    Path(os.fsdecode(data.partition(b" ")[2])).write_bytes(b"x")
     raise AssertionError
 
 
