@@ -30,7 +30,8 @@ def test_picture_curve_and_figures_change_while_it_is_painted_and_it_is_canceled
     picture = page.locator("#picture")
     expect(picture).to_be_visible()
     first = picture.get_attribute("src")
-    assert page.evaluate("document.getElementById('picture').decode().then(() => true)")
+    # `decode` would be refused whenever a newer picture takes the place of this one
+    page.wait_for_function("() => { const {complete, naturalWidth} = picture; return complete && naturalWidth > 0; }")
     expect(page.locator("#curves canvas")).to_be_visible()
     step = step_of(page)
     wait_until(lambda: step_of(page) > step + 20, "steps go on")
