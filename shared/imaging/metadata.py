@@ -17,7 +17,7 @@ from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 
 from shared import logs
-from shared.imaging.formats import heif, png
+from shared.imaging.formats import heif, jpeg, png
 from shared.imaging.formats.recognition import recognize
 
 log = logs.get(__name__)
@@ -102,7 +102,9 @@ def _tolerant(reading: Callable[[], Kept]) -> Kept | None:
 
 
 def _read_by_pillow(data: bytes) -> Kept:
-    file = png.with_metadata(data) if recognize(data) == "png" else io.BytesIO(data)
+    kind = recognize(data)
+    lean = jpeg.without_notes(data) if kind == "jpeg" else data
+    file = png.with_metadata(data) if kind == "png" else io.BytesIO(lean)
     with Image.open(file, formats=_FORMATS) as image:
         kept = _kept(image.getexif())
         return kept._replace(dpi=kept.dpi or _stated_dpi(image))

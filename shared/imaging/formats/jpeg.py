@@ -29,15 +29,19 @@ _UNREAD_FRAMES = {
 _EIGHT_BITS = b"\x08"
 #: Segments before the frame, each of which takes Pillow some microseconds: profiles and XMP have up to a thousand.
 _MAX_SEGMENTS = 4096
+#: Notes: segments that are kept from Pillow, which reads Photoshop's block by block for what nobody asks, and copies
+#: Exif anew for each of its segments, of which honest files have one or two.
+_PHOTOSHOP, _COMMENT, _EXIF = 0xED, 0xFE, 0xE1
+_EXIF_START, _MAX_EXIF_SEGMENTS = b"Exif\0\0", 16
 #: Markers that stand alone.
 _BARE = {0x01, 0xD8}
 
 
 def read(data: bytes) -> Header:
     """Read the header of a JPEG."""
-    _check_coding(data)
+    lean = without_notes(data)
     scans = count_scans(data)
-    image = opened_by_pillow(data, "JPEG")
+    image = opened_by_pillow(lean, "JPEG")
     if not isinstance(image, JpegImagePlugin.JpegImageFile):
         raise CorruptImage
     if scans > _MAX_SCANS or scans * image.width * image.height > max(_MAX_SCANNED_PX, image.width * image.height):
@@ -48,21 +52,34 @@ def read(data: bytes) -> Header:
     )
 
 
-def _check_coding(data: bytes) -> None:
-    """Raise `UnsupportedImage` for a kind of coding that libjpeg does not decode, `ImageTooLarge` for many segments."""
-    at = 2
+def without_notes(data: bytes) -> bytes:
+    """Return a JPEG without the segments that Pillow is not to see; raise as `read` does for how it is coded."""
+    notes = _notes(data)
+    starts, ends = [0, *(note.stop for note in notes)], [*(note.start for note in notes), len(data)]
+    return b"".join(data[start:end] for start, end in zip(starts, ends, strict=True)) if notes else data
+
+
+def _notes(data: bytes) -> list[slice]:
+    """Return where segments stand that Pillow is not to see.
+
+    Raises `UnsupportedImage` for a kind of coding that libjpeg does not decode, `ImageTooLarge` for many segments.
+    """
+    at, notes, exif_segments = 2, list[slice](), 0
     for _ in range(_MAX_SEGMENTS):
         found = _MARKER.search(data, at)
         if found is None:
-            return
+            return notes
         at, marker = found.end(), data[found.end() - 1]
         if marker in _UNREAD_FRAMES:
             raise UnsupportedImage(f"{_UNREAD_FRAMES[marker]} JPEGs are not supported.")
         if marker in _FRAMES and data[at + 2 : at + 3] not in (_EIGHT_BITS, b""):
             raise UnsupportedImage(f"JPEGs of {data[at + 2]} bits per channel are not supported; save it with 8.")
         if marker in _FRAMES or marker in (_SCAN, _END):
-            return
+            return notes
+        exif_segments += marker == _EXIF and data.startswith(_EXIF_START, at + 2)
         at += max(2, int.from_bytes(data[at : at + 2], "big"))
+        if marker in (_PHOTOSHOP, _COMMENT) or (marker == _EXIF and exif_segments > _MAX_EXIF_SEGMENTS):
+            notes.append(slice(found.start(), at))
     raise ImageTooLarge(f"The JPEG has more than {_MAX_SEGMENTS} segments before its picture.")
 
 

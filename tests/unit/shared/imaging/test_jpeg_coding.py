@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFile
+from PIL import ExifTags, Image, ImageFile
 
 from shared.errors import ImageTooLarge, UnsupportedImage
+from shared.imaging import formats
+from shared.imaging.formats.header import opened_by_pillow
 from shared.imaging.formats.jpeg import count_scans
 from tests.hostile.coded_bombs import scans
 from tests.hostile.image_headers import jpeg, segment
@@ -85,3 +87,33 @@ def test_segments_without_end_are_refused_and_many_are_read() -> None:
     assert decode(jpeg(64, 40, extra=segment(0xE5, b"x") * 4000)).rgb.shape == (40, 64, 3)
     with pytest.raises(ImageTooLarge, match="segments"):
         inspect(jpeg(64, 40, extra=segment(0xE5, b"x") * 5000))
+
+
+@pytest.mark.parametrize(
+    "segments",
+    [
+        segment(0xED, b"Photoshop 3.0\0" + b"8BIM\x04\x04\0\0\0\0\0\0" * 5000) * 100,
+        segment(0xFE, b"a comment") * 3000,
+        segment(0xE1, b"Exif\0\0" + bytes(60_000)) * 750,
+    ],
+    ids=["Photoshop", "comments", "Exif"],
+)
+def test_what_nobody_asks_of_a_picture_is_not_given_to_pillow(segments, monkeypatch) -> None:
+    given = []
+
+    def opened(data: bytes, name: str) -> Image.Image:
+        given.append(len(data))
+        return opened_by_pillow(data, name)
+
+    monkeypatch.setattr(formats.jpeg, "opened_by_pillow", opened)
+    data = jpeg(64, 40, extra=segments)
+    assert inspect(data, max_bytes=len(data)).width == 64
+    assert given == [pytest.approx(len(data) - len(segments), abs=16 * 60_100)]
+
+
+def test_a_turned_picture_among_many_notes_is_upright() -> None:
+    turned = Image.Exif()
+    turned[ExifTags.Base.Orientation] = 6
+    data = saved(Image.fromarray(NOISE), "JPEG", exif=turned)
+    notes = segment(0xED, b"Photoshop 3.0\0") + segment(0xFE, b"a comment")
+    assert decode(data[:2] + notes + data[2:]).rgb.shape == decode(data).rgb.shape == (90, 70, 3)
