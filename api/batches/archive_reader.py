@@ -78,7 +78,8 @@ Found = Member | Skipped
 def members(stream: IO[bytes], media_type: str, bounds: Bounds, *, name_encoding: str | None = None) -> Iterator[Found]:
     """Yield the members of an archive in order.
 
-    Names are UTF-8, or else in `name_encoding`; by default cp437 in a zip, and of no known encoding in a tar.
+    It is told by its first bytes, or else by its media type, "" if that is unknown. Names are UTF-8, or else in
+    `name_encoding`; by default cp437 in a zip, and of no known encoding in a tar.
 
     Raises `ArchiveTooLarge` as soon as a bound is passed, and `CorruptArchive` where reading cannot continue; members
     already yielded are complete.
@@ -108,13 +109,6 @@ def _is_zip(start: bytes, media_type: str) -> bool:
         return True
     is_tar = start[_TAR_MAGIC_AT:].startswith(b"ustar") or start.startswith(_TAR_PACKINGS)
     return media_type in ZIP and not is_tar
-
-
-def detect_media_type(file: IO[bytes]) -> str:
-    """Return the media type of an archive from its first bytes, and rewind it."""
-    start = file.read(4)
-    file.seek(0)
-    return ZIP[0] if start.startswith(b"PK") else TAR[0]
 
 
 class _BoundedStream:

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from api.batches.member_names import STATE_FILE, key_of, state_folders
+from api.batches.member_names import key_of, state_folders
 from api.batches.readers import Upload, candidate_from_upload
 from api.batches.report import Candidate, Skip
 from api.schemas.batches import printable_key
 from shared.errors import AtelierError, ForbiddenSource, UnsafePath
 from shared.imaging import filenames
-from shared.imaging.filenames import Kind
+from shared.imaging.filenames import STATE_FILE, Kind
 from shared.settings import Settings
 from shared.storage.store import ImageStore, checked_key
 

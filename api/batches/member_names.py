@@ -14,11 +14,10 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from shared.errors import InvalidParams, UnsafePath
+from shared.imaging.filenames import STATE_FILE
 
 #: The code page of a zip's names that say of none. Source: APPNOTE, appendix D.
 ZIP_ENCODING = "cp437"
-#: A file of this name makes its folder one of results: `atelier batch` writes it.
-STATE_FILE = ".atelier-batch.json"
 #: The extra field of a zip's member that holds its name in UTF-8. Source: APPNOTE, section 4.6.9.
 _UNICODE_PATH = 0x7075
 #: Python's codecs of text that are no character encodings of files' names.

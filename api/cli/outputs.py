@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from shared.painting.cli_options import DEEP_FORMATS
 from shared.paths import InputFiles, printable
 
 #: How many files a refusal names.
@@ -24,7 +25,7 @@ def check_overwriting(outputs: Iterable[Path], inputs: Iterable[Path | None]) ->
 
 def check_depth(depth: int | None, format_name: str) -> None:
     """Raise a `UsageError` if a result's format cannot hold so many bits per channel."""
-    if depth == 16 and format_name not in ("png", "tiff"):
+    if depth == 16 and format_name not in DEEP_FORMATS:
         raise click.UsageError(f"A {format_name} has 8 bits per channel: choose png or tiff, or drop --depth 16.")
 
 

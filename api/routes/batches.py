@@ -8,7 +8,7 @@ from pydantic import Field
 
 from api.access import Access
 from api.auth import caller
-from api.batches import archive_reader, lifecycle, matrix_sheet, readers
+from api.batches import lifecycle, matrix_sheet, readers
 from api.batches.ingest import BatchIngest
 from api.batches.member_names import checked_encoding
 from api.batches.report import require_added, serialize_report
@@ -222,9 +222,8 @@ def _fill(
     if archive is None or not is_open:
         return None
     ingest = BatchIngest(found.database, caller(), batch_id, max_items=limit)
-    media_type = archive_reader.detect_media_type(archive)
     items = readers.from_archive(
-        found.settings, archive, media_type, upload, skip=ingest.report.skip, name_encoding=name_encoding
+        found.settings, archive, "", upload, skip=ingest.report.skip, name_encoding=name_encoding
     )
     report = ingest.add(items)
     require_added(report)

@@ -8,10 +8,8 @@ import re
 from itertools import count
 from pathlib import PurePosixPath
 
-from shared.paths import fold
+from shared.paths import MAX_NAME_BYTES, fold
 
-#: Longest part of a path, in bytes of UTF-8.
-_MAX_BYTES = 255
 #: What Windows takes in no name: some characters, dots and spaces at the end.
 #: Source: Microsoft, "Naming Files, Paths, and Namespaces".
 _UNFIT = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*\ud800-\udfff]|[ .]+$')
@@ -38,7 +36,7 @@ def download_name(photograph: str | None, job_id: str, part: str, suffix: str) -
 
 def shortened(name: str, ending: str = "") -> str:
     """Return `name` with `ending`, cut before it to at most 255 bytes of UTF-8."""
-    room = _MAX_BYTES - len(ending.encode())
+    room = MAX_NAME_BYTES - len(ending.encode())
     return name.encode()[:room].decode(errors="ignore") + ending
 
 

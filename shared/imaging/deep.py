@@ -16,12 +16,12 @@ from PIL import Image
 
 from shared.errors import CorruptImage
 from shared.imaging import oklab
+from shared.imaging.formats.recognition import recognize
 
 #: Colours `[height, width, 3]`, or with opacity `[height, width, 4]`; 65535 is white, or opaque.
 Pixels = NDArray[np.uint16]
 
 _WHITE = 65_535
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 #: Where a PNG's header tells its bits per channel.
 _DEPTH_AT = 24
 #: As for pictures of eight bits.
@@ -40,7 +40,7 @@ def from_floats(planes: NDArray[np.float32]) -> Pixels:
 
 def is_deep(data: bytes) -> bool:
     """Return whether a file is a PNG of sixteen bits per channel."""
-    return data.startswith(_SIGNATURE) and data[_DEPTH_AT : _DEPTH_AT + 1] == b"\x10"
+    return recognize(data) == "png" and data[_DEPTH_AT : _DEPTH_AT + 1] == b"\x10"
 
 
 def write_png(pixels: Pixels) -> bytes:

@@ -21,6 +21,8 @@ _UNREADABLE = frozenset({
 _FOLDERS = frozenset({"__macosx", "@eadir", "#recycle", "#snapshot", "$recycle.bin", "system volume information"})
 #: Files that they keep, in lower case.
 _FILES = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db", "icon\r"})
+#: A file of this name makes its folder one of results: `atelier batch` writes it.
+STATE_FILE = ".atelier-batch.json"
 
 
 class Kind(Enum):

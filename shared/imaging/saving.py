@@ -7,7 +7,6 @@ photograph, is made of it and keeps that.
 import io
 import struct
 import threading
-import zlib
 from contextlib import nullcontext
 from typing import Any
 
@@ -17,6 +16,7 @@ from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
 from shared.imaging import codec, deep, encoder, metadata, tiff_writer
+from shared.imaging.formats.png import chunk
 from shared.imaging.metadata import EXIF_PREFIX, Kept
 from shared.imaging.mixing import Mix
 
@@ -108,13 +108,9 @@ def _options(format: str, kept: Kept | None) -> dict[str, Any]:  # noqa: A002 - 
 
 def _with_chunks(plain: bytes, kept: Kept | None) -> bytes:
     """Say the colour space and the metadata in a PNG."""
-    chunks = [_chunk(b"sRGB", _SRGB_CHUNK)]
+    chunks = [chunk(b"sRGB", _SRGB_CHUNK)]
     if kept is not None:
         if kept.dpi:
-            chunks.append(_chunk(b"pHYs", struct.pack(">IIB", *(round(dpi / _METRES_PER_INCH) for dpi in kept.dpi), 1)))
-        chunks.append(_chunk(b"eXIf", kept.as_exif().removeprefix(EXIF_PREFIX)))
+            chunks.append(chunk(b"pHYs", struct.pack(">IIB", *(round(dpi / _METRES_PER_INCH) for dpi in kept.dpi), 1)))
+        chunks.append(chunk(b"eXIf", kept.as_exif().removeprefix(EXIF_PREFIX)))
     return b"".join((plain[:_PNG_HEADER_BYTES], *chunks, plain[_PNG_HEADER_BYTES:]))
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -23,6 +23,8 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 _FIELDS = StyleParams.model_fields
 
+#: The formats that can have sixteen bits per channel.
+DEEP_FORMATS = ("png", "tiff")
 depth_option = click.option(
     "--depth", type=click.Choice([8, 16]), help="Bits per channel of the result, as PNG and as TIFF [8]."
 )

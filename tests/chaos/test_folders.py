@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from api.cli.folder.state import STATE_FILE
 from shared.ids import image_id
+from shared.imaging.filenames import STATE_FILE
 from shared.paths import printable
 from tests.chaos.odd_folder import OddFolder, entries_of, make
 from tests.chaos.rig import Rig

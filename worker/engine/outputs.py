@@ -15,13 +15,12 @@ import click
 
 from shared.imaging import saving
 from shared.imaging.metadata import Kept
+from shared.painting.cli_options import DEEP_FORMATS
 from shared.paths import InputFiles, fold
 from shared.storage import atomic_files
 from worker.engine.types import Mask, Picture
 
 _FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp", ".tif": "tiff", ".tiff": "tiff"}
-#: Bits per channel of the formats that may have more than eight.
-_MOST_BITS = {"png": 16, "tiff": 16}
 
 
 class Outputs:
@@ -36,7 +35,7 @@ class Outputs:
         """Raise a `UsageError` unless all can be written, and none is one of the `inputs` or another of them."""
         if self.picture.suffix.lower() not in _FORMATS:
             raise click.UsageError(f"{self.picture.name} must end in {', '.join(_FORMATS)}.")
-        if self._depth > _MOST_BITS.get(self._format, 8):
+        if self._depth == 16 and self._format not in DEEP_FORMATS:
             raise click.UsageError(f"{self.picture.name} cannot hold {self._depth} bits per channel; PNG and TIFF can.")
         read, paths = InputFiles(inputs), [path for path in self._all() if path is not None]
         if len({fold(str(path.absolute())) for path in paths}) < len(paths):

@@ -25,6 +25,7 @@ from api.cli.options import (
 from api.cli.outputs import check_depth, check_overwriting
 from api.client import ApiProblem, Client
 from api.client.files import check_path
+from shared.imaging.filenames import STATE_FILE
 from shared.painting.cli_options import chosen_params, depth_option, metadata_option, params_options
 from shared.painting.params import PRESETS, WEIGHTS_NAMES
 from shared.paths import printable
@@ -71,17 +72,18 @@ def batch(
     """
     check_depth(options["depth"], format_)
     suffix = {"jpeg": ".jpg"}.get(format_, f".{format_}")
-    found, planned = _plan(folder, out, styles, suffix, new=new)
+    recorded = state.read(out)
+    found, planned = _plan(folder, out, styles, suffix, recorded, new=new)
     failed = [*found.failed, *planned.failed]
     with connect(url) as client:
         request = _request(client, styles, options)
         settings = plan.hash_of(request, suffix, options["strength"])
-        earlier = None if new else _earlier(out, settings)
+        earlier = None if new else _continued(recorded, out, settings)
         missing = {key: path for key, path in planned.results.items() if not (earlier and path.is_file())}
         batch_id = earlier.batch_id if earlier else None
         if missing:
             batch_id = _open_batch(client, earlier, request, options)
-            state.remember(out, _started(batch_id, settings, folder, out, planned))
+            state.remember(out, _started(batch_id, settings, folder, out, planned, recorded))
             say(f"Batch {batch_id}: `atelier batches show {batch_id}` shows its progress from elsewhere.")
     if batch_id is not None and missing:
         pictures = {key: folder / found.pictures[key] for key in missing}
@@ -99,9 +101,11 @@ def batch(
         raise JobUnsuccessful(f"{len(failed)} of {counted(len(found.pictures) + len(found.failed), 'picture')} failed.")
 
 
-def _plan(folder: Path, out: Path, styles: tuple[Path, ...], suffix: str, *, new: bool) -> tuple[Found, Planned]:
+def _plan(
+    folder: Path, out: Path, styles: tuple[Path, ...], suffix: str, earlier: Started | None, *, new: bool
+) -> tuple[Found, Planned]:
     """Find the pictures and decide where their results go; raise a `UsageError` rather than lose a file."""
-    found, earlier = walk(folder, out), state.read(out)
+    found = walk(folder, out)
     report.say_left_out(found)
     if not (found.pictures or found.failed):
         raise click.UsageError(f"There are no pictures below {printable(folder)}.")
@@ -111,7 +115,7 @@ def _plan(folder: Path, out: Path, styles: tuple[Path, ...], suffix: str, *, new
         _refuse_others(earlier, folder, out)
         if earlier is None or earlier.results is not None:
             plan.refuse_unknown(planned.results, out, (earlier and earlier.results) or ())
-    check_path(out / state.STATE_FILE)
+    check_path(out / STATE_FILE)
     return found, planned
 
 
@@ -125,9 +129,11 @@ def _refuse_others(earlier: Started | None, folder: Path, out: Path) -> None:
         )
 
 
-def _started(batch_id: str, settings: str, folder: Path, out: Path, planned: Planned) -> Started:
+def _started(
+    batch_id: str, settings: str, folder: Path, out: Path, planned: Planned, earlier: Started | None
+) -> Started:
     """Describe the batch that is to be recorded; earlier results remain known as results."""
-    earlier, pictures = state.read(out), state.way(out, folder)
+    pictures = state.way(out, folder)
     names = frozenset(path.relative_to(out).as_posix() for path in planned.results.values())
     if earlier is not None and earlier.results is not None and earlier.pictures == pictures:
         names |= earlier.results
@@ -147,9 +153,8 @@ def _request(client: Client, styles: tuple[Path, ...], options: dict[str, Any]) 
     }
 
 
-def _earlier(out: Path, settings: str) -> Started | None:
+def _continued(earlier: Started | None, out: Path, settings: str) -> Started | None:
     """Return the batch whose results are in `out`; raise a `UsageError` if it had other settings."""
-    earlier = state.read(out)
     if earlier is not None and earlier.settings != settings:
         raise click.UsageError(f"{out} has results made with other settings: choose another folder, or add --new.")
     return earlier

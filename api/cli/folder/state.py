@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from api.client.files import write_whole
+from shared.imaging.filenames import STATE_FILE
 from shared.paths import read_regular
 
-STATE_FILE = ".atelier-batch.json"
 #: The way from results to pictures that lie in the same folder.
 HERE = "."
 

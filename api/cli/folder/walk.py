@@ -16,8 +16,7 @@ from api.cli.display.tables import FailedPicture
 from api.cli.folder import state
 from api.cli.folder.keys import key_of
 from api.cli.folder.reasons import Reason
-from api.cli.folder.state import STATE_FILE
-from shared.imaging.filenames import Kind, is_skipped_folder, kind_of
+from shared.imaging.filenames import STATE_FILE, Kind, is_skipped_folder, kind_of
 from shared.paths import kind_text
 
 

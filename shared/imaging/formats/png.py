@@ -66,8 +66,8 @@ class _Png(NamedTuple):
     def pillows(self, *others: bytes) -> io.BytesIO:
         """Return a file of what Pillow needs: the pixels, the palette and its alpha, the orientation, other chunks."""
         kinds = (b"PLTE", b"tRNS", b"eXIf") if self.kind == _PALETTE else (b"eXIf",)
-        parts = [_chunk(kind, self.first(kind)) for kind in (b"IHDR", *kinds, *others) if self.chunks.get(kind)]
-        return io.BytesIO(b"".join([_SIGNATURE, *parts, _chunk(b"IDAT", b"".join(self.chunks[b"IDAT"])), _END]))
+        parts = [chunk(kind, self.first(kind)) for kind in (b"IHDR", *kinds, *others) if self.chunks.get(kind)]
+        return io.BytesIO(b"".join([_SIGNATURE, *parts, chunk(b"IDAT", b"".join(self.chunks[b"IDAT"])), _END]))
 
 
 def read(data: bytes) -> Header:
@@ -131,11 +131,12 @@ def _is_intact(data: bytes, kind: bytes, body: memoryview, end: int) -> bool:
     return data[end - 4 : end] == struct.pack(">I", zlib.crc32(body, zlib.crc32(kind)))
 
 
-def _chunk(kind: bytes, body: bytes) -> bytes:
+def chunk(kind: bytes, body: bytes) -> bytes:
+    """Write a chunk with its length and checksum."""
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(body, zlib.crc32(kind)))
 
 
-_END = _chunk(b"IEND", b"")
+_END = chunk(b"IEND", b"")
 
 
 def _profile(png: _Png) -> bytes | None:
