@@ -1,7 +1,6 @@
 """Everything that requests use, opened once per process; only views know the whole, and pass on what is needed."""
 
 from dataclasses import dataclass, field
-from threading import BoundedSemaphore
 
 from flask import Flask, current_app
 
@@ -11,6 +10,7 @@ from api.jobs.submit import Submitter
 from api.live.forecaster import Forecaster
 from api.live.hub import Hub
 from api.live.snapshot import CachedSnapshot
+from api.live.stream_shares import StreamShares
 from api.live.ttl_cache import TtlCache
 from api.metrics import Metrics
 from api.usecases.results import Pictures
@@ -51,8 +51,8 @@ class Services:
     metrics: Metrics
     #: The last snapshots of running jobs.
     snapshots: TtlCache[str, CachedSnapshot]
-    #: One permit for each event stream and long poll, so that these never take every thread.
-    streams: BoundedSemaphore = field(repr=False)
+    #: One permit for each event stream and long poll, so that these never take every thread, nor one owner all of them.
+    streams: StreamShares = field(repr=False)
 
     @property
     def submitter(self) -> Submitter:
@@ -73,7 +73,7 @@ class Services:
 def open_services(settings: Settings) -> Services:
     """Open what `settings` names; nothing is connected before it is used."""
     database = connect(settings.database_url)
-    streams = BoundedSemaphore(settings.stream_limit)
+    streams = StreamShares(settings.stream_limit)
     snapshots: TtlCache[str, CachedSnapshot] = TtlCache(_SNAPSHOT_S)
     live = RedisProgress(progress.connect(settings.redis_url, timeout_s=_STREAM_REDIS_S))
     return Services(

@@ -81,7 +81,7 @@ class ForbiddenUrl(AtelierError, code="forbidden_url"):
 
 
 class TooManyStreams(AtelierError, code="too_many_streams", retryable=True):
-    """Too many event streams are open."""
+    """The owner has as many event streams and long polls open as its share allows."""
 
 
 class InvalidParams(AtelierError, code="invalid_params"):

@@ -135,7 +135,10 @@ class Settings(BaseSettings):
         600.0, gt=0, description="Time between two searches for files without a database row, in seconds."
     )
     stream_limit: int = Field(
-        512, ge=1, description="Maximum number of open event streams and long polls per API process."
+        1024,
+        ge=1,
+        description="Maximum number of open event streams and long polls per API process; "
+        "one owner may have as many as it leaves free.",
     )
     stream_life_s: float = Field(
         600.0, gt=0, description="Time after which an event stream closes and clients reconnect, in seconds."

@@ -42,9 +42,9 @@ _KINDS: dict[HTTPStatus, tuple[type[AtelierError], ...]] = {
         errors.IdempotencyConflict, errors.BatchFull, errors.DuplicateKey, errors.UnsafePath, errors.CorruptArchive,
         errors.ForbiddenSource, errors.CorruptImage, errors.BlankImage, errors.NothingAdded,
     ),
-    HTTPStatus.TOO_MANY_REQUESTS: (errors.RateLimited, errors.QuotaExceeded),
+    HTTPStatus.TOO_MANY_REQUESTS: (errors.RateLimited, errors.QuotaExceeded, errors.TooManyStreams),
     HTTPStatus.SERVICE_UNAVAILABLE: (
-        errors.TooManyStreams, errors.StorageUnavailable, errors.DatabaseUnavailable, errors.DecoderUnavailable,
+        errors.StorageUnavailable, errors.DatabaseUnavailable, errors.DecoderUnavailable,
     ),
     HTTPStatus.INSUFFICIENT_STORAGE: (errors.StorageFull,),
 }

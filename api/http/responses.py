@@ -4,7 +4,7 @@ An `ETag` is a hash of what a response shows, so that a client that polls is sen
 """
 
 from collections.abc import Iterable
-from threading import BoundedSemaphore
+from functools import partial
 from typing import Protocol
 
 from flask import Response, request, url_for
@@ -13,6 +13,7 @@ from werkzeug.http import quote_etag
 
 from api.http.idempotency import REPLAYED_HEADER, Once
 from api.live.snapshot import JobSnapshot
+from api.live.stream_shares import StreamShares
 from shared.errors import TooManyStreams
 from shared.states import TERMINAL
 
@@ -54,12 +55,15 @@ def page_response(view: PageView) -> Response:
     return response
 
 
-def stream_response(permits: BoundedSemaphore, chunks: Iterable[str] | Iterable[bytes], media_type: str) -> Response:
-    """Respond with chunks that are made while they are sent; raise `TooManyStreams` if all permits are taken."""
-    if not permits.acquire(blocking=False):
-        raise TooManyStreams
+def stream_response(
+    permits: StreamShares, owner: str, chunks: Iterable[str] | Iterable[bytes], media_type: str
+) -> Response:
+    """Respond with chunks that are made while they are sent; raise `TooManyStreams` if `owner` may open no more."""
+    if not permits.take(owner):
+        open_now = permits.held_by(owner)
+        raise TooManyStreams(f"{open_now} streams and long polls of {owner} are open; close some.", used=open_now)
     response = Response(chunks, content_type=media_type, headers={"Cache-Control": "no-store"})
-    response.call_on_close(permits.release)
+    response.call_on_close(partial(permits.give_back, owner))
     return response
 
 

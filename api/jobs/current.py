@@ -84,15 +84,15 @@ def await_change(database: Database, hub: Hub, job_id: str, caller: Caller, time
     with database.reading() as session:
         job = queries.get_job(session, job_id, owner=caller.sees)
     if job.state not in TERMINAL:
-        hub.wait_change(job_id, job.state, timeout_s=timeout_s)
+        hub.wait_change(job_id, job.state, owner=caller.owner, timeout_s=timeout_s)
 
 
-def await_end(database: Database, hub: Hub, job_id: str, timeout_s: float) -> None:
+def await_end(database: Database, hub: Hub, job_id: str, caller: Caller, timeout_s: float) -> None:
     """Return when a job has ended or is deleted, or after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     state: str | None = State.QUEUED
     while state is not None and state not in TERMINAL and time.monotonic() < deadline:
-        if not hub.wait_change(job_id, state, timeout_s=deadline - time.monotonic()):
+        if not hub.wait_change(job_id, state, owner=caller.owner, timeout_s=deadline - time.monotonic()):
             return
         with database.reading() as session:
             state = session.scalar(select(Job.state).where(Job.id == job_id))

@@ -19,6 +19,7 @@ from redis import RedisError
 from sqlalchemy import select
 
 from api.live.snapshot import CachedSnapshot
+from api.live.stream_shares import StreamShares
 from api.live.subscriber import JobRow, Notification, PublishedEvent, Signal, Subscriber, format_event
 from api.live.ttl_cache import TtlCache
 from shared import logs
@@ -57,7 +58,7 @@ class Hub:
         self,
         database: Database,
         progress: RedisProgress,
-        permits: threading.BoundedSemaphore,
+        permits: StreamShares,
         snapshots: TtlCache[str, CachedSnapshot],
     ) -> None:
         """Prepare to read; reading starts with the first subscriber. Each thread that waits here holds a permit.
@@ -98,14 +99,14 @@ class Hub:
                 job_id: JobRow(state, attempt, progress) for job_id, state, attempt, progress in session.execute(query)
             }
 
-    def wait_change(self, job_id: str, state: str, *, timeout_s: float) -> bool:
+    def wait_change(self, job_id: str, state: str, *, owner: str, timeout_s: float) -> bool:
         """Wait up to `timeout_s` until a job's state differs from `state`; say whether it does.
 
-        Returns False at once if all permits are taken.
+        Returns False at once if there is no permit for `owner`, who waits.
         """
-        if not self._permits.acquire(blocking=False):
-            return False
-        try:
+        with self._permits.permit(owner) as permitted:
+            if not permitted:
+                return False
             deadline = time.monotonic() + timeout_s
             with self.subscribe(job_id) as subscriber:
                 while self.state(job_id, state) == state:
@@ -113,8 +114,6 @@ class Hub:
                         return False
             self._snapshots.forget(job_id)
             return True
-        finally:
-            self._permits.release()
 
     @property
     def closed(self) -> bool:

@@ -117,7 +117,7 @@ def results(batch_id: str) -> Response:
     lines = results_feed.lines(
         found.database, found.hub, batch_id, after=query.after, follow=query.follow, max_duration_s=max_duration_s
     )
-    return stream_response(found.streams, lines, _LINES[0])
+    return stream_response(found.streams, caller().owner, lines, _LINES[0])
 
 
 @blueprint.get("/archive.zip")
@@ -127,7 +127,7 @@ def archive(batch_id: str) -> Response:
     with services().database.reading() as session:
         lifecycle.get_batch(session, batch_id, owner=caller().sees)
     chunks = archive_writer.stream(services().database, services().pictures, batch_id)
-    response = stream_response(services().streams, chunks, archive_reader.ZIP[0])
+    response = stream_response(services().streams, caller().owner, chunks, archive_reader.ZIP[0])
     response.headers["Content-Disposition"] = f'attachment; filename="{batch_id}.zip"'
     return response
 

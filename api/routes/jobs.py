@@ -236,7 +236,7 @@ def _accepted(once: Once) -> Response:
     if not wait_s:
         return accepted_response(once)
     job_id = once.created_id()
-    await_end(services().database, services().hub, job_id, wait_s)
+    await_end(services().database, services().hub, job_id, caller(), wait_s)
     response = _current(job_id, 202)
     response.headers["Preference-Applied"] = f"wait={wait_s:g}"
     return response

@@ -96,7 +96,7 @@ def follow(job_id: str) -> Response:
     hang_up = partial(_cut, connection) if connection else None
     lifetime_s = found.settings.stream_life_s
     events = event_stream(found.hub, found.progress, job_id, row, last_id, lifetime_s=lifetime_s, hang_up=hang_up)
-    response = stream_response(found.streams, events, "text/event-stream")
+    response = stream_response(found.streams, caller().owner, events, "text/event-stream")
     response.headers["X-Accel-Buffering"] = "no"
     return response
 

@@ -29,8 +29,8 @@ _IMAGE_ID = re.compile(r"sha256:[0-9a-f]{64}")
 class Impatient(Hub):
     """One that never waits: a long poll for a job that nobody paints would take its whole minute."""
 
-    def wait_change(self, job_id: str, state: str, *, timeout_s: float) -> bool:
-        return super().wait_change(job_id, state, timeout_s=0)
+    def wait_change(self, job_id: str, state: str, *, owner: str, timeout_s: float) -> bool:
+        return super().wait_change(job_id, state, owner=owner, timeout_s=0)
 
 
 def impatient_app(settings: Settings) -> Flask:

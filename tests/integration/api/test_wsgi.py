@@ -45,7 +45,7 @@ def test_streams_and_long_polls_leave_threads_for_all_other_requests(served, job
             poll.start()
         # Opened and kept until one is refused: then every permit is taken, by polls and streams.
         stream = ("GET", f"/v1/jobs/{job_id}/events")
-        wait_until(lambda: open_streams.enter_context(client.stream(*stream)).status_code == 503, "no permit is left")
+        wait_until(lambda: open_streams.enter_context(client.stream(*stream)).status_code == 429, "no permit is left")
         assert client.get(f"/v1/jobs/{job_id}").json()["state"] == "queued"
         assert client.post(f"/v1/jobs/{job_id}/cancel").status_code == 202  # which ends streams and polls
         for poll in polls:

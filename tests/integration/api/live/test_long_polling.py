@@ -74,9 +74,6 @@ def test_a_wait_that_is_none_is_refused(client, job_id, wait) -> None:
 
 def test_without_a_free_thread_nobody_waits(app, client, job_id) -> None:
     streams = app.extensions["atelier"].streams
-    taken = 0
-    while streams.acquire(blocking=False):
-        taken += 1
+    while streams.take("local"):
+        pass
     assert client.get(f"/v1/jobs/{job_id}?wait=60").json["state"] == "queued"
-    for _ in range(taken):
-        streams.release()

@@ -13,6 +13,7 @@ from api.client.sse import parse
 from shared.imaging import codec
 from shared.messaging.progress import RedisProgress
 from tests.support.claims import claim, step
+from tests.support.factories import add_key
 from tests.support.flask_clients import client_with
 from tests.support.waiting import wait_until
 from worker.jobs.runner import run
@@ -77,19 +78,21 @@ def test_following_works_from_the_database_while_redis_is_away(client, database,
     response.close()
 
 
-def test_streams_are_bounded_and_a_closed_one_makes_room(app, client, job_id) -> None:
+def test_an_owners_streams_are_bounded_and_a_closed_one_makes_room(app, client, job_id, database) -> None:
     found = app.extensions["atelier"]
-    limit = found.settings.stream_limit
-    for _ in range(limit):
-        assert found.streams.acquire(blocking=False)
+    while found.streams.take("local"):
+        pass
     answer = client.get(f"/v1/jobs/{job_id}/events")
-    assert (answer.status_code, answer.json["code"]) == (503, "too_many_streams")
+    assert (answer.status_code, answer.json["code"]) == (429, "too_many_streams")
     assert "Retry-After" in answer.headers
-    found.streams.release()
+    other = client_with(app, add_key(database, "viewer", "bob")).get(f"/v1/jobs/{job_id}/events")
+    assert other.status_code == 200, "others follow meanwhile"
+    other.close()
+    found.streams.give_back("local")
     opened = client.get(f"/v1/jobs/{job_id}/events")
     assert opened.status_code == 200
     opened.close()
-    assert found.streams.acquire(blocking=False)
+    assert found.streams.take("local")
 
 
 def test_a_stream_ends_with_its_life(settings, database, job_id, key) -> None:

@@ -10,7 +10,7 @@ from tests.unit.api.client.scripted_client import Naps, talking
 JOB = {"id": "j", "state": "queued"}
 DONE = {**JOB, "state": "succeeded"}
 END = events("event: end", "data: {}", "")
-FULL = as_json({"code": "too_many_streams", "detail": "Full."}, 503, **{"Retry-After": "5"})
+FULL = as_json({"code": "too_many_streams", "detail": "Full."}, 429, **{"Retry-After": "5"})
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import pytest
 from redis import Redis, RedisError
 
 from api.live.hub import Hub
+from api.live.stream_shares import StreamShares
 from api.live.subscriber import JobRow, PublishedEvent, Signal, Subscriber
 from api.live.ttl_cache import TtlCache
 from shared.errors import DatabaseUnavailable
@@ -43,8 +44,8 @@ def progress(redis) -> Going:
 
 
 @pytest.fixture
-def permits() -> threading.BoundedSemaphore:
-    return threading.BoundedSemaphore(2)
+def permits() -> StreamShares:
+    return StreamShares(2)
 
 
 @pytest.fixture
@@ -133,7 +134,7 @@ def test_who_is_told_of_a_state_is_shown_it_even_if_the_worker_has_not_told_redi
 def test_who_waited_for_another_state_is_shown_it(hub, database, snapshots) -> None:
     job_id = add_job(database)
     snapshots.keep(job_id, "as it ran")
-    assert hub.wait_change(job_id, "running", timeout_s=600)
+    assert hub.wait_change(job_id, "running", owner="ann", timeout_s=600)
     assert snapshots.get(job_id) is None
 
 
@@ -216,7 +217,9 @@ def test_a_wait_ends_with_the_change(hub, database) -> None:
 
     job_id = add_job(database)
     answers: list[bool] = []
-    waiter = threading.Thread(target=lambda: answers.append(hub.wait_change(job_id, "queued", timeout_s=20)))
+    waiter = threading.Thread(
+        target=lambda: answers.append(hub.wait_change(job_id, "queued", owner="ann", timeout_s=20))
+    )
     waiter.start()
     with database.writing() as session:
         claim_job(session, job_id, worker="w", weights={}, lease_s=20)
@@ -225,22 +228,21 @@ def test_a_wait_ends_with_the_change(hub, database) -> None:
 
 
 def test_a_wait_that_is_no_longer_needed_ends_at_once(hub, database) -> None:
-    assert hub.wait_change(add_job(database), "running", timeout_s=600)
-    assert hub.wait_change("nobody", "running", timeout_s=600)
+    assert hub.wait_change(add_job(database), "running", owner="ann", timeout_s=600)
+    assert hub.wait_change("nobody", "running", owner="ann", timeout_s=600)
 
 
 def test_a_wait_without_a_change_ends_at_its_time(hub, database) -> None:
-    assert not hub.wait_change(add_job(database), "queued", timeout_s=0.05)
+    assert not hub.wait_change(add_job(database), "queued", owner="ann", timeout_s=0.05)
 
 
 def test_a_wait_without_a_permit_does_not_wait_and_each_gives_its_own_back(hub, permits, database) -> None:
     job_id = add_job(database)
     for _ in range(3):
-        hub.wait_change(job_id, "queued", timeout_s=0)
-    assert permits.acquire(blocking=False)
-    assert permits.acquire(blocking=False)
-    assert not hub.wait_change(job_id, "queued", timeout_s=600)
-    permits.release(2)
+        hub.wait_change(job_id, "queued", owner="ann", timeout_s=0)
+    assert permits.take("ann")
+    assert permits.take("bob")
+    assert not hub.wait_change(job_id, "queued", owner="ann", timeout_s=600)
 
 
 def test_a_state_is_taken_as_it_was_while_the_database_is_away(hub, monkeypatch) -> None:
