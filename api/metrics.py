@@ -12,26 +12,30 @@ from typing import Any
 from flask import Flask, Response, g, request
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from redis import RedisError
 
 from api.serializers.admin import serialize_workers
 from shared import clock
 from shared.db import deliveries
 from shared.db.base import Database
 from shared.db.jobs import forecasts, queries
+from shared.messaging.chores import BrokenTasks
 from shared.painting.forecasts import quantile
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 #: Recent jobs that quantiles and accuracy are taken of, and the period of the counts, in seconds.
 _RECENT, _HOUR_S = 500, 3600.0
+#: HTTP's own methods; a client may make up others, each of which would be a label of its own for good.
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
 class Metrics:
     """The registry of one process."""
 
-    def __init__(self, database: Database) -> None:
-        """Read the database at each scrape."""
-        self._database = database
+    def __init__(self, database: Database, broken_tasks: BrokenTasks) -> None:
+        """Read the database and Redis at each scrape."""
+        self._database, self._broken_tasks = database, broken_tasks
         self._registry = CollectorRegistry()
         self._registry.register(self)
         self._requests = Histogram(
@@ -51,7 +55,8 @@ class Metrics:
         began_at = g.get("began_at")
         if began_at is not None:
             route = request.url_rule.rule if request.url_rule else "none"
-            labels = (request.method, route, f"{response.status_code // 100}xx")
+            method = request.method if request.method in _METHODS else "other"
+            labels = (method, route, f"{response.status_code // 100}xx")
             self._requests.labels(*labels).observe(time.perf_counter() - began_at)
         return response
 
@@ -82,6 +87,19 @@ class Metrics:
         yield _gauge("webhook_deliveries_pending", "Deliveries still to be made.", pending)
         states = Counter((worker.state,) for worker in serialize_workers(self._database).workers)
         yield _by("workers", "Painting workers.", ("state",), states)
+        yield from self._maintenance()
+
+    def _maintenance(self) -> Iterator[Metric]:
+        """Count the errors of each task of maintenance that has had any; nothing while Redis is away."""
+        try:
+            counts = self._broken_tasks.counts()
+        except RedisError:
+            return
+        text = "Unexpected errors of maintenance tasks."
+        family = CounterMetricFamily("atelier_maintenance_errors", text, labels=("task",))
+        for task, count in counts.items():
+            family.add_metric([task], count)
+        yield family
 
 
 def register(app: Flask, metrics: Metrics) -> None:

@@ -13,11 +13,13 @@ from api.live.snapshot import CachedSnapshot
 from api.live.stream_shares import StreamShares
 from api.live.ttl_cache import TtlCache
 from api.metrics import Metrics
+from api.usecases.readiness import Readiness
 from api.usecases.results import Pictures
 from shared.db.base import Database, connect
 from shared.imaging.decoders.pool import Decoders, open_decoders
 from shared.messaging import progress
 from shared.messaging.broker import Broker
+from shared.messaging.chores import BrokenTasks
 from shared.messaging.dispatch import Dispatcher
 from shared.messaging.progress import RedisProgress
 from shared.settings import Settings
@@ -49,6 +51,7 @@ class Services:
     rate_limits: RateLimits
     forecaster: Forecaster
     metrics: Metrics
+    readiness: Readiness
     #: The last snapshots of running jobs.
     snapshots: TtlCache[str, CachedSnapshot]
     #: One permit for each event stream and long poll, so that these never take every thread, nor one owner all of them.
@@ -76,17 +79,21 @@ def open_services(settings: Settings) -> Services:
     streams = StreamShares(settings.stream_limit)
     snapshots: TtlCache[str, CachedSnapshot] = TtlCache(_SNAPSHOT_S)
     live = RedisProgress(progress.connect(settings.redis_url, timeout_s=_STREAM_REDIS_S))
+    redis = progress.connect(settings.redis_url, timeout_s=_REQUEST_REDIS_S)
+    quick, broken_tasks = RedisProgress(redis), BrokenTasks(redis)
+    store = open_store(settings.storage_url)
     return Services(
         settings=settings,
         database=database,
-        store=open_store(settings.storage_url),
+        store=store,
         decoders=open_decoders(settings.decoding),
         dispatcher=Dispatcher(database, Broker(settings), settings),
-        progress=RedisProgress(progress.connect(settings.redis_url, timeout_s=_REQUEST_REDIS_S)),
+        progress=quick,
         hub=Hub(database, live, streams, snapshots),
         rate_limits=RateLimits(settings.redis_url, settings.requests_per_min),
         forecaster=Forecaster(database),
-        metrics=Metrics(database),
+        metrics=Metrics(database, broken_tasks),
+        readiness=Readiness(database, store, quick, broken_tasks),
         snapshots=snapshots,
         streams=streams,
     )

@@ -11,5 +11,7 @@ from worker.jobs.runner import run
 @process.app.task(name=PAINT, shared=False)
 def paint(job_ids: list[str]) -> None:
     """Run the jobs of one message, then ask for the next."""
-    run(job_ids, process.context())
-    process.message_done()
+    try:
+        run(job_ids, process.context())
+    finally:  # even after an error of ours, whose message is not sent again: dispatch sends its jobs
+        process.message_done()

@@ -199,10 +199,15 @@ def _server(settings: Settings, url: str) -> Iterator[Check]:
         yield Check("server", None, f"none at {url}", f"Start one with `atelier up`. ({error})")
         yield _port(settings)
         return
-    down = [name for name, part in readiness.parts.items() if not part.get("ok")]
+    down = [_part(name, part) for name, part in readiness.parts.items() if not part.get("ok")]
     found = f"{readiness.state} at {url}" + (f", without {', '.join(down)}" if down else "")
     mend = f"See {url}/readyz and the logs in {settings.home / 'logs'}."
     yield Check("server", readiness.state == "ready", found, mend)
+
+
+def _part(name: str, part: dict[str, Any]) -> str:
+    """Name a part that does not work, with the reason if the server gives one."""
+    return f"{name} ({part['reason']})" if part.get("reason") else name
 
 
 def _port(settings: Settings) -> Check:

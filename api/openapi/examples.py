@@ -58,7 +58,10 @@ def _examples() -> dict[str, Any]:
         "HealthView": {"state": "alive"},
         "ReadinessView": {
             "state": "ready",
-            "parts": {name: {"ok": True, "latency_ms": 0.8} for name in ("database", "storage", "redis")},
+            "parts": {
+                name: {"ok": True, "latency_ms": 0.8, "reason": None}
+                for name in ("database", "storage", "redis", "maintenance")
+            },
         },
         "StyleParams": {"size": 768, "steps": 30, "colors": "luminance"},
         **_of_batches(job), **_of_keys(), **_of_webhooks(job), **_of_operations(),

@@ -51,10 +51,14 @@ class PartView(BaseModel):
 
     ok: bool
     latency_ms: float
+    reason: str | None = Field(None, description="What is broken, where more is known than that it is.")
 
 
 class ReadinessView(BaseModel):
-    """Whether the server can serve requests: `degraded` without Redis, `unavailable` without database or storage."""
+    """Whether the server can serve requests: `unavailable` without database or storage.
+
+    It is `degraded` without Redis, and while a task of maintenance is broken.
+    """
 
     state: Literal["ready", "degraded", "unavailable"]
     parts: dict[str, PartView]

@@ -37,10 +37,15 @@ log = logs.get(__name__)
 def run(job_ids: Sequence[str], context: WorkerContext) -> dict[str, State]:
     """Run jobs, a group at a time; return the state in which each is left.
 
-    Jobs that could not be claimed, or whose claim was lost, are not in the answer.
+    Jobs that could not be claimed, or whose claim was lost, are not in the answer; dispatch sends the former again.
     """
     states: dict[str, State] = {}
-    for group in _groups(job_ids, context.database):
+    try:
+        groups = _groups(job_ids, context.database)
+    except DatabaseUnavailable as error:
+        log.warning("jobs_not_claimed", job_ids=list(job_ids), code=error.code)
+        return states
+    for group in groups:
         if not context.draining():
             states |= _run_group(group, context)
     return states

@@ -2,6 +2,9 @@
 
 Any number of processes may run them. A loop with one thread per task replaces Celery beat, because leases end and
 files are orphaned while Redis is down too, and a task that hangs must not delay the others.
+
+Invariant: no error of a task ends the process or stops another task. One that meets an unexpected error is logged,
+marked in `shared.messaging.chores` for the API to show, and run again, less often while that lasts.
 """
 
 import threading
@@ -16,6 +19,7 @@ from shared.db.base import Database, connect
 from shared.db.jobs import sweeps
 from shared.errors import AtelierError
 from shared.messaging.broker import Broker
+from shared.messaging.chores import BrokenTasks
 from shared.messaging.dispatch import Dispatcher
 from shared.messaging.progress import RedisProgress
 from shared.messaging.progress import connect as connect_redis
@@ -30,30 +34,50 @@ from worker.maintenance.webhooks import WebhookSender
 
 #: Free space that full storage must have again before jobs are dispatched, in bytes.
 _ROOM_BYTES = 4 * 2**20
+#: Shortest and longest pause after an unexpected error, in seconds; it doubles with each error in a row.
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
 
 log = logs.get(__name__)
 
 
 class PeriodicTask(NamedTuple):
-    """Something to do repeatedly; an `AtelierError` is logged, and the task runs again next time."""
+    """Something to do repeatedly, whatever errors it meets."""
 
     name: str
     every_s: float
     act: Callable[[], object]
 
-    def repeat(self, ending: threading.Event) -> None:
-        """Run until `ending` is set; log an error only when its code changes."""
-        last_code = ""
+    def repeat(self, ending: threading.Event, broken: BrokenTasks) -> None:
+        """Run until `ending` is set.
+
+        An `AtelierError` is logged when its code changes, and the task runs again next time. Any other error is logged
+        and marked in `broken` each time, and the task runs again after a pause that grows with each in a row.
+        """
+        last_code, errors = "", 0
         while not ending.is_set():
+            code, pause_s = "", self.every_s
             try:
                 self.act()
             except AtelierError as error:
-                if error.code != last_code:
-                    log.warning("maintenance_task_failed", task=self.name, code=error.code, reason=str(error))
-                last_code = error.code
+                code = error.code
+                if code != last_code:
+                    log.warning("maintenance_task_failed", task=self.name, code=code, reason=str(error))
+            except Exception as error:  # so that one broken task stops no other
+                errors += 1
+                code, pause_s = AtelierError.code, self._pause_s(errors)
+                log.exception("maintenance_task_broken", task=self.name, errors_in_a_row=errors, retry_in_s=pause_s)
+                broken.mark(self.name, type(error).__name__)
             else:
-                last_code = ""
-            ending.wait(self.every_s)
+                if errors:
+                    log.info("maintenance_task_recovered", task=self.name, errors_in_a_row=errors)
+                    broken.clear(self.name)
+                errors = 0
+            last_code = code
+            ending.wait(pause_s)
+
+    def _pause_s(self, errors: int) -> float:
+        """Return the pause after the last of so many unexpected errors in a row."""
+        return max(self.every_s, min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * (1 << min(errors - 1, 10))))
 
 
 class MaintenanceLoop:
@@ -63,7 +87,9 @@ class MaintenanceLoop:
         self._settings = settings
         self._database = database
         self._store = store
-        self._progress = RedisProgress(connect_redis(settings.redis_url))
+        redis = connect_redis(settings.redis_url)
+        self.broken = BrokenTasks(redis)
+        self._progress = RedisProgress(redis)
         self._dispatcher = Dispatcher(database, Broker(settings), settings)
         self._webhooks = WebhookSender(database, settings.webhook_networks)
         self._retention = Retention(settings, database, store)
@@ -131,20 +157,20 @@ class MaintenanceLoop:
 
 
 def run(settings: Settings, ending: threading.Event) -> int:
-    """Run the tasks until `ending` is set; return the exit code: 1 if a task raised an unexpected error, else 0."""
+    """Run the tasks until `ending` is set; return the exit code: 1 if a thread of theirs died all the same, else 0."""
     loop = MaintenanceLoop(settings, connect(settings.database_url), open_store(settings.storage_url))
-    broken = threading.Event()
+    died = threading.Event()
 
     def repeat(task: PeriodicTask) -> None:
         try:
-            task.repeat(ending)
-        finally:
+            task.repeat(ending, loop.broken)
+        finally:  # the process ends, to be started again, rather than go on without one of its tasks
             if not ending.is_set():
-                broken.set()
+                died.set()
                 ending.set()
 
     for task in loop.tasks():
         threading.Thread(target=repeat, args=(task,), name=task.name, daemon=True).start()
     log.info("maintenance_ready")
     ending.wait()
-    return int(broken.is_set())
+    return int(died.is_set())

@@ -45,8 +45,10 @@ def running_in(home: Path, kind: str) -> list[int]:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory) -> Iterator[Stack]:
-    with Stack(own_settings(tmp_path_factory.mktemp("home"), null_step_s=0.02)) as running:
-        yield running
+    with pytest.MonkeyPatch.context() as outside:
+        outside.setenv("http_proxy", "http://127.0.0.1:9")  # where nobody listens; nothing here may ask it
+        with Stack(own_settings(tmp_path_factory.mktemp("home"), null_step_s=0.02)) as running:
+            yield running
 
 
 @pytest.fixture

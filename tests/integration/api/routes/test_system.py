@@ -1,13 +1,12 @@
 """Health, errors of the framework, and the description of it all."""
 
 import pytest
-from flask import Flask
 from structlog.testing import capture_logs
 
 from api.app import create_app
 from api.http import problems
 from shared import errors
-from shared.db.base import connect
+from shared.messaging.chores import BrokenTasks
 from tests.support.flask_clients import client_with
 
 
@@ -15,14 +14,28 @@ def test_the_process_says_that_it_lives_and_is_ready(client, redis) -> None:
     assert client.get("/healthz").json == {"state": "alive"}
     answer = client.get("/readyz")
     assert (answer.status_code, answer.json["state"]) == (200, "ready")
-    assert set(answer.json["parts"]) == {"database", "storage", "redis"}
+    assert set(answer.json["parts"]) == {"database", "storage", "redis", "maintenance"}
 
 
-def test_a_database_away_is_503_with_a_time_to_come_back(app: Flask) -> None:
-    from dataclasses import replace
+def test_a_broken_task_of_maintenance_degrades_and_is_named_and_counted(client, redis) -> None:
+    for _ in range(2):
+        BrokenTasks(redis).mark("dispatch", "KeyError")
+    ready = client.get("/readyz")
+    assert (ready.status_code, ready.json["state"]) == (200, "degraded")
+    assert ready.json["parts"]["maintenance"]["reason"] == "dispatch: KeyError"
+    assert 'atelier_maintenance_errors_total{task="dispatch"} 2.0' in client.get("/metrics").text
 
-    away = connect("postgresql://nobody@127.0.0.1:1/none")
-    app.extensions["atelier"] = replace(app.extensions["atelier"], database=away)
+
+def test_a_made_up_method_is_no_label_of_its_own(client, redis) -> None:
+    for method in ("BREW", "WHEN"):
+        assert client.open("/healthz", method=method).status_code == 405
+    shown = client.get("/metrics").text
+    assert 'atelier_request_seconds_count{method="other",route="none",status="4xx"} 2.0' in shown
+    assert "BREW" not in shown
+
+
+def test_a_database_away_is_503_with_a_time_to_come_back(settings) -> None:
+    app = create_app(settings.model_copy(update={"database_url": "postgresql://nobody@127.0.0.1:1/none"}))
     client = client_with(app, "atl_x_y")
     assert client.get("/readyz").status_code == 503
     with capture_logs():  # pytest's own would draw the traceback, for seconds

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from sqlalchemy import update
 
+from shared.db.base import Database
 from shared.db.jobs import claims, transitions
 from shared.db.models import Job
-from shared.errors import OutOfMemory, StorageFull
+from shared.errors import DatabaseUnavailable, OutOfMemory, StorageFull
 from shared.imaging import codec
 from shared.states import State
 from shared.storage.store import image_key
@@ -150,6 +151,16 @@ def test_one_whose_end_cannot_be_written_is_left_to_its_lease(context, group, mo
     assert group[1] not in states
     assert load(context, group[1]).state == "running"
     assert others_succeed(states, group, 1)
+
+
+def test_without_a_database_a_message_of_a_group_ends_and_its_jobs_wait(context, group, monkeypatch) -> None:
+    def away(_: object) -> None:
+        raise DatabaseUnavailable
+
+    with monkeypatch.context() as outage:
+        outage.setattr(Database, "autocommit", away)
+        assert run(group, context) == {}
+    assert run(group, context) == dict.fromkeys(group, State.SUCCEEDED)
 
 
 def test_one_that_is_gone_before_its_claim_is_left_out(context, group, database) -> None:

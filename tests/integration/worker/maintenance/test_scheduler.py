@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import func, select, update
+from structlog.testing import capture_logs
 
 from shared import clock, ids
 from shared.db import sql_clock, workers
@@ -14,7 +15,9 @@ from shared.db.jobs import claims, queries, transitions
 from shared.db.models import BrowserSession, Job
 from shared.errors import StorageFull, StorageUnavailable
 from shared.messaging.broker import PAINT_QUEUE
+from shared.messaging.chores import BrokenTasks
 from shared.messaging.progress import RedisProgress
+from shared.messaging.progress import connect as connect_redis
 from shared.storage.store import attempt_key, image_key
 from tests.support.claims import claim_job
 from tests.support.factories import add_image, add_job, add_key
@@ -122,7 +125,22 @@ def test_only_files_that_no_row_names_are_orphans(database, store, settings) -> 
     assert sorted(store.list("")) == sorted(kept)
 
 
-def test_a_chore_that_fails_is_tried_again_and_its_trouble_is_told_once(capsys) -> None:
+class _Ending(threading.Event):
+    """One that notes each pause and waits for none; it is set `after` so many."""
+
+    def __init__(self, after: int = 1000) -> None:
+        super().__init__()
+        self.pauses_s: list[float] = []
+        self._after = after
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.pauses_s.append(timeout or 0.0)
+        if len(self.pauses_s) == self._after:
+            self.set()
+        return self.is_set()
+
+
+def test_a_chore_that_fails_is_tried_again_and_its_trouble_is_told_once(redis, capsys) -> None:
     ending, tries = threading.Event(), []
 
     def act() -> None:
@@ -131,17 +149,68 @@ def test_a_chore_that_fails_is_tried_again_and_its_trouble_is_told_once(capsys) 
             ending.set()
         raise StorageUnavailable
 
-    PeriodicTask("test", 0.0, act).repeat(ending)
+    PeriodicTask("test", 0.0, act).repeat(ending, BrokenTasks(redis))
     assert len(tries) == 5
     assert capsys.readouterr().out.count("maintenance_task_failed") == 1
+    assert BrokenTasks(redis).current() == {}  # its trouble shows elsewhere
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_chore_that_breaks_ends_the_process_to_be_started_again(settings, database, monkeypatch) -> None:
+def test_a_broken_chore_is_shown_until_it_works_again_and_its_pauses_grow(redis) -> None:
+    ending, broken, shown = _Ending(), BrokenTasks(redis), []
+
+    def act() -> None:
+        shown.append(broken.current())
+        if len(shown) < 9:
+            raise ZeroDivisionError
+        if len(shown) == 10:
+            ending.set()
+
+    with capture_logs() as logged:
+        PeriodicTask("test", 0.5, act).repeat(ending, broken)
+    assert shown == [{}, *[{"test": "ZeroDivisionError"}] * 8, {}]
+    assert broken.counts() == {"test": 8}
+    assert ending.pauses_s == [1, 2, 4, 8, 16, 32, 60, 60, 0.5, 0.5]
+    assert [line["event"] for line in logged] == ["maintenance_task_broken"] * 8 + ["maintenance_task_recovered"]
+
+
+def test_a_broken_chore_stops_no_other(settings, database, redis, monkeypatch) -> None:
+    """Not even the one that repairs what the others leave behind."""
+
     def stumble(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(MaintenanceLoop, "expire", stumble)
+    for name in ("expire", "end_leases", "release_queue", "remove_orphans", "store_minute_stats"):
+        monkeypatch.setattr(MaintenanceLoop, name, stumble)
+    ending = threading.Event()
+    with capture_logs():  # pytest's own would draw the tracebacks, for seconds
+        process = threading.Thread(target=run_tasks, args=(settings, ending))
+        process.start()
+        try:
+            wait_until(lambda: len(BrokenTasks(redis).current()) == 5, "the broken ones are marked")
+            add_job(database)
+            wait_until(lambda: redis.llen(PAINT_QUEUE) == 1, "a job is sent all the same")
+        finally:
+            ending.set()
+            process.join(10)
+
+
+def test_without_redis_a_broken_chore_goes_on(settings) -> None:
+    ending = _Ending(after=3)
+
+    def act() -> None:
+        raise ZeroDivisionError
+
+    with capture_logs():
+        PeriodicTask("test", 0.5, act).repeat(ending, BrokenTasks(connect_redis(settings.redis_url)))
+    assert ending.pauses_s == [1, 2, 4]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_chore_whose_thread_ends_all_the_same_ends_the_process(settings, database, monkeypatch) -> None:
+    def leave(*_: object) -> None:
+        raise SystemExit
+
+    monkeypatch.setattr(MaintenanceLoop, "expire", leave)
     assert run_tasks(settings, threading.Event()) == 1
     for thread in threading.enumerate():
         if thread.name == "expire":

@@ -138,11 +138,13 @@ def test_a_taken_port_is_a_failure_only_where_no_server_of_ours_answers(home) ->
     with socket.create_server(("127.0.0.1", 0)) as listener:
         taken = home.model_copy(update={"port": listener.getsockname()[1]})
         assert checks(taken)["port"].ok is False
-    body = {"state": "degraded", "parts": {"redis": {"ok": False}, "database": {"ok": True}}}
+    broken = {"ok": False, "reason": "dispatch: KeyError"}
+    body = {"state": "degraded", "parts": {"redis": {"ok": False}, "database": {"ok": True}, "maintenance": broken}}
     with serving(as_json(body)) as server:
         seen = checks(home, server.url)
     assert "port" not in seen
-    assert (seen["server"].ok, seen["server"].found) == (False, f"degraded at {server.url}, without redis")
+    found = f"degraded at {server.url}, without redis, maintenance (dispatch: KeyError)"
+    assert (seen["server"].ok, seen["server"].found) == (False, found)
 
 
 def test_the_command_marks_each_check_and_exits_1_if_one_fails(monkeypatch, tmp_path) -> None:
