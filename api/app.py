@@ -13,7 +13,7 @@ from flask import Flask, Response, g, request
 
 from api import auth, dashboard, services
 from api import metrics as api_metrics
-from api.http import access_log, problems
+from api.http import access_log, problems, proxies
 from api.routes import (
     audit,
     batches,
@@ -39,6 +39,10 @@ _MAX_PARTS = 64
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 #: Allows styles and images from this origin; the dashboard has a policy of its own.
 _CONTENT_POLICY = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+#: How long browsers may not fall back from https, in seconds: a year.
+_HTTPS_ONLY_S = 365 * 86_400
+#: Response headers that name where to go.
+_PATHS = ("Location", "HX-Redirect")
 
 
 class _App(Flask):
@@ -74,6 +78,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     api_metrics.register(app, services.services_of(app).metrics)
     auth.register(app)
     app.after_request(_finish)
+    proxies.register(app, settings)
     return app
 
 
@@ -100,4 +105,10 @@ def _finish(response: Response) -> Response:
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers.setdefault("Referrer-Policy", "no-referrer")
     response.headers.setdefault("Content-Security-Policy", _CONTENT_POLICY)
+    if request.is_secure:
+        response.headers["Strict-Transport-Security"] = f"max-age={_HTTPS_ONLY_S}"
+    for name in _PATHS:
+        path, root = response.headers.get(name, ""), request.script_root
+        if path.startswith("/") and not path.startswith(f"{root}/"):  # views name paths of the app
+            response.headers[name] = root + path
     return response

@@ -25,6 +25,7 @@ from gunicorn.workers.gthread import ThreadWorker
 from api.app import create_app
 from api.services import services_of
 from shared import logs
+from shared.addresses import authority
 from shared.db.access import keys
 from shared.db.base import connect
 from shared.errors import Misconfigured
@@ -73,6 +74,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # ditto
             "timeout": 60,
             "graceful_timeout": _GRACE_S,
             "control_socket_disable": True,
+            "forwarded_allow_ips": "",  # what proxies say is judged in `api.http.proxies`
         }
         for name, value in options.items():
             if name in self.cfg.settings:
@@ -95,7 +97,7 @@ def serve(settings: Settings, *, listener_fd: int | None = None) -> None:
     """Serve until SIGTERM, on the settings' address or on a socket that is already bound."""
     ensure_guarded(settings)
     _allow_open_files()
-    bind = f"{settings.host}:{settings.port}" if listener_fd is None else f"fd://{listener_fd}"
+    bind = authority(settings.host, settings.port) if listener_fd is None else f"fd://{listener_fd}"
     Server(settings, bind).run()
 
 

@@ -11,9 +11,9 @@ from typing import Any, Literal, Self
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.addresses import Network, PublicUrl, networks
 from shared.errors import Misconfigured
 from shared.imaging.decoders.limits import Limits
-from shared.webhooks.ssrf_guard import networks
 
 
 def _in_home(pattern: str) -> Any:
@@ -38,6 +38,13 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="Address the API listens on.")
     port: int = Field(8765, ge=0, le=65535, description="Port the API listens on; 0 takes a free one.")
+    public_url: str = Field(
+        "", description="Address at which users reach the API behind a proxy, such as `https://example.org/atelier`."
+    )
+    trusted_proxies: str = Field(
+        "",
+        description="Networks of proxies whose `X-Forwarded-…` headers are believed, such as `127.0.0.1,10.0.0.0/8`.",
+    )
     database_url: str = Field(
         default_factory=_in_home("sqlite:///{home}/atelier.db"),
         repr=False,
@@ -171,11 +178,26 @@ class Settings(BaseSettings):
             )
         return address
 
-    @field_validator("webhook_networks")
+    @field_validator("public_url")
+    @classmethod
+    def _is_public_url(cls, text: str) -> str:
+        return str(PublicUrl.parse(text)) if text else ""
+
+    @field_validator("webhook_networks", "trusted_proxies")
     @classmethod
     def _are_networks(cls, text: str) -> str:
         networks(text)
         return text
+
+    @property
+    def public(self) -> PublicUrl | None:
+        """Where users reach the API, if that was said."""
+        return PublicUrl.parse(self.public_url) if self.public_url else None
+
+    @property
+    def proxies(self) -> tuple[Network, ...]:
+        """The networks of the trusted proxies."""
+        return networks(self.trusted_proxies)
 
     @property
     def decoding(self) -> Limits:

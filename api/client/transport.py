@@ -88,11 +88,14 @@ class Connection:
         pages = self._pages(kind, url, field, {**given, "limit": min(limit or _PAGE, _PAGE)})
         return itertools.islice(itertools.chain.from_iterable(pages), limit)
 
-    def _pages(self, kind: type[Model], url: str, field: str, query: dict[str, Any] | None) -> Iterator[list[Model]]:
-        while url:
+    def _pages(self, kind: type[Model], url: str, field: str, query: Mapping[str, Any]) -> Iterator[list[Model]]:
+        while True:
             answer = self._request("GET", url, params=query)
             yield self._read_list(kind, answer, field)
-            url, query = answer.links.get("next", {}).get("url", ""), None
+            following = answer.links.get("next", {}).get("url")
+            if following is None:
+                return
+            query = httpx.URL(following).params  # not its path, which a proxy may have changed
 
     def _read(self, kind: type[Model], answer: httpx.Response) -> Model:
         """Parse the body; raise `ClientError` if it is not what this API would send."""

@@ -64,6 +64,7 @@ def _context() -> dict[str, Any]:
     navigation = [(path, name) for path, access, name in _NAVIGATION if may(access)]
     here = [path for path, _ in navigation if request.path == path or request.path.startswith(path + "/")]
     return {
+        "root": request.script_root,
         "signed_in": g.get("caller"),
         "csrf": g.get("csrf", ""),
         "may_act": may(Access.OPERATE),
@@ -85,7 +86,7 @@ def may(access: Access) -> bool:
 
 def asset(name: str) -> str:
     """Return the URL of a static file; it changes with the file's content."""
-    return f"/static/dashboard/{name}?{_digest(Path(str(current_app.static_folder)) / name)}"
+    return f"{request.script_root}/static/dashboard/{name}?{_digest(Path(str(current_app.static_folder)) / name)}"
 
 
 def cache_assets(response: Response) -> Response:

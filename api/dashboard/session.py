@@ -21,7 +21,7 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 def signed_in() -> Caller:
     """Return the caller of this request; raise `Unauthorized`, or `Forbidden` for a forged request."""
-    token = request.cookies.get(COOKIE, "")
+    token = session_token()
     found = caller_cache().caller(token, _find)
     g.csrf = csrf_token(token)
     if request.method not in _SAFE:
@@ -40,15 +40,45 @@ def require_own_origin() -> None:
     """Raise `Forbidden` for a request that comes from another site or hides its origin."""
     origin = request.headers.get("Origin")
     site = request.headers.get("Sec-Fetch-Site", "same-origin")
-    if site != "same-origin" or origin is None or urlsplit(origin).netloc != request.host:
+    if site != "same-origin" or origin is None or urlsplit(origin)[:2] != (request.scheme, request.host):
         raise Forbidden("This request did not come from a page of this service.")
 
 
 def remember(response: Response, token: str) -> None:
     """Set the session cookie; the server decides when the session ends."""
     response.set_cookie(
-        COOKIE, token, max_age=int(browser_sessions.LIFETIME_S), httponly=True, samesite="Lax", secure=request.is_secure
+        cookie_name(),
+        token,
+        max_age=int(browser_sessions.LIFETIME_S),
+        path=_cookie_path(),
+        httponly=True,
+        samesite="Lax",
+        secure=request.is_secure,
     )
+
+
+def forget(response: Response) -> None:
+    """Delete the session cookie."""
+    response.delete_cookie(cookie_name(), path=_cookie_path(), secure=request.is_secure)
+
+
+def cookie_name() -> str:
+    """Return the cookie's name; under TLS it has a prefix, so that no page without TLS or of another host can set it.
+
+    Source: RFC 6265bis, section 4.1.3.
+    """
+    if not request.is_secure:
+        return COOKIE
+    return f"__Secure-{COOKIE}" if request.script_root else f"__Host-{COOKIE}"
+
+
+def session_token() -> str:
+    """Return the token that the browser sent; empty if it sent none."""
+    return request.cookies.get(cookie_name(), "")
+
+
+def _cookie_path() -> str:
+    return request.script_root or "/"
 
 
 def _find(token: str) -> Caller:

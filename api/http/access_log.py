@@ -1,4 +1,4 @@
-"""One log line per request, once its response has been sent: method, path, status, bytes and duration.
+"""One log line per request, once its response has been sent: client, method, path, status, bytes and duration.
 
 Limits: queries, headers and bodies are left out, since they may hold secrets. Files that the server itself sends are
 logged when they begin.
@@ -55,6 +55,7 @@ def _observe(response: Response) -> Response:
         _write,
         logging.DEBUG if request.endpoint in _QUIET else logging.INFO,
         g.get("began_at") or time.perf_counter(),
+        client=request.remote_addr,
         method=request.method,
         path=request.path,
         status=response.status_code,

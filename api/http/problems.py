@@ -12,6 +12,7 @@ from flask import Flask, Response, json
 from pydantic import BaseModel, ValidationError
 from werkzeug.exceptions import HTTPException
 
+from api.schemas.links import mounted
 from shared import errors, logs
 from shared.errors import AtelierError, InvalidParams
 from shared.painting.params import StyleParams
@@ -72,7 +73,7 @@ def status_of(kind: type[AtelierError]) -> HTTPStatus:
 def document(error: AtelierError) -> dict[str, Any]:
     """Return the problem document of an error."""
     return {
-        "type": f"/docs#{error.code}",
+        "type": mounted(f"/docs#{error.code}"),
         "title": error.message,
         "status": status_of(type(error)).value,
         "detail": error.detail,

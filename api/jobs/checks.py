@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from api.access import Caller
 from api.http.problems import invalid, pointed_error
+from shared.addresses import networks
 from shared.errors import ForbiddenUrl, InvalidMask, InvalidParams, NotFound, UnknownImage
 from shared.imaging.decoders.pool import Decoders
 from shared.painting import sizes
@@ -41,7 +42,7 @@ def max_retention_s(settings: Settings, caller: Caller) -> float:
 def check_webhook(settings: Settings, url: str, *, at: str = "/webhook") -> None:
     """Raise `ForbiddenUrl` for an address that is never called; names are resolved and judged at each delivery."""
     try:
-        ssrf_guard.check_url(url, ssrf_guard.networks(settings.webhook_networks))
+        ssrf_guard.check_url(url, networks(settings.webhook_networks))
     except ForbiddenUrl as error:
         raise pointed_error(at, error.detail, ForbiddenUrl) from None
 

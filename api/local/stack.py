@@ -28,6 +28,7 @@ from api.local import operator_key, redis_server
 from api.local.child_process import Child
 from api.local.home import ADDRESS_FILE, KEY_FILE
 from shared import logs
+from shared.addresses import authority
 from shared.db.base import connect as connect_database
 from shared.errors import Misconfigured
 from shared.messaging.progress import connect
@@ -80,7 +81,7 @@ class Stack:
         self._open.enter_context(_lock(home / "up.lock"))
         listener = self._open.enter_context(_listen(self.settings.host, self.settings.port))
         port = listener.getsockname()[1]
-        self.url = f"http://{self.settings.host}:{port}"
+        self.url = f"http://{authority(self.settings.host, port)}"
         if self.settings.redis_url == f"unix://{home}/redis.sock":
             self._start_redis(home)
         with _explained(home):
@@ -157,7 +158,7 @@ def run(settings: Settings, *, workers: int = 1, announce: Callable[[str], None]
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ending.set())
     with Stack(settings, workers=workers) as stack:
-        announce(f"Atelier runs at {stack.url} · data in {settings.home} · Ctrl-C stops it")
+        announce(f"Atelier runs at {settings.public_url or stack.url} · data in {settings.home} · Ctrl-C stops it")
         announce(f"Open it in a browser and sign in with the key in {settings.home / KEY_FILE}")
         while not ending.wait(0.5):
             for child in stack.check():

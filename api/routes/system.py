@@ -55,7 +55,7 @@ def docs() -> str:
         "docs.html",
         document=document,
         groups=_groups(document),
-        root=request.url_root.rstrip("/"),
+        address=request.url_root.rstrip("/"),
         params=StyleParams.model_json_schema()["properties"],
         presets={name: text for name, (text, _) in PRESETS.items()},
         errors=sorted(error_types, key=lambda pair: (pair[0] or 1000, pair[1].code)),

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.schemas.links import Links
 from shared.states import DesiredState, Role
 
 
@@ -100,7 +101,7 @@ class KeyView(BaseModel):
     max_retention_s: float | None
     created_at: str
     revoked_at: str | None
-    links: dict[str, str]
+    links: Links
 
 
 class NewKeyView(KeyView):

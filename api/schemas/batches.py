@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from api.schemas.jobs import ErrorView, ImageId, PaintingRequest, ResultView, Seconds, StyleChoice
+from api.schemas.links import Links
 from shared.errors import UnsafePath
 from shared.painting.params import DEFAULT_PRESET
 from shared.states import BatchState, State
@@ -182,7 +183,7 @@ class AddedView(BaseModel):
         description="Pictures in an archive or folder that cannot be read, counted by kind, such as `cr2`."
     )
     errors: list[ItemErrorView] = Field(description="The first thousand rejections.")
-    links: dict[str, str]
+    links: Links
 
 
 class CountsView(BaseModel):
@@ -225,7 +226,7 @@ class BatchView(BaseModel):
     created_at: str
     started_at: str | None
     ended_at: str | None
-    links: dict[str, str]
+    links: Links
 
 
 class BatchPage(BaseModel):
@@ -253,7 +254,7 @@ class ItemResultView(BaseModel):
     result: ResultView | None
     error: ErrorView | None
     ended_at: str | None
-    links: dict[str, str]
+    links: Links
 
 
 class OpenedView(BatchView):

@@ -5,6 +5,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from api.schemas.jobs import Seconds, Timestamp
+from api.schemas.links import Links
 from shared.db.admin.bulk_steps import Action
 from shared.db.jobs.queries import Filter
 from shared.states import OperationState, State
@@ -100,7 +101,7 @@ class OperationView(BaseModel):
     refused: int = Field(description="How many of these were refused, because of their state, their images or a quota.")
     created_at: str
     ended_at: str | None
-    links: dict[str, str]
+    links: Links
 
 
 class OperationPage(BaseModel):
@@ -143,7 +144,7 @@ class FailureView(BaseModel):
     worker: str | None = Field(description="One of these workers.")
     message: str = Field(description="The message of the latest.")
     examples: list[str] = Field(description="The IDs of the latest jobs, newest first.")
-    links: dict[str, str]
+    links: Links
 
 
 class FailuresView(BaseModel):

@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from api.schemas.links import Links
 from shared.ids import IMAGE_ID, is_uuid
 from shared.painting.params import DEFAULT_PRESET, PRESETS, WeightsName
 from shared.states import State
@@ -139,7 +140,7 @@ class ImageView(BaseModel):
     bytes: int
     created_at: str
     expires_at: str = Field(description="When it is deleted unless used again; never before the jobs that need it end.")
-    links: dict[str, str]
+    links: Links
 
 
 class LossesView(BaseModel):
@@ -241,7 +242,7 @@ class JobView(BaseModel):
     started_at: str | None
     ended_at: str | None
     expires_at: str | None
-    links: dict[str, str]
+    links: Links
 
 
 class SizeView(BaseModel):

@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.schemas.links import Links
 from shared.states import DeliveryState
 
 
@@ -47,7 +48,7 @@ class DeliveryView(BaseModel):
     log: list[AttemptView] = Field(description="The attempts, oldest first.")
     created_at: str
     ended_at: str | None
-    links: dict[str, str]
+    links: Links
 
 
 class DeliveryPage(BaseModel):

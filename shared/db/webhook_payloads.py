@@ -11,10 +11,13 @@ from shared.db.models import Batch, Job
 from shared.painting.results import facts_of
 
 
-def payload_of(session: Session, claimed: ClaimedDelivery) -> dict[str, Any]:
-    """Return the payload of a delivery: a summary of its job or batch, or only id and state if that is deleted."""
+def payload_of(session: Session, claimed: ClaimedDelivery, public_url: str = "") -> dict[str, Any]:
+    """Return the payload of a delivery: a summary of its job or batch, or only id and state if that is deleted.
+
+    Its links begin with `public_url`.
+    """
     if claimed.event.startswith("batch.") and (batch := session.get(Batch, claimed.subject_id)):
-        path = f"/v1/batches/{batch.id}"
+        path = f"{public_url}/v1/batches/{batch.id}"
         links = {"self": path, "items": f"{path}/items", "results": f"{path}/results.jsonl"}
         return _payload(batch, batch.state, links, counts=stored_counts(batch))
     job = session.get(Job, claimed.subject_id) if claimed.subject_id else None
@@ -23,7 +26,7 @@ def payload_of(session: Session, claimed: ClaimedDelivery) -> dict[str, Any]:
         return {"id": claimed.subject_id, "state": state} if claimed.subject_id else {}
     result = facts_of(job.result) if job.result else None
     error = {"code": job.error_code, "message": job.error_message} if job.error_code else None
-    path = f"/v1/jobs/{job.id}"
+    path = f"{public_url}/v1/jobs/{job.id}"
     links = {"self": path, **({"result": f"{path}/result"} if result else {})}
     return _payload(job, state, links, retry_of=job.retry_of, error=error, result=result)
 

@@ -13,17 +13,16 @@ import re
 import socket
 import time
 from collections.abc import Callable, Iterable
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv6Network
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpcore
 from httpcore import ConnectError, ConnectTimeout, NetworkBackend, NetworkStream
 
+from shared.addresses import Address, Network
 from shared.errors import ForbiddenUrl
 
-Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
 Resolve = Callable[[str, int], list[str]]
 
 #: Names that never resolve to public hosts. Source: RFC 6761, RFC 6762, RFC 8375, RFC 9476.
@@ -56,11 +55,6 @@ _NEVER: tuple[Network, ...] = tuple(
         "168.63.129.16/32",
     )
 )  # fmt: skip
-
-
-def networks(text: str) -> tuple[Network, ...]:
-    """Parse networks such as `10.0.0.0/8, 192.0.2.7`; raise `ValueError`."""
-    return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
 
 
 def is_allowed(text: str, allowed: Iterable[Network] = ()) -> bool:

@@ -91,7 +91,7 @@ class MaintenanceLoop:
         self.broken = BrokenTasks(redis)
         self._progress = RedisProgress(redis)
         self._dispatcher = Dispatcher(database, Broker(settings), settings)
-        self._webhooks = WebhookSender(database, settings.webhook_networks)
+        self._webhooks = WebhookSender(database, settings.webhook_networks, public_url=settings.public_url)
         self._retention = Retention(settings, database, store)
 
     def tasks(self) -> list[PeriodicTask]:

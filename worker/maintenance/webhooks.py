@@ -20,13 +20,14 @@ from urllib.parse import urlsplit
 import httpcore
 
 from shared import clock, logs
+from shared.addresses import Network, networks
 from shared.db import deliveries, webhook_payloads
 from shared.db.base import Database
 from shared.db.deliveries import RETRY_DELAYS_S, ClaimedDelivery
 from shared.errors import DatabaseUnavailable, ForbiddenUrl
 from shared.webhooks import signing as webhooks
 from shared.webhooks import ssrf_guard
-from shared.webhooks.ssrf_guard import GuardedBackend, Network, Resolve
+from shared.webhooks.ssrf_guard import GuardedBackend, Resolve
 
 log = logs.get(__name__)
 
@@ -57,12 +58,21 @@ class WebhookSender:
     """Makes the calls of one maintenance process; any number of processes may, and repeat what another dropped."""
 
     def __init__(
-        self, database: Database, allowed: str, *, resolve: Resolve | None = None, call_s: float = _CALL_S
+        self,
+        database: Database,
+        allowed: str,
+        *,
+        public_url: str = "",
+        resolve: Resolve | None = None,
+        call_s: float = _CALL_S,
     ) -> None:
-        """Allow calls to public addresses and to the networks `allowed`, each lasting at most `call_s`."""
+        """Allow calls to public addresses and to the networks `allowed`, each lasting at most `call_s`.
+
+        Links in payloads begin with `public_url`; without one they are paths.
+        """
         self._database = database
-        self._allowed: tuple[Network, ...] = ssrf_guard.networks(allowed)
-        self._resolve, self._call_s = resolve, call_s
+        self._allowed: tuple[Network, ...] = networks(allowed)
+        self._resolve, self._call_s, self._public_url = resolve, call_s, public_url
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="webhook")
         self._lock = threading.Lock()
         self._under_way: Counter[str] = Counter()
@@ -114,7 +124,7 @@ class WebhookSender:
     def _call(self, held: ClaimedDelivery) -> CallResult:
         with self._database.writing("webhook_secret") as session:
             signing = deliveries.get_secrets(session, held.owner)
-            data = webhook_payloads.payload_of(session, held)
+            data = webhook_payloads.payload_of(session, held, self._public_url)
         timestamp = int(time.time())
         event = {"type": held.event, "timestamp": clock.rfc3339(clock.now()), "data": data}
         body = json.dumps(event, separators=(",", ":")).encode()

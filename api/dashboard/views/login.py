@@ -41,10 +41,10 @@ def sign_in() -> Response:
 def logout() -> Response:
     """End the session."""
     with services().database.writing() as session:
-        browser_sessions.end(session, request.cookies[browser.COOKIE])
+        browser_sessions.end(session, browser.session_token())
     caller_cache().clear()
     response = make_response(redirect("/login", 303))
-    response.delete_cookie(browser.COOKIE)
+    browser.forget(response)
     return response
 
 

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import httpcore
 import pytest
 
+from shared.addresses import networks
 from shared.errors import ForbiddenUrl
-from shared.webhooks.ssrf_guard import GuardedBackend, check_url, is_allowed, networks
+from shared.webhooks.ssrf_guard import GuardedBackend, check_url, is_allowed
 
 #: Addresses in every form that a resolver may give or take, none of them public.
 FORBIDDEN = [
