@@ -11,7 +11,7 @@ from pydantic import Field
 
 from .downloads import OutputCalls
 from .models import ApiProblem, Failure, Job, Resource
-from .retries import is_transient
+from .retries import RetryBudget, is_transient
 from .transport import path_of
 
 _BATCHES = "/v1/batches"
@@ -162,8 +162,7 @@ class BatchCalls(OutputCalls):
         budget, ended = self._retry_budget(), not follow
         while True:
             try:
-                for result in self._feed(batch_id, after, follow=follow):
-                    budget.reset()
+                for result in self._feed(batch_id, after, budget, follow=follow):
                     after = result.number
                     yield result
                 if ended:
@@ -177,13 +176,22 @@ class BatchCalls(OutputCalls):
                     lost = isinstance(failure, httpx.TransportError)
                     raise (self._unreachable(failure) if lost else failure) from failure
 
-    def _feed(self, batch_id: str, after: int, *, follow: bool) -> Iterator[ItemResult]:
+    def _feed(self, batch_id: str, after: int, budget: RetryBudget, *, follow: bool) -> Iterator[ItemResult]:
+        """Read one feed; a result or a heartbeat resets the budget, the empty line that opens the feed does not."""
         timeout = httpx.Timeout(self._http.timeout.connect, read=_FEED_SILENCE_S)
         query = {"after": after, "follow": str(follow).lower()}
         with self._stream(path_of(_BATCHES, batch_id, "results.jsonl"), params=query, timeout=timeout) as answer:
-            for line in answer.iter_lines():
-                if line.strip():
-                    yield ItemResult.model_validate_json(line)
+            for place, line in enumerate(answer.iter_lines()):
+                if line or place:
+                    budget.reset()
+                if line:
+                    yield self._parsed(line)
+
+    def _parsed(self, line: str) -> ItemResult:
+        try:
+            return ItemResult.model_validate_json(line)
+        except ValueError as error:
+            raise self._foreign() from error
 
     def download_batch(self, batch_id: str, part: BatchPart, path: Path) -> None:
         """Write a batch's archive or contact sheet to `path`, whole or not at all."""

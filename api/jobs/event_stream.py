@@ -2,7 +2,8 @@
 
 Ids are those of the Redis stream, so `Last-Event-ID` resumes where a client was: events kept after it are read once,
 and from then on the hub pushes new ones. The database supplies the state at the start, each change of state that Redis
-does not report, and the last step while Redis is down.
+does not report, and the last step while Redis is down. The id of `end` is `end`: a client that returns with it has seen
+everything, and browsers return unless the answer is 204.
 
 Invariant: no database transaction is open while a stream waits, and each stream ends after `end` or after its lifetime.
 """
@@ -15,13 +16,15 @@ from typing import Any
 from redis import RedisError
 
 from api.live.hub import Hub
-from api.live.subscriber import JobRow, Notification, PublishedEvent, Signal, Subscriber, format_event
+from api.live.subscriber import END_ID, JobRow, Notification, PublishedEvent, Signal, Subscriber, format_event
 from shared.errors import DatabaseUnavailable
 from shared.messaging.progress import Event, RedisProgress
 from shared.states import TERMINAL
 
 #: How long a stream is silent before it sends a comment to stay alive, in seconds.
 _HEARTBEAT_S = 15.0
+#: A comment without the empty line that ends an event: some parsers see an empty event there.
+_HEARTBEAT = ": alive\n"
 #: When a client is to reconnect to a stream that has reached its lifetime, in milliseconds.
 _RETRY_MS = 1000
 _STREAM_ID = re.compile(r"\d{1,20}-\d{1,20}")
@@ -43,11 +46,10 @@ def event_stream(
     which a thread would otherwise wait without end.
     """
     deadline = time.monotonic() + lifetime_s
-    yield f"retry: {_RETRY_MS}\n\n"
     with hub.subscribe(job_id, Subscriber(until=deadline + _HEARTBEAT_S, hang_up=hang_up)) as subscriber:
         last_id = last_id if last_id and _STREAM_ID.fullmatch(last_id) else None
         stream = _EventStream(hub, progress, job_id, row, last_id)
-        texts = stream.replay()
+        texts = _with_retry(stream.replay())
         spoke_at = time.monotonic()
         while True:
             for text in texts:
@@ -57,9 +59,22 @@ def event_stream(
                 return
             if time.monotonic() - spoke_at >= _HEARTBEAT_S:
                 spoke_at = time.monotonic()
-                yield ": alive\n\n"
+                yield _HEARTBEAT
             until = min(spoke_at + _HEARTBEAT_S, deadline)
             texts = stream.on_notifications(subscriber.drain(until - time.monotonic()))
+
+
+def has_ended(row: JobRow, last_id: str | None) -> bool:
+    """Say whether a client that returns with `last_id` has seen the `end` of a job."""
+    return last_id == END_ID and row.state in TERMINAL
+
+
+def _with_retry(texts: Iterator[str]) -> Iterator[str]:
+    """Put when to reconnect at the head of the first event: in a block of its own, some parsers see an empty event."""
+    prefix = f"retry: {_RETRY_MS}\n"
+    for text in texts:
+        yield prefix + text
+        prefix = ""
 
 
 class _EventStream:

@@ -17,6 +17,8 @@ from typing import NamedTuple
 from shared.messaging.progress import Event
 from shared.painting.steps import Step
 
+#: The id of every `end` event, whoever reports it: nothing follows, so no position in a history is needed.
+END_ID = "end"
 #: Notifications that may wait for one subscriber.
 _CAPACITY = 2000
 
@@ -92,6 +94,7 @@ class Subscriber:
 
 
 def format_event(event: Event) -> str:
-    """Format a Server-Sent Event; one made from the database has no id, so it never moves a client's position."""
+    """Format a Server-Sent Event; one from the database, unless an `end`, has no id, so the client's position stays."""
+    event_id = END_ID if event.name == "end" else event.id
     lines = [f"event: {event.name}", f"data: {json.dumps(event.data, separators=(',', ':'))}"]
-    return "\n".join([f"id: {event.id}", *lines] if event.id else lines) + "\n\n"
+    return "\n".join([f"id: {event_id}", *lines] if event_id else lines) + "\n\n"

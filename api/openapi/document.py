@@ -77,7 +77,10 @@ def _describe(declared: operation, endpoint: str, arguments: list[str]) -> JsonO
 def _responses(declared: operation) -> dict[str, JsonObject]:
     """Describe the successful responses."""
     good = {declared.status: (f"{declared.summary}.", declared.content)}
-    good |= {status: (text, {"application/json": model}) for status, (text, model) in declared.others.items()}
+    good |= {
+        status: (text, {"application/json": model} if model else {})
+        for status, (text, model) in declared.others.items()
+    }
     if "If-None-Match" in declared.headers:
         good[304] = ("Not modified since that `ETag`.", {})
     if "Range" in declared.headers:
@@ -128,5 +131,5 @@ def _encoding(part: JsonObject) -> JsonObject:
 def _model_schemas(operations: list[operation]) -> JsonObject:
     """Return the schemas of all models, by name: those that responses and webhooks contain, and those of requests."""
     outgoing = [webhooks.SENT, *(shape for each in operations for shape in each.content.values())]
-    outgoing += [model for each in operations for _, model in each.others.values()]
+    outgoing += [model for each in operations for _, model in each.others.values() if model]
     return schemas.schemas_of(outgoing, [shape for each in operations for shape in each.takes.values()])

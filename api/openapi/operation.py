@@ -28,7 +28,7 @@ class operation:  # noqa: N801 - it is read as a decorator
     query: type[BaseModel] | None = None
     #: Besides those that access, path, query, body and headers imply.
     errors: tuple[type[AtelierError], ...] = ()
-    #: Other successful responses by status: a description and a model.
+    #: Other successful responses by status: a description, and a model or None for an empty one.
     others: dict[int, tuple[str, Any]] = field(default_factory=dict)
     #: The request headers that the view reads.
     headers: tuple[str, ...] = ()

@@ -15,7 +15,7 @@ from api.access import Access
 from api.auth import caller
 from api.http.query import parsed_query
 from api.http.responses import json_response, stream_response
-from api.jobs.event_stream import event_stream
+from api.jobs.event_stream import event_stream, has_ended
 from api.live.subscriber import JobRow
 from api.openapi.operation import operation
 from api.openapi.parameters import BINARY
@@ -83,6 +83,7 @@ class ResultQuery(PreviewQuery):
 @operation(
     access=Access.READ,
     returns={"text/event-stream": _EVENT},
+    others={204: ("`Last-Event-ID` is that of the event `end`: nothing follows.", None)},
     query=EventsQuery,
     headers=("Last-Event-ID",),
     errors=(errors.TooManyStreams,),
@@ -92,6 +93,8 @@ def follow(job_id: str) -> Response:
     found, job = services(), _job(job_id)
     last_id = request.headers.get("Last-Event-ID") or parsed_query(EventsQuery).last_event_id
     row = JobRow(job.state, job.attempt, job.progress)
+    if has_ended(row, last_id):
+        return Response(status=204)
     connection: socket | None = request.environ.get("gunicorn.socket")
     hang_up = partial(_cut, connection) if connection else None
     lifetime_s = found.settings.stream_life_s

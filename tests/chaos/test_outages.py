@@ -5,6 +5,8 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
@@ -186,11 +188,22 @@ def memory(rig: Rig) -> dict[str, int]:
     return found
 
 
+def opened_batch(client: Client, keys: list[str]) -> str:
+    """Start a batch of small items and return its id."""
+    image = client.upload(PNG).id
+    batch = client.open_batch(style=image, preset="classic", params={"steps": 40, "size": 32}, reuse=False)
+    client.add_items(batch.id, ({"key": key, "content": image} for key in keys))
+    return client.control_batch(batch.id, "start").id
+
+
 def test_a_database_that_is_away_is_told_and_comes_back_by_itself() -> None:
-    with Rig(database="postgres", null_step_s=0.02) as rig, rig.client() as client:
+    with Rig(database="postgres", null_step_s=0.02) as rig, rig.client() as client, ExitStack() as opened:
         assert rig.postgres
         made = [rig.submit(client, steps=100) for _ in range(3)]
         rig.wait_running(made[0])
+        batch_id = opened_batch(client, ["a", "b", "c"])
+        feed = opened.enter_context(rig.client()).batch_results(batch_id, follow=True)
+        results = opened.enter_context(ThreadPoolExecutor(1)).submit(lambda: [result.key for result in feed])
         rig.postgres.kill()
         impatient = Client(rig.urls[0], rig.key, sleep=lambda seconds: None)
         with pytest.raises(ApiProblem) as refused:
@@ -200,6 +213,7 @@ def test_a_database_that_is_away_is_told_and_comes_back_by_itself() -> None:
         rig.postgres.start()
         settle(rig, timeout_s=60)
         verdict = judge(rig, made)
-        assert (verdict.faults, verdict.states) == ([], {"succeeded": 3})
+        assert (verdict.faults, verdict.states) == ([], {"succeeded": 6})
+        assert sorted(results.result(60)) == ["a", "b", "c"]  # which followed the batch all the while
         impatient.close()
         assert psutil.pid_exists(rig.worker.pid)

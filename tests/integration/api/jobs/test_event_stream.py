@@ -149,7 +149,32 @@ def test_a_job_deleted_while_it_is_followed_ends_the_stream(client, database, re
 def test_a_silent_stream_says_that_it_lives(client, redis, job_id, monkeypatch) -> None:
     monkeypatch.setattr(api_events, "_HEARTBEAT_S", 0.0)
     with client.get(f"/v1/jobs/{job_id}/events", buffered=False) as response:
-        assert b": alive\n\n" in (next(response.response) for _ in range(10))
+        assert b": alive\n" in (next(response.response) for _ in range(10))
+
+
+def test_no_block_of_lines_is_without_an_event(client, worker, job_id, monkeypatch) -> None:
+    monkeypatch.setattr(api_events, "_HEARTBEAT_S", 0.0)
+    worker.steps(job_id, [{"step": 1}], None)
+    with client.get(f"/v1/jobs/{job_id}/events", buffered=False) as response:
+        text = b"".join(next(response.response) for _ in range(10)).decode()
+    assert text.startswith("retry: 1000\nevent: state\n")
+    assert all("\ndata: " in f"\n{block}" for block in text.rpartition("\n\n")[0].split("\n\n"))
+
+
+def test_who_returns_after_the_end_is_told_that_nothing_follows(client, worker, job_id) -> None:
+    client.post(f"/v1/jobs/{job_id}/cancel")  # Redis is told nothing of it, so `end` comes from the database
+    with following(client, job_id) as events:
+        assert [(event.name, event.id) for event in events] == [("end", "end")]
+    worker.ended([job_id], "canceled")
+    with following(client, job_id) as events:
+        assert [(event.name, event.id) for event in events] == [("end", "end")]
+    answer = client.get(f"/v1/jobs/{job_id}/events", headers={"Last-Event-ID": "end"})
+    assert (answer.status_code, answer.data) == (204, b"")
+
+
+def test_who_claims_to_have_seen_the_end_of_a_job_that_goes_on_follows_it(client, redis, job_id) -> None:
+    with following(client, job_id, "end") as events:
+        assert next(events).name == "state"
 
 
 def test_a_follower_that_lags_too_far_is_sent_away_and_resumes(app, client, worker, job_id, monkeypatch) -> None:

@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from api.app import create_app
+from api.batches import results_feed
 from shared.db import workers
-from shared.errors import Diverged
+from shared.errors import DatabaseUnavailable, Diverged
 from shared.imaging import codec
 from tests.integration.api.batch_requests import LINES, add, lines, paint, show, steer
 from tests.support.claims import claim_job
@@ -184,8 +185,47 @@ def test_the_feed_goes_on_where_a_reader_stopped(client, batch, image_id, databa
     paint(database, made["c"])
     paint(database, made["a"])
     assert read(1) == [(2, "c"), (3, "a")]
-    assert len(client.get(f"{feed}?follow=true").text.splitlines()) == 3, "it ends with the batch"
+    assert len(client.get(f"{feed}?follow=true").text.split()) == 3, "it ends with the batch"
     assert client.get(f"{feed}?after=-1").status_code == 422
+
+
+def test_a_feed_that_is_followed_answers_at_once_and_outlives_the_database(
+    app, client, batch, image_id, database, monkeypatch
+) -> None:
+    add(client, batch, {"key": "a", "content": image_id})
+    steer(client, batch, "start")
+    [item] = client.get(f"/v1/batches/{batch['id']}/items").json["jobs"]
+    monkeypatch.setattr(results_feed, "_KEEPALIVE_S", 0.0)
+    monkeypatch.setattr(results_feed, "_POLL_S", 0.01)
+    used = app.extensions["atelier"].database
+
+    def away() -> None:
+        raise DatabaseUnavailable
+
+    with client.get(f"/v1/batches/{batch['id']}/results.jsonl?follow=true", buffered=False) as answer:
+        feed = iter(answer.response)
+        assert next(feed) == b"\n"
+        with monkeypatch.context() as broken:
+            broken.setattr(used, "reading", away)
+            assert [next(feed) for _ in range(3)] == [b"\n"] * 3
+        paint(database, item["id"])
+        assert [json.loads(line)["key"] for line in b"".join(feed).split(b"\n") if line] == ["a"]
+
+
+def test_a_feed_that_ends_without_its_database_does_not_end_in_good_order(settings, database, key, monkeypatch) -> None:
+    app = create_app(settings.model_copy(update={"stream_life_s": 0.01}))
+    client = client_with(app, key)
+    png = codec.encode(picture(), format="png")
+    image_id = client.post("/v1/images", data=png, content_type="image/png").json["id"]
+    batch_id = client.post("/v1/batches", json={"style": image_id}).json["id"]
+
+    def away() -> None:
+        raise DatabaseUnavailable
+
+    with client.get(f"/v1/batches/{batch_id}/results.jsonl?follow=true", buffered=False) as answer:
+        monkeypatch.setattr(app.extensions["atelier"].database, "reading", away)
+        with pytest.raises(DatabaseUnavailable):
+            list(answer.response)
 
 
 def test_changes_hold_while_it_runs(client, batch) -> None:
