@@ -15,6 +15,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from redis import RedisError
 
 from api.serializers.admin import serialize_workers
+from api.serving.endings import endings
 from shared import clock
 from shared.db import deliveries
 from shared.db.base import Database
@@ -85,6 +86,7 @@ class Metrics:
         yield _quantiles("run_seconds", "Time that recent jobs took to paint.", recent.runs_s)
         yield from _accuracy(etas)
         yield _gauge("webhook_deliveries_pending", "Deliveries still to be made.", pending)
+        yield _ended_clients()
         states = Counter((worker.state,) for worker in serialize_workers(self._database).workers)
         yield _by("workers", "Painting workers.", ("state",), states)
         yield from self._maintenance()
@@ -115,6 +117,13 @@ def _by(name: str, text: str, labels: tuple[str, ...], values: Mapping[tuple[Any
     family = GaugeMetricFamily(f"atelier_{name}", text, labels=labels)
     for key, value in values.items():
         family.add_metric([str(part) for part in key], value)
+    return family
+
+
+def _ended_clients() -> Metric:
+    family = CounterMetricFamily("atelier_clients_ended", "Clients that were too slow or too many.", labels=("reason",))
+    for reason, count in endings.counts().items():
+        family.add_metric([reason.value], count)
     return family
 
 

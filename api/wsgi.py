@@ -4,7 +4,7 @@ Threads suit it: database drivers block, uploads are decoded in processes of the
 command line can share code. An event stream holds a thread that sleeps on a queue, filled by the one reader in
 `api.live.hub`; there are `stream_limit` threads for streams besides those for other requests, started as they are
 needed. Greenlets or an event loop would save their stacks, but then each blocking call and each encoding would hold up
-all other requests.
+all other requests. A thread that waits for a slow client takes no place from others: `api.serving` sees to that.
 
 The processes may be given a socket that is already bound, which keeps the address while they are replaced. SIGHUP
 replaces them: each loads the app again and opens its own services. A process that stops ends its streams at once, whose
@@ -14,34 +14,39 @@ clients resume with the next process, and finishes the requests it has begun.
 import argparse
 import gc
 import ipaddress
+import json
 import resource
 from contextlib import suppress
 from typing import Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
-from gunicorn.workers.gthread import ThreadWorker
 
 from api.app import create_app
+from api.http import problems
 from api.services import services_of
+from api.serving.bounds import Bounds
+from api.serving.worker import PeerWorker
 from shared import logs
 from shared.addresses import authority
 from shared.db.access import keys
 from shared.db.base import connect
-from shared.errors import Misconfigured
+from shared.errors import AtelierError, HeadTooLarge, Misconfigured, RequestTimeout
 from shared.settings import Settings
 
-#: Connections per thread: most keep-alive connections are idle, and need no thread.
-_CONNECTIONS_PER_THREAD = 4
+#: Connections per request that may be worked on: most keep-alive connections are idle, and need no thread.
+_CONNECTIONS_PER_PLACE = 4
+#: Requests that may wait for their clients, each with a thread, besides those that are worked on.
+_MOST_WAITING = 512
 #: How long an idle connection is kept, in seconds: longer than proxies keep theirs, so that they close first.
 _KEEP_ALIVE_S = 75
 #: How long a stopping process may take to finish its requests, in seconds; less than its supervisor waits.
 _GRACE_S = 10
-#: Open files to ask for where the system sets no limit.
-_FILES = 65_536
+#: Open files to ask for where the system sets no limit, and those that are no connections.
+_FILES, _OTHER_FILES = 65_536, 256
 
 
-class _Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+class _Worker(PeerWorker):
     """A gunicorn worker that ends its streams when it is asked to stop."""
 
     def handle_exit(self, sig: int, frame: Any) -> None:
@@ -59,18 +64,19 @@ class Server(BaseApplication):  # type: ignore[misc]  # ditto
         """Prepare to serve on `bind`, an address as gunicorn writes it; `run` serves until SIGTERM."""
         self._settings = settings
         self._bind = bind
+        self.bounds = _bounds(settings)
         super().__init__()
 
     def load_config(self) -> None:
         """Set gunicorn's options; its own access log stays off, since `api.http.access_log` says more."""
-        threads = self._settings.api_threads + self._settings.stream_limit
         options: dict[str, Any] = {
             "bind": self._bind,
             "worker_class": _Worker,
             "workers": self._settings.api_processes,
-            "threads": threads,
-            "worker_connections": _CONNECTIONS_PER_THREAD * threads,
+            "threads": self.bounds.threads,
+            "worker_connections": self.bounds.connections,
             "keepalive": _KEEP_ALIVE_S,
+            "sendfile": False,  # which would wait for a client in the kernel, beyond any bound
             "timeout": 60,
             "graceful_timeout": _GRACE_S,
             "control_socket_disable": True,
@@ -117,6 +123,37 @@ def ensure_guarded(settings: Settings) -> None:
             f"The API would listen on {settings.host}, but no operator key exists: "
             "create one with `atelier keys create NAME --role operator --database`, or listen on 127.0.0.1."
         )
+
+
+def _bounds(settings: Settings) -> Bounds:
+    """Return what each process allows its clients."""
+    places = settings.api_threads + settings.stream_limit
+    wanted = _CONNECTIONS_PER_PLACE * places + _MOST_WAITING
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return Bounds(
+        head_s=settings.head_s,
+        stall_s=settings.client_stall_s,
+        idle_s=_KEEP_ALIVE_S,
+        grace_s=_GRACE_S,
+        places=places,
+        most_waiting=_MOST_WAITING,
+        connections=wanted if files == resource.RLIM_INFINITY else min(wanted, max(1, files - _OTHER_FILES)),
+        late_head=_last_answer(RequestTimeout("The head of the request was not complete in time.")),
+        large_head=_last_answer(HeadTooLarge()),
+    )
+
+
+def _last_answer(error: AtelierError) -> bytes:
+    """Return the whole answer to a request that is not parsed, after which its connection is closed."""
+    status = problems.status_of(type(error))
+    body = json.dumps(problems.document(error))
+    head = (
+        f"HTTP/1.1 {status.value} {status.phrase}",
+        "Connection: close",
+        f"Content-Type: {problems.MEDIA_TYPE}",
+        f"Content-Length: {len(body)}",
+    )
+    return "\r\n".join((*head, "", body)).encode()
 
 
 def _is_loopback(host: str) -> bool:

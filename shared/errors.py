@@ -72,6 +72,14 @@ class BodyTooLarge(AtelierError, code="body_too_large"):
     """The body is larger than this path accepts."""
 
 
+class HeadTooLarge(AtelierError, code="head_too_large"):
+    """The request's line and headers are too large."""
+
+
+class RequestTimeout(AtelierError, code="request_timeout", retryable=True):
+    """The request did not arrive in time: its sender stalled for too long."""
+
+
 class RangeNotSatisfiable(AtelierError, code="range_not_satisfiable"):
     """The requested range of bytes does not exist."""
 

@@ -154,6 +154,13 @@ class Settings(BaseSettings):
     api_threads: int = Field(
         32, ge=1, description="Threads per API process for requests; each event stream has one of its own."
     )
+    head_s: float = Field(10.0, gt=0, description="Time for the whole head of a request to arrive, in seconds.")
+    client_stall_s: float = Field(
+        20.0,
+        gt=0,
+        description="Time that a client may stall while it sends a body or takes an answer, in seconds; "
+        "so does one that moves less than 1 KiB a second.",
+    )
     requests_per_min: int = Field(
         0, ge=0, description="Requests per minute for keys without a limit of their own; 0 means no limit."
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from .models import ApiProblem
 
 #: Statuses of a server, or of a proxy in front of it, that may change within moments.
-_TRANSIENT = {429, 502, 503, 504}
+_TRANSIENT = {408, 429, 502, 503, 504}
 #: First pause, doubled after each, and the longest one, unless the server asks for more; in seconds.
 _FIRST_S, _LONGEST_S = 0.25, 15.0
 

@@ -31,6 +31,7 @@ _KINDS: dict[HTTPStatus, tuple[type[AtelierError], ...]] = {
     HTTPStatus.FORBIDDEN: (errors.Forbidden,),
     HTTPStatus.NOT_FOUND: (errors.NotFound,),
     HTTPStatus.METHOD_NOT_ALLOWED: (errors.MethodNotAllowed,),
+    HTTPStatus.REQUEST_TIMEOUT: (errors.RequestTimeout,),
     HTTPStatus.CONFLICT: (
         errors.NotFinished, errors.NoResult, errors.IllegalTransition, errors.IdTaken, errors.AlreadyMade,
     ),
@@ -43,6 +44,7 @@ _KINDS: dict[HTTPStatus, tuple[type[AtelierError], ...]] = {
         errors.IdempotencyConflict, errors.BatchFull, errors.DuplicateKey, errors.UnsafePath, errors.CorruptArchive,
         errors.ForbiddenSource, errors.CorruptImage, errors.BlankImage, errors.NothingAdded,
     ),
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: (errors.HeadTooLarge,),
     HTTPStatus.TOO_MANY_REQUESTS: (errors.RateLimited, errors.QuotaExceeded, errors.TooManyStreams),
     HTTPStatus.SERVICE_UNAVAILABLE: (
         errors.StorageUnavailable, errors.DatabaseUnavailable, errors.DecoderUnavailable,

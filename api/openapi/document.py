@@ -102,7 +102,7 @@ def _errors(declared: operation, arguments: list[str]) -> Iterable[type[AtelierE
     if declared.query:
         yield errors.InvalidParams
     if declared.takes:
-        yield from (errors.InvalidRequest, errors.UnsupportedMediaType, errors.BodyTooLarge)
+        yield from (errors.InvalidRequest, errors.RequestTimeout, errors.UnsupportedMediaType, errors.BodyTooLarge)
     if "Idempotency-Key" in declared.headers:
         yield from (errors.InvalidRequest, errors.IdempotencyConflict)
     if "Range" in declared.headers:
