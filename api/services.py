@@ -10,7 +10,6 @@ from api.jobs.submit import Submitter
 from api.live.forecaster import Forecaster
 from api.live.hub import Hub
 from api.live.snapshot import CachedSnapshot
-from api.live.stream_shares import StreamShares
 from api.live.ttl_cache import TtlCache
 from api.metrics import Metrics
 from api.usecases.readiness import Readiness
@@ -23,6 +22,7 @@ from shared.messaging.chores import BrokenTasks
 from shared.messaging.dispatch import Dispatcher
 from shared.messaging.progress import RedisProgress
 from shared.settings import Settings
+from shared.shares import Shares
 from shared.storage.store import ImageStore, open_store
 
 #: Where an app keeps its services.
@@ -55,7 +55,7 @@ class Services:
     #: The last snapshots of running jobs.
     snapshots: TtlCache[str, CachedSnapshot]
     #: One permit for each event stream and long poll, so that these never take every thread, nor one owner all of them.
-    streams: StreamShares = field(repr=False)
+    streams: Shares = field(repr=False)
 
     @property
     def submitter(self) -> Submitter:
@@ -76,7 +76,7 @@ class Services:
 def open_services(settings: Settings) -> Services:
     """Open what `settings` names; nothing is connected before it is used."""
     database = connect(settings.database_url)
-    streams = StreamShares(settings.stream_limit)
+    streams = Shares(settings.stream_limit)
     snapshots: TtlCache[str, CachedSnapshot] = TtlCache(_SNAPSHOT_S)
     live = RedisProgress(progress.connect(settings.redis_url, timeout_s=_STREAM_REDIS_S))
     redis = progress.connect(settings.redis_url, timeout_s=_REQUEST_REDIS_S)

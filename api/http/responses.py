@@ -13,8 +13,8 @@ from werkzeug.http import quote_etag
 
 from api.http.idempotency import REPLAYED_HEADER, Once
 from api.live.snapshot import JobSnapshot
-from api.live.stream_shares import StreamShares
 from shared.errors import TooManyStreams
+from shared.shares import Shares
 from shared.states import TERMINAL
 
 
@@ -55,9 +55,7 @@ def page_response(view: PageView) -> Response:
     return response
 
 
-def stream_response(
-    permits: StreamShares, owner: str, chunks: Iterable[str] | Iterable[bytes], media_type: str
-) -> Response:
+def stream_response(permits: Shares, owner: str, chunks: Iterable[str] | Iterable[bytes], media_type: str) -> Response:
     """Respond with chunks that are made while they are sent; raise `TooManyStreams` if `owner` may open no more."""
     if not permits.take(owner):
         open_now = permits.held_by(owner)

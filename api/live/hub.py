@@ -19,7 +19,6 @@ from redis import RedisError
 from sqlalchemy import select
 
 from api.live.snapshot import CachedSnapshot
-from api.live.stream_shares import StreamShares
 from api.live.subscriber import JobRow, Notification, PublishedEvent, Signal, Subscriber, format_event
 from api.live.ttl_cache import TtlCache
 from shared import logs
@@ -27,6 +26,7 @@ from shared.db.base import Database
 from shared.db.models import Job
 from shared.errors import DatabaseUnavailable
 from shared.messaging.progress import RedisProgress
+from shared.shares import Shares
 
 log = logs.get(__name__)
 
@@ -58,7 +58,7 @@ class Hub:
         self,
         database: Database,
         progress: RedisProgress,
-        permits: StreamShares,
+        permits: Shares,
         snapshots: TtlCache[str, CachedSnapshot],
     ) -> None:
         """Prepare to read; reading starts with the first subscriber. Each thread that waits here holds a permit.

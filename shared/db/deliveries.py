@@ -1,18 +1,19 @@
 """The webhook outbox: deliveries, written in the transaction of the event they are about.
 
 A delivery is claimed by postponing its next attempt beyond the longest one possible, so a sender that dies leaves it
-due again. A result is written only if the number of attempts is still that of the claim.
+due again. A result is written only if the number of attempts is still that of the claim. Owners take turns: what one
+of them has waiting is neither read nor called before what others have.
 
 Invariant: an event whose transaction committed is delivered at least once, or its delivery ends as failed.
 """
 
-from collections import Counter
-from collections.abc import Collection
+from collections import deque
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
-from sqlalchemy import ColumnElement, func, insert, literal, not_, or_, select, update
+from sqlalchemy import ColumnElement, Row, func, insert, literal, not_, or_, select, update
 from sqlalchemy.orm import Session
 
 from shared import clock, ids
@@ -29,8 +30,21 @@ _CLAIM_S = 60.0
 #: How long the previous secret also signs after a rotation, and how long ended deliveries are kept, in seconds.
 _ROTATION_S = 24 * 3600.0
 _KEPT_S = 30 * 86_400.0
-#: Due deliveries read at once when looking for hosts with free slots.
-_LOOK_AHEAD = 200
+#: Due deliveries of an owner read at once when looking for hosts with free slots.
+_LOOK_AHEAD = 32
+
+
+class Slots(Protocol):
+    """Who may make how many calls at once."""
+
+    def held_by(self, owner: str) -> int:
+        """Return how many slots an owner has."""
+
+    def has_room(self, owner: str) -> bool:
+        """Return whether an owner may have another slot."""
+
+    def take(self, owner: str, host: str) -> bool:
+        """Take a slot for an owner's call to a host; return False if there is none."""
 
 
 class ClaimedDelivery(NamedTuple):
@@ -76,11 +90,18 @@ def add(session: Session, owner: str, url: str, event: str, subject_id: str | No
     return made
 
 
-def claim_due(
-    session: Session, limit: int, *, full_hosts: Collection[str] = (), per_host: int
-) -> list[ClaimedDelivery]:
-    """Claim up to `limit` due deliveries, the longest due first, at most `per_host` per host and none to full hosts."""
-    found = _choose(session, limit, Counter(dict.fromkeys(full_hosts, per_host)), per_host)
+def claim_due(session: Session, slots: Slots) -> list[ClaimedDelivery]:
+    """Claim as many due deliveries as get a slot; owners take turns, first those with the fewest slots.
+
+    The caller gives back the slots taken, also if the transaction fails.
+    """
+    due = sorted(_list_due_owners(session), key=lambda row: (slots.held_by(row.owner), row.next_at))
+    queues = [_DueDeliveries(session, row.owner) for row in due]
+    found: list[str] = []
+    while queues:
+        chosen = [(queue, queue.take_next(slots)) for queue in queues]
+        queues = [queue for queue, delivery_id in chosen if delivery_id is not None]
+        found += [delivery_id for _, delivery_id in chosen if delivery_id is not None]
     taken = (
         update(Delivery)
         .where(Delivery.id.in_(found), Delivery.state == DeliveryState.PENDING)
@@ -91,24 +112,61 @@ def claim_due(
     return [ClaimedDelivery(*row) for row in session.execute(taken)] if found else []
 
 
-def _choose(session: Session, limit: int, by_host: Counter[str], per_host: int) -> list[str]:
-    """Lock deliveries and return their ids; the query excludes full hosts, so that a backlog of theirs is not read."""
-    found: list[str] = []
-    while len(found) < limit:
-        full = [host for host, count in by_host.items() if count >= per_host]
-        due = select(Delivery.id, Delivery.url).order_by(Delivery.next_at).limit(_LOOK_AHEAD)
-        due = due.where(Delivery.state == DeliveryState.PENDING, Delivery.next_at <= sql_clock.now())
-        due = due.where(Delivery.id.not_in(found), *(not_(_is_to(host)) for host in full))
-        rows = session.execute(due.with_for_update(skip_locked=True)).all()
-        before = len(found)
-        for delivery_id, url in rows:
-            host = host_of(url)
-            if len(found) < limit and by_host[host] < per_host:
-                by_host[host] += 1
-                found.append(delivery_id)
-        if len(rows) < _LOOK_AHEAD or len(found) == before:
-            break
-    return found
+def _list_due_owners(session: Session) -> Sequence[Row[str, datetime]]:
+    """Return the owners with due deliveries, each with the time of its longest due.
+
+    A recursive query finds the owners: each step looks up the next one through an index, whatever the backlog.
+    """
+    waiting = Delivery.next_at.is_not(None)
+    first = select(Delivery.owner).where(waiting).order_by(Delivery.owner).limit(1)
+    owners = select(first.scalar_subquery().label("owner")).cte("owners", recursive=True)
+    later = first.where(Delivery.owner > owners.c.owner)
+    owners = owners.union_all(select(later.scalar_subquery()).where(owners.c.owner.is_not(None)))
+    soonest = select(func.min(Delivery.next_at)).where(waiting, Delivery.owner == owners.c.owner)
+    soonest_at = soonest.correlate(owners).scalar_subquery()
+    return session.execute(
+        select(owners.c.owner, soonest_at.label("next_at")).where(soonest_at <= sql_clock.now())
+    ).all()
+
+
+class _DueDeliveries:
+    """The due deliveries of one owner, read and locked a few at a time, the longest due first.
+
+    The query excludes hosts that get no slot, so that their backlog is not read.
+    """
+
+    def __init__(self, session: Session, owner: str) -> None:
+        self._session, self._owner = session, owner
+        self._read: deque[tuple[str, str]] = deque()
+        self._full_hosts: set[str] = set()
+        self._taken: list[str] = []
+
+    def take_next(self, slots: Slots) -> str | None:
+        """Take a slot for the next delivery whose host has one; return its id, or None if there is none."""
+        while slots.has_room(self._owner) and (self._read or self._read_more()):
+            delivery_id, host = self._read.popleft()
+            if host in self._full_hosts:
+                continue
+            if slots.take(self._owner, host):
+                self._taken.append(delivery_id)
+                return delivery_id
+            self._full_hosts.add(host)
+        return None
+
+    def _read_more(self) -> bool:
+        due = select(Delivery.id, Delivery.url).where(Delivery.owner == self._owner)
+        due = due.where(Delivery.next_at <= sql_clock.now(), Delivery.id.not_in(self._taken))
+        due = due.where(*(not_(_is_to(host)) for host in sorted(self._full_hosts)))
+        due = due.order_by(Delivery.next_at).limit(_LOOK_AHEAD).with_for_update(skip_locked=True)
+        self._read.extend((delivery_id, host_of(url)) for delivery_id, url in self._session.execute(due))
+        return bool(self._read)
+
+
+def postpone(session: Session, claimed: ClaimedDelivery, after_s: float) -> None:
+    """Make a claimed delivery due again in `after_s`, as if this attempt had not been."""
+    claim = (Delivery.id == claimed.id, Delivery.attempts == claimed.attempt, Delivery.state == DeliveryState.PENDING)
+    values = {"attempts": Delivery.attempts - 1, "next_at": sql_clock.now_plus(after_s)}
+    session.execute(update(Delivery).where(*claim).values(**values))
 
 
 def _is_to(host: str) -> ColumnElement[bool]:

@@ -24,6 +24,8 @@ from shared.addresses import Address, Network
 from shared.errors import ForbiddenUrl
 
 Resolve = Callable[[str, int], list[str]]
+#: Is told the addresses that are about to be called, and the port; it raises to prevent that.
+Admit = Callable[[list[str], int], None]
 
 #: Names that never resolve to public hosts. Source: RFC 6761, RFC 6762, RFC 8375, RFC 9476.
 _PRIVATE_NAMES = ("localhost", "local", "internal", "home.arpa", "localdomain", "lan", "intranet", "corp", "home")
@@ -99,12 +101,13 @@ class GuardedBackend(NetworkBackend):
         *,
         deadline: float,
         resolve: Resolve | None = None,
+        admit: Admit | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Fail every operation after `deadline`, by `clock`."""
         self._allowed = tuple(allowed)
         self._deadline, self._clock = deadline, clock
-        self._resolve = resolve or _resolved
+        self._resolve, self._admit = resolve or _resolved, admit
         self._plain = httpcore.SyncBackend()
 
     def connect_tcp(
@@ -115,7 +118,10 @@ class GuardedBackend(NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> NetworkStream:
-        """Resolve `host`, check every address and connect to one; raise `ForbiddenUrl` or `ConnectError`."""
+        """Resolve `host`, check every address and connect to one; raise `ForbiddenUrl` or `ConnectError`.
+
+        Raises also what `admit` raises.
+        """
         try:
             found = self._resolve(host, port)
         except (OSError, UnicodeError) as error:
@@ -125,6 +131,8 @@ class GuardedBackend(NetworkBackend):
         for address in found:
             if not is_allowed(address, self._allowed):
                 raise ForbiddenUrl(f"{host} resolves to {address}, which is not a public address.")
+        if self._admit is not None:
+            self._admit(found[:_MAX_TRIES], port)
         failure: Exception = ConnectError(f"{host} cannot be reached.")
         for address in found[:_MAX_TRIES]:
             try:

@@ -82,6 +82,7 @@ SWEPT = {
     "advance_operation",
     "deliver",
     "delivered",
+    "postponed",
     "readings",
 }
 ELSEWHERE = REPEATED | SWEPT

@@ -1,7 +1,8 @@
 """Stand-ins that keep the same contract as the real thing, which `tests/contract` proves."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar
@@ -181,3 +182,27 @@ class Outbox:
 
     def take(self) -> list[str]:
         return (self.unread or self.batched).pop(0)
+
+
+class FakeSlots:
+    """Slots for the calls of webhooks: `total` in all, of which an owner may have `per_owner` and a host `per_host`."""
+
+    def __init__(
+        self, total: int = 10, *, per_owner: int = 10, per_host: int = 10, full_hosts: Collection[str] = ()
+    ) -> None:
+        self._total, self._per_owner, self._per_host = total, per_owner, per_host
+        self._full_hosts = full_hosts
+        self._by_owner, self._by_host = Counter[str](), Counter[str]()
+
+    def held_by(self, owner: str) -> int:
+        return self._by_owner[owner]
+
+    def has_room(self, owner: str) -> bool:
+        return self._by_owner.total() < self._total and self._by_owner[owner] < self._per_owner
+
+    def take(self, owner: str, host: str) -> bool:
+        if host in self._full_hosts or self._by_host[host] >= self._per_host or not self.has_room(owner):
+            return False
+        self._by_owner[owner] += 1
+        self._by_host[host] += 1
+        return True

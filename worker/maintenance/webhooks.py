@@ -1,7 +1,8 @@
 """Sends webhooks: claims due deliveries and makes each call on a thread of its own.
 
-A failed delivery is retried for three days. A receiver that hangs costs no more than its own call's deadline: at most
-`_PER_HOST` calls to one host run at a time, and calls to other hosts continue beside them.
+A failed delivery is retried for three days. A receiver that hangs costs no more than its own call's deadline, and
+holds up no other owner's: `webhook_slots` says how many calls each may have. One that finds its receiver's address busy
+is made a little later, and that is no attempt.
 
 Invariant: a call goes only to an address that `shared.webhooks.ssrf_guard` has approved, follows no redirect, and
 reads nothing of the response but its status.
@@ -9,11 +10,11 @@ reads nothing of the response but its status.
 
 import json
 import random
-import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -27,14 +28,15 @@ from shared.db.deliveries import RETRY_DELAYS_S, ClaimedDelivery
 from shared.errors import DatabaseUnavailable, ForbiddenUrl
 from shared.webhooks import signing as webhooks
 from shared.webhooks import ssrf_guard
-from shared.webhooks.ssrf_guard import GuardedBackend, Resolve
+from shared.webhooks.ssrf_guard import Admit, GuardedBackend, Resolve
+from worker.maintenance.webhook_slots import AT_ONCE, ReceiverBusy, WebhookSlots
 
 log = logs.get(__name__)
 
-#: Concurrent calls, in total and to one host.
-_AT_ONCE, _PER_HOST = 8, 2
 #: Deadlines of the connection and of the whole call, in seconds.
 _CONNECT_S, _CALL_S = 5.0, 15.0
+#: When a call is tried again whose receiver's address was busy, in seconds.
+_BUSY_S = 2.0
 #: Random share added to or taken from each wait, so that deliveries that failed together are not retried together.
 _JITTER = 0.1
 _GONE = 410
@@ -52,6 +54,27 @@ class CallResult(NamedTuple):
     def delivered(self) -> bool:
         """Whether the receiver accepted it."""
         return self.status is not None and 200 <= self.status < 300
+
+
+class _SlotsTaken:
+    """The slots that one transaction takes."""
+
+    def __init__(self, slots: WebhookSlots) -> None:
+        self._slots = slots
+        self._taken: Counter[tuple[str, str]] = Counter()
+        self.held_by, self.has_room = slots.held_by, slots.has_room
+
+    def take(self, owner: str, host: str) -> bool:
+        """Take a slot for an owner's call to a host; return False if there is none."""
+        taken = self._slots.take(owner, host)
+        self._taken[owner, host] += taken
+        return taken
+
+    def give_back_but(self, claimed: Sequence[ClaimedDelivery]) -> None:
+        """Return the slots of all but the claimed deliveries."""
+        used = Counter((held.owner, deliveries.host_of(held.url)) for held in claimed)
+        for owner, host in (self._taken - used).elements():
+            self._slots.give_back(owner, host)
 
 
 class WebhookSender:
@@ -73,29 +96,32 @@ class WebhookSender:
         self._database = database
         self._allowed: tuple[Network, ...] = networks(allowed)
         self._resolve, self._call_s, self._public_url = resolve, call_s, public_url
-        self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="webhook")
-        self._lock = threading.Lock()
-        self._under_way: Counter[str] = Counter()
+        self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="webhook")
+        self._slots = WebhookSlots()
 
     def run(self) -> int:
         """Start the calls that are due, up to the limits, without waiting for them; return how many."""
-        with self._lock:
-            room = _AT_ONCE - self._under_way.total()
-            full = [host for host, count in self._under_way.items() if count >= _PER_HOST]
-        if room <= 0:
-            return 0
-        with self._database.writing("deliver") as session:
-            claimed = deliveries.claim_due(session, room, full_hosts=full, per_host=_PER_HOST)
+        taken = _SlotsTaken(self._slots)
+        claimed: list[ClaimedDelivery] = []
+        try:
+            with self._database.writing("deliver") as session:
+                claimed = deliveries.claim_due(session, taken)
+        finally:
+            taken.give_back_but(claimed)
         for held in claimed:
-            with self._lock:
-                self._under_way[deliveries.host_of(held.url)] += 1
             self._pool.submit(self._deliver, held)
         return len(claimed)
 
     def _deliver(self, held: ClaimedDelivery) -> None:
         try:
             started = time.monotonic()
-            result = self._try_call(held)
+            try:
+                result = self._try_call(held)
+            except ReceiverBusy as busy:
+                with self._database.writing("postponed") as session:
+                    deliveries.postpone(session, held, _jittered(_BUSY_S))
+                log.info("webhook_postponed", delivery_id=held.id, busy=str(busy))
+                return
             took_ms = round((time.monotonic() - started) * 1000)
             facts = {"status": result.status, "error": result.error, "ms": took_ms}
             retry_in_s = _wait_s(held.attempt) if result.retryable else None
@@ -109,13 +135,12 @@ class WebhookSender:
         except Exception:  # which the pool would keep to itself
             log.exception("webhook_failed", delivery_id=held.id)
         finally:
-            with self._lock:
-                self._under_way[deliveries.host_of(held.url)] -= 1
+            self._slots.give_back(held.owner, deliveries.host_of(held.url))
 
     def _try_call(self, held: ClaimedDelivery) -> CallResult:
         try:
             return self._call(held)
-        except DatabaseUnavailable:
+        except (DatabaseUnavailable, ReceiverBusy):
             raise
         except Exception as error:  # recorded as an attempt, or it would be claimed again for ever
             log.exception("webhook_failed", delivery_id=held.id)
@@ -129,12 +154,19 @@ class WebhookSender:
         event = {"type": held.event, "timestamp": clock.rfc3339(clock.now()), "data": data}
         body = json.dumps(event, separators=(",", ":")).encode()
         secrets = [secret for secret in (signing.secret, signing.previous) if secret]
-        return self._post(held.url, body, webhooks.headers(secrets, held.id, timestamp, body))
+        with ExitStack() as places:
 
-    def _post(self, url: str, body: bytes, headers: Mapping[str, str]) -> CallResult:
+            def admit(addresses: list[str], port: int) -> None:
+                places.enter_context(self._slots.places(held.owner, addresses, port))
+
+            return self._post(held.url, body, webhooks.headers(secrets, held.id, timestamp, body), admit)
+
+    def _post(self, url: str, body: bytes, headers: Mapping[str, str], admit: Admit) -> CallResult:
+        """Make a call, unless `admit` raises; tell how it went."""
+        deadline = time.monotonic() + self._call_s
         try:
             ssrf_guard.check_url(url, self._allowed)
-            backend = GuardedBackend(self._allowed, deadline=time.monotonic() + self._call_s, resolve=self._resolve)
+            backend = GuardedBackend(self._allowed, deadline=deadline, resolve=self._resolve, admit=admit)
             timeout = {"connect": _CONNECT_S}  # the backend bounds the rest
             fields = {**headers, "host": urlsplit(url).netloc}  # httpcore forgets the brackets of IPv6
             request: dict[str, Any] = {"headers": fields, "content": body, "extensions": {"timeout": timeout}}
@@ -155,4 +187,8 @@ def _wait_s(attempt: int) -> float | None:
     """Return the wait after `attempt` failed attempts, or None at the end of the schedule."""
     if attempt > len(RETRY_DELAYS_S):
         return None
-    return RETRY_DELAYS_S[attempt - 1] * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - nothing to guess here
+    return _jittered(RETRY_DELAYS_S[attempt - 1])
+
+
+def _jittered(seconds: float) -> float:
+    return seconds * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - nothing to guess here

@@ -12,7 +12,15 @@ from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, false, 
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.db.base import Model, one_of, partial_index
-from shared.db.models.access import ApiKey, Delivery, IdempotencyKey, Usage, WebhookSecret
+from shared.db.models.access import (
+    ApiKey,
+    Delivery,
+    IdempotencyKey,
+    OwnerTurn,
+    StoredBytes,
+    Usage,
+    WebhookSecret,
+)
 from shared.db.models.admin import AuditEntry, BrowserSession, MinuteStats, Operation
 from shared.db.models.batches import Batch, BatchMove, BatchResult
 from shared.painting.results import Result
@@ -41,7 +49,9 @@ __all__ = [
     "JobEvent",
     "MinuteStats",
     "Operation",
+    "OwnerTurn",
     "Queue",
+    "StoredBytes",
     "Usage",
     "WebhookSecret",
     "Worker",
@@ -166,6 +176,8 @@ class Job(Model):
     lease_expires_at: Mapped[datetime | None]
     cancel_requested_at: Mapped[datetime | None]
     dispatched_at: Mapped[datetime | None]
+    #: Whether it was sent to be read before all that others have sent.
+    sent_first: Mapped[bool] = mapped_column(default=False, server_default=false())
     #: A retried job is not sent before this time.
     retry_at: Mapped[datetime | None]
     #: A job that has not started by this time expires.

@@ -3,13 +3,15 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, Text
+from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.db.base import Model, one_of, partial_index
 from shared.states import DeliveryState, Role
 
 _PENDING = partial_index("state = 'pending'")
+#: The same rows, in the only words that SQLite recognizes in a query with parameters.
+_WAITING = partial_index("next_at IS NOT NULL")
 
 
 class ApiKey(Model):
@@ -32,6 +34,10 @@ class ApiKey(Model):
     max_requests_per_min: Mapped[int | None]
     #: Maximum retention of its jobs, in seconds.
     max_retention_s: Mapped[float | None]
+    #: Maximum priority of its jobs; null means the role's.
+    max_priority: Mapped[int | None]
+    #: Maximum size of what its owner has stored, in bytes; null means the server's.
+    max_stored_bytes: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class Usage(Model):
@@ -42,6 +48,30 @@ class Usage(Model):
     key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.id", ondelete="CASCADE"), primary_key=True)
     day: Mapped[str] = mapped_column(String(10), primary_key=True)
     work: Mapped[float]
+
+
+class OwnerTurn(Model):
+    """When a job of an owner's was last sent, so that the owner who has waited longest is next."""
+
+    __tablename__ = "owner_turns"
+
+    owner: Mapped[str] = mapped_column(String(64), primary_key=True)
+    at: Mapped[datetime]
+
+
+class StoredBytes(Model):
+    """A change of how much an owner stores: positive for what was stored, negative for what was removed.
+
+    An owner stores the sum of its rows. They are inserted, so that nobody waits for another's transaction, and
+    maintenance replaces those of an owner by one.
+    """
+
+    __tablename__ = "stored_bytes"
+    __table_args__ = (Index("ix_stored_bytes_owner", "owner"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    owner: Mapped[str] = mapped_column(String(64))
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
 
 
 class IdempotencyKey(Model):
@@ -80,6 +110,8 @@ class Delivery(Model):
         one_of("state", DeliveryState),
         CheckConstraint("(state = 'pending') = (next_at IS NOT NULL)", name="next"),
         Index("ix_deliveries_next_at", "next_at", **_PENDING),
+        # For turns between owners.
+        Index("ix_deliveries_owner_next_at", "owner", "next_at", **_WAITING),
         Index("ix_deliveries_owner_id", "owner", "id"),
         Index("ix_deliveries_created_at", "created_at"),
     )

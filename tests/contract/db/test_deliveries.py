@@ -12,6 +12,7 @@ from shared.webhooks import signing
 from tests.support.claims import claim_job
 from tests.support.concurrency import meet, race
 from tests.support.factories import add_job
+from tests.support.fakes import FakeSlots
 
 URL = "https://example.org/hook"
 
@@ -21,9 +22,9 @@ def kept(database) -> list[Delivery]:
         return list(session.scalars(select(Delivery).order_by(Delivery.id)))
 
 
-def claim_due(database, limit: int = 10, **wanted) -> list[deliveries.ClaimedDelivery]:
+def claim_due(database, limit: int = 10, **slots) -> list[deliveries.ClaimedDelivery]:
     with database.writing() as session:
-        return deliveries.claim_due(session, limit, **{"per_host": 10, **wanted})
+        return deliveries.claim_due(session, FakeSlots(limit, **slots))
 
 
 def note(database, held: deliveries.ClaimedDelivery, **how) -> None:
@@ -96,7 +97,7 @@ def test_each_delivery_is_claimed_by_one(database) -> None:
     taken: list[str] = []
     race(lambda: taken.extend(held.id for held in claim_due(database, 5)), 8)
     # whoever was first may have locked all of them, so that the others found none
-    taken += [held.id for held in claim_due(database, 20, per_host=20)]
+    taken += [held.id for held in claim_due(database, 20, per_host=20, per_owner=20)]
     assert sorted(taken) == sorted(each.id for each in kept(database))
 
 
@@ -135,6 +136,39 @@ def test_whatever_waits_for_one_host_the_others_are_told(database, full_hosts) -
     told = [held.url for held in claim_due(database, 8, full_hosts=full_hosts, per_host=2)]
     assert {"https://slow.org.example/", URL} <= set(told)
     assert len(told) == (2 if full_hosts else 4)
+
+
+def test_owners_take_turns_whatever_one_has_waiting(database) -> None:
+    with database.writing() as session:
+        for number in range(300):
+            deliveries.add(session, "greedy", f"https://alias-{number}.org/", signing.TEST_EVENT)
+        for owner in ("ann", "bob"):
+            deliveries.add(session, owner, URL, signing.TEST_EVENT)
+    assert sorted(held.owner for held in claim_due(database, 4)) == ["ann", "bob", "greedy", "greedy"]
+
+
+def test_who_has_fewer_calls_under_way_is_next(database) -> None:
+    with database.writing() as session:
+        for owner in ("greedy", "ann"):
+            for _ in range(3):
+                deliveries.add(session, owner, URL, signing.TEST_EVENT)
+    slots = FakeSlots(4)
+    assert slots.take("greedy", "elsewhere.org")
+    with database.writing() as session:
+        claimed = deliveries.claim_due(session, slots)
+    assert [held.owner for held in sorted(claimed, key=lambda held: held.owner)] == ["ann", "ann", "greedy"]
+
+
+def test_a_call_put_off_is_no_attempt(database) -> None:
+    with database.writing() as session:
+        deliveries.add(session, "ann", URL, signing.TEST_EVENT)
+    [held] = claim_due(database)
+    with database.writing() as session:
+        deliveries.postpone(session, held, 100)
+    assert ([each.attempts for each in kept(database)], claim_due(database)) == ([0], [])
+    with database.writing() as session:
+        deliveries.postpone(session, held, -1)  # its claim is no longer valid
+    assert claim_due(database) == []
 
 
 def test_a_failure_is_tried_again_and_at_last_given_up(database) -> None:

@@ -13,6 +13,7 @@ from shared.errors import IllegalTransition
 from shared.states import BatchState, State
 from tests.support.claims import claim_job
 from tests.support.factories import add_batch, add_image, add_items
+from tests.support.fakes import FakeSlots
 
 
 def counts(database: Database, batch_id: str) -> dict[str, int]:
@@ -70,7 +71,7 @@ def test_a_batch_ends_when_its_last_item_has_and_runs_again_for_a_new_one(databa
     assert settle(database) == [(batch_id, BatchState.FINISHED)]
     assert settle(database) == []
     with database.writing() as session:
-        [told] = deliveries.claim_due(session, 9, per_host=9)
+        [told] = deliveries.claim_due(session, FakeSlots())
         payload = webhook_payloads.payload_of(session, told)
     assert (told.event, payload["id"], payload["counts"]["succeeded"]) == ("batch.finished", batch_id, 1)
     add_items(database, batch_id, 1, first=1)

@@ -24,6 +24,7 @@ from tests.integration.worker.maintenance.webhook_receivers import (
 )
 from tests.support.concurrency import meet
 from tests.support.factories import add_job
+from tests.support.fakes import FakeSlots
 from tests.support.waiting import wait_until
 from worker.maintenance.webhooks import WebhookSender
 
@@ -204,7 +205,7 @@ def test_a_call_that_could_not_be_noted_is_made_again(database, deliver, monkeyp
             assert died.wait(20)
             dying._pool.shutdown(wait=False, cancel_futures=True)
         with database.writing() as session:
-            assert not deliveries.claim_due(session, 9, per_host=9), "it is claimed still"
+            assert not deliveries.claim_due(session, FakeSlots()), "it is claimed still"
         with database.writing() as session:  # its claim ends, without an entry in the log
             session.execute(update(Delivery).values(next_at=sql_clock.now_plus(-1), log=[{}]))
         [delivery] = deliver()

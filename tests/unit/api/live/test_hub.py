@@ -7,11 +7,11 @@ import pytest
 from redis import Redis, RedisError
 
 from api.live.hub import Hub
-from api.live.stream_shares import StreamShares
 from api.live.subscriber import JobRow, PublishedEvent, Signal, Subscriber
 from api.live.ttl_cache import TtlCache
 from shared.errors import DatabaseUnavailable
 from shared.messaging.progress import Event, RedisProgress
+from shared.shares import Shares
 from tests.support.claims import claim_job
 from tests.support.factories import add_job
 
@@ -44,8 +44,8 @@ def progress(redis) -> Going:
 
 
 @pytest.fixture
-def permits() -> StreamShares:
-    return StreamShares(2)
+def permits() -> Shares:
+    return Shares(2)
 
 
 @pytest.fixture

@@ -2,10 +2,10 @@
 
 import pytest
 
-from api.live.stream_shares import StreamShares
+from shared.shares import Shares
 
 
-def take_all(shares: StreamShares, owner: str) -> int:
+def take_all(shares: Shares, owner: str) -> int:
     taken = 0
     while shares.take(owner):
         taken += 1
@@ -14,17 +14,17 @@ def take_all(shares: StreamShares, owner: str) -> int:
 
 @pytest.mark.parametrize(("total", "most"), [(1, 1), (2, 1), (3, 1), (4, 2), (512, 256), (1024, 512)])
 def test_an_owner_takes_at_most_half(total, most) -> None:
-    assert take_all(StreamShares(total), "greedy") == most
+    assert take_all(Shares(total), "greedy") == most
 
 
 def test_whoever_comes_after_the_greedy_finds_some() -> None:
-    shares = StreamShares(1024)
+    shares = Shares(1024)
     assert [take_all(shares, owner) for owner in "abcdefghijk"] == [512, 256, 128, 64, 32, 16, 8, 4, 2, 1, 1]
     assert not shares.take("l"), "none is left"
 
 
 def test_one_who_holds_more_than_its_share_gets_none_until_the_others_are_done() -> None:
-    shares = StreamShares(8)
+    shares = Shares(8)
     assert (take_all(shares, "greedy"), take_all(shares, "modest")) == (4, 2)
     shares.give_back("greedy")
     assert not shares.take("greedy")
@@ -34,7 +34,7 @@ def test_one_who_holds_more_than_its_share_gets_none_until_the_others_are_done()
 
 
 def test_a_permit_is_held_no_longer_than_its_block() -> None:
-    shares = StreamShares(1)
+    shares = Shares(1)
     with shares.permit("ann") as permitted, shares.permit("bob") as another:
         assert (permitted, another) == (True, False)
     assert (shares.held_by("ann"), shares.take("bob")) == (0, True)
