@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from flask import Flask, current_app
 
+from api.batches.archives.turns import ArchiveTurns
 from api.http.rate_limits import RateLimits
 from api.jobs.current import CurrentJobs
 from api.jobs.submit import Submitter
@@ -54,6 +55,8 @@ class Services:
     readiness: Readiness
     #: The last snapshots of running jobs.
     snapshots: TtlCache[str, CachedSnapshot]
+    #: For archives of pictures, so that one owner's never take every thread.
+    archive_turns: ArchiveTurns
     #: One permit for each event stream and long poll, so that these never take every thread, nor one owner all of them.
     streams: Shares = field(repr=False)
 
@@ -95,6 +98,7 @@ def open_services(settings: Settings) -> Services:
         metrics=Metrics(database, broken_tasks),
         readiness=Readiness(database, store, quick, broken_tasks),
         snapshots=snapshots,
+        archive_turns=ArchiveTurns(),
         streams=streams,
     )
 

@@ -80,6 +80,10 @@ class RequestTimeout(AtelierError, code="request_timeout", retryable=True):
     """The request did not arrive in time: its sender stalled for too long."""
 
 
+class ClientGone(AtelierError, code="client_gone", retryable=True):
+    """The client closed its connection before it was answered; what was done by then stays."""
+
+
 class RangeNotSatisfiable(AtelierError, code="range_not_satisfiable"):
     """The requested range of bytes does not exist."""
 
@@ -110,6 +114,10 @@ class UnsafePath(AtelierError, code="unsafe_path"):
 
 class ArchiveTooLarge(AtelierError, code="archive_too_large"):
     """The archive or its content is too large."""
+
+
+class TooManyArchives(AtelierError, code="too_many_archives", retryable=True):
+    """Too many archives are being read."""
 
 
 class CorruptArchive(AtelierError, code="corrupt_archive"):

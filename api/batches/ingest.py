@@ -7,7 +7,7 @@ Invariant: a chunk is one transaction, which holds the lock on the batch's row; 
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from api.access import Caller
@@ -44,9 +44,14 @@ class _Plan(NamedTuple):
 class BatchIngest:
     """Adds the items of one request to a batch."""
 
-    def __init__(self, database: Database, caller: Caller, batch_id: str, *, max_items: int) -> None:
-        """Prepare to add items to a batch that the caller sees; raise `NotFound`."""
-        self._database, self._caller, self._max_items = database, caller, max_items
+    def __init__(
+        self, database: Database, caller: Caller, batch_id: str, *, max_items: int, attend: Callable[[], None]
+    ) -> None:
+        """Prepare to add items to a batch that the caller sees; raise `NotFound`.
+
+        `attend` is called before each item, and ends the work by raising.
+        """
+        self._database, self._caller, self._max_items, self._attend = database, caller, max_items, attend
         with database.reading() as session:
             self._batch = lifecycle.get_batch(session, batch_id, owner=caller.sees)
         self._sizes: dict[str, Size] = {}
@@ -56,10 +61,11 @@ class BatchIngest:
     def add(self, candidates: Iterable[Candidate]) -> IngestReport:
         """Add the valid candidates and count the others.
 
-        Raises `IllegalTransition` if the batch is canceled, and `QuotaExceeded`; both say how many were added before.
+        Raises `IllegalTransition` if the batch is canceled, `QuotaExceeded`, and what `attend` does; all say how many
+        were added before.
         """
         try:
-            for chunk in _chunks(candidates):
+            for chunk in _chunks(candidates, self._attend):
                 self._add_chunk(chunk)
         except AtelierError as error:
             error.fields.update(added=self.report.added, existing=self.report.existing)
@@ -199,12 +205,13 @@ def _images_of_styles(items: Sequence[NewItem]) -> set[str]:
     return {style[part] for item in items for style in item.styles for part in ("image", "mask") if style.get(part)}
 
 
-def _chunks(candidates: Iterable[Candidate]) -> Iterator[list[Candidate]]:
+def _chunks(candidates: Iterable[Candidate], attend: Callable[[], None]) -> Iterator[list[Candidate]]:
     """Group candidates by transaction; if reading fails, yield those read so far before the error is raised."""
     chunk: list[Candidate] = []
     try:
         for candidate in candidates:
             chunk.append(candidate)
+            attend()
             if len(chunk) == batch_items.CHUNK_SIZE:
                 yield chunk
                 chunk = []

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from werkzeug.datastructures import FileStorage
 
-from api.batches import archive_reader
+from api.batches.archives import reader
+from api.batches.archives.bounds import Bounds
+from api.batches.archives.selection import Skipped
+from api.batches.archives.turns import ArchiveTurns
 from api.batches.report import Candidate, Skip
-from api.batches.selection import Skipped
 from api.http import bodies
 from api.schemas import batches
 from shared.errors import AtelierError, BodyTooLarge, InvalidRequest
@@ -80,27 +82,36 @@ def from_files(files: list[FileStorage], upload: Upload) -> Iterator[Candidate]:
         yield candidate_from_upload(number, file.filename or "", file.read(), upload)
 
 
-def from_archive(
-    settings: Settings,
-    stream: IO[bytes],
-    media_type: str,
-    upload: Upload,
-    *,
-    skip: Skip,
-    name_encoding: str | None = None,
-) -> Iterator[Candidate]:
-    """Upload each picture of an archive; its name, in `name_encoding` unless in UTF-8, becomes the item's key.
+class ArchiveSource(NamedTuple):
+    """An archive to read: its bytes, what it is said to be, and whose turn it takes."""
 
-    Call `skip` for each other file, and for each folder.
+    stream: IO[bytes]
+    #: "" if that is unknown.
+    media_type: str
+    #: The encoding of names that are not UTF-8; None for that of the format.
+    name_encoding: str | None
+    turns: ArchiveTurns
+    #: Called often; ends the work by raising.
+    attend: Callable[[], None]
+
+
+def from_archive(settings: Settings, source: ArchiveSource, upload: Upload, *, skip: Skip) -> Iterator[Candidate]:
+    """Upload each picture of an archive; its name becomes the item's key.
+
+    Call `skip` for each other file, and for each folder. Raises `TooManyArchives`, or what the archive's reader does.
     """
-    bounds = archive_reader.Bounds(settings.max_batch_bytes, settings.max_upload_bytes, settings.max_batch_items)
-    for member in archive_reader.members(stream, media_type, bounds, name_encoding=name_encoding):
-        if isinstance(member, Skipped):
-            skip(member.unreadable)
-        elif isinstance(member.data, AtelierError):
-            yield Candidate(member.number, batches.printable_key(member.name), member.data)
-        else:
-            yield candidate_from_upload(member.number, member.name, member.data, upload)
+    bounds, attend = (
+        Bounds(settings.max_batch_bytes, settings.max_upload_bytes, settings.max_batch_items),
+        source.attend,
+    )
+    with reader.received(source.stream, source.media_type, bounds, attend) as archive, source.turns.reading(attend):
+        for member in reader.members(archive, bounds, attend, name_encoding=source.name_encoding):
+            if isinstance(member, Skipped):
+                skip(member.unreadable)
+            elif isinstance(member.data, AtelierError):
+                yield Candidate(member.number, batches.printable_key(member.name), member.data)
+            else:
+                yield candidate_from_upload(member.number, member.name, member.data, upload)
 
 
 def candidate_from_upload(line: int, key: str, data: bytes, upload: Upload) -> Candidate:

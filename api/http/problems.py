@@ -26,7 +26,7 @@ MEDIA_TYPE = "application/problem+json"
 #: The errors that requests may meet, by status; any other is 500, so a new one needs a place here.
 # fmt: off
 _KINDS: dict[HTTPStatus, tuple[type[AtelierError], ...]] = {
-    HTTPStatus.BAD_REQUEST: (errors.InvalidRequest,),
+    HTTPStatus.BAD_REQUEST: (errors.InvalidRequest, errors.ClientGone),
     HTTPStatus.UNAUTHORIZED: (errors.Unauthorized,),
     HTTPStatus.FORBIDDEN: (errors.Forbidden,),
     HTTPStatus.NOT_FOUND: (errors.NotFound,),
@@ -45,7 +45,9 @@ _KINDS: dict[HTTPStatus, tuple[type[AtelierError], ...]] = {
         errors.ForbiddenSource, errors.CorruptImage, errors.BlankImage, errors.NothingAdded,
     ),
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: (errors.HeadTooLarge,),
-    HTTPStatus.TOO_MANY_REQUESTS: (errors.RateLimited, errors.QuotaExceeded, errors.TooManyStreams),
+    HTTPStatus.TOO_MANY_REQUESTS: (
+        errors.RateLimited, errors.QuotaExceeded, errors.TooManyStreams, errors.TooManyArchives,
+    ),
     HTTPStatus.SERVICE_UNAVAILABLE: (
         errors.StorageUnavailable, errors.DatabaseUnavailable, errors.DecoderUnavailable,
     ),

@@ -1,5 +1,6 @@
 """Batches: open, fill, start, pause, resume, cancel, change, list, show, retry, promote."""
 
+from contextlib import nullcontext
 from functools import partial
 from typing import IO
 
@@ -9,7 +10,6 @@ from pydantic import Field
 from api.access import Access
 from api.auth import caller
 from api.batches import lifecycle, matrix_sheet, readers
-from api.batches.ingest import BatchIngest
 from api.batches.member_names import checked_encoding
 from api.batches.report import require_added, serialize_report
 from api.http import bodies, idempotency
@@ -22,7 +22,7 @@ from api.jobs import checks
 from api.live.snapshot import JobSnapshot
 from api.openapi.operation import operation
 from api.openapi.parameters import BINARY
-from api.routes.items import ArchiveQuery, upload
+from api.routes.items import ArchiveQuery, archive_source, new_ingest, sending_archive, upload
 from api.schemas import batches as schemas
 from api.schemas.jobs import JobView
 from api.schemas.retries import RetryFailedRequest
@@ -45,7 +45,8 @@ _MULTIPART = {
 }
 _OPENING = (
     errors.InvalidParams, errors.UnknownImage, errors.InvalidMask, errors.ForbiddenUrl, errors.QuotaExceeded,
-    errors.TooLarge, errors.ArchiveTooLarge, errors.CorruptArchive, errors.NothingAdded, errors.DecoderUnavailable,
+    errors.TooLarge, errors.ArchiveTooLarge, errors.CorruptArchive, errors.NothingAdded, errors.TooManyArchives,
+    errors.DecoderUnavailable,
 )  # fmt: skip
 _TRANSITION = (errors.IllegalTransition,)
 
@@ -73,6 +74,11 @@ def open_() -> Response:
 
     One with a matrix or an archive is also filled and started; if nothing of the archive can be added, none is opened.
     """
+    with sending_archive() if request.mimetype == bodies.MULTIPART else nullcontext():
+        return _opened()
+
+
+def _opened() -> Response:
     encoding = checked_encoding(parsed_query(ArchiveQuery).name_encoding)
     request.max_content_length = services().settings.max_batch_bytes
     form = bodies.batch_form(request)
@@ -215,17 +221,14 @@ def _fill(
     """Add the cells or the archive that came with a request to an open batch, and start it."""
     with services().database.reading() as session:
         is_open = batches.get_batch(session, batch_id, owner=caller().sees).state == BatchState.OPEN
-    found, limit = services(), services().settings.max_batch_items
+    found = services()
     if batch_request.matrix is not None and is_open:
-        lifecycle.fill_matrix(BatchIngest(found.database, caller(), batch_id, max_items=limit), batch_request.matrix)
+        lifecycle.fill_matrix(new_ingest(batch_id), batch_request.matrix)
         lifecycle.transition(found.database, found.dispatcher, caller(), batch_id, BatchState.RUNNING)
     if archive is None or not is_open:
         return None
-    ingest = BatchIngest(found.database, caller(), batch_id, max_items=limit)
-    items = readers.from_archive(
-        found.settings, archive, "", upload, skip=ingest.report.skip, name_encoding=name_encoding
-    )
-    report = ingest.add(items)
+    ingest, source = new_ingest(batch_id), archive_source(archive, "", name_encoding)
+    report = ingest.add(readers.from_archive(found.settings, source, upload, skip=ingest.report.skip))
     require_added(report)
     lifecycle.transition(found.database, found.dispatcher, caller(), batch_id, BatchState.RUNNING)
     return serialize_report(batch_id, report)

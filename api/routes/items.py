@@ -1,20 +1,22 @@
 """The items of a batch: added, listed, and their results streamed."""
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from operator import attrgetter
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from flask import Blueprint, Response, request
 from pydantic import BaseModel, Field
 
 from api.access import Access
 from api.auth import caller
-from api.batches import archive_reader, archive_writer, imports, readers, results_feed
+from api.batches import archive_writer, imports, readers, results_feed
+from api.batches.archives import reader
 from api.batches.ingest import BatchIngest
 from api.batches.member_names import checked_encoding
 from api.batches.report import Candidate, Skip, require_added, serialize_report
-from api.http import bodies
+from api.http import bodies, presence
 from api.http.pagination import Page, PageQuery, page
 from api.http.problems import validated
 from api.http.query import Count, Flag, parsed_query
@@ -42,11 +44,11 @@ _ITEMS = {
     },
     _LINES[0]: ItemRequest,
     bodies.MULTIPART: {"type": "object", "properties": {"file": {"type": "array", "items": BINARY}}},
-    **dict.fromkeys((archive_reader.ZIP[0], *archive_reader.TAR[:2]), BINARY),
+    **dict.fromkeys((reader.ZIP[0], *reader.TAR[:2]), BINARY),
 }
 _REFUSALS = (
     errors.IllegalTransition, errors.InvalidParams, errors.UnknownImage, errors.QuotaExceeded, errors.StorageFull,
-    errors.ForbiddenSource, errors.ArchiveTooLarge, errors.CorruptArchive, errors.NothingAdded,
+    errors.ForbiddenSource, errors.ArchiveTooLarge, errors.CorruptArchive, errors.NothingAdded, errors.TooManyArchives,
     errors.DecoderUnavailable,
 )  # fmt: skip
 
@@ -82,9 +84,10 @@ def add(batch_id: str) -> Response:
 
     An archive or a folder of which nothing can be added is refused as `nothing_added`.
     """
-    ingest = BatchIngest(services().database, caller(), batch_id, max_items=services().settings.max_batch_items)
-    found = _candidates(ingest.report.skip)
-    report = ingest.add(found.items)
+    ingest = new_ingest(batch_id)
+    with sending_archive() if _is_archive() else nullcontext():
+        found = _candidates(ingest.report.skip)
+        report = ingest.add(found.items)
     if found.are_of_files:
         require_added(report)
     services().dispatcher.nudge()
@@ -121,13 +124,13 @@ def results(batch_id: str) -> Response:
 
 
 @blueprint.get("/archive.zip")
-@operation(access=Access.READ, returns={archive_reader.ZIP[0]: BINARY}, errors=(errors.TooManyStreams,))
+@operation(access=Access.READ, returns={reader.ZIP[0]: BINARY}, errors=(errors.TooManyStreams,))
 def archive(batch_id: str) -> Response:
     """Download the finished pictures as a zip, with `manifest.jsonl` as its last file."""
     with services().database.reading() as session:
         lifecycle.get_batch(session, batch_id, owner=caller().sees)
     chunks = archive_writer.stream(services().database, services().pictures, batch_id)
-    response = stream_response(services().streams, caller().owner, chunks, archive_reader.ZIP[0])
+    response = stream_response(services().streams, caller().owner, chunks, reader.ZIP[0])
     response.headers["Content-Disposition"] = f'attachment; filename="{batch_id}.zip"'
     return response
 
@@ -136,6 +139,32 @@ def upload(data: bytes) -> str:
     """Store a picture of the caller's; return its image id."""
     found = services()
     return keep_upload(found.database, found.store, inspect_upload(found.decoders, data, caller()), caller())[0].id
+
+
+def new_ingest(batch_id: str) -> BatchIngest:
+    """Prepare to add items of this request to a batch."""
+    found = services()
+    return BatchIngest(
+        found.database,
+        caller(),
+        batch_id,
+        max_items=found.settings.max_batch_items,
+        attend=presence.attend(request),
+    )
+
+
+def archive_source(stream: IO[bytes], media_type: str, name_encoding: str | None) -> readers.ArchiveSource:
+    """Describe an archive that came with this request."""
+    return readers.ArchiveSource(stream, media_type, name_encoding, services().archive_turns, presence.attend(request))
+
+
+def sending_archive() -> AbstractContextManager[None]:
+    """Count an archive of the caller's, from its first byte to its last item; raise `TooManyArchives`."""
+    return services().archive_turns.sending(caller().owner)
+
+
+def _is_archive() -> bool:
+    return request.mimetype in (*reader.ZIP, *reader.TAR)
 
 
 class _Sent(NamedTuple):
@@ -160,13 +189,11 @@ def _candidates(skip: Skip) -> _Sent:
         return _Sent(readers.from_list(body))
     if request.mimetype == bodies.MULTIPART:
         return _Sent(readers.from_files([file for _, file in request.files.items(multi=True)], upload))
-    if request.mimetype in (*archive_reader.ZIP, *archive_reader.TAR):
+    if _is_archive():
         request.max_content_length = None  # the archive reader has the same bound, and an error of its own
         encoding = checked_encoding(parsed_query(ArchiveQuery).name_encoding)
-        archived = readers.from_archive(
-            found.settings, request.stream, request.mimetype, upload, skip=skip, name_encoding=encoding
-        )
-        return _Sent(archived, are_of_files=True)
+        archived = archive_source(request.stream, request.mimetype, encoding)
+        return _Sent(readers.from_archive(found.settings, archived, upload, skip=skip), are_of_files=True)
     raise errors.UnsupportedMediaType(
         f"Send items as application/json, {_LINES[0]}, multipart/form-data or an archive."
     )

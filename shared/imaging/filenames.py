@@ -4,7 +4,6 @@ A name is a path with `/` between its parts, relative to what is being read.
 """
 
 from enum import Enum
-from pathlib import PurePosixPath
 
 #: Suffixes of the kinds that `codec` reads.
 PICTURES = frozenset({
@@ -17,6 +16,7 @@ _UNREADABLE = frozenset({
     ".nef", ".orf", ".pbm", ".pdf", ".pef", ".pgm", ".ppm", ".psb", ".psd", ".qoi", ".raf", ".raw", ".rw2", ".srw",
     ".svg", ".svgz", ".tga", ".wdp", ".xcf",
 })  # fmt: skip
+_SUFFIXES = PICTURES | _UNREADABLE
 #: Folders that devices and programs keep beside pictures, in lower case; those that begin with a dot are all left out.
 _FOLDERS = frozenset({"__macosx", "@eadir", "#recycle", "#snapshot", "$recycle.bin", "system volume information"})
 #: Files that they keep, in lower case.
@@ -43,10 +43,11 @@ def is_skipped_folder(name: str) -> bool:
 
 def kind_of(name: str) -> Kind:
     """Return what a file is, by its path."""
-    path = PurePosixPath(name)
-    if any(is_skipped_folder(part) for part in path.parts[:-1]) or path.name.startswith("."):
+    *folders, last = [part for part in name.split("/") if part not in ("", ".")] or [""]
+    stem, _, ending = last.lower().rpartition(".")
+    suffix = f".{ending}" if stem and ending else ""
+    if suffix not in _SUFFIXES or last.startswith(".") or last.lower() in _FILES:
         return Kind.OTHER
-    suffix = path.suffix.lower()
-    if path.name.lower() in _FILES or suffix not in PICTURES | _UNREADABLE:
+    if any(is_skipped_folder(part) for part in folders):
         return Kind.OTHER
     return Kind.PICTURE if suffix in PICTURES else Kind.UNREADABLE

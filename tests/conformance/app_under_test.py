@@ -12,7 +12,7 @@ from flask import Flask
 from hypothesis import strategies as st
 
 from api.app import create_app
-from api.batches import archive_reader
+from api.batches.archives import reader
 from api.live.hub import Hub
 from shared.imaging import codec
 from shared.imaging.formats.recognition import MEDIA_TYPES
@@ -63,8 +63,8 @@ def real_pictures(image_id: str) -> Iterator[None]:
     for kind, media_type in MEDIA_TYPES.items():
         schemathesis.openapi.media_type(media_type, st.just(made(kind, held())))
 
-    for media_type in (archive_reader.ZIP[0], *archive_reader.TAR):
-        make = zipped if media_type in archive_reader.ZIP else tarred
+    for media_type in (reader.ZIP[0], *reader.TAR):
+        make = zipped if media_type in reader.ZIP else tarred
         schemathesis.openapi.media_type(media_type, st.just(make({"a.png": saved(Image.fromarray(QUARTERS), "PNG")})))
 
     def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-PNG = b"\x89PNG picture"
+PNG = b"\x89PNG\r\n\x1a\n picture"
 
 #: Names that would lead out of a folder, or into odd places, on some system.
 OUTSIDE = [
@@ -81,9 +81,9 @@ def _zips() -> Iterator[Crafted]:
         yield made(f"zip with a {what}", {"unsafe_path"}, kind(bits))
     for inner in ("b.zip", "c.tar", "d.tar.gz", "e.7z", "f.RAR", "g.tgz", "h.xz"):
         yield Crafted(f"zip with {inner}", "application/zip", zipped({inner: zipped({})}), {"unsupported_image"})
-    bomb = zipped({"bomb.png": b"\0" * 2**22}, method=zipfile.ZIP_DEFLATED)
+    bomb = zipped({"bomb.png": PNG + b"\0" * 2**22}, method=zipfile.ZIP_DEFLATED)
     yield Crafted("zip of a member that unpacks to 4 MiB", "application/zip", bomb, {"image_too_large"})
-    many = zipped({f"{n}.png": b"\0" * 900_000 for n in range(9)}, method=zipfile.ZIP_DEFLATED)
+    many = zipped({f"{n}.png": PNG + b"\0" * 900_000 for n in range(9)}, method=zipfile.ZIP_DEFLATED)
     yield Crafted("zip of members that unpack to 8 MB together", "application/zip", many, {"archive_too_large"})
     yield Crafted("zip of too many members", "application/zip", zipped({str(n): b"" for n in range(65)}),
                   {"archive_too_large"})  # fmt: skip
@@ -120,13 +120,13 @@ def _tars() -> Iterator[Crafted]:
     for what, kind in (kinds | {"pipe": tarfile.FIFOTYPE}).items():
         yield made(f"tar with a {what}", {"unsafe_path"}, kind)
     for mode in ("w:gz", "w:bz2", "w:xz"):
-        large = tarred({"bomb.png": b"\0" * 3_000_000}, mode=mode)
+        large = tarred({"bomb.png": PNG + b"\0" * 3_000_000}, mode=mode)
         yield Crafted(f"tar {mode} of a member of 3 MB", "application/gzip", large, {"image_too_large"})
-        many = tarred({f"{n}.png": b"\0" * 900_000 for n in range(9)}, mode=mode)
+        many = tarred({f"{n}.png": PNG + b"\0" * 900_000 for n in range(9)}, mode=mode)
         yield Crafted(f"tar {mode} of 8 MB together", "application/gzip", many, {"archive_too_large"})
     yield Crafted("tar of too many members", "application/x-tar", tarred({str(n): b"" for n in range(65)}),
                   {"archive_too_large"})  # fmt: skip
-    passed = tarred({"a.tar": b"\0" * 3_000_000, "b.tar": b"\0" * 3_000_000}, mode="w:gz")
+    passed = tarred({"a.tar": PNG + b"\0" * 3_000_000, "b.tar": PNG + b"\0" * 3_000_000}, mode="w:gz")
     yield Crafted("tar whose members are large and passed over", "application/gzip", passed,
                   {"unsupported_image", "archive_too_large"})  # fmt: skip
 
@@ -139,7 +139,7 @@ def _broken() -> Iterator[Crafted]:
     damaged[40:50] = b"\xff" * 10
     yield Crafted("zip with a damaged member", "application/zip", bytes(damaged), {"corrupt_archive"})
     for mode in ("w", "w:gz", "w:bz2", "w:xz"):
-        whole = tarred({"a.png": bytes(range(256)) * 8, "b.png": PNG}, mode=mode)
+        whole = tarred({"a.png": PNG + bytes(range(256)) * 8, "b.png": PNG}, mode=mode)
         for cut in (10, len(whole) // 3, *((3584,) if mode == "w" else ())):
             yield Crafted(f"tar {mode} cut at {cut}", "application/x-tar", whole[:cut], {"corrupt_archive"})
     for media_type in ("application/zip", "application/x-tar", "application/gzip"):

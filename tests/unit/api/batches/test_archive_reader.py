@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from api.batches import archive_reader
-from api.batches.archive_reader import Bounds, Member, Skipped
+from api.batches.archives.bounds import Bounds
+from api.batches.archives.found import Member
+from api.batches.archives.selection import Skipped
 from api.schemas import batches
 from shared.errors import AtelierError, UnsafePath
 from tests.hostile.archives import OUTSIDE, PNG, Crafted, crafted, tarred, zipped
+from tests.support.reading_archives import members
 
 BOUNDS = Bounds(total=4_000_000, member=1_000_000, members=64)
 CRAFTED = list(crafted())
@@ -31,7 +33,7 @@ def codes(data: bytes, media_type: str, bounds: Bounds = BOUNDS) -> set[str]:
     """Read an archive to its end; return the codes of all that went wrong."""
     found = set()
     try:
-        for member in archive_reader.members(io.BytesIO(data), media_type, bounds):
+        for member in members(io.BytesIO(data), media_type, bounds):
             if isinstance(member, Member) and isinstance(member.data, AtelierError):
                 found.add(member.data.code)
     except AtelierError as error:
@@ -53,7 +55,7 @@ def test_each_ends_as_it_should(archive: Crafted) -> None:
 def test_good_members_come_whole_and_junk_is_skipped(make) -> None:
     media_type = "application/zip" if make is zipped else "application/x-tar"
     data = make({"a/b.png": PNG, "__MACOSX/._b.png": b"x", ".DS_Store": b"x", "Thumbs.db": b"x", "c.png": PNG * 9})
-    found = list(archive_reader.members(io.BytesIO(data), media_type, BOUNDS))
+    found = list(members(io.BytesIO(data), media_type, BOUNDS))
     assert [member for member in found if isinstance(member, Member)] == [
         Member(1, "a/b.png", PNG),
         Member(5, "c.png", PNG * 9),
@@ -63,7 +65,7 @@ def test_good_members_come_whole_and_junk_is_skipped(make) -> None:
 
 @pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
 def test_a_tar_of_any_packing_is_read(mode) -> None:
-    found = list(archive_reader.members(io.BytesIO(tarred({"a.png": PNG}, mode=mode)), "application/gzip", BOUNDS))
+    found = list(members(io.BytesIO(tarred({"a.png": PNG}, mode=mode)), "application/gzip", BOUNDS))
     assert found == [Member(1, "a.png", PNG)]
 
 
@@ -72,14 +74,14 @@ def test_reading_stops_within_a_megabyte_of_the_bound(media_type) -> None:
     large = tarred({f"{number}.png": b"\1" * 900_000 for number in range(40)})
     stream = Metered(large if media_type == "application/x-tar" else b"PK" + large)
     with pytest.raises(AtelierError) as refused:
-        list(archive_reader.members(stream, media_type, BOUNDS))
+        list(members(stream, media_type, BOUNDS))
     assert refused.value.code == "archive_too_large"
     assert stream.taken <= BOUNDS.total + 2**20
 
 
 def test_a_zip_takes_one_nameless_file_and_leaves_none(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    for _ in archive_reader.members(io.BytesIO(zipped({"a.png": PNG, "b.png": PNG})), "application/zip", BOUNDS):
+    for _ in members(io.BytesIO(zipped({"a.png": PNG, "b.png": PNG})), "application/zip", BOUNDS):
         assert list(tmp_path.iterdir()) == []
     assert list(tmp_path.iterdir()) == []
 
@@ -96,7 +98,7 @@ def test_names_that_lead_outside_write_nothing_and_are_no_keys(make, tmp_path, m
             data = make({name: PNG})
         except (ValueError, UnicodeError):  # this kind of archive cannot hold the name
             continue
-        for member in archive_reader.members(io.BytesIO(data), media_type, BOUNDS):
+        for member in members(io.BytesIO(data), media_type, BOUNDS):
             if isinstance(member, Member) and isinstance(member.data, bytes) and member.name == name:
                 with pytest.raises(UnsafePath):
                     batches.check_key(member.name)

@@ -9,14 +9,17 @@ import zlib
 
 import pytest
 
-from api.batches import archive_reader, member_names
-from api.batches.archive_reader import Bounds, Member, Skipped
+from api.batches import member_names
+from api.batches.archives.bounds import Bounds
+from api.batches.archives.found import Member
+from api.batches.archives.selection import Skipped
 from api.schemas import batches
 from shared.errors import AtelierError, InvalidParams
 from tests.hostile.archives import tarred, zipped
 from tests.support import handed_cases
+from tests.support.reading_archives import members
 
-PNG = b"\x89PNG picture"
+PNG = b"\x89PNG\r\n\x1a\n picture"
 ZIP, TAR = "application/zip", "application/x-tar"
 BOUNDS = Bounds(total=4_000_000, member=1_000_000, members=64)
 #: What is written into a header, byte for byte, in place of a name of equal length.
@@ -24,7 +27,7 @@ PLACEHOLDER = b"name-of-%02d-bytes.png"
 
 
 def found(data: bytes, media_type: str = ZIP, encoding: str | None = None) -> list[Member | Skipped]:
-    return list(archive_reader.members(io.BytesIO(data), media_type, BOUNDS, name_encoding=encoding))
+    return list(members(io.BytesIO(data), media_type, BOUNDS, name_encoding=encoding))
 
 
 def taken(data: bytes, media_type: str = ZIP, encoding: str | None = None) -> list[str]:
