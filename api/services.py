@@ -13,6 +13,7 @@ from api.live.hub import Hub
 from api.live.snapshot import CachedSnapshot
 from api.live.ttl_cache import TtlCache
 from api.metrics import Metrics
+from api.usecases.picture_cache import PictureCache
 from api.usecases.readiness import Readiness
 from api.usecases.results import Pictures
 from shared.db.base import Database, connect
@@ -53,6 +54,8 @@ class Services:
     forecaster: Forecaster
     metrics: Metrics
     readiness: Readiness
+    #: What was encoded last.
+    picture_cache: PictureCache
     #: The last snapshots of running jobs.
     snapshots: TtlCache[str, CachedSnapshot]
     #: For archives of pictures, so that one owner's never take every thread.
@@ -68,7 +71,7 @@ class Services:
     @property
     def pictures(self) -> Pictures:
         """The pictures of jobs."""
-        return Pictures(self.store, self.decoders, self.settings.max_upload_px)
+        return Pictures(self.store, self.decoders, self.settings.max_upload_px, self.picture_cache)
 
     @property
     def current_jobs(self) -> CurrentJobs:
@@ -97,6 +100,7 @@ def open_services(settings: Settings) -> Services:
         forecaster=Forecaster(database),
         metrics=Metrics(database, broken_tasks),
         readiness=Readiness(database, store, quick, broken_tasks),
+        picture_cache=PictureCache(),
         snapshots=snapshots,
         archive_turns=ArchiveTurns(),
         streams=streams,

@@ -16,6 +16,7 @@ import gc
 import ipaddress
 import json
 import resource
+import sys
 from contextlib import suppress
 from typing import Any
 
@@ -101,6 +102,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # ditto
 
 def serve(settings: Settings, *, listener_fd: int | None = None) -> None:
     """Serve until SIGTERM, on the settings' address or on a socket that is already bound."""
+    settings.ensure_weights(here=False)
     ensure_guarded(settings)
     _allow_open_files()
     bind = authority(settings.host, settings.port) if listener_fd is None else f"fd://{listener_fd}"
@@ -177,7 +179,11 @@ def main() -> None:
     """Serve as the environment says: `python -m api.wsgi [--fd N]`."""
     parser = argparse.ArgumentParser(prog="python -m api.wsgi")
     parser.add_argument("--fd", type=int, help="a bound, listening socket to serve on")
-    serve(Settings.load(), listener_fd=parser.parse_args().fd)
+    chosen = parser.parse_args()
+    try:
+        serve(Settings.load(), listener_fd=chosen.fd)
+    except Misconfigured as error:
+        sys.exit(f"Error: {error}")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ Each setting's default, bounds and description are declared here; `docs/settings
 that lie in the home folder follow it.
 """
 
+import os
+import re
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -11,9 +13,11 @@ from typing import Any, Literal, Self
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared import setting_mistakes
 from shared.addresses import Network, PublicUrl, networks
 from shared.errors import Misconfigured
 from shared.imaging.decoders.limits import Limits
+from shared.painting.params import WEIGHTS_NAMES
 
 
 def _in_home(pattern: str) -> Any:
@@ -109,9 +113,7 @@ class Settings(BaseSettings):
     redispatch_after_s: float = Field(
         10.0, gt=0, description="Time after which a job that was sent but not claimed may be sent again, in seconds."
     )
-    worker_name: str = Field(
-        "", pattern=r"^[A-Za-z0-9_.-]{0,200}$", description="Name of a worker; host name and process id by default."
-    )
+    worker_name: str = Field("", description="Name of a worker; host name and process id by default.")
     lease_s: float = Field(
         20.0, ge=2, description="Time after which a worker loses a job unless it renews its claim, in seconds."
     )
@@ -190,10 +192,34 @@ class Settings(BaseSettings):
     def _is_public_url(cls, text: str) -> str:
         return str(PublicUrl.parse(text)) if text else ""
 
+    @field_validator("database_url")
+    @classmethod
+    def _is_a_database(cls, address: str) -> str:
+        if not re.match(r"(sqlite|postgresql)(\+\w+)?:", address):
+            raise ValueError("must be an address that begins with postgresql:// or sqlite:///")
+        return address
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis(cls, address: str) -> str:
+        if not address.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("must be an address that begins with redis://, rediss:// or unix://")
+        return address
+
+    @field_validator("worker_name")
+    @classmethod
+    def _is_a_name(cls, name: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9_.-]{0,200}", name):
+            raise ValueError("must be up to 200 letters, digits, dots, hyphens and underscores")
+        return name
+
     @field_validator("webhook_networks", "trusted_proxies")
     @classmethod
     def _are_networks(cls, text: str) -> str:
-        networks(text)
+        try:
+            networks(text)
+        except ValueError:
+            raise ValueError("must be networks, separated by commas, such as 10.0.0.0/8,192.0.2.7/32") from None
         return text
 
     @property
@@ -213,15 +239,20 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls, **overrides: Any) -> Self:
-        """Read the environment; raise `Misconfigured`, which lists every problem."""
+        """Read the environment; raise `Misconfigured`, which lists every mistake, one to a line."""
         try:
             return cls(**overrides)
         except ValidationError as error:
-            raise Misconfigured("\n  ".join(["Invalid settings:", *map(_problem, error.errors())])) from None
+            raise Misconfigured("\n".join(setting_mistakes.describe(error, cls.model_fields))) from None
 
+    def ensure_weights(self, *, here: bool = True) -> None:
+        """Raise `Misconfigured` unless `weights` is a name or an existing file.
 
-def _problem(error: Any) -> str:
-    """Describe a problem with a setting, with its value unless that may hold a password."""
-    name = str(error["loc"][0])
-    got = f" (got {error['input']!r})" if Settings.model_fields[name].repr else ""
-    return f"ATELIER_{name.upper()}: {error['msg']}{got}"
+        Unless it is to be read `here`, whatever looks like a file's path may be one on the workers' machines.
+        """
+        if self.weights in WEIGHTS_NAMES or os.path.isfile(os.path.expanduser(self.weights)):  # noqa: PTH111, PTH113 - which never raise
+            return
+        if not here and re.search(r"[/.]", self.weights):
+            return
+        names = ", ".join(WEIGHTS_NAMES)
+        raise Misconfigured(f"ATELIER_WEIGHTS: must be {names} or the path of an existing file (got {self.weights!r})")

@@ -53,6 +53,7 @@ _RECONNECT_S = 2
 log = logs.get(__name__)
 _drain = threading.Event()
 _spoilt = threading.Event()
+_failed = threading.Event()
 
 
 class _EagerConnection(Connection):
@@ -142,16 +143,23 @@ def _start_watchdog(sender: Any, **_: Any) -> None:
 
     worker_shutting_down.connect(_end, weak=False)
     task_received.connect(lambda **_: watchdog.message_taken(), weak=False)
-    watchdog.start()
+    watchdog.start(died=_failed.set)
 
 
 @worker_shutdown.connect(weak=False)
-def _leave(**_: Any) -> None:
+def _leave(sender: Any, **_: Any) -> None:
+    if sender.exitcode:
+        _failed.set()
     try:
         with database().writing("leave") as session:
             workers.remove(session, name())
     except DatabaseUnavailable:
         log.warning("worker_not_removed", worker=name())  # retention deletes the row in an hour
+
+
+def exit_code() -> int:
+    """Return the exit code of a worker that has ended: 1 after an error, which Celery would keep to itself."""
+    return int(_failed.is_set())
 
 
 # -- what each process opens once

@@ -5,7 +5,9 @@ Lengths are in pixels. Cells shrink until every browser can show the sheet; a ce
 Invariant: one picture is decoded at a time, and only its cell-sized copy is kept.
 """
 
+import hashlib
 import io
+import json
 import math
 from collections.abc import Callable
 from itertools import product
@@ -29,21 +31,49 @@ _LARGEST_CELL, _SMALLEST_CELL = 224, 24
 _MAX_PX, _MAX_SIDE = 16_000_000, 16_000
 
 
-def draw(database: Database, pictures: Pictures, batch_id: str, matrix: MatrixRequest, *, owner: str) -> bytes:
-    """Draw the sheet for `owner` as it is now; return WebP."""
-    combinations = list(product(*matrix.params.values()))
-    columns, rows = len(matrix.styles) * len(combinations), len(matrix.contents)
-    sheet = _Sheet(pictures, owner, columns, rows)
-    for row, content in enumerate(matrix.contents):
-        sheet.upload(0, row + 1, content)
-    for column, (style, values) in enumerate(product(matrix.styles, combinations)):
-        sheet.upload(column + 1, 0, style)
-        sheet.label(column + 1, ", ".join(f"{name} {value}" for name, value in zip(matrix.params, values, strict=True)))
-    jobs = {str(job.item_key): job for job in items.iterate_items(database, batch_id)}
-    for row, style_number, number in product(range(rows), range(len(matrix.styles)), range(len(combinations))):
-        key = cell_key(row, style_number, number if matrix.params else None)
-        sheet.cell(style_number * len(combinations) + number + 1, row + 1, key, jobs.get(key))
-    return sheet.encoded()
+class Drawing:
+    """The sheet of a matrix as it is now, drawn only when its bytes are wanted and were not drawn before."""
+
+    def __init__(self, database: Database, pictures: Pictures, batch_id: str, matrix: MatrixRequest) -> None:
+        """Read what there is to draw."""
+        self._pictures, self._matrix = pictures, matrix
+        self._jobs = {str(job.item_key): job for job in items.iterate_items(database, batch_id)}
+        #: Tells this sheet from that of other times, and from other sheets.
+        self.version = self._hash(batch_id)
+
+    def encoded(self, *, owner: str) -> bytes:
+        """Return the sheet as WebP, drawn for `owner`."""
+        drawn = self._pictures.cache.get(self.version)
+        if drawn is None:
+            drawn = self._draw(owner)
+            self._pictures.cache.keep(self.version, drawn)
+        return drawn
+
+    def _hash(self, batch_id: str) -> str:
+        """Hash what each cell shows, and which uploads are there."""
+        cells = [
+            [job.item_key, job.id, job.attempt, job.state, job.result, job.files_gone_at is None]
+            for job in self._jobs.values()
+        ]
+        store, uploads = self._pictures.store, sorted({*self._matrix.contents, *self._matrix.styles})
+        shown = [batch_id, cells, [image_id for image_id in uploads if store.exists(image_key(image_id))]]
+        return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()
+
+    def _draw(self, owner: str) -> bytes:
+        matrix = self._matrix
+        combinations = list(product(*matrix.params.values()))
+        columns, rows = len(matrix.styles) * len(combinations), len(matrix.contents)
+        sheet = _Sheet(self._pictures, owner, columns, rows)
+        for row, content in enumerate(matrix.contents):
+            sheet.upload(0, row + 1, content)
+        for column, (style, values) in enumerate(product(matrix.styles, combinations)):
+            sheet.upload(column + 1, 0, style)
+            values_text = (f"{name} {value}" for name, value in zip(matrix.params, values, strict=True))
+            sheet.label(column + 1, ", ".join(values_text))
+        for row, style_number, number in product(range(rows), range(len(matrix.styles)), range(len(combinations))):
+            key = cell_key(row, style_number, number if matrix.params else None)
+            sheet.cell(style_number * len(combinations) + number + 1, row + 1, key, self._jobs.get(key))
+        return sheet.encoded()
 
 
 class _Sheet:

@@ -3,7 +3,7 @@
 An `ETag` is a hash of what a response shows, so that a client that polls is sent a body only when it has changed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Protocol
 
@@ -43,6 +43,14 @@ def etag_response(view: BaseModel) -> Response:
     response.add_etag()
     response.headers["Cache-Control"] = "private, no-cache"
     response.make_conditional(request)
+    return response
+
+
+def tagged_response(etag: str, media_type: str, read: Callable[[], bytes]) -> Response:
+    """Respond with what `read` makes; or with 304 if the client already has it, without making it."""
+    response = Response(status=304) if etag in request.if_none_match else Response(read(), content_type=media_type)
+    response.headers["ETag"] = quote_etag(etag)
+    response.headers["Cache-Control"] = "private, no-cache"
     return response
 
 

@@ -1,14 +1,16 @@
 """Submitting a job: read → validate → prepare → queue. A dry run ends after validate, before anything is stored.
 
 `queue` writes in its caller's transaction, so that a view can store its answer along with the job. The steps before it
-decode and store pictures, which takes too long for a transaction.
+decode pictures and store their bytes, which takes too long for a transaction.
 
-Invariant: a queued job has all its pictures. If `queue` refuses a job, its pictures stay, like any upload.
+Invariant: a queued job has all its pictures, and a refused one leaves none of those that came with it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
@@ -22,7 +24,7 @@ from api.live.forecaster import Forecaster
 from api.schemas.jobs import JobRequest
 from api.schemas.retries import RetryRequest
 from api.usecases.file_names import safe_name
-from api.usecases.images import Upload, inspect_upload, keep_upload
+from api.usecases.images import Upload, inspect_upload, record_upload, stored
 from shared import clock, ids, logs
 from shared.db import images
 from shared.db.access import quotas
@@ -73,11 +75,12 @@ class ValidJob(NamedTuple):
 
 
 class PreparedJob(NamedTuple):
-    """A job that only has to be queued, and its work in px·steps; its pictures are stored."""
+    """A job that only has to be queued, and its work in px·steps; the bytes of its `uploads` are stored."""
 
     caller: Caller
     job: Job
     work: int
+    uploads: Mapping[str, Upload] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -114,22 +117,23 @@ class Submitter:
         with self.database.reading() as session:
             return ValidJob(submission, sizes, estimates.estimate(session, submission.params, sizes))
 
-    def prepare(
+    @contextmanager
+    def prepared(
         self, submission: Submission, *, job_id: str | None = None, fingerprint: str | None = None
-    ) -> PreparedJob:
-        """Validate a submission and store the pictures that came with it. Raises as `validate`.
+    ) -> Iterator[PreparedJob]:
+        """Validate a submission and store the pictures that came with it, to be queued in the block.
 
-        A `job_id` of the client's choosing comes with the `fingerprint` of its request.
+        If the block raises, they are removed again. A `job_id` of the client's choosing comes with the `fingerprint` of
+        its request. Raises as `validate`.
         """
         submission, sizes, estimate = self.validate(submission)
-        for upload in submission.uploads.values():
-            keep_upload(self.database, self.store, upload, submission.caller)
         job = self._job(submission, sizes)
         job.predicted_s = estimate.seconds if estimate else None
         if job_id is not None:
             job.id, job.sort_id, job.fingerprint = job_id, job.id, fingerprint
         work = sizes_of_scales.work(submission.params, sizes.content, sizes.styles)
-        return PreparedJob(submission.caller, job, work)
+        with stored(self.database, self.store, submission.uploads):
+            yield PreparedJob(submission.caller, job, work, submission.uploads)
 
     def retry(self, caller: Caller, job_id: str, request: RetryRequest | None = None) -> PreparedJob:
         """Prepare another job like one that has ended, but for what `request` changes.
@@ -160,7 +164,9 @@ class Submitter:
 
         Raises `QuotaExceeded`, `IdTaken`, and `UnknownImage` if a picture has just gone.
         """
-        caller, job, work = prepared
+        caller, job, work, uploads = prepared
+        for image_id, upload in sorted(uploads.items()):  # in one order, against deadlocks
+            record_upload(session, self.store, image_id, upload, caller)
         images.record_use(session, retries.image_ids(job))
         quotas.charge(session, caller.quota, work=work)
         self._record_eta(session, job)

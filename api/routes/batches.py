@@ -17,7 +17,14 @@ from api.http.idempotency import Once
 from api.http.pagination import PageQuery, page
 from api.http.problems import validated
 from api.http.query import parsed_query
-from api.http.responses import accepted_response, etag_response, job_response, model_response, page_response
+from api.http.responses import (
+    accepted_response,
+    etag_response,
+    job_response,
+    model_response,
+    page_response,
+    tagged_response,
+)
 from api.jobs import checks
 from api.live.snapshot import JobSnapshot
 from api.openapi.operation import operation
@@ -28,7 +35,8 @@ from api.schemas.jobs import JobView
 from api.schemas.retries import RetryFailedRequest
 from api.serializers.batches import serialize_batch, serialize_batches
 from api.services import services
-from shared import errors
+from api.usecases.images import inspect_upload, record_upload, stored
+from shared import errors, ids
 from shared.db.batches import lifecycle as batches
 from shared.db.batches.lifecycle import Filter
 from shared.states import BatchState
@@ -176,14 +184,19 @@ def retry_failed(batch_id: str) -> Response:
 
 
 @blueprint.get("/<batch_id>/sheet.webp")
-@operation(access=Access.READ, returns={"image/webp": BINARY}, errors=(errors.NoResult, errors.DecoderUnavailable))
+@operation(
+    access=Access.READ,
+    returns={"image/webp": BINARY},
+    headers=("If-None-Match",),
+    errors=(errors.NoResult, errors.DecoderUnavailable),
+)
 def sheet(batch_id: str) -> Response:
     """Show a matrix as one picture, with the cells painted so far."""
     matrix = _view(batch_id).matrix
     if matrix is None:
         raise errors.NoResult("Only a matrix has a contact sheet, and this batch is not a matrix.")
-    drawn = matrix_sheet.draw(services().database, services().pictures, batch_id, matrix, owner=caller().owner)
-    return Response(drawn, content_type="image/webp", headers={"Cache-Control": "no-cache"})
+    drawing = matrix_sheet.Drawing(services().database, services().pictures, batch_id, matrix)
+    return tagged_response(drawing.version, "image/webp", lambda: drawing.encoded(owner=caller().owner))
 
 
 @blueprint.post("/<batch_id>/promote")
@@ -201,18 +214,21 @@ def promote(batch_id: str) -> Response:
         services().database, caller(), batch_id, validated(schemas.PromoteRequest, bodies.json_object(request))
     )
     submitter = services().submitter
-    return job_response(JobSnapshot(submitter.submit(submitter.prepare(promotion))), 202)
+    with submitter.prepared(promotion) as prepared:
+        return job_response(JobSnapshot(submitter.submit(prepared)), 202)
 
 
 def _open(once: Once, batch_request: schemas.BatchRequest, styles: list[bytes]) -> None:
     """Store the styles that came with a batch, and open it."""
     found = services()
-    for data in styles:
-        upload(data)
-    batch = lifecycle.new_batch(found.settings, found.store, found.decoders, caller(), batch_request)
-    with once.writing(found.database, "open_batch") as session:
-        lifecycle.open_batch(session, caller(), batch)
-        once.set_response(serialize_batch(session, batch), 201)
+    uploads = {ids.image_id(data): inspect_upload(found.decoders, data, caller()) for data in styles}
+    with stored(found.database, found.store, uploads):
+        batch = lifecycle.new_batch(found.settings, found.store, found.decoders, caller(), batch_request)
+        with once.writing(found.database, "open_batch") as session:
+            for image_id, style in sorted(uploads.items()):
+                record_upload(session, found.store, image_id, style, caller())
+            lifecycle.open_batch(session, caller(), batch)
+            once.set_response(serialize_batch(session, batch), 201)
 
 
 def _fill(

@@ -113,7 +113,8 @@ def submit() -> Response:
         job, _, estimate = submitter.validate(submitter.read(caller(), form))
         return model_response(serialize_dry_run(job.request, job.params, job.init_id, estimate))
     if once.find(services().database) is None:
-        _queue(once, submitter.prepare(submitter.read(caller(), form)))
+        with submitter.prepared(submitter.read(caller(), form)) as prepared:
+            _queue(once, prepared)
     return _accepted(once)
 
 
@@ -135,9 +136,10 @@ def put(job_id: str) -> Response:
     fingerprint = idempotency.fingerprint(request, form.body)
     if submitter.was_submitted(caller(), job_id, fingerprint):
         return _current(job_id)
-    prepared = submitter.prepare(submitter.read(caller(), form), job_id=job_id, fingerprint=fingerprint)
+    submission = submitter.read(caller(), form)
     try:
-        return job_response(JobSnapshot(submitter.submit(prepared)), 202)
+        with submitter.prepared(submission, job_id=job_id, fingerprint=fingerprint) as prepared:
+            return job_response(JobSnapshot(submitter.submit(prepared)), 202)
     except errors.IdTaken:
         if not submitter.was_submitted(caller(), job_id, fingerprint):
             raise

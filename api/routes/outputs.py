@@ -14,7 +14,7 @@ from redis import RedisError
 from api.access import Access
 from api.auth import caller
 from api.http.query import parsed_query
-from api.http.responses import json_response, stream_response
+from api.http.responses import json_response, stream_response, tagged_response
 from api.jobs.event_stream import event_stream, has_ended
 from api.live.subscriber import JobRow
 from api.openapi.operation import operation
@@ -105,7 +105,13 @@ def follow(job_id: str) -> Response:
 
 
 @blueprint.get("/preview")
-@operation(access=Access.READ, returns={"image/jpeg": BINARY}, query=PreviewQuery, errors=_PHOTOGRAPH)
+@operation(
+    access=Access.READ,
+    returns={"image/jpeg": BINARY},
+    query=PreviewQuery,
+    headers=("If-None-Match",),
+    errors=_PHOTOGRAPH,
+)
 def preview(job_id: str) -> Response:
     """Fetch the newest frame.
 
@@ -114,20 +120,28 @@ def preview(job_id: str) -> Response:
     strength = parsed_query(PreviewQuery).strength
     with services().database.autocommit() as connection:  # polled by whoever watches
         job = results.require_files(queries.get_job_row(connection, job_id, owner=caller().sees))
+    if job.result:
+        return _preview_of_result(job, strength)
     try:
         data = services().progress.preview(job_id)
     except RedisError:
         data = None
-    if job.result:
-        encoding = Encoding("jpeg", quality=85, max_side=services().settings.preview_px)
-        pictures = services().pictures
-        with _expiring(job):
-            data = pictures.saved(job, encoding).data if strength is None else pictures.at(job, strength, encoding)
     if data is None:
         raise errors.NotFound("This job has no frame yet.")
-    response = Response(data, content_type="image/jpeg")
-    response.headers["Cache-Control"] = "no-store"
-    return response
+    return Response(data, content_type="image/jpeg", headers={"Cache-Control": "no-store"})
+
+
+def _preview_of_result(job: ShownJob, strength: float | None) -> Response:
+    """Send a job's picture made small, or a 304 if the client has it."""
+    pictures, side = services().pictures, services().settings.preview_px
+    shown = pictures.shown_strength(job) if strength is None else strength
+
+    def read() -> bytes:
+        with _expiring(job):
+            encoding = Encoding("jpeg", quality=85, max_side=side)
+            return pictures.at(job, shown, encoding) if strength is not None else pictures.saved(job, encoding).data
+
+    return tagged_response(f"{job.id}-{job.attempt}-preview-{side}-{shown}{_ENCODED}", "image/jpeg", read)
 
 
 @blueprint.get("/losses")

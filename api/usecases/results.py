@@ -1,13 +1,15 @@
 """The picture of a job: whether it has one, how strongly the painting shows, and its bytes.
 
-At strength 1 a picture is as it was painted. Below, it is mixed with its photograph whenever it is sent, so that no
-further file is kept, and nothing of the painted one is lost. A strength that was saved is used where none is named.
+At strength 1 a picture is as it was painted. Below, it is mixed with its photograph when it is sent, so that no further
+file is kept, and nothing of the painted one is lost. A strength that was saved is used where none is named. What was
+encoded last is kept in memory.
 """
 
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 from api.access import Caller
+from api.usecases.picture_cache import PictureCache
 from shared import errors, logs
 from shared.clock import rfc3339
 from shared.db import images
@@ -55,6 +57,7 @@ class Pictures:
     store: ImageStore
     decoders: Decoders
     max_px: int
+    cache: PictureCache
 
     def at(self, job: ShownJob, strength: float, encoding: Encoding = PNG) -> bytes:
         """Return the picture of a job that has one; the whole PNG as painted is the stored file itself.
@@ -65,9 +68,28 @@ class Pictures:
         for a photograph that was accepted under a higher bound, and what else `Decoders` raises.
         """
         result = require_result(job)
-        painted = self.store.get(result["key"])
         if strength == AS_PAINTED and encoding == PNG:
-            return painted
+            return self.store.get(result["key"])
+        key = (result["key"], strength, encoding, None if strength == AS_PAINTED else job.content_id)
+        known = self.cache.get(key)
+        if known is not None and self._has_files(job, result, strength):
+            return known
+        encoded = self._encoded(job, result, strength, encoding)
+        self.cache.keep(key, encoded)
+        return encoded
+
+    def shown_strength(self, job: ShownJob) -> float:
+        """Return the strength at which `saved` shows a picture, unless its photograph turns out to be damaged."""
+        strength = strength_of(require_result(job))
+        return strength if strength == AS_PAINTED or self.store.exists(image_key(job.content_id)) else AS_PAINTED
+
+    def _has_files(self, job: ShownJob, result: Result, strength: float) -> bool:
+        """Say whether the files that a picture is made of are still there."""
+        has_photograph = strength == AS_PAINTED or self.store.exists(image_key(job.content_id))
+        return has_photograph and self.store.exists(result["key"])
+
+    def _encoded(self, job: ShownJob, result: Result, strength: float, encoding: Encoding) -> bytes:
+        painted = self.store.get(result["key"])
         format_name, quality, max_side = encoding
         if strength == AS_PAINTED:  # our own file, so it is decoded here
             return saving.recode(painted, format=format_name, quality=quality, max_side=max_side)

@@ -29,6 +29,7 @@ from shared.errors import BrokerUnavailable, DatabaseUnavailable, TimedOut
 from shared.messaging.broker import Broker
 from shared.settings import Settings
 from shared.states import DesiredState
+from worker.process import REPLACED
 from worker.process.job_observations import JobObservations
 
 #: Time between two checks, in seconds.
@@ -71,7 +72,8 @@ _Release = Callable[[Session, Claim], object]
 
 
 def replace_process() -> None:
-    """Restart this process in place."""
+    """Restart this process in place; it then reaps its children, which are killed by now."""
+    os.environ[REPLACED] = "1"
     os.execv(sys.executable, [sys.executable, "-P", "-m", "worker", "paint"])  # noqa: S606 - ourselves again
 
 
@@ -106,9 +108,9 @@ class Watchdog:
         self._ending_since: float | None = None
         self._away = False
 
-    def start(self) -> None:
-        """Check from a thread until the process ends."""
-        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+    def start(self, *, died: Callable[[], object]) -> None:
+        """Check from a thread until the process ends; call `died` if the thread ends first, and so the worker."""
+        threading.Thread(target=self._watch, args=(died,), name="watchdog", daemon=True).start()
 
     def end(self) -> None:
         """Note that the worker is shutting down: its child has `_DRAIN_GRACE_S` to hand its jobs back."""
@@ -118,12 +120,13 @@ class Watchdog:
         """Note that the worker takes messages."""
         self._busy_at = self._clock()
 
-    def _watch(self) -> None:
+    def _watch(self, died: Callable[[], object]) -> None:
         try:
             while True:
                 self.check_safely()
                 time.sleep(_EVERY_S)
         finally:  # without its watchdog a worker drains and ends, to be started again
+            died()
             os.kill(os.getpid(), signal.SIGTERM)
 
     def check_safely(self) -> None:

@@ -21,7 +21,9 @@ def up(host: str | None, port: int | None, workers: int) -> None:
     """Start everything on this machine: Redis, API, workers and maintenance. Ctrl-C stops it all."""
     from api.local.stack import run
 
-    run(_settings(quiet=True, host=host, port=port), workers=workers)
+    settings = _settings(quiet=True, host=host, port=port)
+    settings.ensure_weights()
+    run(settings, workers=workers)
 
 
 @click.command()
@@ -37,6 +39,7 @@ def api(host: str | None, port: int | None) -> None:
 @click.command()
 def worker() -> None:
     """Start only one worker, which paints."""
+    _settings().ensure_weights()
     _become("paint")
 
 

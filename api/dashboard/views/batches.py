@@ -102,7 +102,8 @@ def promote_cell(batch_id: str) -> Response | tuple[str, int]:
         once, database = forms.read_once(), services().database
         if once.find(database) is None:
             promoted = lifecycle.promotion(database, caller(), batch_id, validated(PromoteRequest, body))
-            forms.queue_job(once, services().submitter.prepare(promoted))
+            with services().submitter.prepared(promoted) as prepared:
+                forms.queue_job(once, prepared)
         return forms.to_created(once)
     except AtelierError as error:
         status = forms.status_of(error)

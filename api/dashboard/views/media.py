@@ -11,6 +11,7 @@ from flask import Response, request
 from api.access import Access
 from api.auth import caller
 from api.dashboard.pages import blueprint, page
+from api.http.responses import tagged_response
 from api.routes import batches, items, outputs
 from api.services import services
 from shared.db.jobs import queries
@@ -26,9 +27,17 @@ def _image(image_id: str) -> Response:
     """Send an upload, scaled down to a JPEG."""
     with services().database.reading() as session:
         found = queries.get_image(session, image_id, owner=caller().sees)
-    data = services().store.get(image_key(found.id))
-    shown = services().decoders.thumbnail_jpeg(data, max_side=_SHOWN_PX, owner=caller().owner)
-    return Response(shown, content_type="image/jpeg")
+
+    def read() -> bytes:
+        cache, key = services().picture_cache, ("upload", found.id, _SHOWN_PX)
+        shown = cache.get(key)
+        if shown is None:
+            data = services().store.get(image_key(found.id))
+            shown = services().decoders.thumbnail_jpeg(data, max_side=_SHOWN_PX, owner=caller().owner)
+            cache.keep(key, shown)
+        return shown
+
+    return tagged_response(f"{found.id}-{_SHOWN_PX}", "image/jpeg", read)
 
 
 _VIEWS: dict[str, Callable[..., Response]] = {

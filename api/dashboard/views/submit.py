@@ -52,7 +52,8 @@ def submit_job() -> Response | tuple[str, int]:
     try:
         once, submitter = forms.read_once(), services().submitter
         if once.find(services().database) is None:
-            forms.queue_job(once, submitter.prepare(submitter.read(caller(), _request(earlier))))
+            with submitter.prepared(submitter.read(caller(), _request(earlier))) as prepared:
+                forms.queue_job(once, prepared)
         return forms.to_created(once)
     except AtelierError as error:
         return _page(request.form, earlier, error), forms.status_of(error)

@@ -85,5 +85,14 @@ def test_ctrl_c_exits_130(atelier, monkeypatch) -> None:
 def test_a_setting_that_cannot_be_used_is_told_before_anything_starts(atelier, monkeypatch) -> None:
     monkeypatch.setenv("ATELIER_PORT", "http")
     result = atelier("worker")
-    assert result.exit_code == 1
-    assert "ATELIER_PORT" in result.stderr
+    said = "Error: ATELIER_PORT: must be a whole number from 0 to 65535 (got 'http')\n"
+    assert (result.exit_code, result.stderr) == (1, said)
+
+
+@pytest.mark.parametrize("command", ["up", "worker", "api"])
+def test_weights_of_an_unknown_name_are_refused_before_anything_starts(atelier, monkeypatch, command) -> None:
+    monkeypatch.setenv("ATELIER_WEIGHTS", "nope")
+    result = atelier(command)
+    names = "auto, imagenet, imagenet-8bit, patch"
+    said = f"Error: ATELIER_WEIGHTS: must be {names} or the path of an existing file (got 'nope')\n"
+    assert (result.exit_code, result.stderr) == (1, said)
