@@ -6,6 +6,9 @@ A client sees and changes only what is its own; a viewer sees everything and cha
 from dataclasses import dataclass
 from enum import Enum
 
+from sqlalchemy.orm import Session
+
+from shared.db.access import quotas
 from shared.db.access.quotas import Quota
 from shared.states import Role
 
@@ -42,6 +45,10 @@ class Caller:
     def quota(self) -> Quota:
         """How many jobs it may have waiting, and how much work it may ask for in a day."""
         return Quota(self.key_id, self.owner, self.max_waiting, self.max_work_per_day)
+
+    def quota_for(self, session: Session, owner: str) -> Quota:
+        """Return whose quota is charged for jobs of `owner`: the key's for its own owner's, else the owner's."""
+        return self.quota if owner == self.owner else quotas.get_owner_quota(session, owner)
 
     @property
     def sees(self) -> str | None:

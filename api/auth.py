@@ -89,7 +89,9 @@ def _authenticate() -> None:
     by_cookie = getattr(view, "finds_caller", None)
     g.caller = (by_cookie or _by_key)()
     structlog.contextvars.bind_contextvars(key_id=g.caller.key_id)
-    if not (by_cookie and request.method == "GET"):  # open pages poll, and are not the key's programs
+    if by_cookie and request.method == "GET":  # open pages poll, and are not the key's programs
+        services().rate_limits.count_page(g.caller)
+    else:
         g.rate_limit = services().rate_limits.count(g.caller)  # requests that are forbidden count too
     if g.caller.role not in access.value:
         raise Forbidden(f"The role {g.caller.role} does not allow that.", role=g.caller.role)

@@ -96,7 +96,7 @@ def open_services(settings: Settings) -> Services:
         dispatcher=Dispatcher(database, Broker(settings), settings),
         progress=quick,
         hub=Hub(database, live, streams, snapshots),
-        rate_limits=RateLimits(settings.redis_url, settings.requests_per_min),
+        rate_limits=RateLimits(settings.redis_url, settings.requests_per_min, settings.sign_ins_per_min),
         forecaster=Forecaster(database),
         metrics=Metrics(database, broken_tasks),
         readiness=Readiness(database, store, quick, broken_tasks),

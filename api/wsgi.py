@@ -13,7 +13,6 @@ clients resume with the next process, and finishes the requests it has begun.
 
 import argparse
 import gc
-import ipaddress
 import json
 import resource
 import sys
@@ -29,7 +28,7 @@ from api.services import services_of
 from api.serving.bounds import Bounds
 from api.serving.worker import PeerWorker
 from shared import logs
-from shared.addresses import authority
+from shared.addresses import authority, is_loopback
 from shared.db.access import keys
 from shared.db.base import connect
 from shared.errors import AtelierError, HeadTooLarge, Misconfigured, RequestTimeout
@@ -111,7 +110,7 @@ def serve(settings: Settings, *, listener_fd: int | None = None) -> None:
 
 def ensure_guarded(settings: Settings) -> None:
     """Raise `Misconfigured` if the API would listen beyond this machine while no operator key exists."""
-    if _is_loopback(settings.host):
+    if is_loopback(settings.host):
         return
     database = connect(settings.database_url)
     try:
@@ -156,14 +155,6 @@ def _last_answer(error: AtelierError) -> bytes:
         f"Content-Length: {len(body)}",
     )
     return "\r\n".join((*head, "", body)).encode()
-
-
-def _is_loopback(host: str) -> bool:
-    """Say whether a host is this machine alone; of names, only `localhost` is trusted to be."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _allow_open_files() -> None:

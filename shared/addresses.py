@@ -65,6 +65,14 @@ def is_authority(text: str) -> bool:
     return _AUTHORITY.fullmatch(text) is not None
 
 
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine alone; of names, only `localhost` is trusted to be."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def networks(text: str) -> tuple[Network, ...]:
     """Parse networks such as `10.0.0.0/8, 192.0.2.7`; raise `ValueError`."""
     return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())

@@ -49,7 +49,7 @@ class Forbidden(AtelierError, code="forbidden"):
 
 
 class RateLimited(AtelierError, code="rate_limited", retryable=True):
-    """The key has reached its limit of requests per minute."""
+    """The limit of requests per minute is reached."""
 
 
 class QuotaExceeded(AtelierError, code="quota_exceeded", retryable=True):

@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared import setting_mistakes
-from shared.addresses import Network, PublicUrl, networks
+from shared.addresses import Network, PublicUrl, is_loopback, networks
 from shared.errors import Misconfigured
 from shared.imaging.decoders.limits import Limits
 from shared.painting.params import WEIGHTS_NAMES
@@ -23,6 +23,11 @@ from shared.painting.params import WEIGHTS_NAMES
 def _in_home(pattern: str) -> Any:
     """Return a default factory that inserts the home folder."""
     return lambda values: pattern.format(home=values["home"])
+
+
+def _default_requests_per_min(values: dict[str, Any]) -> int:
+    """Limit nobody on a machine that serves only itself; elsewhere, allow what no honest program needs."""
+    return 0 if is_loopback(values["host"]) and not values["public_url"] else 6000
 
 
 #: Longest time anything is kept, in seconds; the databases' dates end not far beyond.
@@ -164,7 +169,13 @@ class Settings(BaseSettings):
         "so does one that moves less than 1 KiB a second.",
     )
     requests_per_min: int = Field(
-        0, ge=0, description="Requests per minute for keys without a limit of their own; 0 means no limit."
+        default_factory=_default_requests_per_min,
+        ge=0,
+        description="Requests per minute for keys without a limit of their own; 0 means no limit. "
+        "The default is 6000 where the API can be reached from elsewhere: by `ATELIER_HOST` or `ATELIER_PUBLIC_URL`.",
+    )
+    sign_ins_per_min: int = Field(
+        30, ge=0, description="Attempts to sign in to the dashboard per minute and address; 0 means no limit."
     )
     read_only: bool = Field(False, description="Whether the dashboard is read-only.")
     webhook_networks: str = Field(

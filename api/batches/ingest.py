@@ -170,7 +170,12 @@ class BatchIngest:
                 room = max(0, self._max_items - sum(counts.count_items(session, [batch])[batch.id].values()))
                 new, excess = found.new[:room], found.new[room:]
                 if new:
-                    quotas.charge(session, self._caller.quota, work=sum(item.work for item in new), count=len(new))
+                    quotas.charge(
+                        session,
+                        self._caller.quota_for(session, batch.owner),
+                        work=sum(item.work for item in new),
+                        count=len(new),
+                    )
                 images.record_use(session, {item.content_id for item in new} | _images_of_styles(new))
                 batch_items.add(session, batch, new)
         except UnknownImage as error:

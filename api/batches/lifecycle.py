@@ -27,7 +27,7 @@ from shared.db.base import Database, on_commit
 from shared.db.batches import items, lifecycle
 from shared.db.jobs import queries
 from shared.db.models import Batch
-from shared.errors import IllegalTransition, NotFound, UnknownImage
+from shared.errors import IllegalTransition, NotFound, QuotaExceeded, UnknownImage
 from shared.imaging.decoders.pool import Decoders
 from shared.messaging.dispatch import Dispatcher
 from shared.settings import Settings
@@ -141,20 +141,31 @@ def retry_failed(
 ) -> int:
     """Retry the items that failed or expired, with other values for the attributes in `changes`; return how many.
 
-    Raises `NotFound` or `IllegalTransition`.
+    Raises `NotFound`, `IllegalTransition`, and `QuotaExceeded`, which says how many were retried before.
     """
-    total = 0
-    while True:
-        with database.writing("retry_failed") as session:
-            count = items.retry_failed(session, lifecycle.lock_batch(session, batch_id, owner=caller.sees), changes)
-            if count:
-                audit.record(session, caller, "batch.retry_failed", batch_id, count=count, details=dict(changes or {}))
-        total += count
-        if not count:
-            break
+    total, count = 0, 1
+    try:
+        while count:
+            count = _retry_some(database, caller, batch_id, changes)
+            total += count
+    except QuotaExceeded as error:
+        error.fields["retried"] = total
+        raise
+    finally:
+        if total:
+            dispatcher.nudge()
     log.info("batch_retried", batch_id=batch_id, count=total)
-    dispatcher.nudge()
     return total
+
+
+def _retry_some(database: Database, caller: Caller, batch_id: str, changes: Mapping[str, Any] | None) -> int:
+    with database.writing("retry_failed") as session:
+        batch = lifecycle.lock_batch(session, batch_id, owner=caller.sees)
+        quota = caller.quota_for(session, batch.owner)
+        count = items.retry_failed(session, batch, changes, quota=quota)
+        if count:
+            audit.record(session, caller, "batch.retry_failed", batch_id, count=count, details=dict(changes or {}))
+    return count
 
 
 def promotion(database: Database, caller: Caller, batch_id: str, request: PromoteRequest) -> Submission:

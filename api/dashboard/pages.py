@@ -122,4 +122,7 @@ def _to_sign_in(_: Unauthorized) -> Response:
 
 @blueprint.errorhandler(AtelierError)
 def _error_page(error: AtelierError) -> Response:
-    return make_response(render_template("error.html", error=error), problems.status_of(type(error)).value)
+    response = make_response(render_template("error.html", error=error), problems.status_of(type(error)).value)
+    if error.retryable:
+        response.headers["Retry-After"] = problems.retry_after(error)
+    return response

@@ -74,6 +74,11 @@ def status_of(kind: type[AtelierError]) -> HTTPStatus:
     return STATUS.get(kind, HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
+def retry_after(error: AtelierError) -> str:
+    """Return when the same request may succeed, in seconds, as the header of a retryable error says it."""
+    return str(math.ceil(error.fields.get("retry_after_s", _RETRY_AFTER_S)))
+
+
 def document(error: AtelierError) -> dict[str, Any]:
     """Return the problem document of an error."""
     return {
@@ -91,7 +96,7 @@ def problem(error: AtelierError) -> Response:
     status = status_of(type(error))
     response = Response(json.dumps(document(error)), status=status, content_type=MEDIA_TYPE)
     if error.retryable:
-        response.headers["Retry-After"] = str(math.ceil(error.fields.get("retry_after_s", _RETRY_AFTER_S)))
+        response.headers["Retry-After"] = retry_after(error)
     if status == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = "Bearer"
     return response

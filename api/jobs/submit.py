@@ -168,7 +168,7 @@ class Submitter:
         for image_id, upload in sorted(uploads.items()):  # in one order, against deadlocks
             record_upload(session, self.store, image_id, upload, caller)
         images.record_use(session, retries.image_ids(job))
-        quotas.charge(session, caller.quota, work=work)
+        quotas.charge(session, caller.quota_for(session, job.owner), work=work)
         self._record_eta(session, job)
         transitions.create(session, job)
         if job.retry_of is not None:

@@ -172,7 +172,7 @@ def cancel(batch_id: str) -> Response:
     returns=schemas.RetriedView,
     takes={"application/json": RetryFailedRequest},
     body_optional=True,
-    errors=(*_TRANSITION, errors.InvalidParams),
+    errors=(*_TRANSITION, errors.InvalidParams, errors.QuotaExceeded),
 )
 def retry_failed(batch_id: str) -> Response:
     """Retry the items that failed or expired; the body says what changes."""

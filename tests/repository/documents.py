@@ -54,7 +54,11 @@ def _setting_default(name: str) -> str:
     if name == "worker_name":
         return "`HOST-PID`"
     factory: Callable[..., Any] | None = Settings.model_fields[name].default_factory
-    default = factory({"home": "$ATELIER_HOME"}) if factory else Settings.model_fields[name].default
+    default = (
+        factory({"home": "$ATELIER_HOME", "host": "127.0.0.1", "public_url": ""})
+        if factory
+        else Settings.model_fields[name].default
+    )
     return _value(default)
 
 

@@ -24,6 +24,7 @@ def login() -> str:
 def sign_in() -> Response:
     """Start a session, or show the form again for a key that is invalid."""
     browser.require_own_origin()
+    services().rate_limits.count_sign_in(request.remote_addr or "")
     back = _local(request.form.get("next", ""))
     with services().database.writing() as session:
         key = keys.find(session, request.form.get("key", "").strip())

@@ -28,6 +28,10 @@ class Quota(NamedTuple):
     max_work_per_day: float | None
 
 
+#: For what nobody is charged.
+UNLIMITED = Quota("", "", None, None)
+
+
 def charge(session: Session, quota: Quota, *, work: float, count: int = 1) -> None:
     """Charge `count` jobs with a total `work` in px·steps; raise `QuotaExceeded`."""
     if quota.max_waiting is None and quota.max_work_per_day is None:
@@ -40,6 +44,13 @@ def charge(session: Session, quota: Quota, *, work: float, count: int = 1) -> No
         _charge_work(session, quota.key_id, quota.max_work_per_day, work)
 
 
+def waiting_room(session: Session, quota: Quota, most: int) -> int:
+    """Return how many of `most` jobs the quota of waiting jobs has room for now."""
+    if quota.max_waiting is None:
+        return most
+    return min(most, max(0, quota.max_waiting - _count_waiting(session, quota.owner, quota.max_waiting)))
+
+
 def get_key_quota(session: Session, key_id: str) -> Quota:
     """Return the quota of an existing key."""
     key = session.get_one(ApiKey, key_id)
@@ -47,7 +58,7 @@ def get_key_quota(session: Session, key_id: str) -> Quota:
 
 
 def get_owner_quota(session: Session, owner: str) -> Quota:
-    """Return the largest quota of waiting jobs among an owner's keys, for jobs that an operator submits for the owner.
+    """Return the largest quota of waiting jobs among an owner's keys, for jobs that an operator adds for the owner.
 
     Work per day is not limited, since it is counted per key.
     """
@@ -57,11 +68,15 @@ def get_owner_quota(session: Session, owner: str) -> Quota:
 
 
 def _check_waiting(session: Session, owner: str, most: int, count: int) -> None:
-    queued = select(Job.id).where(Job.owner == owner, Job.state == State.QUEUED).limit(most + 1).subquery()
-    waiting = session.scalar(select(func.count()).select_from(queued)) or 0
+    waiting = _count_waiting(session, owner, most)
     if waiting + count > most:
         detail = f"{waiting} jobs are waiting already, and the limit is {most}."
         raise QuotaExceeded(detail, limit=most, used=waiting, unit="jobs", retry_after_s=_RETRY_AFTER_S)
+
+
+def _count_waiting(session: Session, owner: str, most: int) -> int:
+    queued = select(Job.id).where(Job.owner == owner, Job.state == State.QUEUED).limit(most + 1).subquery()
+    return session.scalar(select(func.count()).select_from(queued)) or 0
 
 
 def _charge_work(session: Session, key_id: str, most: float, work: float) -> None:

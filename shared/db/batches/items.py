@@ -6,6 +6,7 @@ Invariant: within a batch, a key identifies one item; adding an identical item a
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from sqlalchemy import String, cast, func, insert, literal, select, true, update
@@ -13,11 +14,12 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
 from shared import clock, ids
+from shared.db.access import quotas
 from shared.db.base import Database
 from shared.db.batches import lifecycle
-from shared.db.jobs import queries, transitions
+from shared.db.jobs import queries, retries, transitions
 from shared.db.models import Batch, BatchMove, Job, JobEvent
-from shared.errors import IllegalTransition, NotFound
+from shared.errors import IllegalTransition, NotFound, UnknownImage
 from shared.states import BatchState, State
 
 #: Items changed in one transaction.
@@ -131,21 +133,24 @@ def add(session: Session, batch: Batch, items: Sequence[NewItem]) -> None:
     _queue(session, batch, rows)
 
 
-def retry_failed(session: Session, batch: Batch, changes: Mapping[str, Any] | None = None) -> int:
+def retry_failed(
+    session: Session, batch: Batch, changes: Mapping[str, Any] | None = None, *, quota: quotas.Quota = quotas.UNLIMITED
+) -> int:
     """Replace up to `CHUNK_SIZE` failed or expired items of a locked batch by new ones; return how many.
 
-    The new ones are like the old ones, with other values for the attributes in `changes`.
+    The new ones are like the old ones, with other values for the attributes in `changes`. They are charged to `quota`:
+    as many are replaced as may wait.
 
-    Raises `IllegalTransition` for a canceled batch.
+    Raises `QuotaExceeded` if not one may be, and `IllegalTransition` for a canceled batch.
     """
     if batch.state == BatchState.CANCELED:
         raise IllegalTransition("The batch is canceled; its items cannot be retried.", state=batch.state)
-    failed = (
-        select(Job).where(Job.batch_id == batch.id, Job.state.in_(_RETRYABLE)).order_by(Job.sort_id).limit(CHUNK_SIZE)
-    )
-    former = list(session.scalars(failed.with_for_update()))
+    failed = select(Job).where(Job.batch_id == batch.id, Job.state.in_(_RETRYABLE)).order_by(Job.sort_id)
+    most = max(1, quotas.waiting_room(session, quota, CHUNK_SIZE))  # one too many raises what it has to
+    former = list(session.scalars(failed.limit(most).with_for_update()))
     if not former:
         return 0
+    quotas.charge(session, quota, work=_work_of(session, former) if quota.max_work_per_day else 0, count=len(former))
     rows = [
         {"batch_id": batch.id, "retry_of": job.id, **{name: getattr(job, name) for name in _COPIED}, **(changes or {})}
         for job in former
@@ -162,6 +167,17 @@ def retry_failed(session: Session, batch: Batch, changes: Mapping[str, Any] | No
             session.add(BatchMove(batch_id=batch.id, was=state, became=None, count=count))
     _queue(session, batch, rows)
     return len(rows)
+
+
+def _work_of(session: Session, former: Sequence[Job]) -> float:
+    """Return the work of painting items again, in px·steps."""
+    kept = queries.get_images(session, {image for job in former for image in retries.image_ids(job)})
+    total = 0.0
+    for job in former:
+        # one whose images are gone, or whose old params are no longer valid, fails before it has cost anything
+        with suppress(UnknownImage, ValueError):
+            total += retries.compute_work(job, kept)
+    return total
 
 
 def cancel_chunk(session: Session) -> tuple[int, list[str]]:

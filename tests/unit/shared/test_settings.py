@@ -91,3 +91,17 @@ def test_a_mirror_of_weights_is_a_plain_web_address_or_a_folder(address) -> None
         Settings.load(weights_mirror=address)
     assert "secret" not in str(refused.value)
     assert Settings.load(weights_mirror="file:///srv/weights").weights_mirror == "file:///srv/weights"
+
+
+@pytest.mark.parametrize(
+    ("reach", "limit"),
+    [
+        ({}, 0),
+        ({"host": "::1"}, 0),
+        ({"host": "0.0.0.0"}, 6000),
+        ({"public_url": "https://example.org"}, 6000),
+        ({"host": "0.0.0.0", "requests_per_min": 0}, 0),
+    ],
+)
+def test_requests_are_limited_by_default_where_others_can_reach_the_api(reach, limit) -> None:
+    assert Settings.load(**reach).requests_per_min == limit

@@ -10,9 +10,11 @@ from structlog.testing import capture_logs
 
 from api.access import Caller
 from api.app import create_app
+from api.http import rate_limits
 from api.http.rate_limits import RateLimits, RateLimitStatus
 from shared.errors import RateLimited
 from shared.states import Role
+from tests.integration.api.dashboard.signing_in import sign_in, signed_in
 from tests.support.concurrency import meet
 from tests.support.factories import add_key
 from tests.support.flask_clients import client_with
@@ -120,3 +122,31 @@ def test_what_redis_refuses_counts_as_its_being_away(redis, redis_url, monkeypat
 
     monkeypatch.setattr(limits, "_counted", refuse)
     assert [asked(limits) for _ in range(3)] == [None] * 3
+
+
+def test_pages_are_counted_apart_from_the_keys_programs(app, settings, database, redis) -> None:
+    key = add_key(database, max_requests_per_min=2)
+    page = signed_in(app, key)
+    assert [page.get("/dashboard/jobs").status_code for _ in range(5)] == [200] * 5
+    assert [client_with(app, key).get("/v1/jobs").status_code for _ in range(3)] == [200, 200, 429]
+
+
+def test_a_browser_that_opens_too_many_pages_is_refused(redis, redis_url, monkeypatch) -> None:
+    monkeypatch.setattr(rate_limits, "_MIN_PAGES_PER_MIN", 3)
+    limits = RateLimits(redis_url, 1)
+    for _ in range(3):
+        limits.count_page(ANN)
+    with pytest.raises(RateLimited):
+        limits.count_page(ANN)
+    assert isinstance(asked(limits), RateLimitStatus)
+
+
+def test_attempts_to_sign_in_are_limited_by_address(settings, database, redis, key) -> None:
+    app = create_app(settings.model_copy(update={"sign_ins_per_min": 2}))
+    wrong = [sign_in(app.test_client(), "wrong").status_code for _ in range(2)]
+    refused = sign_in(app.test_client(), key)
+    assert (wrong, refused.status_code) == ([401, 401], 429)
+    assert "Retry-After" in refused.headers
+    elsewhere = app.test_client()
+    elsewhere.environ_base["REMOTE_ADDR"] = "192.0.2.7"
+    assert sign_in(elsewhere, key).status_code == 303
