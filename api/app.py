@@ -13,7 +13,8 @@ from flask import Flask, Response, g, request
 
 from api import auth, dashboard, services
 from api import metrics as api_metrics
-from api.http import access_log, problems, proxies
+from api.http import access_log, forms, problems, proxies
+from api.http.forms import BoundedRequest
 from api.routes import (
     audit,
     batches,
@@ -48,6 +49,8 @@ _PATHS = ("Location", "HX-Redirect")
 class _App(Flask):
     """Flask without async views: it would check each view and hook for being one, eight times a request."""
 
+    request_class = BoundedRequest
+
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         return func
 
@@ -67,6 +70,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         MAX_FORM_MEMORY_SIZE=_MULTIPART_OVERHEAD_BYTES,
         MAX_FORM_PARTS=_MAX_PARTS,
     )
+    app.config[forms.CONFIG] = forms.FormBounds(settings.max_upload_bytes, 4 * settings.max_upload_bytes)
     services.register(app, settings)
     problems.register(app)
     access_log.register(app)

@@ -11,6 +11,8 @@ from typing import IO, Any, NamedTuple
 
 from flask import Request, json
 
+from api.http import forms
+from api.http.forms import FormBounds
 from api.http.problems import from_mistakes
 from shared import ids
 from shared.errors import BodyTooLarge, InvalidRequest, UnsupportedImage, UnsupportedMediaType
@@ -27,19 +29,28 @@ _REQUEST = "request"
 _SINGLE = ("content", "init_image", _REQUEST)
 
 
-def image_bytes(request: Request) -> bytes:
-    """Read the image of an upload: a raw body, or the multipart file `file`."""
+def image_bytes(request: Request, max_bytes: int) -> bytes:
+    """Read the image of an upload: a raw body, or the multipart file `file`.
+
+    One that is too large is cut one byte beyond `max_bytes`, for whoever inspects it to refuse.
+    """
     if request.mimetype == MULTIPART:
+        forms.bound(request, file_bounds(max_bytes))
         file = request.files.get("file")
         if file is None:
             raise InvalidRequest("The multipart body has no file called `file`.")
         return bytes(file.read())
     if not request.mimetype.startswith("image/") and request.mimetype != "application/octet-stream":
         raise UnsupportedMediaType("Send the image raw as image/*, or as the multipart file `file`.")
-    data = request.get_data(cache=False)
+    data = forms.read_within(request.stream, max_bytes + 1)
     if not data:
         raise UnsupportedImage("The body is empty.")
     return data
+
+
+def file_bounds(max_bytes: int) -> FormBounds:
+    """Return the bounds of a form whose files are refused one by one: each is cut one byte beyond `max_bytes`."""
+    return FormBounds(max_bytes, 0, cuts=True)
 
 
 class JobForm(NamedTuple):
@@ -51,10 +62,11 @@ class JobForm(NamedTuple):
     name: str | None = None
 
 
-def job_form(request: Request) -> JobForm:
-    """Read a job from JSON, or from multipart with its files; it is not validated yet."""
+def job_form(request: Request, max_bytes: int) -> JobForm:
+    """Read a job from JSON, or from multipart with files of at most `max_bytes`; it is not validated yet."""
     if request.mimetype != MULTIPART:
         return JobForm(json_object(request), {})
+    forms.bound(request, _bounds(max_bytes))
     refuse(_unknown_parts(request))
     files = {name: [bytes(file.read()) for file in request.files.getlist(name)] for name in JOB_FILES}
     body, named = _request_part(request), form_of_files(files)
@@ -120,15 +132,21 @@ class BatchForm(NamedTuple):
         return [self.body, digest.hexdigest()]
 
 
-def batch_form(request: Request) -> BatchForm:
-    """Read a batch from JSON, or from multipart with its files; it is not validated yet."""
+def batch_form(request: Request, max_bytes: int, max_archive_bytes: int) -> BatchForm:
+    """Read a batch from JSON, or from multipart with styles of at most `max_bytes`; it is not validated yet."""
     if request.mimetype != MULTIPART:
         return BatchForm(json_object(request), [], None)
+    forms.bound(request, _bounds(max_bytes, archive=max_archive_bytes))
     styles = [bytes(file.read()) for file in request.files.getlist("style")]
     named = [{"image": ids.image_id(data)} for data in styles]
     archive = request.files.get("archive")
     body = _request_part(request) | ({"styles": named} if named else {})
     return BatchForm(body, styles, archive.stream if archive else None)
+
+
+def _bounds(max_bytes: int, **own_bytes: int) -> FormBounds:
+    """Return the bounds of a form with pictures, four of the largest together."""
+    return FormBounds(max_bytes, 4 * max_bytes, {_REQUEST: MAX_JSON_BYTES, **own_bytes})
 
 
 def json_object(request: Request) -> dict[str, Any]:

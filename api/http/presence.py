@@ -1,14 +1,15 @@
 """Whether the client of a request still waits for the answer: long work ends when it has left.
 
 A client that closes its connection sends an end of file, as does one that only sends no more; neither curl nor the
-usual libraries do the latter, and proxies take it for leaving, too. Anything that was sent before the end, such as a
-next request, counts as presence.
+usual libraries do the latter, and proxies take it for leaving, too. What was sent before the end and is not read yet,
+such as the rest of a body or a next request, counts as presence.
 
 Invariant: a client that cannot be watched counts as present.
 """
 
 import select
 import socket
+import ssl
 import time
 from collections.abc import Callable
 from typing import Any
@@ -26,8 +27,9 @@ _LOOK_S = 0.2
 def attend(request: Request) -> Callable[[], None]:
     """Return a function to call often during long work: it raises `ClientGone` once the client has left."""
     connection = request.environ.get(_SOCKET)
-    # a connection under TLS cannot be looked into
-    return _Watch(connection).look if type(connection) is socket.socket else _nothing
+    if not isinstance(connection, socket.socket) or isinstance(connection, ssl.SSLSocket):
+        return _nothing
+    return _Watch(connection).look
 
 
 def _nothing() -> None:

@@ -88,8 +88,9 @@ def open_() -> Response:
 
 def _opened() -> Response:
     encoding = checked_encoding(parsed_query(ArchiveQuery).name_encoding)
-    request.max_content_length = services().settings.max_batch_bytes
-    form = bodies.batch_form(request)
+    settings = services().settings
+    request.max_content_length = settings.max_batch_bytes
+    form = bodies.batch_form(request, settings.max_upload_bytes, settings.max_batch_bytes)
     once = idempotency.once(request, caller(), form.fingerprint())
     batch_request = validated(schemas.BatchRequest, form.body)
     if once.find(services().database) is None:

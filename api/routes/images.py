@@ -42,7 +42,8 @@ _FILE = {"type": "object", "properties": {"file": BINARY}, "required": ["file"]}
 )
 def upload() -> Response:
     """Upload an image."""
-    upload = inspect_upload(services().decoders, bodies.image_bytes(request), caller())
+    data = bodies.image_bytes(request, services().settings.max_upload_bytes)
+    upload = inspect_upload(services().decoders, data, caller())
     image, is_new = keep_upload(services().database, services().store, upload, caller())
     response = _described(image, 201 if is_new else 200)
     response.headers["Location"] = f"/v1/images/{image.id}"

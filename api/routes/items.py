@@ -16,7 +16,7 @@ from api.batches.archives import reader
 from api.batches.ingest import BatchIngest
 from api.batches.member_names import checked_encoding
 from api.batches.report import Candidate, Skip, require_added, serialize_report
-from api.http import bodies, presence
+from api.http import bodies, forms, presence
 from api.http.pagination import Page, PageQuery, page
 from api.http.problems import validated
 from api.http.query import Count, Flag, parsed_query
@@ -188,6 +188,7 @@ def _candidates(skip: Skip) -> _Sent:
             return _Sent(imports.candidates(found.settings, found.store, source, upload, skip=skip), are_of_files=True)
         return _Sent(readers.from_list(body))
     if request.mimetype == bodies.MULTIPART:
+        forms.bound(request, bodies.file_bounds(found.settings.max_upload_bytes))
         return _Sent(readers.from_files([file for _, file in request.files.items(multi=True)], upload))
     if _is_archive():
         request.max_content_length = None  # the archive reader has the same bound, and an error of its own

@@ -107,7 +107,7 @@ class JobsQuery(PageQuery):
 )
 def submit() -> Response:
     """Submit a job."""
-    query, form, submitter = parsed_query(SubmitQuery), bodies.job_form(request), services().submitter
+    query, form, submitter = parsed_query(SubmitQuery), _form(), services().submitter
     once = idempotency.once(request, caller(), form.body)
     if query.dry_run:
         job, _, estimate = submitter.validate(submitter.read(caller(), form))
@@ -132,7 +132,7 @@ def put(job_id: str) -> Response:
     if not is_uuid(job_id):
         mistake = {"pointer": "job_id", "detail": "a UUID in its canonical form"}
         raise errors.InvalidParams("The id of a job must be a UUID in lower case.", errors=[mistake])
-    form, submitter = bodies.job_form(request), services().submitter
+    form, submitter = _form(), services().submitter
     fingerprint = idempotency.fingerprint(request, form.body)
     if submitter.was_submitted(caller(), job_id, fingerprint):
         return _current(job_id)
@@ -246,3 +246,7 @@ def _accepted(once: Once) -> Response:
 
 def _current(job_id: str, status: int = 200) -> Response:
     return job_response(services().current_jobs.get(job_id, caller()), status)
+
+
+def _form() -> bodies.JobForm:
+    return bodies.job_form(request, services().settings.max_upload_bytes)

@@ -10,6 +10,8 @@ from api.services import services
 from shared.db.access import browser_sessions, keys
 
 _HOME = "/dashboard"
+#: Largest form to sign in with, in bytes: anybody may send one.
+_FORM_BYTES = 2**16
 
 
 @blueprint.get("/login")
@@ -25,6 +27,7 @@ def sign_in() -> Response:
     """Start a session, or show the form again for a key that is invalid."""
     browser.require_own_origin()
     services().rate_limits.count_sign_in(request.remote_addr or "")
+    request.max_content_length = _FORM_BYTES
     back = _local(request.form.get("next", ""))
     with services().database.writing() as session:
         key = keys.find(session, request.form.get("key", "").strip())
