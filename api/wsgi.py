@@ -14,8 +14,10 @@ clients resume with the next process, and finishes the requests it has begun.
 import argparse
 import gc
 import json
+import os
 import resource
 import sys
+import threading
 from contextlib import suppress
 from typing import Any
 
@@ -47,11 +49,21 @@ _FILES, _OTHER_FILES = 65_536, 256
 
 
 class _Worker(PeerWorker):
-    """A gunicorn worker that ends its streams when it is asked to stop."""
+    """A gunicorn worker that ends its streams when it is asked to stop, or when its supervisor is gone."""
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         super().handle_exit(sig, frame)
         self.method_queue.defer(self._end_streams)
+
+    def is_parent_alive(self) -> bool:
+        """Tell whether the supervisor lives; if not, make sure that this process ends, which nobody else would kill."""
+        alive = bool(super().is_parent_alive())
+        if not alive:
+            self._end_streams()
+            last = threading.Timer(_GRACE_S + 1, os._exit, (1,))
+            last.daemon = True
+            last.start()
+        return alive
 
     def _end_streams(self) -> None:
         services_of(self.wsgi).hub.close()

@@ -4,11 +4,13 @@ The modules here talk to a server about jobs, batches, pictures and webhooks; `o
 an operator's key, `machine` those that start or inspect something on this machine, `folder` and `demo` the two commands
 that do a whole task. `errors` turns failures into a sentence and an exit code, `display` draws in the terminal.
 
-A new command is added to `_COMMANDS`. If it talks to a server, `options.client_option` gives it the client.
+A new command is added to `_COMMANDS`. If it talks to a server, `options.client_option` gives it the client. `early`
+is imported first, as its name says.
 """
 
 import click
 
+from api.cli import early
 from api.cli.batches import batches, matrix
 from api.cli.demo.command import demo
 from api.cli.errors import ReportingGroup
@@ -45,3 +47,4 @@ def main() -> None:
 
 for _command in _COMMANDS:
     main.add_command(_command)
+early.is_over()

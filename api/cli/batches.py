@@ -10,9 +10,10 @@ import click
 from api.cli.display.layout import Column, age, coloured, print_facts
 from api.cli.display.output import counted, emit, emit_table, print_id, say
 from api.cli.display.tables import FailedPicture, print_failed_pictures
-from api.cli.errors import JobUnsuccessful
+from api.cli.errors import Interrupted, JobUnsuccessful
 from api.cli.options import PICTURE, client_option, json_option, limit_option, time_limit_option
 from api.cli.outputs import check_overwriting
+from api.cli.ranges import IntRange
 from api.client import Batch, Client
 from api.client.batches import BatchAction, BatchPart
 from api.client.files import check_path
@@ -95,7 +96,7 @@ def retry_failed(client: Client, batch_id: str, time_limit_s: float | None) -> N
 
 @batches.command()
 @_batch_id
-@click.option("--after", type=click.IntRange(min=0), default=0, help="Only results after this number.")
+@click.option("--after", type=IntRange(min=0), default=0, help="Only results after this number.")
 @click.option("--follow", is_flag=True, help="Keep printing until the batch ends.")
 @client_option
 def results(client: Client, batch_id: str, after: int, *, follow: bool) -> None:
@@ -125,7 +126,7 @@ def sheet(client: Client, batch_id: str, out: Path) -> None:
 @batches.command()
 @_batch_id
 @click.argument("key")
-@click.option("--size", type=click.IntRange(min=0), default=0, help="Long side in px; 0 keeps the content's own size.")
+@click.option("--size", type=IntRange(min=0), default=0, help="Long side in px; 0 keeps the content's own size.")
 @json_option
 @client_option
 def promote(client: Client, batch_id: str, key: str, size: int, *, as_json: bool) -> None:
@@ -160,7 +161,7 @@ def _read_variations(_ctx: click.Context, _param: click.Parameter, given: tuple[
     metavar="NAME=A,B,…",
     help="Values of a parameter to try, without commas of their own; repeat it for other parameters.",
 )
-@click.option("--size", type=click.IntRange(min=16), default=256, show_default=True, help="Long side of each, in px.")
+@click.option("--size", type=IntRange(min=16), default=256, show_default=True, help="Long side of each, in px.")
 @click.option("--preset", type=click.Choice(list(PRESETS)), help="A named set of parameters.")
 @client_option
 def matrix(
@@ -189,7 +190,10 @@ def matrix(
     batch = client.open_batch(**request, **({"preset": preset} if preset else {}))
     sheet_so_far = f"atelier batches sheet {batch.id} -o {shlex.quote(str(out))}"
     say(f"Batch {batch.id} is being painted; `{sheet_so_far}` writes what has finished.")
-    results = list(client.batch_results(batch.id, follow=True))
+    try:
+        results = list(client.batch_results(batch.id, follow=True))
+    except KeyboardInterrupt:
+        raise Interrupted(f"The batch keeps being painted. `{sheet_so_far}` writes what has finished.") from None
     client.download_batch(batch.id, "sheet.webp", out)
     failed = [FailedPicture.of(result) for result in results if result.state != "succeeded"]
     hint = f" `atelier batches promote {batch.id} KEY` paints a picture of it at full size."

@@ -16,6 +16,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
+from api.cli.ranges import FloatRange, IntRange
 from api.client import Client, ClientError
 from api.local import home
 from shared.errors import AtelierError
@@ -31,12 +32,12 @@ out_option = click.option(
 )
 
 
-class _Strength(click.FloatRange):
+class _Strength(FloatRange):
     """From 0 to 1. Every comparison with NaN is false, so `FloatRange` alone would take it."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         found = float(super().convert(value, param, ctx))
-        return found if found >= 0 else self.fail(f"{value} is not in the range 0<=x<=1.", param, ctx)
+        return found if found >= 0 else self.fail(f"{value} is not in the range 0 to 1.", param, ctx)
 
 
 #: The type of an option or argument that says how strongly a painting shows.
@@ -59,7 +60,7 @@ PICTURE = PictureFile()
 time_limit_option = click.option(
     "--time-limit",
     "time_limit_s",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FloatRange(min=0, min_open=True),
     metavar="SECONDS",
     help="Longest running time; the picture painted by then is kept.",
 )
@@ -68,7 +69,7 @@ time_limit_option = click.option(
 def limit_option(what: str) -> Callable[[Command], Command]:
     """Give a command the option that bounds its listing."""
     return click.option(
-        "--limit", type=click.IntRange(min=1), default=20, show_default=True, help=f"Maximum number of {what}."
+        "--limit", type=IntRange(min=1), default=20, show_default=True, help=f"Maximum number of {what}."
     )
 
 
@@ -140,7 +141,7 @@ _RUN = (
     click.option(
         "--retention",
         "retention_s",
-        type=click.FloatRange(min=0, min_open=True),
+        type=FloatRange(min=0, min_open=True),
         metavar="SECONDS",
         help="How long to keep the files after the job ends.",
     ),

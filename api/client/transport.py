@@ -24,7 +24,9 @@ from .retries import RetryBudget, is_transient, requested_delay_s
 _SAFE_TO_REPEAT = {"GET", "PUT", "DELETE"}
 _KEY_HEADER = "Idempotency-Key"
 _KEY = re.compile(r"[!-~]*")
-_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+_LOOPBACK = re.compile(r"localhost|::1|127(\.\d+){3}")
+#: User name and password in an address.
+_SECRET = re.compile(r"(^|//)[^/?#]*@")
 #: Most resources requested at a time.
 _PAGE = 100
 Model = TypeVar("Model", bound=BaseModel)
@@ -53,13 +55,14 @@ class Connection:
         if key is not None and not _KEY.fullmatch(key):
             raise ClientError("The API key contains characters that no Atelier key has.")
         self.base_url = base_url.rstrip("/")
+        self._shown = without_password(self.base_url)
         self._retry_for_s, self._sleep, self._clock = retry_for_s, sleep, clock
         self._within_s = float("inf") if first_retry_for_s is None else first_retry_for_s
         self._http = httpx.Client(
             base_url=url,
             headers={"Authorization": f"Bearer {key}"} if key else {},
             timeout=timeout_s,
-            trust_env=url.host not in _LOOPBACK,  # a proxy cannot reach this machine's own loopback
+            trust_env=not _LOOPBACK.fullmatch(url.host),  # a proxy cannot reach this machine's own loopback
         )
 
     def __enter__(self) -> Self:
@@ -126,7 +129,7 @@ class Connection:
             except httpx.TransportError as error:
                 failure, within_s = self._unreachable(error), self._within_s
             except ValueError as error:  # a number or a text that JSON or HTTP cannot carry, or an impossible host
-                raise ClientError(f"The request to {self.base_url} cannot be sent: {error}.") from error
+                raise ClientError(f"The request to {self._shown} cannot be sent: {error}.") from error
             if not _may_repeat(failure, repeatable=repeatable) or not budget.wait(
                 requested_delay_s(failure), within_s=within_s
             ):
@@ -150,15 +153,20 @@ class Connection:
         return RetryBudget(self._retry_for_s, sleep=self._sleep, clock=self._clock)
 
     def _unreachable(self, reason: object) -> Unreachable:
-        return Unreachable(f"No answer from {self.base_url}: {str(reason).rstrip('.') or type(reason).__name__}.")
+        return Unreachable(f"No answer from {self._shown}: {str(reason).rstrip('.') or type(reason).__name__}.")
 
     def _foreign(self) -> ClientError:
-        return ClientError(f"The program that answers at {self.base_url} is not an Atelier server.")
+        return ClientError(f"The program that answers at {self._shown} is not an Atelier server.")
 
 
 def path_of(collection: str, name: str, part: str = "") -> str:
     """Return the path of a resource, or of a part of it, with `name` escaped."""
     return "/".join(filter(None, (collection, quote(name, safe=""), part)))
+
+
+def without_password(address: str) -> str:
+    """Return an address to be shown, without the user name and password that it may hold."""
+    return _SECRET.sub(r"\1", address)
 
 
 def timestamp(at: datetime | None) -> str | None:
@@ -170,9 +178,9 @@ def _parse_address(base_url: str) -> httpx.URL:
     try:
         url = httpx.URL(base_url)
     except httpx.InvalidURL as error:
-        raise ClientError(f"{base_url} is not an address: {error}.") from error
+        raise ClientError(f"{without_password(base_url)} is not an address: {error}.") from error
     if url.scheme not in ("http", "https") or not url.host:
-        raise ClientError(f"{base_url} is not an address: write http://HOST:PORT.")
+        raise ClientError(f"{without_password(base_url)} is not an address: write http://HOST:PORT.")
     return url
 
 

@@ -25,6 +25,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from api.client import Client
 from api.client.models import ClientError
+from api.client.transport import without_password
 from api.local import redis_server
 from shared import machines
 from shared.db import sqlite
@@ -195,8 +196,9 @@ def _server(settings: Settings, url: str) -> Iterator[Check]:
     try:
         with Client(url, timeout_s=5) as client:
             readiness = client.readiness()
+            url = without_password(url)
     except ClientError as error:
-        yield Check("server", None, f"none at {url}", f"Start one with `atelier up`. ({error})")
+        yield Check("server", None, f"none at {without_password(url)}", f"Start one with `atelier up`. ({error})")
         yield _port(settings)
         return
     down = [_part(name, part) for name, part in readiness.parts.items() if not part.get("ok")]

@@ -123,9 +123,14 @@ def _help(field: FieldInfo) -> str:
     high, below = schema.get("maximum"), schema.get("exclusiveMaximum")
     if (low is None and above is None) or (high is None and below is None):
         return str(field.description)
-    start = f"{low:g}" if above is None else f"above {above:g}"
-    end = f"to {high:g}" if below is None else f"to below {below:g}"
+    start = _number(low) if above is None else f"above {_number(above)}"
+    end = f"to {_number(high)}" if below is None else f"to below {_number(below)}"
     return f"{field.description} [{start} {end} {schema.get('unit', '')}".rstrip() + "]"
+
+
+def _number(number: Any) -> str:
+    """Write a bound: whole numbers in full, unless they are as long as 1e12."""
+    return f"{number:.10g}".replace("e+", "e")
 
 
 def _schema(field: FieldInfo) -> dict[str, Any]:

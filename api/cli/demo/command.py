@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from api.cli.options import PICTURE
+from api.cli.ranges import IntRange
 from shared import logs
 from shared.settings import Settings
 
@@ -21,7 +22,7 @@ from shared.settings import Settings
     metavar="FOLDER",
     help="Where to write the pictures.",
 )
-@click.option("--size", type=click.IntRange(64, 4096), default=384, show_default=True, help="Long side, in px.")
+@click.option("--size", type=IntRange(64, 4096), default=384, show_default=True, help="Long side, in px.")
 def demo(content: Path | None, style: Path | None, out: Path, size: int) -> None:
     """Start everything, paint one picture, write it to a folder, and stop everything.
 

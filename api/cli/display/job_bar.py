@@ -61,6 +61,7 @@ class JobBar:
         self._row = self._bar.add_task(self._beginning, total=None, figures="")
         self._line_at = float("-inf")
         self._scale: int | None = None
+        self._first_estimate: tuple[float | None, float | None] | None = None
 
     def __enter__(self) -> Self:
         self._open.enter_context(self._bar)
@@ -87,7 +88,14 @@ class JobBar:
             self._state(str(event.data["state"]))
 
     def show_step(self, step: Progress) -> None:
-        """Draw how far the job is."""
+        """Draw how far the job is.
+
+        The first steps to come are those of one call, which may have included compiling, so their estimate is left out.
+        """
+        estimate = (step.step_ms, step.eta_s)
+        self._first_estimate = self._first_estimate or estimate
+        if estimate == self._first_estimate:
+            step = step.model_copy(update={"eta_s": None})
         figures = step_text(step)
         if self._live:
             figures = step_text(step, max_chars=self._console.width - self._bar_width - len("⠋ painting  ") - 1)

@@ -23,6 +23,7 @@ from api.cli.options import (
     url_option,
 )
 from api.cli.outputs import check_depth, check_overwriting
+from api.cli.ranges import IntRange
 from api.client import ApiProblem, Client
 from api.client.files import check_path
 from shared.imaging.filenames import STATE_FILE
@@ -42,7 +43,7 @@ from shared.paths import printable
 @strength_option
 @click.option("--preset", type=click.Choice(list(PRESETS)), help="A named set of parameters.")
 @click.option("--weights", type=click.Choice(WEIGHTS_NAMES), help="Require these VGG19 weights; fail without them.")
-@click.option("--max-parallel", type=click.IntRange(min=1), help="Maximum number of pictures painted at once.")
+@click.option("--max-parallel", type=IntRange(min=1), help="Maximum number of pictures painted at once.")
 @click.option("--priority", type=int, help="Higher runs first.")
 @click.option("--label", help="Your name for the batch, to find it again.")
 @depth_option
@@ -94,7 +95,7 @@ def batch(
     elif no_wait and missing:
         click.echo(batch_id)
     else:
-        say(_outcome(len(planned.results), len(missing), len(failed) - len(found.failed) - len(planned.failed), out))
+        say(outcome(len(planned.results), len(missing), len(failed) - len(found.failed) - len(planned.failed), out))
     if failed:
         if not as_json:
             print_failed_pictures(failed)
@@ -140,10 +141,12 @@ def _started(
     return Started(batch_id, settings, pictures, names)
 
 
-def _outcome(count: int, missing: int, unpainted: int, out: Path) -> str:
+def outcome(count: int, missing: int, unpainted: int, out: Path) -> str:
+    """Say how many of `count` pictures were written to `out`: those that were missing and could be painted."""
+    where = "this folder" if out == Path() else f"{printable(out)}/"
     if missing:
-        return f"Wrote {counted(missing - unpainted, 'picture')} to {printable(out)}/."
-    return f"All {counted(count, 'picture')} are already in {printable(out)}."
+        return f"Wrote {counted(missing - unpainted, 'picture')} to {where}."
+    return f"All {counted(count, 'picture')} are already in {where}."
 
 
 def _request(client: Client, styles: tuple[Path, ...], options: dict[str, Any]) -> dict[str, Any]:

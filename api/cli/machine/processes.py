@@ -9,14 +9,15 @@ import sys
 import click
 
 from api.cli.errors import Failure
+from api.cli.ranges import IntRange
 from shared import logs
 from shared.settings import Settings
 
 
 @click.command()
 @click.option("--host", help="Address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one.")
-@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Number of workers.")
+@click.option("--port", type=IntRange(0, 65535), help="Port to listen on; 0 takes a free one.")
+@click.option("--workers", type=IntRange(min=1), default=1, show_default=True, help="Number of workers.")
 def up(host: str | None, port: int | None, workers: int) -> None:
     """Start everything on this machine: Redis, API, workers and maintenance. Ctrl-C stops it all."""
     from api.local.stack import run
@@ -28,7 +29,7 @@ def up(host: str | None, port: int | None, workers: int) -> None:
 
 @click.command()
 @click.option("--host", help="Address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on.")
+@click.option("--port", type=IntRange(0, 65535), help="Port to listen on.")
 def api(host: str | None, port: int | None) -> None:
     """Start only the HTTP server."""
     from api.wsgi import serve

@@ -7,6 +7,7 @@ import click
 from api.cli.display.layout import Column
 from api.cli.display.output import emit, emit_table, say
 from api.cli.options import client_option, connect, json_option, url_option
+from api.cli.ranges import FloatRange, IntRange
 from api.client import Client, Key
 from shared import logs
 from shared.settings import Settings
@@ -30,10 +31,10 @@ def keys() -> None:
     help="What the key may do.",
 )
 @click.option("--owner", help="Whose jobs it submits and sees [NAME].")
-@click.option("--max-waiting", type=click.IntRange(min=1), help="Maximum number of its owner's jobs that wait.")
-@click.option("--max-work-per-day", type=click.FloatRange(min=0, min_open=True), help="Maximum px·steps per day.")
-@click.option("--max-requests-per-min", type=click.IntRange(min=1), help="Maximum number of requests per minute.")
-@click.option("--max-retention-s", type=click.FloatRange(min=0, min_open=True), help="Longest retention, in seconds.")
+@click.option("--max-waiting", type=IntRange(min=1), help="Maximum number of its owner's jobs that wait.")
+@click.option("--max-work-per-day", type=FloatRange(min=0, min_open=True), help="Maximum px·steps per day.")
+@click.option("--max-requests-per-min", type=IntRange(min=1), help="Maximum number of requests per minute.")
+@click.option("--max-retention-s", type=FloatRange(min=0, min_open=True), help="Longest retention, in seconds.")
 @click.option("--database", is_flag=True, help="Write directly to this machine's database, for the first key.")
 @json_option
 @url_option

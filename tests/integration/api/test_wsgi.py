@@ -1,6 +1,7 @@
 """The API as gunicorn serves it: streams beside requests, several processes, reloads and stops, its log."""
 
 import signal
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -65,6 +66,31 @@ def test_a_stop_ends_streams_in_good_order_and_writes_their_lines(served, job_id
         assert "event: end" not in list(lines)  # and no broken connection
     assert served.process.wait(20) == 0
     assert [line["path"] for line in served.lines("request_answered")] == [f"/v1/jobs/{job_id}/events"]
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the processes that a process has started, and those that these have."""
+    listed = subprocess.run(["ps", "-axo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    pairs = [tuple(map(int, line.split())) for line in listed.splitlines()]
+    found = [pid]
+    for parent in found:
+        found += [child for child, its_parent in pairs if its_parent == parent]
+    return found[1:]
+
+
+def is_alive(pid: int) -> bool:
+    state = subprocess.run(["ps", "-o", "state=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
+    return bool(state.strip()) and not state.startswith("Z")
+
+
+def test_a_server_whose_supervisor_is_killed_leaves_no_process_however_many_follow(served, job_id, png) -> None:
+    with served.client() as client, following(client, job_id) as lines:
+        assert client.post("/v1/images", content=png, headers={"Content-Type": "image/png"}).status_code == 201
+        left = descendants(served.process.pid)
+        assert len(left) >= 3  # the server, what decodes, and its child
+        served.process.kill()
+        assert "event: end" not in list(lines)  # nor a broken connection
+        wait_until(lambda: not any(is_alive(pid) for pid in left), "all processes have ended")
 
 
 def test_a_reload_ends_streams_and_keeps_the_address(served, job_id) -> None:

@@ -1,5 +1,9 @@
 """The options that commands share: their order, and a server that cannot be asked beside other mistakes."""
 
+import re
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import click
@@ -33,6 +37,50 @@ def test_the_options_that_commands_share_come_last_and_in_one_order(command) -> 
     shared = [name for name in _SHARED if name in options]
     assert [name for name in options if name in shared] == shared
     assert options[len(options) - len(shared) :] == shared
+
+
+@pytest.mark.parametrize("command", list(all_commands(main)), ids=lambda command: command.name)
+def test_help_writes_bounds_as_people_do(command) -> None:
+    text = command.get_help(click.Context(command))
+    assert not re.search(r"\[.*[<>]=?.*\]|\de\+\d", text)
+
+
+def test_ctrl_c_while_the_commands_are_imported_ends_the_process_without_a_word() -> None:
+    """The signal comes when the last of them is imported."""
+    script = """
+import os, signal, sys
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "api.cli.webhooks":
+            os.kill(os.getpid(), signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.meta_path.insert(0, Interrupting())
+import api.cli
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
+    assert (ended.returncode, ended.stderr) == (-signal.SIGINT, "")
+
+
+def test_ctrl_c_after_the_commands_are_imported_is_reported_by_them() -> None:
+    script = "import signal; import api.cli; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert ended.stdout == "True\n"
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("http://ann:secret@127.0.0.1:9", "No answer from http://127.0.0.1:9"),
+        ("ann:secret@127.0.0.1:9", "127.0.0.1:9 is not an address"),
+        ("http://ann:secret@127.0.0.1:x", "http://127.0.0.1:x is not an address"),
+    ],
+)
+def test_a_password_in_the_address_is_not_repeated(address, shown) -> None:
+    refused = CliRunner().invoke(main, ["list", "--url", address])
+    assert shown in refused.stderr
+    assert "secret" not in refused.output
 
 
 @pytest.mark.parametrize("arguments", _USAGE_ERRORS, ids=lambda arguments: arguments[0])

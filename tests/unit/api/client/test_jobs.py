@@ -10,7 +10,7 @@ import pytest
 
 from api.client import ApiProblem, Client, ClientError, DesiredState, Unreachable
 from shared.states import State
-from tests.support.scripted_server import Answer, as_json, closed_url
+from tests.support.scripted_server import Answer, as_json, closed_url, serving
 from tests.unit.api.client.scripted_client import talking
 
 JOB = {"id": "j", "state": "queued", "new_in_a_later_version": 1}
@@ -140,6 +140,13 @@ def test_a_refusal_in_no_form_of_ours_is_still_a_problem() -> None:
     ):
         client.job("j")
     assert (raised.value.code, raised.value.request_id) == ("http_500", "r1")
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "all_proxy"])
+def test_a_server_on_this_machine_is_asked_without_a_proxy(monkeypatch, variable) -> None:
+    monkeypatch.setenv(variable, closed_url())
+    with serving(as_json({"id": "j", "state": "queued"})) as server, Client(server.url, retry_for_s=0) as client:
+        assert client.job("j").state == "queued"
 
 
 def test_nobody_there_is_unreachable() -> None:

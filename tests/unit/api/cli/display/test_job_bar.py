@@ -66,6 +66,14 @@ def test_without_a_terminal_there_is_a_line_now_and_then_for_each_scale_and_at_t
     assert (written.splitlines()[0], written.splitlines()[-1]) == ("waiting", "succeeded")
 
 
+def test_the_first_call_which_may_have_been_compiled_promises_nothing() -> None:
+    slow, steady = {"step_ms": 9000.0, "eta_s": 1140.0}, {"step_ms": 100.0, "eta_s": 12.0}
+    events = [step(1, **slow), step(2, **slow), step(3, **steady), step(100, 2, step_ms=100.0, eta_s=0.0)]
+    first, second, third, last = lines_of(events, [0, 6, 12, 18]).splitlines()[1:]
+    assert ["left" in line for line in (first, second, third, last)] == [False, False, True, False]
+    assert "12 s left" in third
+
+
 def test_events_of_a_later_version_are_passed_over() -> None:
     unknown = [Event("", "preview", {"step": 1}), Event("", "gap", {}), Event("", "sparkle", {"state": "shiny"})]
     states = [Event("", "state", {"state": state}) for state in ("queued", "running")]
@@ -83,6 +91,7 @@ def test_the_bar_is_one_line_however_narrow_the_terminal(width: int) -> None:
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=width, color_system=None)
     with JobBar(Job.model_validate({"id": "j", "state": "queued"}), console) as bar:
+        bar.show(step(1))
         bar.show(step(100, 2, eta_s=4000.0))
     assert out.getvalue().count("\n") == 1
     assert "100/100" in out.getvalue()

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from api.cli import main
+from api.cli.folder.command import outcome
 from tests.support.scripted_server import closed_url
 
 
@@ -132,3 +133,16 @@ def test_a_folder_of_unreadable_kinds_alone_says_so() -> None:
     assert (result.exit_code, "Left out 1 .dng file:" in result.stderr) == (2, True)
     assert "There are no pictures below raw." in result.stderr
     assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    ("missing", "out", "said"),
+    [
+        (2, Path(), "Wrote 2 pictures to this folder."),
+        (1, Path("painted"), "Wrote 1 picture to painted/."),
+        (0, Path(), "All 3 pictures are already in this folder."),
+        (0, Path("a/b"), "All 3 pictures are already in a/b/."),
+    ],
+)
+def test_the_folder_that_was_written_is_named_as_people_do(missing, out, said) -> None:
+    assert outcome(3, missing, 0, out) == said
