@@ -72,7 +72,7 @@ def body(text: bytes) -> Any:
 def from_list(items: object) -> Iterator[Candidate]:
     """Read the items of a JSON list; raise `InvalidRequest` for anything else."""
     if not isinstance(items, list):
-        raise InvalidRequest("The body must be a list of items, or an object that names a source.")
+        raise InvalidRequest("The body must be a list of items, or an object with `items` or a `source`.")
     return (Candidate(number, None, item) for number, item in enumerate(items, 1))
 
 

@@ -142,7 +142,7 @@ def _field(name: str, described: Mapping[str, Any], presets: dict[str, str]) -> 
         for limit in (each[word] for word in names if word in each)
     }
     step = described.get("multipleOf", 1) if "integer" in types else "any"
-    unit = described.get("unit", "")
+    unit = described.get("x-unit", "")
     return Field(name, kind, described["description"], unit, choices, {**bounds, "step": step}, presets)
 
 

@@ -135,7 +135,7 @@ def _mistake(found: Any, at: str) -> dict[str, Any]:
     bounds = {name: value for name, value in found.get("ctx", {}).items() if name in ("ge", "gt", "le", "lt")}
     field = StyleParams.model_fields.get(str(found["loc"][0])) if at and found["loc"] else None
     extra = field.json_schema_extra if field is not None else None
-    unit = {"unit": extra["unit"]} if isinstance(extra, dict) and "unit" in extra else {}
+    unit = {"unit": extra["x-unit"]} if isinstance(extra, dict) and "x-unit" in extra else {}
     pointer = at + "".join(f"/{part}" for part in path)
     reason = found["msg"].removeprefix("Value error, ")
     return {"pointer": pointer, "detail": f"{pointer or 'The body'}: {reason}.", **bounds, **unit}

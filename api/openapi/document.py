@@ -45,6 +45,7 @@ def build(app: Flask) -> JsonObject:
     return {
         "openapi": "3.1.0",
         "info": texts.INFO,
+        "servers": [{"url": "/"}],
         "tags": [tag for tag in texts.TAGS if tag["name"] in used],
         "paths": dict(sorted(paths.items())),
         "webhooks": webhooks.describe(),
@@ -66,12 +67,22 @@ def _describe(declared: operation, endpoint: str, arguments: list[str]) -> JsonO
         "operationId": endpoint.replace(".", "_"),
         "summary": declared.summary,
         "description": texts.access(declared.access),
-        "parameters": parameters(arguments, declared.query, declared.headers),
+        "parameters": parameters(arguments, declared.query, _request_headers(declared)),
         "responses": dict(sorted({**problem_responses(_errors(declared, arguments)), **_responses(declared)}.items())),
     }
     if declared.takes:
         described["requestBody"] = {"required": not declared.body_optional, "content": _content(declared.takes)}
     return described
+
+
+def _request_headers(declared: operation) -> tuple[str, ...]:
+    """Return the request headers to describe.
+
+    Every request may have an `X-Request-ID`. It is described only where a body has several forms and nothing else is
+    optional: there openapi-python-client 0.29 generates code that needs some optional parameter to compile.
+    """
+    is_needed = len(declared.takes) > 1 and not (declared.query or declared.headers)
+    return ("X-Request-ID",) if is_needed else declared.headers
 
 
 def _responses(declared: operation) -> dict[str, JsonObject]:

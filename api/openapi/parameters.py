@@ -52,6 +52,7 @@ _IN_HEADER = {
     ),
     "If-None-Match": parameter("The `ETag` of an earlier response; 304 if it is still current.", type="string"),
     "Last-Event-ID": parameter("The ID of the last event received; the stream resumes after it.", type="string"),
+    "X-Request-ID": parameter("Identifies the request in the log and in its response.", type="string"),
     "Range": parameter("The bytes to send, to resume a download.", type="string", examples=["bytes=0-1023"]),
 }
 #: Response headers.

@@ -1,6 +1,11 @@
 """The JSON schemas of all models in the document.
 
 The models' own validators are code, which pydantic cannot describe; what JSON Schema can express of them is added here.
+Generators of clients turn `oneOf` and `anyOf` into types of their own, so beside properties such a rule is a `not`,
+which they pass over.
+
+Invariant: a property has a default only if leaving it out is the same as sending that value, for generated models send
+their defaults.
 """
 
 from collections.abc import Iterable
@@ -15,6 +20,8 @@ from api.schemas import jobs
 from shared.painting.params import MIN_SIDE_PX, StyleParams
 from shared.painting.vgg19 import LAYERS
 
+#: Models of changes: what is left out stays as it is, or as the preset has it.
+_CHANGES = ("BatchChange", "JobFilter", "RetryFailedRequest", "RetryRequest", "StyleParams")
 _IS_GIVEN = {"not": {"type": "null"}}
 
 
@@ -37,7 +44,11 @@ def schemas_of(outgoing: Iterable[Any], incoming: Iterable[Any]) -> JsonObject:
     models["Wish"] = models.pop("DesiredState")  # its name in the published document
     models["WorkerView"]["properties"]["wish"]["$ref"] = REF.format(model="Wish")
     _refine_params(models["StyleParams"]["properties"])
+    for name in _CHANGES:
+        _drop_defaults(models[name]["properties"])
     _refine_request(models["JobRequest"])
+    # here too the model accepts anything, so that one bad item refuses no other
+    models["ItemsRequest"]["properties"]["items"]["anyOf"][0]["items"] = {"$ref": REF.format(model="ItemRequest")}
     for name in ("JobRequest", "BatchRequest"):
         models[f"{name}Part"] = _beside_files(models[name])
     examples.add(models)
@@ -47,19 +58,25 @@ def schemas_of(outgoing: Iterable[Any], incoming: Iterable[Any]) -> JsonObject:
 def _refine_params(properties: JsonObject) -> None:
     for name in ("content_layers", "style_layers"):
         properties[name]["propertyNames"] = {"enum": list(LAYERS)}
-    properties["size"]["anyOf"] = [{"const": 0}, {"minimum": MIN_SIDE_PX}]
+    properties["size"]["not"] = {"exclusiveMinimum": 0, "exclusiveMaximum": MIN_SIDE_PX}
+
+
+def _drop_defaults(properties: JsonObject) -> None:
+    for described in properties.values():
+        described.pop("default", None)
 
 
 def _refine_request(request: JsonObject) -> None:
     # the model itself accepts any object, as parameters are validated once the preset is known
     request["properties"]["params"] = {"$ref": REF.format(model="StyleParams")}
-    request["oneOf"] = [_with("style"), _with("styles")]
-    request["not"] = {"allOf": [_with("init_image"), _with("init_job")]}
+    pairs = [("style", "styles"), ("init_image", "init_job")]
+    without_style = {"not": {"anyOf": [_with("style"), _with("styles")]}}
+    request["not"] = {"anyOf": [without_style, *({"allOf": [_with(one), _with(other)]} for one, other in pairs)]}
 
 
 def _beside_files(request: JsonObject) -> JsonObject:
     """Return the schema of a form's part `request`, beside which pictures are sent as files."""
-    left_out = ("required", "oneOf", "not", "title", "examples")
+    left_out = ("required", "not", "title", "examples")
     part = {name: value for name, value in request.items() if name not in left_out}
     by_file = {
         name: {"description": "Or a file of this name, which takes precedence."} for name in ("content", "init_image")

@@ -12,7 +12,8 @@ its bytes. Requests with unknown fields or with NUL in a text are rejected; resp
 
 Every error is `application/problem+json` (RFC 9457) with a stable `code`; temporary ones have `Retry-After`. Every
 response has an `X-Request-ID`, which is the client's own if it sent one."""
-INFO = {"title": "Atelier", "version": "1", "summary": SUMMARY, "description": DESCRIPTION}
+LICENSE = {"name": "MIT", "identifier": "MIT"}
+INFO = {"title": "Atelier", "version": "1", "summary": SUMMARY, "description": DESCRIPTION, "license": LICENSE}
 
 KEYS = "Create the first key with `atelier keys create`; operators create others with `POST /v1/keys`."
 

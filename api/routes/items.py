@@ -23,7 +23,7 @@ from api.http.query import Count, Flag, parsed_query
 from api.http.responses import model_response, page_response, stream_response
 from api.openapi.operation import operation
 from api.openapi.parameters import BINARY
-from api.schemas.batches import AddedView, ItemRequest, ItemResultView, SourceRequest
+from api.schemas.batches import AddedView, ItemRequest, ItemResultView, ItemsRequest
 from api.schemas.jobs import JobPage
 from api.serializers.jobs import serialize_job
 from api.services import services
@@ -36,12 +36,7 @@ blueprint = Blueprint("items", __name__, url_prefix="/v1/batches/<batch_id>")
 
 _LINES = ("application/x-ndjson", "application/jsonl")
 _ITEMS = {
-    "application/json": {
-        "oneOf": [
-            {"type": "array", "items": {"$ref": "#/components/schemas/ItemRequest"}},
-            SourceRequest.model_json_schema(),
-        ]
-    },
+    "application/json": ItemsRequest,
     _LINES[0]: ItemRequest,
     bodies.MULTIPART: {"type": "object", "properties": {"file": {"type": "array", "items": BINARY}}},
     **dict.fromkeys((reader.ZIP[0], *reader.TAR[:2]), BINARY),
@@ -184,8 +179,11 @@ def _candidates(skip: Skip) -> _Sent:
         request.max_content_length = readers.MAX_LIST_BYTES
         body = readers.body(request.get_data(cache=False))
         if isinstance(body, dict):
-            source = validated(SourceRequest, body).source
-            return _Sent(imports.candidates(found.settings, found.store, source, upload, skip=skip), are_of_files=True)
+            wanted = validated(ItemsRequest, body)
+            if wanted.source is None:
+                return _Sent(readers.from_list(wanted.items))
+            imported = imports.candidates(found.settings, found.store, wanted.source, upload, skip=skip)
+            return _Sent(imported, are_of_files=True)
         return _Sent(readers.from_list(body))
     if request.mimetype == bodies.MULTIPART:
         forms.bound(request, bodies.file_bounds(found.settings.max_upload_bytes))

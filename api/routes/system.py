@@ -40,8 +40,8 @@ def ready() -> Response:
 @blueprint.get("/openapi.json")
 @public
 def specification() -> Response:
-    """Send the OpenAPI document."""
-    return json_response(json.dumps(_document()))
+    """Send the OpenAPI document, for the address at which it was asked for."""
+    return json_response(json.dumps({**_document(), "servers": [{"url": _address()}]}))
 
 
 @blueprint.get("/docs")
@@ -55,7 +55,7 @@ def docs() -> str:
         "docs.html",
         document=document,
         groups=_groups(document),
-        address=request.url_root.rstrip("/"),
+        address=_address(),
         params=StyleParams.model_json_schema()["properties"],
         presets={name: text for name, (text, _) in PRESETS.items()},
         errors=sorted(error_types, key=lambda pair: (pair[0] or 1000, pair[1].code)),
@@ -67,6 +67,11 @@ def docs() -> str:
 def home() -> AnyResponse:
     """Redirect browsers to the dashboard."""
     return redirect("/dashboard")
+
+
+def _address() -> str:
+    """Return where clients reach the API, without a slash at the end."""
+    return request.url_root.rstrip("/")
 
 
 def _document() -> dict[str, Any]:

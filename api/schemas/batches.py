@@ -147,11 +147,24 @@ class ItemRequest(BaseModel):
     )
 
 
-class SourceRequest(BaseModel):
-    """A location on the server to import pictures from."""
+class ItemsRequest(BaseModel):
+    """Items to add to a batch, or a location on the server to import pictures from."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"source": "storage:imports/harbours"}]})
-    source: str = Field(max_length=2000, description="`file:///folder` below an allowed root, or `storage:imports/…`.")
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"items": [{"key": "a.jpg", "content": f"sha256:{'0' * 64}"}]}]}
+    )
+    items: list[JsonValue] | None = Field(
+        None, description="The items; a body that is this list itself works as well. Each is validated by itself."
+    )
+    source: str | None = Field(
+        None, max_length=2000, description="`file:///folder` below an allowed root, or `storage:imports/…`."
+    )
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.items is None) == (self.source is None):
+            raise ValueError("give either items or source")
+        return self
 
 
 class PromoteRequest(BaseModel):

@@ -35,7 +35,7 @@ LayerWeights = dict[str, LayerWeight]
 
 def _parameter(default: Any, text: str, *, unit: str = "", **bounds: Any) -> Any:
     """Declare one parameter: its default, help, unit and bounds."""
-    extra: dict[str, JsonValue] | None = {"unit": unit} if unit else None
+    extra: dict[str, JsonValue] | None = {"x-unit": unit} if unit else None
     make = {"default_factory": lambda: dict(default)} if isinstance(default, dict) else {"default": default}
     return Field(description=text, json_schema_extra=extra, **make, **bounds)
 

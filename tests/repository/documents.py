@@ -93,7 +93,7 @@ def _range_of(schema: Mapping[str, Any]) -> str:
     low = schema.get("minimum", schema.get("exclusiveMinimum"))
     high = schema.get("maximum", schema.get("exclusiveMaximum"))
     above, below = ("above " if "minimum" not in schema else ""), ("below " if "maximum" not in schema else "")
-    return f"{above}{low:g} to {below}{high:,.10g} {schema.get('unit', '')}".rstrip()
+    return f"{above}{low:g} to {below}{high:,.10g} {schema.get('x-unit', '')}".rstrip()
 
 
 if __name__ == "__main__":

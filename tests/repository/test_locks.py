@@ -3,6 +3,7 @@
 Each is resolved as it would be there, against the package index, and nothing is installed.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -86,3 +87,11 @@ def test_nothing_is_built_when_a_lock_is_installed(path) -> None:
     installs = [line for line in joined.splitlines() if "pip install" in line and "--require-hashes" in line]
     assert installs
     assert [line for line in installs if "--only-binary :all:" not in line] == []
+
+
+def test_the_lock_of_npm_names_no_registry_and_a_hash_of_everything() -> None:
+    packages = json.loads((ROOT / "tests/integration/tools/package-lock.json").read_text())["packages"]
+    installed = {name: package for name, package in packages.items() if name}
+    assert len(installed) > 100
+    assert [name for name, package in installed.items() if "resolved" in package] == []
+    assert [name for name, package in installed.items() if not package["integrity"].startswith("sha512-")] == []

@@ -126,6 +126,6 @@ def _params(job: JobView) -> list[Param]:
     found = []
     for name, field in StyleParams.model_fields.items():
         extra = field.json_schema_extra
-        unit = str(extra.get("unit", "")) if isinstance(extra, dict) else ""
+        unit = str(extra.get("x-unit", "")) if isinstance(extra, dict) else ""
         found.append(Param(name, job.params.get(name), preset[name], unit))
     return sorted(found, key=lambda param: not param.is_override)
