@@ -76,6 +76,7 @@ class Stack:
         return dead
 
     def _start(self) -> None:
+        self.settings.ensure_weights()
         home = self.settings.home
         _prepare_home(home)
         self._open.enter_context(_lock(home / "up.lock"))

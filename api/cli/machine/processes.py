@@ -22,9 +22,7 @@ def up(host: str | None, port: int | None, workers: int) -> None:
     """Start everything on this machine: Redis, API, workers and maintenance. Ctrl-C stops it all."""
     from api.local.stack import run
 
-    settings = _settings(quiet=True, host=host, port=port)
-    settings.ensure_weights()
-    run(settings, workers=workers)
+    run(_settings(quiet=True, host=host, port=port), workers=workers)
 
 
 @click.command()
