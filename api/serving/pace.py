@@ -25,6 +25,11 @@ class Pace:
         self._waits_since: float | None = None
 
     @property
+    def allows_waits(self) -> bool:
+        """Whether the peer had any time."""
+        return self._stall_s > 0
+
+    @property
     def debt_s(self) -> float:
         """How far behind the peer is, the present wait included."""
         since = self._waits_since

@@ -9,6 +9,7 @@ Invariant: a peer that was ended stays so: each later read or write in that dire
 import errno
 import select
 import socket
+import struct
 from contextlib import suppress
 from typing import Any
 
@@ -19,6 +20,8 @@ from shared.errors import InvalidRequest, RequestTimeout
 
 #: What a read or write returns at once instead of waiting; whether the socket itself is blocking makes no difference.
 _NOW = socket.MSG_DONTWAIT
+#: Linger for no time: closing resets the connection.
+_RESET = struct.pack("ii", 1, 0)
 
 
 class PeerSocket(socket.socket):
@@ -34,6 +37,8 @@ class PeerSocket(socket.socket):
         self._awaited, self._crowded = 0, False
         #: Whether the peer sent too little for too long, or had to make way.
         self._read_late = False
+        #: Whether it did not take its answer, so that nothing more can be sent.
+        self.left_answer = False
         self._reading, self._writing = Pace(stall_s), Pace(stall_s)
 
     def begin(self) -> None:
@@ -45,9 +50,9 @@ class PeerSocket(socket.socket):
         """End a request: what is read next is the head of another."""
         self._reads_body = False
 
-    def hurry(self, within_s: float) -> None:
-        """Wait no longer than this for the rest of a body that nobody wants."""
-        self._reading = Pace(min(within_s, self._stall_s))
+    def wait_no_more(self) -> None:
+        """Read on without waiting: nobody wants the rest of the body."""
+        self._reading = Pace(0.0)
 
     def recv(self, size: int, flags: int = 0) -> bytes:
         """Return what the peer has sent, up to `size` bytes; wait for it within the peer's pace.
@@ -61,7 +66,7 @@ class PeerSocket(socket.socket):
                 data = super().recv(size, _NOW)
             except BlockingIOError:
                 self._read_late = not self._wait(select.POLLIN, self._reading)
-                if self._read_late:
+                if self._read_late and self._reading.allows_waits:
                     endings.add(Reason.CROWD if self._crowded else Reason.BODY)
                 continue
             except ConnectionError:
@@ -83,6 +88,7 @@ class PeerSocket(socket.socket):
                 count = super().send(data, _NOW)
             except BlockingIOError:
                 if not self._wait(select.POLLOUT, self._writing):
+                    self.left_answer = True
                     endings.add(Reason.CROWD if self._crowded else Reason.ANSWER)
                     raise BrokenPipeError(errno.EPIPE, "the peer does not take its answer") from None
                 continue
@@ -105,6 +111,13 @@ class PeerSocket(socket.socket):
         self._crowded = True
         with suppress(OSError):
             self.shutdown(socket.SHUT_RD if self._awaited == select.POLLIN else socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Close the connection; the system forgets at once what a peer has left unread for too long."""
+        if self.left_answer:
+            with suppress(OSError):
+                self.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        super().close()
 
     def _wait(self, event: int, pace: Pace) -> bool:
         """Wait until the peer is ready; return False if it is out of time, or was ended."""

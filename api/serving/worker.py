@@ -11,12 +11,10 @@ import errno
 import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 from selectors import EVENT_READ
 from typing import Any
 
-from gunicorn.http.errors import ParseException
 from gunicorn.workers.gthread import ThreadWorker
 
 from api.serving.bounds import Bounds
@@ -25,13 +23,10 @@ from api.serving.endings import Reason, endings
 from api.serving.lobby import Lobby, Wait
 from api.serving.peer_socket import PeerSocket
 from api.serving.places import Places
-from shared.errors import AtelierError
 
-#: How long a connection that is closed waits for its peer to close it too; how long a stopping process waits for
-#: requests that are on their way; how long the rest of a body is waited for that no view has read; in seconds.
-_END_S, _STOP_S, _REST_S = 2.0, 2.0, 1.0
-#: Most bytes of such a body that are read to keep its connection.
-_MOST_REST = 64 * 1024
+#: How long a connection that is closed waits for its peer to close it too, and how long a stopping process waits for
+#: requests that are on their way; in seconds.
+_END_S, _STOP_S = 2.0, 2.0
 #: Before the end of its grace, a stopping process ends the peers that it still waits for; in seconds.
 _LAST_S = 2.0
 #: Longest wait for events, so that the supervisor knows of this process being alive; in seconds.
@@ -96,13 +91,8 @@ class PeerWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         return super().handle_request(req, conn)
 
     def _keepalive_after(self, conn: Connection, keepalive: bool) -> bool:
-        """Read what a view left of a small body, so that the connection can be kept."""
-        if not keepalive:
-            return False
-        conn.sock.hurry(_REST_S)
-        with suppress(AtelierError, OSError, ParseException):
-            return bool(conn.parser.finish_body(max_bytes=_MOST_REST))
-        return False
+        """Return whether the connection can be kept: gunicorn asks this when a request has been answered."""
+        return keepalive and conn.skip_body()
 
     def finish_request(self, conn: Connection, fs: "Future[Any]") -> None:
         """Keep or close a connection whose request has been served."""
@@ -147,12 +137,12 @@ class PeerWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                 self._close(connection)
             return
         head = connection.receive()
-        if head is Head.PART:
-            if wait is Wait.REQUEST:
-                self._lobby.add(connection, Wait.HEAD)
-        elif head is not Head.NONE:
+        next_wait = {Head.NONE: Wait.REQUEST, Head.PART: Wait.HEAD}.get(head)
+        if next_wait is None:
             self._forget(connection)
             self._seat(connection, head, Wait.REQUEST)
+        elif next_wait is not wait:
+            self._lobby.add(connection, next_wait)
 
     def _dispatch(self) -> None:
         """Give the queued requests the places that are free."""

@@ -1,6 +1,7 @@
 """HTTP clients on plain sockets, which can be as slow and as rude as no library allows."""
 
 import re
+import select
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -45,6 +46,12 @@ class RawClient:
             while data := self.socket.recv(2**16):
                 self._read += data
         return self._read
+
+    def is_reset(self) -> bool:
+        """Say whether the server has cut the connection; nothing is read for it."""
+        readiness = select.poll()
+        readiness.register(self.socket, 0)
+        return any(events & select.POLLERR for _, events in readiness.poll(0))
 
     def _receive(self) -> None:
         data = self.socket.recv(2**16)

@@ -44,8 +44,15 @@ def start(tmp_path_factory, migrated) -> Callable[..., object]:
 
 @pytest.fixture(scope="module")
 def served(start) -> Iterator[Served]:
-    """A server that all but the last tests share: half a second for a head, one for a stall."""
+    """A server that all but the last two tests share: half a second for a head, one for a stall."""
     with start(head_s=0.5, client_stall_s=1.0) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def patient(start) -> Iterator[Served]:
+    """A server that bears clients for long; the last test stops it."""
+    with start(head_s=60, client_stall_s=600) as made:
         yield made
 
 
@@ -134,6 +141,15 @@ def test_stalled_bodies_without_a_key_are_refused_at_once(served) -> None:
             assert client.rest().startswith(b"HTTP/1.1 401 ")
 
 
+def test_a_body_that_comes_after_its_refusal_is_thrown_away(served) -> None:
+    with raw_clients(served.url, 1) as (client,):
+        client.send(HALF_A_HEAD + LENGTH + b"\r\n")
+        assert client.answer().startswith(b"HTTP/1.1 401 ")
+        client.send(1999 * b"x")
+        client.send(b"xGET /healthz HTTP/1.1\r\nHost: here\r\n\r\n")
+        assert client.answer().startswith(b"HTTP/1.1 200 ")
+
+
 def test_answers_that_nobody_reads_are_given_up_in_time(served) -> None:
     before = ended(served, "unread_answer")
     with raw_clients(served.url, MANY, buffer_bytes=4096) as clients:
@@ -142,6 +158,8 @@ def test_answers_that_nobody_reads_are_given_up_in_time(served) -> None:
         assert_answers(served)
         wait_until(lambda: ended(served, "unread_answer") == before + MANY, "all that do not read are ended")
         assert_answers(served)
+        for client in clients:
+            wait_until(client.is_reset, "the system keeps nothing for it")
     assert "Traceback" not in served.log.read_text()
 
 
@@ -189,21 +207,21 @@ def test_a_head_that_never_ends_is_refused(served) -> None:
         assert client.rest().startswith(b"HTTP/1.1 431 ")
 
 
-def test_more_connections_than_there_is_room_for_end_the_oldest(start) -> None:
-    with start(head_s=60) as served, raw_clients(served.url, 600) as clients:
+def test_more_connections_than_there_is_room_for_end_the_oldest(patient) -> None:
+    with raw_clients(patient.url, 600) as clients:
         for client in clients:
             client.send(HALF_A_HEAD)
-        assert_answers(served)
+        assert_answers(patient)
         assert clients[0].rest() == b""
-        assert ended(served, "crowd") >= 600 - (4 * 4 + 512)
+        assert ended(patient, "crowd") >= 600 - (4 * 4 + 512)
 
 
-def test_a_stop_waits_for_no_client_that_stalls(start) -> None:
-    with start(client_stall_s=600) as served, raw_clients(served.url, MANY) as clients:
+def test_a_stop_waits_for_no_client_that_stalls(patient) -> None:
+    with raw_clients(patient.url, MANY) as clients:
+        key = patient.headers["Authorization"].encode()
         for client in clients:
-            key = served.headers["Authorization"].encode()
             client.send(HALF_A_HEAD + b"Content-Type: image/png\r\nAuthorization: " + key + b"\r\n" + LENGTH + b"\r\n")
-        assert_answers(served)
-        served.process.send_signal(signal.SIGTERM)
-        assert served.process.wait(60) == 0
+        assert_answers(patient)
+        patient.process.send_signal(signal.SIGTERM)
+        assert patient.process.wait(60) == 0
         assert {client.rest()[:13] for client in clients} == {b"HTTP/1.1 408 "}

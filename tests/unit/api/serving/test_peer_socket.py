@@ -66,6 +66,7 @@ def test_an_answer_that_is_not_read_breaks_the_pipe(ends, places) -> None:
     with pytest.raises(BrokenPipeError):
         server.sendall(bytes(10**7))
     assert not places.enter()
+    assert server.left_answer
 
 
 def test_flags_are_passed_on_so_that_anybody_may_look_whether_the_client_is_there(ends) -> None:
