@@ -13,7 +13,7 @@ from flask import Flask, Response, g, request
 
 from api import auth, dashboard, services
 from api import metrics as api_metrics
-from api.http import access_log, forms, problems, proxies
+from api.http import access_log, cors, encodings, forms, problems, proxies
 from api.http.forms import BoundedRequest
 from api.routes import (
     audit,
@@ -79,6 +79,8 @@ def create_app(settings: Settings | None = None) -> Flask:
         app.register_blueprint(resource.blueprint)
     dashboard.register(app)
     app.before_request(_begin)
+    cors.register(app, settings.origins)
+    encodings.register(app)
     api_metrics.register(app, services.services_of(app).metrics)
     auth.register(app)
     app.after_request(_finish)

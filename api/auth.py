@@ -1,6 +1,7 @@
 """Authentication: every request brings an API key or a browser session, and reaches only views that its role allows.
 
-Keys are looked up here; the pages of the dashboard look up sessions, with the view's attribute `finds_caller`.
+Keys are looked up here, and tokens of event streams; the pages of the dashboard look up sessions, with the view's
+attribute `finds_caller`.
 Callers are cached for a second, so that polling does not read the database each time. The process that revokes a key
 or ends a session forgets its cache at once, the others within that second.
 
@@ -16,6 +17,7 @@ from flask import Flask, Response, current_app, g, request
 
 from api.access import Access, Caller
 from api.http.rate_limits import RateLimitStatus
+from api.jobs import stream_tokens
 from api.live.ttl_cache import TtlCache
 from api.services import services
 from shared.db.access import keys
@@ -87,7 +89,7 @@ def _authenticate() -> None:
     if access is Access.PUBLIC:
         return
     by_cookie = getattr(view, "finds_caller", None)
-    g.caller = (by_cookie or _by_key)()
+    g.caller = (by_cookie or (_by_token if _brings_token(view) else _by_key))()
     structlog.contextvars.bind_contextvars(key_id=g.caller.key_id)
     if by_cookie and request.method == "GET":  # open pages poll, and are not the key's programs
         services().rate_limits.count_page(g.caller)
@@ -102,6 +104,21 @@ def _by_key() -> Caller:
     if scheme.lower() != "bearer" or not token.strip():
         raise Unauthorized("Send an API key as `Authorization: Bearer …`; create one with `atelier keys create`.")
     return caller_cache().caller(token.strip(), _look_up)
+
+
+def _brings_token(view: Callable[..., Any]) -> bool:
+    """Return whether a request without a key has a token for this view."""
+    declared = getattr(view, "operation", None)
+    takes_token = bool(declared and declared.takes_token)
+    return takes_token and "token" in request.args and "Authorization" not in request.headers
+
+
+def _by_token() -> Caller:
+    with services().database.reading() as session:
+        key = stream_tokens.find_key(session, request.args["token"], (request.view_args or {})["job_id"])
+    if key is None:
+        raise Unauthorized("That token has expired or is for another job; ask for a new one.")
+    return caller_of(key)
 
 
 def _add_rate_limit(response: Response) -> Response:

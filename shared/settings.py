@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared import setting_mistakes
-from shared.addresses import Network, PublicUrl, is_loopback, networks
+from shared.addresses import Network, PublicUrl, is_loopback, networks, parse_origin
 from shared.errors import Misconfigured
 from shared.imaging.decoders.limits import Limits
 from shared.painting.params import WEIGHTS_NAMES
@@ -53,6 +53,10 @@ class Settings(BaseSettings):
     trusted_proxies: str = Field(
         "",
         description="Networks of proxies whose `X-Forwarded-…` headers are believed, such as `127.0.0.1,10.0.0.0/8`.",
+    )
+    cors_origins: str = Field(
+        "",
+        description="Origins of other sites whose scripts may call the API, such as `https://app.example.org`.",
     )
     database_url: str = Field(
         default_factory=_in_home("sqlite:///{home}/atelier.db"),
@@ -224,6 +228,11 @@ class Settings(BaseSettings):
             raise ValueError("must be up to 200 letters, digits, dots, hyphens and underscores")
         return name
 
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, text: str) -> str:
+        return ",".join(parse_origin(part.strip()) for part in text.split(",") if part.strip())
+
     @field_validator("webhook_networks", "trusted_proxies")
     @classmethod
     def _are_networks(cls, text: str) -> str:
@@ -242,6 +251,11 @@ class Settings(BaseSettings):
     def proxies(self) -> tuple[Network, ...]:
         """The networks of the trusted proxies."""
         return networks(self.trusted_proxies)
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """The origins whose scripts may call the API."""
+        return frozenset(filter(None, self.cors_origins.split(",")))
 
     @property
     def decoding(self) -> Limits:

@@ -19,6 +19,7 @@ import click
 from api.cli.ranges import FloatRange, IntRange
 from api.client import Client, ClientError
 from api.local import home
+from shared.addresses import authority
 from shared.errors import AtelierError
 from shared.painting.cli_options import PictureFile
 from shared.settings import Settings
@@ -115,7 +116,7 @@ class _NoClient:
 
 def local_address(settings: Settings) -> str:
     """Return the address of this machine's stack: the one it wrote, else the default."""
-    return home.address(settings.home) or f"http://{settings.host}:{settings.port}"
+    return home.address(settings.home) or f"http://{authority(settings.host, settings.port)}"
 
 
 class Time(click.ParamType[datetime]):

@@ -17,7 +17,7 @@ from .job_request import (
     job_request,
     retry_request,
 )
-from .models import ApiProblem, DryRun, Event, Image, Job, Unreachable, WaitTimeout
+from .models import ApiProblem, DryRun, Event, EventsToken, Image, Job, Unreachable, WaitTimeout
 from .sse import EventStream
 from .transport import Connection, path_of
 
@@ -151,6 +151,10 @@ class JobCalls(Connection):
         Raises `Unreachable` after six attempts in a row that brought nothing.
         """
         return iter(self._event_stream(job_id))
+
+    def events_token(self, job_id: str) -> EventsToken:
+        """Return a URL that opens the job's events for a minute without a key, for a browser's `EventSource`."""
+        return self._get(EventsToken, "POST", path_of(_JOBS, job_id, "events-token"))
 
     def wait(
         self, job_id: str, timeout_s: float | None = None, *, on_event: Callable[[Event], None] = lambda _event: None

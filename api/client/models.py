@@ -27,6 +27,14 @@ class Document(RootModel[dict[str, Any]]):
     """Any JSON object."""
 
 
+class EventsToken(Resource):
+    """What opens the events of one job for a minute, to clients that cannot send a key."""
+
+    token: str
+    expires_at: str
+    url: str
+
+
 class Image(Resource):
     """An uploaded picture; its id is the hash of its bytes."""
 

@@ -63,6 +63,7 @@ class Connection:
             headers={"Authorization": f"Bearer {key}"} if key else {},
             timeout=timeout_s,
             trust_env=not _LOOPBACK.fullmatch(url.host),  # a proxy cannot reach this machine's own loopback
+            verify=httpx.create_ssl_context(),  # which heeds `SSL_CERT_FILE` wherever the server is
         )
 
     def __enter__(self) -> Self:

@@ -16,6 +16,7 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.formparser import FormDataParser, MultiPartParser
 from werkzeug.sansio.multipart import File
 
+from api.http.encodings import WholeRequest
 from shared.errors import BodyTooLarge, InvalidRequest
 
 #: Where an app keeps the bounds of forms whose view sets none.
@@ -41,7 +42,7 @@ class FormBounds(NamedTuple):
     cuts: bool = False
 
 
-class BoundedRequest(Request):
+class BoundedRequest(WholeRequest):
     """A request whose form is bounded."""
 
     #: By default those of the app.

@@ -68,7 +68,9 @@ def stream_response(permits: Shares, owner: str, chunks: Iterable[str] | Iterabl
     if not permits.take(owner):
         open_now = permits.held_by(owner)
         raise TooManyStreams(f"{open_now} streams and long polls of {owner} are open; close some.", used=open_now)
-    response = Response(chunks, content_type=media_type, headers={"Cache-Control": "no-store"})
+    # the second asks nginx to pass on what comes as it comes
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    response = Response(chunks, content_type=media_type, headers=headers)
     response.call_on_close(partial(permits.give_back, owner))
     return response
 

@@ -215,7 +215,8 @@ def _part(name: str, part: dict[str, Any]) -> str:
 def _port(settings: Settings) -> Check:
     address = f"port {settings.port} on {settings.host}"
     try:
-        with socket.create_server((settings.host, settings.port)):
+        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        with socket.create_server((settings.host, settings.port), family=family):
             pass
     except OSError as error:
         mend = "Stop what listens there, or choose another with --port or ATELIER_PORT."

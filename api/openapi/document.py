@@ -28,8 +28,8 @@ from shared.errors import AtelierError
 from shared.imaging.formats.recognition import MEDIA_TYPES
 
 
-def build(app: Flask) -> JsonObject:
-    """Build the document for all views of `app` that declare a contract."""
+def build(app: Flask, server: str) -> JsonObject:
+    """Build the document for all views of `app` that declare a contract; clients reach the app at `server`."""
     paths: dict[str, JsonObject] = {}
     operations: list[operation] = []
     for rule in app.url_map.iter_rules():
@@ -45,13 +45,16 @@ def build(app: Flask) -> JsonObject:
     return {
         "openapi": "3.1.0",
         "info": texts.INFO,
-        "servers": [{"url": "/"}],
+        "servers": [{"url": server}],
         "tags": [tag for tag in texts.TAGS if tag["name"] in used],
         "paths": dict(sorted(paths.items())),
         "webhooks": webhooks.describe(),
         "components": {
             "schemas": _model_schemas(operations),
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": texts.KEYS}},
+            "securitySchemes": {
+                "key": {"type": "http", "scheme": "bearer", "description": texts.KEYS},
+                "token": {"type": "apiKey", "in": "query", "name": "token", "description": texts.TOKENS},
+            },
         },
         "x-error-codes": {
             error.code: {"message": error().message, "retryable": error.retryable} for error in errors.subclasses()
@@ -63,7 +66,7 @@ def _describe(declared: operation, endpoint: str, arguments: list[str]) -> JsonO
     """Describe one operation: its view's contract, its endpoint such as `jobs.submit`, the parameters in its path."""
     described: JsonObject = {
         "tags": [endpoint.partition(".")[0]],
-        "security": [] if declared.access is Access.PUBLIC else [{"key": []}],
+        "security": _security(declared),
         "operationId": endpoint.replace(".", "_"),
         "summary": declared.summary,
         "description": texts.access(declared.access),
@@ -83,6 +86,13 @@ def _request_headers(declared: operation) -> tuple[str, ...]:
     """
     is_needed = len(declared.takes) > 1 and not (declared.query or declared.headers)
     return ("X-Request-ID",) if is_needed else declared.headers
+
+
+def _security(declared: operation) -> list[JsonObject]:
+    """Return the ways to prove who one is, any of which is enough."""
+    if declared.access is Access.PUBLIC:
+        return []
+    return [{"key": []}, {"token": []}] if declared.takes_token else [{"key": []}]
 
 
 def _responses(declared: operation) -> dict[str, JsonObject]:

@@ -45,6 +45,10 @@ def _examples() -> dict[str, Any]:
         "JobPage": {"jobs": [job], "next_cursor": None},
         "StrengthRequest": {"strength": 0.7},
         "DryRunView": _dry_run(),
+        "EventsTokenView": {
+            "token": "WyJrN2Yz…", "expires_at": _CREATED,
+            "url": f"https://example.org/v1/jobs/{_JOB_ID}/events?token=WyJrN2Yz…",
+        },
         "LossColumns": {
             "step": [1, 2], "scale": [0, 0], "total": [2.9, 1.84], "content": [0.9, 0.61], "style": [1.9, 1.17],
             "tv": [0.1, 0.06], "step_ms": [310.0, 302.5],

@@ -32,6 +32,8 @@ class operation:  # noqa: N801 - it is read as a decorator
     others: dict[int, tuple[str, Any]] = field(default_factory=dict)
     #: The request headers that the view reads.
     headers: tuple[str, ...] = ()
+    #: Whether a token for the job's events, in the query, also opens it.
+    takes_token: bool = False
     summary: str = field(default="", init=False)
 
     def __call__(self, view: View) -> View:

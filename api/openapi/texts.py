@@ -10,12 +10,16 @@ Upload a photograph and a painting, submit a job, follow it, and fetch the pictu
 Requests and responses are JSON in snake_case. Times are RFC 3339 in UTC. Job IDs are UUIDs; an image's ID is a hash of
 its bytes. Requests with unknown fields or with NUL in a text are rejected; responses may gain fields at any time.
 
+A body may be sent with `Content-Encoding: gzip`; what bounds it bounds its content.
+
 Every error is `application/problem+json` (RFC 9457) with a stable `code`; temporary ones have `Retry-After`. Every
 response has an `X-Request-ID`, which is the client's own if it sent one."""
 LICENSE = {"name": "MIT", "identifier": "MIT"}
 INFO = {"title": "Atelier", "version": "1", "summary": SUMMARY, "description": DESCRIPTION, "license": LICENSE}
 
 KEYS = "Create the first key with `atelier keys create`; operators create others with `POST /v1/keys`."
+
+TOKENS = "For `EventSource`, which sends no headers: a token of `POST /v1/jobs/{job_id}/events-token`."
 
 TAGS = [
     {"name": name, "description": text}

@@ -7,25 +7,27 @@ from io import BytesIO
 from socket import SHUT_RDWR, socket
 from typing import Literal, get_args
 
-from flask import Blueprint, Response, json, request, send_file
+from flask import Blueprint, Response, json, request, send_file, url_for
 from pydantic import BaseModel, Field
 from redis import RedisError
 
 from api.access import Access
 from api.auth import caller
 from api.http.query import parsed_query
-from api.http.responses import json_response, stream_response, tagged_response
+from api.http.responses import json_response, model_response, stream_response, tagged_response
+from api.jobs import stream_tokens
 from api.jobs.event_stream import event_stream, has_ended
 from api.live.subscriber import JobRow
 from api.openapi.operation import operation
 from api.openapi.parameters import BINARY
-from api.schemas.outputs import LossColumns, Strength
+from api.schemas.outputs import EventsTokenView, LossColumns, Strength
 from api.serializers.jobs import photograph_name
 from api.services import services
 from api.usecases import results
 from api.usecases.file_names import download_name
 from api.usecases.results import AS_PAINTED, Encoding
-from shared import errors
+from shared import clock, errors
+from shared.db.access import keys
 from shared.db.jobs import queries
 from shared.db.jobs.queries import ShownJob
 from shared.db.models import Job
@@ -86,6 +88,7 @@ class ResultQuery(PreviewQuery):
     others={204: ("`Last-Event-ID` is that of the event `end`: nothing follows.", None)},
     query=EventsQuery,
     headers=("Last-Event-ID",),
+    takes_token=True,
     errors=(errors.TooManyStreams,),
 )
 def follow(job_id: str) -> Response:
@@ -99,8 +102,25 @@ def follow(job_id: str) -> Response:
     hang_up = partial(_cut, connection) if connection else None
     lifetime_s = found.settings.stream_life_s
     events = event_stream(found.hub, found.progress, job_id, row, last_id, lifetime_s=lifetime_s, hang_up=hang_up)
-    response = stream_response(found.streams, caller().owner, events, "text/event-stream")
-    response.headers["X-Accel-Buffering"] = "no"
+    return stream_response(found.streams, caller().owner, events, "text/event-stream")
+
+
+@blueprint.post("/events-token")
+@operation(access=Access.READ, status=201, returns=EventsTokenView)
+def make_token(job_id: str) -> Response:
+    """Make a token that opens the job's events for a minute."""
+    with services().database.reading() as session:
+        queries.get_job(session, job_id, owner=caller().sees)
+        token = stream_tokens.issue(keys.get_key(session, caller().key_id), job_id)
+    path = url_for("outputs.follow", job_id=job_id)
+    view = EventsTokenView(
+        token=token.text,
+        expires_at=clock.rfc3339(token.expires_at),
+        url=f"{request.host_url.rstrip('/')}{path}?token={token.text}",
+    )
+    response = model_response(view, 201)
+    response.headers["Location"] = path
+    response.headers["Cache-Control"] = "no-store"
     return response
 
 

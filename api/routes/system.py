@@ -77,7 +77,7 @@ def _address() -> str:
 def _document() -> dict[str, Any]:
     """Return the OpenAPI document, built once."""
     if _EXTENSION not in current_app.extensions:
-        current_app.extensions[_EXTENSION] = build(current_app)
+        current_app.extensions[_EXTENSION] = build(current_app, services().settings.public_url or "/")
     return cast("dict[str, Any]", current_app.extensions[_EXTENSION])
 
 

@@ -16,6 +16,14 @@ class StrengthRequest(BaseModel):
     strength: Strength = Field(description="From 0, the photograph, to 1, as painted; it is rounded to hundredths.")
 
 
+class EventsTokenView(BaseModel):
+    """A token that opens the events of one job, for clients that cannot send a key."""
+
+    token: str
+    expires_at: str = Field(description="The last moment at which it opens a stream; an open one stays open.")
+    url: str = Field(description="The absolute URL of the events, with the token.")
+
+
 class LossColumns(BaseModel):
     """The losses of every step, as columns of equal length."""
 

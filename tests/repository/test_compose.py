@@ -73,10 +73,15 @@ def test_whatever_is_waited_for_exists_and_can_be_healthy() -> None:
 def test_every_variable_of_ours_is_a_setting_with_a_value_that_it_takes() -> None:
     for name in OURS:
         given = {key: value for key, value in SERVICES[name]["environment"].items() if key.startswith("ATELIER_")}
-        values = {key.removeprefix("ATELIER_").lower(): value for key, value in given.items()}
+        values = {key.removeprefix("ATELIER_").lower(): _by_default(value) for key, value in given.items()}
         assert set(values) <= set(Settings.model_fields)
         Settings.load(**values)
     assert set(re.findall(r"ATELIER_(\w+)", TEXT)) <= {name.upper() for name in Settings.model_fields}
+
+
+def _by_default(value: str) -> str:
+    """Return a value as Compose makes it while no variable of the operator's is set."""
+    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", value)
 
 
 def test_all_processes_of_ours_share_one_database_one_broker_and_one_storage() -> None:

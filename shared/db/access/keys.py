@@ -44,6 +44,12 @@ def find(session: Session, token: str) -> ApiKey | None:
     return key if key and matches and key.revoked_at is None else None
 
 
+def find_by_id(session: Session, key_id: str) -> ApiKey | None:
+    """Return a valid key, or None if it is unknown or revoked."""
+    key = session.get(ApiKey, key_id)
+    return key if key and key.revoked_at is None else None
+
+
 def get_key(session: Session, key_id: str) -> ApiKey:
     """Return a key, revoked or not; raise `NotFound`."""
     return visible(session.get(ApiKey, key_id), f"key {key_id}")

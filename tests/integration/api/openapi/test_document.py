@@ -21,7 +21,7 @@ from shared.webhooks.signing import EVENTS
 
 @pytest.fixture
 def document(app) -> dict:
-    return build(app)
+    return build(app, "/")
 
 
 @pytest.fixture
