@@ -24,10 +24,13 @@ from shared.db.batches import counts, lifecycle
 from shared.db.batches import items as batch_items
 from shared.db.batches.items import NewItem
 from shared.db.jobs import queries
-from shared.errors import AtelierError, BatchFull, DuplicateKey, InvalidParams, UnknownImage, UnsafePath
+from shared.errors import AtelierError, BatchFull, DuplicateKey, InvalidParams, InvalidRequest, UnknownImage, UnsafePath
 from shared.painting import sizes as sizes_of_scales
 from shared.painting.keys import group_key, recipe_key, result_key
 from shared.painting.sizes import Size
+
+#: How many more items than a batch may have are rejected before the rest of a request is left unread.
+_MOST_REJECTED = 1000
 
 
 class _Plan(NamedTuple):
@@ -55,18 +58,22 @@ class BatchIngest:
         with database.reading() as session:
             self._batch = lifecycle.get_batch(session, batch_id, owner=caller.sees)
         self._sizes: dict[str, Size] = {}
+        #: The images whose sizes were looked for last, whether or not they exist.
+        self._looked_for: set[str] = set()
         self._plans: dict[str, _Plan | AtelierError] = {}
         self.report = IngestReport()
 
     def add(self, candidates: Iterable[Candidate]) -> IngestReport:
         """Add the valid candidates and count the others.
 
-        Raises `IllegalTransition` if the batch is canceled, `QuotaExceeded`, and what `attend` does; all say how many
-        were added before.
+        Raises `IllegalTransition` if the batch is canceled, `QuotaExceeded`, `InvalidRequest` after a great many
+        rejections, and what `attend` does; all say how many were added before.
         """
         try:
             for chunk in _chunks(candidates, self._attend):
                 self._add_chunk(chunk)
+                if self.report.rejected > _MOST_REJECTED + self._max_items:
+                    raise InvalidRequest(f"{self.report.rejected} items were rejected; the rest was not read.")
         except AtelierError as error:
             error.fields.update(added=self.report.added, existing=self.report.existing)
             raise
@@ -101,7 +108,8 @@ class BatchIngest:
                 )
 
     def _load_sizes(self, image_ids: set[str]) -> None:
-        missing = image_ids - set(self._sizes)
+        missing = {image_id for image_id in image_ids if image_id not in self._sizes}
+        self._looked_for = image_ids
         if missing:
             with self._database.reading() as session:
                 found = queries.get_images(session, missing, owner=self._caller.sees)
@@ -154,7 +162,8 @@ class BatchIngest:
         )
 
     def _size(self, image_id: str) -> Size:
-        self._load_sizes({image_id})
+        if image_id not in self._looked_for:
+            self._load_sizes({*self._looked_for, image_id})
         try:
             return self._sizes[image_id]
         except KeyError:

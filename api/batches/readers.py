@@ -30,6 +30,8 @@ Upload = Callable[[bytes], str]
 _BLOCK_BYTES = 2**18
 #: Longest JSON list, in bytes: parsed, it takes many times as much memory. JSON Lines have no such limit.
 MAX_LIST_BYTES = 16 * 2**20
+#: Most values of such a list, told by their commas: each takes a hundred bytes, however short it is written.
+_MAX_VALUES = 2**20
 
 
 class _BlockStream(io.RawIOBase):
@@ -65,6 +67,10 @@ def body(text: bytes) -> Any:
     if len(text) > MAX_LIST_BYTES:
         raise BodyTooLarge(
             f"A JSON list may have at most {MAX_LIST_BYTES} bytes; send JSON Lines.", max_bytes=MAX_LIST_BYTES
+        )
+    if text.count(b",") > _MAX_VALUES:
+        raise BodyTooLarge(
+            f"A JSON list may have at most {_MAX_VALUES} values; send JSON Lines.", max_values=_MAX_VALUES
         )
     return bodies.json_value(text)
 

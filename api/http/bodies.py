@@ -5,7 +5,7 @@ Nothing is stored here; what a body says is validated by `api.schemas`.
 
 import hashlib
 import json as standard_json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import zip_longest
 from typing import IO, Any, NamedTuple
 
@@ -121,12 +121,16 @@ class BatchForm(NamedTuple):
     styles: list[bytes]
     archive: IO[bytes] | None
 
-    def fingerprint(self) -> list[Any]:
-        """Return what tells this batch from any other: the request, and a hash of the archive."""
+    def fingerprint(self, attend: Callable[[], None]) -> list[Any]:
+        """Return what tells this batch from any other: the request, and a hash of the archive.
+
+        `attend` is called before each block, and ends the work by raising.
+        """
         if self.archive is None:
             return [self.body]
         digest = hashlib.sha256()
         while block := self.archive.read(2**18):
+            attend()
             digest.update(block)
         self.archive.seek(0)
         return [self.body, digest.hexdigest()]

@@ -12,7 +12,7 @@ from api.auth import caller
 from api.batches import lifecycle, matrix_sheet, readers
 from api.batches.member_names import checked_encoding
 from api.batches.report import require_added, serialize_report
-from api.http import bodies, idempotency
+from api.http import bodies, idempotency, presence
 from api.http.idempotency import Once
 from api.http.pagination import PageQuery, page
 from api.http.problems import validated
@@ -91,7 +91,7 @@ def _opened() -> Response:
     settings = services().settings
     request.max_content_length = settings.max_batch_bytes
     form = bodies.batch_form(request, settings.max_upload_bytes, settings.max_batch_bytes)
-    once = idempotency.once(request, caller(), form.fingerprint())
+    once = idempotency.once(request, caller(), form.fingerprint(presence.attend(request)))
     batch_request = validated(schemas.BatchRequest, form.body)
     if once.find(services().database) is None:
         _open(once, batch_request, form.styles)

@@ -16,6 +16,7 @@ from api.batches.archives.turns import PER_OWNER
 from shared.imaging import codec
 from tests.hostile.archive_bombs import bombs
 from tests.hostile.archives import PNG, Crafted
+from tests.integration.api.batch_requests import LINES
 from tests.support.api_server import Served, serving
 from tests.support.factories import picture
 from tests.support.process_use import cpu_s, measured
@@ -52,6 +53,16 @@ def test_no_archive_takes_much_memory_or_is_taken(served) -> None:
         assert client.get(f"/v1/batches/{batch_id}").json()["counts"]["total"] == 0
 
 
+def test_the_work_for_a_list_ends_when_its_client_leaves_though_much_of_it_is_unread(served) -> None:
+    line = b'{"key": "%06d", "content": "sha256:' + b"0" * 64 + b'"}\n'
+    with served.client() as client:
+        path = f"/v1/batches/{open_batch(client)}/items"
+        with leaving(served, path, b"".join(line % number for number in range(20_000)), LINES):
+            pass
+        wait_until(lambda: answered(served, path), "the work ends")
+        assert answered(served, path) == [400]  # and not 200, as when all of it was read
+
+
 def test_the_work_for_an_archive_ends_when_its_client_leaves(served) -> None:
     process = api_process(served)
     with served.client() as client:
@@ -66,21 +77,20 @@ def test_the_work_for_an_archive_ends_when_its_client_leaves(served) -> None:
         assert client.get(f"/v1/batches/{batch_id}").json()["counts"]["total"] == 0
 
 
-def test_an_owner_may_send_few_archives_at_once(served) -> None:
-    with served.client() as client, ExitStack() as opened:
-        path = f"/v1/batches/{open_batch(client)}/items"
+def test_an_owner_may_send_few_archives_at_once(app, client, batch) -> None:
+    def post():
+        return client.post(f"/v1/batches/{batch['id']}/items", data=b"PK", content_type="application/zip")
+
+    owner = client.get(f"/v1/batches/{batch['id']}").json["owner"]
+    with ExitStack() as sent:
         for _ in range(PER_OWNER):
-            opened.enter_context(leaving(served, path, b"PK", missing=9))
-        headers = {"Content-Type": "application/zip"}
-        refused = wait_until(lambda: too_many(client.post(path, content=b"PK", headers=headers)), "all are taken")
-        assert refused.json()["code"] == "too_many_archives"
+            sent.enter_context(app.extensions["atelier"].archive_turns.sending(owner))
+        refused = post()
+        assert (refused.status_code, refused.json["code"]) == (429, "too_many_archives")
         assert refused.headers["Retry-After"]
-        opened.close()
-        wait_until(lambda: not too_many(client.post(path, content=b"PK", headers=headers)), "one is free again")
-
-
-def too_many(answer: httpx.Response) -> httpx.Response | None:
-    return answer if answer.status_code == 429 else None
+        form = {"archive": (io.BytesIO(b"PK"), "a.zip")}
+        assert client.post("/v1/batches", data=form).json["code"] == "too_many_archives"
+    assert post().json["code"] == "corrupt_archive"
 
 
 def many_damaged_pictures() -> bytes:
@@ -93,12 +103,12 @@ def many_damaged_pictures() -> bytes:
 
 
 @contextmanager
-def leaving(served: Served, path: str, data: bytes, *, missing: int = 0) -> Iterator[None]:
-    """Send an archive, but for its last bytes, and leave at the end of the block."""
+def leaving(served: Served, path: str, data: bytes, media_type: str = "application/zip") -> Iterator[None]:
+    """Send items, and leave at the end of the block."""
     address = urlsplit(served.url)
     head = (
         f"POST {path} HTTP/1.1\r\nHost: {address.netloc}\r\nAuthorization: {served.headers['Authorization']}\r\n"
-        f"Content-Type: application/zip\r\nContent-Length: {len(data) + missing}\r\n\r\n"
+        f"Content-Type: {media_type}\r\nContent-Length: {len(data)}\r\n\r\n"
     )
     with socket.create_connection((str(address.hostname), int(address.port or 0)), timeout=20) as connection:
         connection.sendall(head.encode() + data)
