@@ -157,7 +157,9 @@ def register(app: Flask) -> None:
             log.error("request_failed", status=error.code, exc_info=error)
             return problem(AtelierError())
         response = problem(kind())
-        response.headers.extend((name, value) for name, value in error.get_headers() if name == "Allow")
+        response.headers.extend(
+            (name, value) for name, value in error.get_headers() if name in ("Allow", "Content-Range")
+        )
         return response
 
     @app.errorhandler(Exception)

@@ -54,7 +54,12 @@ _IN_HEADER = {
     "Last-Event-ID": parameter("The ID of the last event received; the stream resumes after it.", type="string"),
     "X-Request-ID": parameter("Identifies the request in the log and in its response.", type="string"),
     "Range": parameter("The bytes to send, to resume a download.", type="string", examples=["bytes=0-1023"]),
+    "If-Range": parameter(
+        "The `ETag` of the part that is there already; another version is sent whole.", type="string"
+    ),
 }
+#: The request headers that a view reads which sends a file.
+FILE_HEADERS = ("If-None-Match", "Range", "If-Range")
 #: Response headers.
 _OF_RESPONSE = {
     "X-Request-ID": parameter("Identifies the request in the log; the client's own if it sent one.", type="string"),
@@ -63,6 +68,7 @@ _OF_RESPONSE = {
     "ETag": parameter("Identifies this version of the response.", type="string"),
     "Link": parameter("`rel=next`: the next page, if there is one.", type="string"),
     "Content-Range": parameter("The range of bytes sent, and the total.", type="string"),
+    "Accept-Ranges": parameter("`bytes` if a download can be resumed, else `none`.", type="string"),
     "Content-Disposition": parameter("A file name.", type="string"),
     "Idempotency-Replayed": parameter("`true` if it repeats an earlier response.", type="string", enum=["true"]),
     "Preference-Applied": parameter("The wait that was applied.", type="string"),
@@ -70,12 +76,13 @@ _OF_RESPONSE = {
 }
 #: Headers that a response always has, by status; every one has `X-Request-ID`.
 _ALWAYS = {201: ("Location",), 202: ("Location",), 206: ("Content-Range",), 304: ("ETag",), 401: ("WWW-Authenticate",)}
+_ALWAYS[416] = ("Content-Range",)
 #: Headers that it may have, by the request header that the view reads.
 _OPTIONAL = {
     "Idempotency-Key": ("Idempotency-Replayed", "Retry-After"),
     "Prefer": ("Preference-Applied", "Retry-After"),
     "If-None-Match": ("ETag",),
-    "Range": ("Content-Disposition",),
+    "Range": ("Content-Disposition", "Accept-Ranges"),
 }
 
 #: The path parameter that takes the `id` of each model.

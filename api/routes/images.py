@@ -1,13 +1,16 @@
 """Images: uploaded once, named by a hash of their bytes."""
 
+from functools import partial
+
 from flask import Blueprint, Response, request
 
 from api.access import Access
 from api.auth import caller
 from api.http import bodies
+from api.http.files import file_response
 from api.http.responses import model_response
 from api.openapi.operation import operation
-from api.openapi.parameters import BINARY
+from api.openapi.parameters import BINARY, FILE_HEADERS
 from api.schemas.jobs import ImageView
 from api.serializers.jobs import serialize_image
 from api.services import services
@@ -58,16 +61,21 @@ def show(image_id: str) -> Response:
 
 
 @blueprint.get("/<image_id>/content")
-@operation(access=Access.READ, returns=_PICTURE)
+@operation(access=Access.READ, returns=_PICTURE, headers=FILE_HEADERS)
 def content(image_id: str) -> Response:
     """Fetch an image's bytes as they were uploaded.
 
     They are sent for download, never inline: a stranger uploaded them.
     """
     image = _image(image_id)
-    response = Response(services().store.get(image_key(image.id)), content_type=MEDIA_TYPES[image.format])
-    name = image.id.removeprefix("sha256:")[:16]
-    response.headers["Content-Disposition"] = f'attachment; filename="{name}.{image.format}"'
+    digest = image.id.removeprefix("sha256:")
+    response = file_response(
+        partial(services().store.get, image_key(image.id)),
+        media_type=MEDIA_TYPES[image.format],
+        name=f"{digest[:16]}.{image.format}",
+        etag=digest,
+        as_attachment=True,
+    )
     response.headers["Content-Security-Policy"] = "sandbox; default-src 'none'"
     return response
 

@@ -17,12 +17,13 @@ from api.batches.ingest import BatchIngest
 from api.batches.member_names import checked_encoding
 from api.batches.report import Candidate, Skip, require_added, serialize_report
 from api.http import bodies, forms, presence
+from api.http.files import cut, describe_file
 from api.http.pagination import Page, PageQuery, page
 from api.http.problems import validated
 from api.http.query import Count, Flag, parsed_query
 from api.http.responses import model_response, page_response, stream_response
 from api.openapi.operation import operation
-from api.openapi.parameters import BINARY
+from api.openapi.parameters import BINARY, FILE_HEADERS
 from api.schemas.batches import AddedView, ItemRequest, ItemResultView, ItemsRequest
 from api.schemas.jobs import JobPage
 from api.serializers.jobs import serialize_job
@@ -119,14 +120,25 @@ def results(batch_id: str) -> Response:
 
 
 @blueprint.get("/archive.zip")
-@operation(access=Access.READ, returns={reader.ZIP[0]: BINARY}, errors=(errors.TooManyStreams,))
+@operation(access=Access.READ, returns={reader.ZIP[0]: BINARY}, headers=FILE_HEADERS, errors=(errors.TooManyStreams,))
 def archive(batch_id: str) -> Response:
-    """Download the finished pictures as a zip, with `manifest.jsonl` as its last file."""
-    with services().database.reading() as session:
-        lifecycle.get_batch(session, batch_id, owner=caller().sees)
-    chunks = archive_writer.stream(services().database, services().pictures, batch_id)
-    response = stream_response(services().streams, caller().owner, chunks, reader.ZIP[0])
+    """Download the finished pictures as a zip, with `manifest.jsonl` as its last file.
+
+    It can be resumed once the batch has ended, if all of its pictures are as painted.
+    """
+    found = services()
+    with found.database.reading() as session:
+        batch = lifecycle.get_batch(session, batch_id, owner=caller().sees)
+    measured = archive_writer.measure(found.database, found.pictures, batch)
+    chunks = archive_writer.stream(found.database, found.pictures, batch_id, measured)
+    response = stream_response(found.streams, caller().owner, chunks, reader.ZIP[0])
     response.headers["Content-Disposition"] = f'attachment; filename="{batch_id}.zip"'
+    if measured is None:
+        response.headers["Accept-Ranges"] = "none"
+        return response
+    part = describe_file(response, measured.etag, measured.length)
+    if part is not None:
+        response.response = cut(chunks, part)
     return response
 
 

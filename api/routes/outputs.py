@@ -3,23 +3,23 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from io import BytesIO
 from socket import SHUT_RDWR, socket
 from typing import Literal, get_args
 
-from flask import Blueprint, Response, json, request, send_file, url_for
+from flask import Blueprint, Response, json, request, url_for
 from pydantic import BaseModel, Field
 from redis import RedisError
 
 from api.access import Access
 from api.auth import caller
+from api.http.files import file_response
 from api.http.query import parsed_query
 from api.http.responses import json_response, model_response, stream_response, tagged_response
 from api.jobs import stream_tokens
 from api.jobs.event_stream import event_stream, has_ended
 from api.live.subscriber import JobRow
 from api.openapi.operation import operation
-from api.openapi.parameters import BINARY
+from api.openapi.parameters import BINARY, FILE_HEADERS
 from api.schemas.outputs import EventsTokenView, LossColumns, Strength
 from api.serializers.jobs import photograph_name
 from api.services import services
@@ -186,7 +186,7 @@ def losses(job_id: str) -> Response:
     access=Access.READ,
     returns={f"image/{name}": BINARY for name in get_args(Format)},
     query=ResultQuery,
-    headers=("If-None-Match", "Range"),
+    headers=FILE_HEADERS,
     errors=(*_NO_PICTURE, *_PHOTOGRAPH),
 )
 def result(job_id: str) -> Response:
@@ -205,7 +205,7 @@ def result(job_id: str) -> Response:
 
 
 @blueprint.get("/timelapse")
-@operation(access=Access.READ, returns={"image/webp": BINARY}, headers=("If-None-Match", "Range"), errors=_NO_PICTURE)
+@operation(access=Access.READ, returns={"image/webp": BINARY}, headers=FILE_HEADERS, errors=_NO_PICTURE)
 def timelapse(job_id: str) -> Response:
     """Fetch the timelapse, if the job was asked for one."""
     job = _finished(job_id)
@@ -247,11 +247,8 @@ def _sent(job: Job, format_name: str, read: Callable[[Job], bytes], part: str = 
     Its ETag holds `part`, which tells it from the result, and `version`, which tells what else its bytes depend on.
     """
     etag = f"{job.id}-{job.attempt}{part}{version}-{format_name}"
-    if etag in request.if_none_match:
-        return Response(status=304, headers={"ETag": f'"{etag}"'})
     name = download_name(photograph_name(job), job.id, part, _SUFFIXES.get(format_name, format_name))
-    media_type = MEDIA_TYPES[format_name]
-    return send_file(BytesIO(read(job)), mimetype=media_type, download_name=name, etag=etag, conditional=True)
+    return file_response(partial(read, job), media_type=MEDIA_TYPES[format_name], name=name, etag=etag)
 
 
 def _stored(job: ShownJob, key: FileKey) -> bytes:

@@ -113,6 +113,13 @@ class Pictures:
         except (errors.ResultExpired, errors.ImageTooLarge):
             return ShownPicture(self.at(job, AS_PAINTED, encoding), AS_PAINTED)
 
+    def stored_size(self, job: ShownJob) -> int | None:
+        """Return the size in bytes of the picture as painted; None if it has expired or is missing."""
+        try:
+            return self.store.size(require_result(job)["key"])
+        except (errors.ResultExpired, errors.NotFound):
+            return None
+
     def _photograph(self, job: ShownJob) -> bytes:
         try:
             return self.store.get(image_key(job.content_id))

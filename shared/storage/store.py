@@ -49,6 +49,9 @@ class ImageStore(Protocol):
     def get(self, key: str) -> bytes:
         """Return the bytes of `key`; raise `NotFound` or `StorageUnavailable`."""
 
+    def size(self, key: str) -> int:
+        """Return how many bytes `key` has; raise `NotFound` or `StorageUnavailable`."""
+
     def exists(self, key: str) -> bool:
         """Return whether `key` exists."""
 
@@ -105,6 +108,15 @@ class LocalImageStore:
         with _translated():
             try:
                 return path.read_bytes()
+            except _ABSENT as error:
+                raise NotFound("Storage has no such key.", key=key) from error
+
+    def size(self, key: str) -> int:
+        """Return how many bytes `key` has; raise `NotFound` or `StorageUnavailable`."""
+        path = self._path(key)
+        with _translated():
+            try:
+                return path.stat().st_size
             except _ABSENT as error:
                 raise NotFound("Storage has no such key.", key=key) from error
 

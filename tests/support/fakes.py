@@ -38,6 +38,9 @@ class MemoryImageStore:
         except KeyError:
             raise NotFound(key=key) from None
 
+    def size(self, key: str) -> int:
+        return len(self.get(key))
+
     def exists(self, key: str) -> bool:
         return checked_key(key) in self._bytes
 

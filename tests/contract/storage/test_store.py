@@ -27,6 +27,9 @@ def test_what_was_put_comes_back(store) -> None:
     store.put("images/ab/abc", b"\x00bytes")
     assert store.get("images/ab/abc") == b"\x00bytes"
     assert store.exists("images/ab/abc")
+    assert store.size("images/ab/abc") == 6
+    with pytest.raises(NotFound):
+        store.size("images/ab/abd")
 
 
 def test_empty_bytes_are_bytes(store) -> None:

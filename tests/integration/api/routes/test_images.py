@@ -47,7 +47,7 @@ def test_every_format_is_taken_and_given_back_under_its_name(client, kind) -> No
     assert (described["format"], described["width"], described["height"]) == (kind, 96, 64)
     content = client.get(described["links"]["content"])
     assert (content.data, content.content_type) == (data, f"image/{kind}")
-    assert content.headers["Content-Disposition"].endswith(f'.{kind}"')
+    assert content.headers["Content-Disposition"].endswith(f".{kind}")
 
 
 @pytest.mark.parametrize("kind", BAD)
