@@ -131,7 +131,7 @@ def test_an_output_that_cannot_be_written_is_found_before_anything_is_submitted(
         (["-o", "a.png", "--no-wait"], "drop it or -o"),
         (["-o", "a.png", "--start-by", "tomorrow"], "2030-01-31T12:00"),
         (["-o", "a.png", "--start-by", "0001-01-01T00:00+23:00"], "2030-01-31T12:00"),
-        (["-o", "a.png", "--time-limit", "0"], "x>0"),
+        (["-o", "a.png", "--time-limit", "0"], "not in the range above 0"),
     ],
 )
 def test_a_command_line_that_cannot_be_used_exits_2(atelier, photo, arguments, said) -> None:
