@@ -56,6 +56,7 @@ def test_the_end_of_a_job_is_kept_to_be_told(database, end) -> None:
         data = webhook_payloads.payload_of(session, held)
     assert (data["id"], data["state"], data["owner"]) == (job_id, end, "local")
     assert (data["error"] is not None) == (end == "failed")
+    assert data["links"]["self"] == f"/v1/jobs/{job_id}"  # a path, unless the public URL is known
 
 
 def test_nothing_is_told_of_a_job_without_a_webhook_or_that_goes_on(database) -> None:

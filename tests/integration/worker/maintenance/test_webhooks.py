@@ -28,11 +28,14 @@ from tests.support.fakes import FakeSlots
 from tests.support.waiting import wait_until
 from worker.maintenance.webhooks import WebhookSender
 
+#: Where users reach the API.
+PUBLIC = "https://example.org/atelier"
+
 
 @pytest.fixture
 def deliver(database):
     """Run the due deliveries and wait until each has been tried; return all deliveries."""
-    sender = WebhookSender(database, ALLOWED, call_s=1.0)
+    sender = WebhookSender(database, ALLOWED, public_url=PUBLIC, call_s=1.0)
 
     def kept() -> list[Delivery]:
         with database.reading() as session:
@@ -69,6 +72,7 @@ def test_the_end_of_a_job_is_told_and_signed(database, deliver) -> None:
     [call] = receiver.calls
     said = json.loads(call.body)
     assert (said["type"], said["data"]["id"], said["data"]["label"]) == ("job.canceled", job_id, "sea")
+    assert said["data"]["links"] == {"self": f"{PUBLIC}/v1/jobs/{job_id}"}
     with database.writing() as session:
         secret = deliveries.get_secrets(session, "local").secret
     timestamp = int(call.headers["webhook-timestamp"])
