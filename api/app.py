@@ -13,7 +13,7 @@ from flask import Flask, Response, g, request
 
 from api import auth, dashboard, services
 from api import metrics as api_metrics
-from api.http import access_log, cors, encodings, forms, problems, proxies
+from api.http import access_log, cors, encodings, forms, problems, proxies, texts
 from api.http.forms import BoundedRequest
 from api.routes import (
     audit,
@@ -31,8 +31,9 @@ from api.routes import (
     webhooks,
 )
 from shared import ids
-from shared.errors import InvalidParams, NotFound
+from shared.errors import NotFound
 from shared.settings import Settings
+from shared.texts import find_unprintable
 
 #: Room for the JSON part and for what multipart adds around the files, in bytes.
 _MULTIPART_OVERHEAD_BYTES = 2**20
@@ -93,17 +94,9 @@ def _begin() -> None:
     g.request_id = given if _REQUEST_ID.fullmatch(given) else ids.new_id()
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(request_id=g.request_id)
-    _refuse_nul()
-
-
-def _refuse_nul() -> None:
-    """Refuse NUL characters, which PostgreSQL cannot store."""
-    if "\0" in request.path:
+    if find_unprintable(request.path) is not None:  # nothing has such a name
         raise NotFound
-    names = [name for name, value in request.args.items(multi=True) if "\0" in value]
-    if names:
-        mistake = {"pointer": names[0], "detail": "text without NUL characters"}
-        raise InvalidParams(f"{names[0]} contains a NUL character.", errors=[mistake])
+    texts.check_fields(request.args)
 
 
 def _finish(response: Response) -> Response:

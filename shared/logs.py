@@ -3,6 +3,8 @@
 Fields bound with `structlog.contextvars`, such as `job_id` and `attempt`, are added to every line of the context.
 Records of the standard library (Celery, gunicorn, SQLAlchemy) are rendered the same way.
 
+Text is escaped as `shared.texts` does, since an event may hold what a stranger wrote; JSON is ASCII.
+
 Invariant: the value of a field whose name suggests a secret is redacted. Texts and nested values are not searched, so
 put no secret there.
 """
@@ -14,6 +16,8 @@ from typing import Any
 
 import structlog
 from structlog.typing import EventDict, Processor
+
+from shared.texts import printable, printable_lines
 
 _SECRET = re.compile("password|secret|token|authorization|cookie|api_key", re.IGNORECASE)
 
@@ -54,10 +58,18 @@ def configure(log_format: str = "auto", level: str = "INFO") -> None:
 def _last_steps(*, as_text: bool) -> list[Processor]:
     drop_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     if as_text:
-        plain = structlog.dev.plain_traceback
-        return [drop_meta, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
+        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        return [drop_meta, structlog.processors.format_exc_info, _escape, renderer]
     # tracebacks as text: structured ones would carry the values of local variables
     return [drop_meta, structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+
+
+def _escape(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """Escape the texts of an event for a terminal, and the lines of a traceback; other values are shown as `repr`."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = printable_lines(value) if name in ("exception", "stack") else printable(value)
+    return event
 
 
 def get(name: str) -> structlog.stdlib.BoundLogger:

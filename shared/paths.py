@@ -1,6 +1,6 @@
-"""Files of the user's that must survive: which of them an output would overwrite, and how their names are shown.
+"""Files of the user's that must survive: which of them an output would overwrite.
 
-A name may be any bytes: Python holds those that are not UTF-8 as lone surrogates, which cannot be printed.
+A name may be any bytes; `shared.texts` says how it is shown.
 """
 
 import errno
@@ -13,10 +13,6 @@ from pathlib import Path
 
 #: Longest name of a file, in bytes, on the common file systems.
 MAX_NAME_BYTES = 255
-#: Categories of characters that would break a line, move the cursor or fail to be encoded.
-_UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
-#: Characters that reverse what stands after them: `a<RLO>gpj.exe` would be shown as `aexe.jpg`.
-_REVERSING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 class InputFiles:
@@ -70,22 +66,6 @@ def kind_text(mode: int) -> str:
         stat.S_IFDIR: "a folder",
     }  # fmt: skip
     return kinds.get(stat.S_IFMT(mode), "no regular file")
-
-
-def printable(name: str | Path) -> str:
-    """Return a name that takes one line and is valid text, with escapes for what cannot be shown."""
-    return "".join(_escaped(each) if _is_unprintable(each) else each for each in str(name))
-
-
-def _is_unprintable(character: str) -> bool:
-    return unicodedata.category(character) in _UNPRINTABLE or character in _REVERSING
-
-
-def _escaped(character: str) -> str:
-    code = ord(character)
-    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8
-        return f"\\x{code - 0xDC00:02x}"
-    return character.encode("unicode_escape").decode()
 
 
 def _inode(path: Path) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from pathlib import PurePosixPath
 
 from shared.errors import InvalidParams, UnsafePath
 from shared.imaging.filenames import STATE_FILE
+from shared.texts import UNPRINTABLE
 
 #: The code page of a zip's names that say of none. Source: APPNOTE, appendix D.
 ZIP_ENCODING = "cp437"
@@ -25,8 +26,8 @@ _NO_ENCODINGS = frozenset({"idna", "mbcs", "oem", "punycode", "raw_unicode_escap
 _ENCODING_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 #: What must mean itself in an encoding of paths.
 _ASCII = "/.0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-#: What a key cannot hold: control characters, a backslash, bytes that are no text, dots and spaces at the end.
-_UNFIT = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]|[ .]+$")
+#: What a key cannot hold: control characters, bytes that are no text, a backslash, dots and spaces at the end.
+_UNFIT = re.compile(rf"{UNPRINTABLE.pattern}|\\|[ .]+$")
 _DRIVE = re.compile(r"[A-Za-z]:")
 
 
@@ -111,4 +112,9 @@ def state_folders(paths: Iterable[str]) -> frozenset[str]:
 
 
 def _escaped(found: re.Match[str]) -> str:
-    return "".join(f"%{byte:02X}" for byte in found[0].encode(errors="surrogateescape"))
+    return "".join(f"%{byte:02X}" for character in found[0] for byte in _bytes_of(character))
+
+
+def _bytes_of(character: str) -> bytes:
+    is_byte = 0xDC80 <= ord(character) <= 0xDCFF  # any other surrogate is one that an encoding let through
+    return character.encode(errors="surrogateescape" if is_byte else "surrogatepass")

@@ -1,5 +1,6 @@
 """`atelier batches` about existing batches, and `atelier matrix`, which helps to choose a look."""
 
+import json
 import math
 import shlex
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import click
 
 from api.cli.display.layout import Column, age, coloured, print_facts
-from api.cli.display.output import counted, emit, emit_table, print_id, say
+from api.cli.display.output import counted, echo, emit, emit_table, print_id, say
 from api.cli.display.tables import FailedPicture, print_failed_pictures
 from api.cli.errors import Interrupted, JobUnsuccessful
 from api.cli.options import PICTURE, client_option, json_option, limit_option, time_limit_option
@@ -91,7 +92,7 @@ def retry_failed(client: Client, batch_id: str, time_limit_s: float | None) -> N
 
     Each keeps its time limit unless --time-limit gives another.
     """
-    click.echo(client.retry_failed(batch_id, time_limit_s=time_limit_s))
+    echo(client.retry_failed(batch_id, time_limit_s=time_limit_s))
 
 
 @batches.command()
@@ -102,7 +103,7 @@ def retry_failed(client: Client, batch_id: str, time_limit_s: float | None) -> N
 def results(client: Client, batch_id: str, after: int, *, follow: bool) -> None:
     """Print the results so far, one line of JSON each."""
     for result in client.batch_results(batch_id, after=after, follow=follow):
-        click.echo(result.model_dump_json(exclude_unset=True))
+        echo(json.dumps(result.raw()))
 
 
 @batches.command()

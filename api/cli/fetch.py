@@ -1,9 +1,9 @@
 """Commands that fetch what a job produces: picture, timelapse, newest frame, losses, manifest, events."""
 
 import csv
+import io
 import json
 import os
-import re
 import sys
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -12,13 +12,13 @@ import click
 from rich.console import Console
 
 from api.cli.display.job_bar import step_text
-from api.cli.display.output import print_json, say
+from api.cli.display.output import echo, echo_lines, print_json, say
 from api.cli.options import client_option, json_option, out_option, strength_option
 from api.client import Client
 from api.client.files import check_path, check_picture_path, unused_path, write_whole
 from api.client.models import Event, Job, Progress
+from shared.texts import UNPRINTABLE
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _job_id = click.argument("job_id", metavar="ID")
 _file = click.option(
     "-o", "--out", type=click.Path(path_type=Path), metavar="FILE", required=True, help="Where to write it."
@@ -83,9 +83,11 @@ def losses(client: Client, job_id: str, *, as_json: bool) -> None:
     if as_json:
         print_json(columns)
         return
-    table = csv.writer(sys.stdout, lineterminator="\n")
+    written = io.StringIO()
+    table = csv.writer(written, lineterminator="\n")
     table.writerow(columns)
     table.writerows(zip(*columns.values(), strict=True))
+    echo_lines(written.getvalue())
 
 
 @click.command()
@@ -104,12 +106,12 @@ def manifest(client: Client, job_id: str) -> None:
 def events(client: Client, job_id: str, *, as_json: bool) -> None:
     """Print a job's events, past and future, until it ends: one per line, with --json as JSON."""
     for event in client.events(job_id):
-        click.echo(json.dumps(event._asdict()) if as_json else _event_text(event))
+        echo(json.dumps(event._asdict()) if as_json else _event_text(event))
 
 
 def _named_after(job: Job) -> Path:
     """Return an unused path in this folder; the server's name for the photograph is no path, and may be anything."""
-    name = PurePosixPath(_CONTROL.sub("_", job.name or "").replace("\\", "/")).name.lstrip(".")
+    name = PurePosixPath(UNPRINTABLE.sub("_", job.name or "").replace("\\", "/")).name.lstrip(".")
     return unused_path(PurePosixPath(name).stem or f"atelier-{job.id}", ".png")
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from api.cli.display.output import emit, emit_table, print_id, print_json, say
+from api.cli.display.output import echo, emit, emit_table, print_id, print_json, say
 from api.cli.display.tables import JOB_COLUMNS, job_cells, print_job
 from api.cli.errors import Failure
 from api.cli.follow import check_strength, finish
@@ -76,7 +76,7 @@ def cancel(client: Client, job_id: str, *, as_json: bool) -> None:
 
 def _print_canceled(job: Job) -> None:
     outcome = "is canceled" if job.ended else "stops at its next step and keeps the picture so far"
-    click.echo(f"Job {job.id} {outcome}.")
+    echo(f"Job {job.id} {outcome}.")
 
 
 @click.command()
@@ -93,7 +93,7 @@ def strength(client: Client, job_id: str, value: float, *, as_json: bool) -> Non
 
 
 def _print_strength(job: Job) -> None:
-    click.echo(f"Job {job.id} now has strength {(job.result or {}).get('strength'):g}.")
+    echo(f"Job {job.id} now has strength {(job.result or {}).get('strength'):g}.")
 
 
 @click.command()

@@ -6,7 +6,8 @@ from pathlib import Path
 import click
 
 from shared.painting.cli_options import DEEP_FORMATS
-from shared.paths import InputFiles, printable
+from shared.paths import InputFiles
+from shared.texts import printable
 
 #: How many files a refusal names.
 _MOST_NAMED = 20

@@ -4,7 +4,7 @@ import click
 from rich.text import Text
 
 from api.cli.display.layout import Column, age, coloured, print_facts
-from api.cli.display.output import emit, emit_table, print_id, say
+from api.cli.display.output import echo, emit, emit_table, print_id, say
 from api.cli.options import client_option, json_option, limit_option
 from api.client import Client
 from api.client.webhooks import Delivery, WebhookSecret
@@ -83,7 +83,7 @@ def redeliver(client: Client, delivery_id: str, *, as_json: bool) -> None:
 
 
 def _print_secret(found: WebhookSecret) -> None:
-    click.echo(found.secret)
+    echo(found.secret)
     if found.previous_until:
         say(f"Until {found.previous_until}, webhooks are also signed with the previous secret.")
 
@@ -105,7 +105,7 @@ def _print_delivery(found: Delivery) -> None:
         "ended": found.ended_at,
     }
     tries = {
-        f"try {number}": Text(f"{entry.get('at')}  {entry.get('status') or entry.get('error')}  {entry.get('ms')} ms")
+        f"try {number}": f"{entry.get('at')}  {entry.get('status') or entry.get('error')}  {entry.get('ms')} ms"
         for number, entry in enumerate(found.log, start=1)
     }
     print_facts(facts | tries)

@@ -10,6 +10,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TypedDict
 
+from .names import UNPRINTABLE
 from .transport import timestamp
 
 #: A picture: the id of an uploaded one, a file, or encoded bytes.
@@ -113,8 +114,8 @@ def job_request(
 
 
 def _name(name: str | None) -> str | None:
-    """Replace bytes that are not UTF-8, which a request cannot have."""
-    return None if name is None else os.fsencode(name).decode(errors="replace")
+    """Replace what a request cannot have: bytes that are not UTF-8, and control characters."""
+    return None if name is None else UNPRINTABLE.sub("\ufffd", os.fsencode(name).decode(errors="replace"))
 
 
 def _style(style: Style, mask: Source | None, image_id: Callable[[Source], str]) -> dict[str, Any]:

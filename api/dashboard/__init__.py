@@ -18,5 +18,6 @@ def register(app: Flask) -> None:
     """Add the dashboard to `app`."""
     services = services_of(app)
     app.extensions[OVERVIEW_EXTENSION] = OverviewCache(services.database, services.store, services.progress)
+    app.jinja_env.finalize = pages.shown
     app.register_blueprint(pages.blueprint)
     app.after_request(pages.cache_assets)

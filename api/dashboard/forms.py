@@ -27,6 +27,20 @@ def optional(name: str) -> str | None:
     return request.form.get(name, "").strip() or None
 
 
+def number(text: str) -> float | str | None:
+    """Return the number that was typed, as JSON has it; None for nothing, and any other text, to be refused, as it is.
+
+    The API takes no text for a number, but a form sends nothing else.
+    """
+    text = text.strip()
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text or None
+
+
 def read_once() -> Once:
     """Return the identity of the form that this request sends; raise `InvalidRequest` if it has none."""
     value = request.form.get(FIELD, "")

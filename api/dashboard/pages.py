@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response, current_app, g, make_response, redirect, render_template, request
+from markupsafe import Markup
 
 from api.access import Access
 from api.dashboard.session import signed_in
@@ -15,6 +16,7 @@ from api.http import problems
 from api.services import services
 from shared.errors import AtelierError, Forbidden, Unauthorized
 from shared.painting.params import LAST_RESORT_WARNING, LAST_RESORT_WEIGHTS
+from shared.texts import printable_lines
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -82,6 +84,11 @@ def may(access: Access) -> bool:
     caller = g.get("caller")
     is_blocked = _changes(access) and services().settings.read_only
     return caller is not None and caller.role in access.value and not is_blocked
+
+
+def shown(value: Any) -> Any:
+    """Return what a template shows of a value: of a text, what moves and reverses nothing; Jinja escapes HTML."""
+    return printable_lines(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def asset(name: str) -> str:

@@ -11,9 +11,10 @@ from flask import Response, g, request
 
 from api.access import Caller
 from api.auth import caller_cache, caller_of
+from api.http import texts
 from api.services import services
 from shared.db.access import browser_sessions
-from shared.errors import Forbidden, InvalidParams, Unauthorized
+from shared.errors import Forbidden, Unauthorized
 
 COOKIE = "atelier_session"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -27,7 +28,7 @@ def signed_in() -> Caller:
     if request.method not in _SAFE:
         require_own_origin()
         _require_token()
-        _refuse_nul()
+        texts.check_fields(request.form, several_lines=True)  # one line or several, their models say
     return found
 
 
@@ -93,10 +94,3 @@ def _require_token() -> None:
     given = request.headers.get("X-CSRF-Token") or request.form.get("csrf", "")
     if not hmac.compare_digest(given.encode(), g.csrf.encode()):
         raise Forbidden("This page has expired; reload it and try again.")
-
-
-def _refuse_nul() -> None:
-    """Raise `InvalidParams` for a NUL, which PostgreSQL cannot store."""
-    for name, value in request.form.items(multi=True):
-        if "\0" in value:
-            raise InvalidParams(f"{name} contains a NUL character.")

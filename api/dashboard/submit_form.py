@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from api.dashboard import forms
 from api.http import bodies, problems
 from shared.errors import AtelierError, InvalidRequest
 from shared.painting.params import PRESETS, StyleParams, resolve
@@ -82,7 +83,7 @@ def settings(form: Mapping[str, str]) -> dict[str, Any]:
     return {
         "depth": int(depth) if depth.isdecimal() else depth,
         "keep_metadata": form.get("keep_metadata") == "true",
-        "time_limit_s": form.get("time_limit_s", "").strip() or None,
+        "time_limit_s": forms.number(form.get("time_limit_s", "")),
     }
 
 

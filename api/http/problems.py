@@ -12,10 +12,12 @@ from flask import Flask, Response, json
 from pydantic import BaseModel, ValidationError
 from werkzeug.exceptions import HTTPException
 
+from api.http.texts import mistakes_in_body
 from api.schemas.links import mounted
 from shared import errors, logs
 from shared.errors import AtelierError, InvalidParams
 from shared.painting.params import StyleParams
+from shared.texts import printable_lines
 
 log = logs.get(__name__)
 
@@ -85,7 +87,7 @@ def document(error: AtelierError) -> dict[str, Any]:
         "type": mounted(f"/docs#{error.code}"),
         "title": error.message,
         "status": status_of(type(error)).value,
-        "detail": error.detail,
+        "detail": printable_lines(error.detail),
         "code": error.code,
         **error.fields,
     }
@@ -122,8 +124,12 @@ def from_mistakes(mistakes: list[dict[str, Any]], kind: type[AtelierError] = Inv
     return kind(f"The request has {count}: {mistakes[0]['detail']}", errors=mistakes)
 
 
-def validated(kind: type[Model], body: object) -> Model:
-    """Validate a body against its model; raise `InvalidParams`."""
+def validated(kind: type[Model], body: object, *, later: str = "") -> Model:
+    """Validate a body against its model; raise `InvalidParams`. The texts of the field `later` are not checked yet."""
+    checked = {name: value for name, value in body.items() if name != later} if isinstance(body, dict) else body
+    mistakes = mistakes_in_body(checked)
+    if mistakes:
+        raise from_mistakes(mistakes)
     try:
         return kind.model_validate(body)
     except ValidationError as error:

@@ -183,14 +183,23 @@ class Submitter:
             return self.queue(session, prepared)
 
     def was_submitted(self, caller: Caller, job_id: str, fingerprint: str) -> bool:
-        """Say whether the caller has submitted this very job under its id; raise `IdTaken` if that is another job."""
+        """Say whether the caller has submitted this very job under its id.
+
+        Raises `IdTaken` for another job of the caller's. A job of another owner counts as none, so that nothing is
+        learnt of it before a request has been validated as for any unused id.
+        """
         with self.database.reading() as session:
             found = session.get(Job, job_id)
-        if found is None:
+        if found is None or found.owner != caller.owner:
             return False
-        if found.owner != caller.owner or found.fingerprint != fingerprint:
-            raise IdTaken(f"The id {job_id} is taken by something else.")
+        if found.fingerprint != fingerprint:
+            raise IdTaken(f"The id {job_id} is already in use.")
         return True
+
+    def charge(self, prepared: PreparedJob) -> None:
+        """Charge a job that was refused because its id is another owner's, so that trying ids costs what jobs cost."""
+        with self.database.writing("submit") as session:
+            quotas.charge(session, prepared.caller.quota, work=prepared.work)
 
     def _with_result_of(self, submission: Submission, job_id: str) -> Submission:
         """Start from another job's picture, stored like an upload, so that it outlives that job."""

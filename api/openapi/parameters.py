@@ -13,6 +13,7 @@ from api.http import problems
 from api.http.query import parameter_schemas
 from shared import errors
 from shared.errors import AtelierError
+from shared.texts import PRINTABLE_PATTERN
 
 #: A piece of the document.
 JsonObject = dict[str, Any]
@@ -102,7 +103,7 @@ def parameters(in_path: Iterable[str], query: type[BaseModel] | None, headers: I
     return [
         *({"name": name, "in": "path", "required": True, **_IN_PATH.get(name, plain)} for name in in_path),
         *(
-            {"name": name, "in": "query", **_without_nul(described)}
+            {"name": name, "in": "query", **_of_printable_text(described)}
             for name, described in query_parameters(query).items()
         ),
         *({"name": name, "in": "header", **_IN_HEADER[name]} for name in headers),
@@ -189,11 +190,14 @@ def _links(response: JsonObject, paths: dict[str, JsonObject]) -> dict[str, Json
     return links
 
 
-def _without_nul(described: JsonObject) -> JsonObject:
-    """Exclude NUL, which PostgreSQL cannot store, from free text."""
-    schema = described["schema"]
-    is_free = schema.get("type") == "string" and "enum" not in schema
-    return {**described, "schema": {"pattern": "^[^\\u0000]*$", **schema}} if is_free else described
+def _of_printable_text(described: JsonObject) -> JsonObject:
+    return {**described, "schema": printable_text(described["schema"])}
+
+
+def printable_text(schema: JsonObject) -> JsonObject:
+    """Add to the schema of a free text that it has no control characters; leave any other schema as it is."""
+    is_free = schema.get("type") == "string" and not {"enum", "pattern", "format", "const"} & schema.keys()
+    return {**schema, "pattern": PRINTABLE_PATTERN} if is_free else schema
 
 
 #: The schema of a file's bytes.

@@ -8,6 +8,7 @@ Invariant: a property has a default only if leaving it out is the same as sendin
 their defaults.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,13 +16,14 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from api.openapi import examples
-from api.openapi.parameters import REF, JsonObject
+from api.openapi.parameters import REF, JsonObject, printable_text
 from api.schemas import jobs
 from shared.painting.params import MIN_SIDE_PX, StyleParams
 from shared.painting.vgg19 import LAYERS
 
 #: Models of changes: what is left out stays as it is, or as the preset has it.
 _CHANGES = ("BatchChange", "JobFilter", "RetryFailedRequest", "RetryRequest", "StyleParams")
+_REFERENCE = re.compile(re.escape(REF).replace(r"\{model\}", r"(\w+)"))
 _IS_GIVEN = {"not": {"type": "null"}}
 
 
@@ -43,6 +45,8 @@ def schemas_of(outgoing: Iterable[Any], incoming: Iterable[Any]) -> JsonObject:
     models: JsonObject = definitions["$defs"]
     models["Wish"] = models.pop("DesiredState")  # its name in the published document
     models["WorkerView"]["properties"]["wish"]["$ref"] = REF.format(model="Wish")
+    for name in _referred_to(models, [model.__name__ for model in incoming if is_model(model)]):
+        _refine_texts(models[name])
     _refine_params(models["StyleParams"]["properties"])
     for name in _CHANGES:
         _drop_defaults(models[name]["properties"])
@@ -53,6 +57,25 @@ def schemas_of(outgoing: Iterable[Any], incoming: Iterable[Any]) -> JsonObject:
         models[f"{name}Part"] = _beside_files(models[name])
     examples.add(models)
     return dict(sorted(models.items()))
+
+
+def _referred_to(models: JsonObject, names: list[str]) -> set[str]:
+    """Return the names of some models, and of all models inside them."""
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += _REFERENCE.findall(repr(models[name]))
+    return found
+
+
+def _refine_texts(model: JsonObject) -> None:
+    """Say of every free text in a request that it has no control characters, which `api.http.texts` refuses."""
+    for name, field in model.get("properties", {}).items():
+        choices = [printable_text(choice) for choice in field.get("anyOf", ())]
+        model["properties"][name] = printable_text(field) | ({"anyOf": choices} if choices else {})
 
 
 def _refine_params(properties: JsonObject) -> None:

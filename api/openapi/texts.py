@@ -8,7 +8,8 @@ DESCRIPTION = """\
 Upload a photograph and a painting, submit a job, follow it, and fetch the picture.
 
 Requests and responses are JSON in snake_case. Times are RFC 3339 in UTC. Job IDs are UUIDs; an image's ID is a hash of
-its bytes. Requests with unknown fields or with NUL in a text are rejected; responses may gain fields at any time.
+its bytes. Requests with unknown fields, or with control characters in a text, are rejected; only values of `metadata`
+may have tabs and line breaks. Responses may gain fields at any time.
 
 A body may be sent with `Content-Encoding: gzip`; what bounds it bounds its content.
 

@@ -191,7 +191,7 @@ def _candidates(skip: Skip) -> _Sent:
         request.max_content_length = readers.MAX_LIST_BYTES
         body = readers.body(request.get_data(cache=False))
         if isinstance(body, dict):
-            wanted = validated(ItemsRequest, body)
+            wanted = validated(ItemsRequest, body, later="items")
             if wanted.source is None:
                 return _Sent(readers.from_list(wanted.items))
             imported = imports.candidates(found.settings, found.store, wanted.source, upload, skip=skip)

@@ -141,9 +141,10 @@ def put(job_id: str) -> Response:
         with submitter.prepared(submission, job_id=job_id, fingerprint=fingerprint) as prepared:
             return job_response(JobSnapshot(submitter.submit(prepared)), 202)
     except errors.IdTaken:
-        if not submitter.was_submitted(caller(), job_id, fingerprint):
-            raise
-        return _current(job_id)
+        if submitter.was_submitted(caller(), job_id, fingerprint):
+            return _current(job_id)
+        submitter.charge(prepared)
+        raise
 
 
 @blueprint.post("/<job_id>/retry")

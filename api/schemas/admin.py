@@ -75,16 +75,22 @@ class KeyRequest(BaseModel):
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"examples": [{"name": "website", "role": "client", "max_waiting": 100}]}
     )
-    name: str = Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$", description="For display.")
+    name: str = Field(min_length=1, max_length=100, description="For display.")
     owner: str | None = Field(
         None, pattern=OWNER, description="The owner of its jobs; several keys may share one. By default, the name."
     )
     role: Role = Field(Role.CLIENT, description="client: its owner's jobs; viewer: reads all; operator: does all.")
-    max_waiting: int | None = Field(None, ge=1, le=10**9, description="Maximum number of queued jobs of its owner.")
-    max_work_per_day: float | None = Field(None, gt=0, le=1e18, description="Maximum work per day (UTC), in px·steps.")
-    max_requests_per_min: int | None = Field(None, ge=1, le=10**6, description="Maximum requests in any minute.")
+    max_waiting: int | None = Field(
+        None, strict=True, ge=1, le=10**9, description="Maximum number of queued jobs of its owner."
+    )
+    max_work_per_day: float | None = Field(
+        None, strict=True, gt=0, le=1e18, description="Maximum work per day (UTC), in px·steps."
+    )
+    max_requests_per_min: int | None = Field(
+        None, strict=True, ge=1, le=10**6, description="Maximum requests in any minute."
+    )
     max_retention_s: float | None = Field(
-        None, gt=0, le=1e10, description="Longest time files of its jobs are kept, in seconds."
+        None, strict=True, gt=0, le=1e10, description="Longest time files of its jobs are kept, in seconds."
     )
 
 

@@ -19,6 +19,7 @@ from api.schemas.links import Links
 from shared.errors import UnsafePath
 from shared.painting.params import DEFAULT_PRESET
 from shared.states import BatchState, State
+from shared.texts import find_unprintable, printable
 
 #: Longest item key, in characters.
 MAX_KEY = 512
@@ -37,10 +38,7 @@ def _safe_path(key: str) -> str:
 def _mistakes(key: str, parts: list[str]) -> Iterator[tuple[str, bool]]:
     """Yield what can be wrong with a key, and whether it is."""
     yield "is not valid UTF-8", _has_surrogate(key)
-    yield (
-        "has a control character, such as a tab or a line break",
-        any(ord(character) < 32 or ord(character) == 127 for character in key),
-    )
+    yield "has a control character, such as a tab or a line break", find_unprintable(key) is not None
     yield "has a backslash", "\\" in key
     yield "begins with a drive", parts[0][1:2] == ":"
     yield "has a part that is empty, . or ..", any(part.strip() in ("", ".", "..") for part in parts)
@@ -66,7 +64,7 @@ def check_key(key: str) -> None:
 
 def printable_key(key: object) -> str:
     """Return a key that may be anything as valid text of bounded length, to name it in a report."""
-    return str(key)[:MAX_KEY].encode("utf-8", "replace").decode()
+    return printable(str(key)[:MAX_KEY])[:MAX_KEY]
 
 
 ItemKey = Annotated[
@@ -108,7 +106,7 @@ class BatchRequest(PaintingRequest):
     max_parallel: int | None = Field(
         None, strict=True, ge=1, le=2**31 - 1, description="Maximum items running at once; null: unlimited."
     )
-    reuse: bool = Field(True, description="Reuse identical earlier results.")
+    reuse: bool = Field(True, strict=True, description="Reuse identical earlier results.")
     time_limit_s: Seconds | None = Field(None, description="Longest time an item may run, in seconds.")
     retention_s: Seconds | None = Field(
         None, description="How long an item's files are kept after it ends, in seconds."

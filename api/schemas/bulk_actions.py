@@ -61,7 +61,7 @@ class OperationRequest(BaseModel):
     time_limit_s: Seconds | None = Field(
         None, description="For `retry`: the longest time each may run, in seconds; null keeps its own."
     )
-    dry_run: bool = Field(False, description="Only count the jobs that match.")
+    dry_run: bool = Field(False, strict=True, description="Only count the jobs that match.")
 
     @model_validator(mode="after")
     def _limits_only_retries(self) -> Self:

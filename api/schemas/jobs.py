@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from api.schemas.links import Links
+from api.schemas.metadata import Metadata
 from shared.ids import IMAGE_ID, is_uuid
 from shared.painting.params import DEFAULT_PRESET, PRESETS, WeightsName
 from shared.states import State
@@ -51,7 +52,7 @@ Preset = StrEnum("Preset", {name: name for name in PRESETS})  # type: ignore[mis
 Timestamp = Annotated[AwareDatetime, BeforeValidator(_require_rfc3339), AfterValidator(_in_utc)]
 ImageId = Annotated[str, Field(pattern=f"^{IMAGE_ID.pattern}$", description="The ID of an image, a hash of its bytes.")]
 JobId = Annotated[str, AfterValidator(_canonical_uuid)]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
 #: What a queued job waits for.
 WaitingFor = Literal["turn", "paused", "no_worker", "no_worker_with_memory", "quota"]
 
@@ -61,7 +62,9 @@ class StyleChoice(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     image: ImageId
-    weight: float = Field(1.0, gt=0, le=1000, allow_inf_nan=False, description="Its share relative to the others.")
+    weight: float = Field(
+        1.0, strict=True, gt=0, le=1000, allow_inf_nan=False, description="Its share relative to the others."
+    )
     mask: ImageId | None = Field(None, description="Where to paint it: white on black, in the content's aspect ratio.")
 
 
@@ -82,7 +85,7 @@ class PaintingRequest(BaseModel):
     )
     webhook: str | None = Field(None, max_length=2000, description="URL to notify when it ends; see `/v1/webhooks`.")
     label: str | None = Field(None, max_length=200, description="A name to find it by.")
-    metadata: dict[str, JsonValue] = Field(default_factory=dict, max_length=64, description="Stored as it is.")
+    metadata: Metadata = Field(default_factory=dict)
 
     def style_choices(self) -> list[StyleChoice]:
         """Return `style` or `styles` as a list."""
@@ -107,12 +110,12 @@ class JobRequest(PaintingRequest):
     )
     init_image: ImageId | None = Field(None, description="The image to start from; null starts as `params` say.")
     init_job: JobId | None = Field(None, description="A succeeded job whose result to start from.")
-    priority: int = Field(0, ge=-100, le=100, description="Higher runs first.")
+    priority: int = Field(0, strict=True, ge=-100, le=100, description="Higher runs first.")
     start_by: Timestamp | None = Field(None, description="A job that has not started by then expires.")
     time_limit_s: Seconds | None = Field(
         None, description="Longest time it may run, in seconds, up to the server's limit."
     )
-    reuse: bool = Field(False, description="Reuse the result of an identical earlier job.")
+    reuse: bool = Field(False, strict=True, description="Reuse the result of an identical earlier job.")
     retention_s: Seconds | None = Field(
         None, description="How long its files are kept after it ends, in seconds, up to the server's limit."
     )

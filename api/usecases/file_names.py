@@ -9,10 +9,11 @@ from itertools import count
 from pathlib import PurePosixPath
 
 from shared.paths import MAX_NAME_BYTES, fold
+from shared.texts import UNPRINTABLE
 
-#: What Windows takes in no name: some characters, dots and spaces at the end.
+#: What no name should have, and what Windows takes in none: some characters, dots and spaces at the end.
 #: Source: Microsoft, "Naming Files, Paths, and Namespaces".
-_UNFIT = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*\ud800-\udfff]|[ .]+$')
+_UNFIT = re.compile(rf'{UNPRINTABLE.pattern}|[<>:"/\\|?*]|[ .]+$')
 #: Names of devices, whatever suffix they have.
 _DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])[ ]*(\..*)?", re.IGNORECASE)
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from shared.ids import image_id
 from shared.imaging.filenames import STATE_FILE
-from shared.paths import printable
+from shared.texts import printable
 from tests.chaos.odd_folder import OddFolder, entries_of, make
 from tests.chaos.rig import Rig
 from tests.chaos.scale import scaled

@@ -36,7 +36,7 @@ TEXTS = [
     f"<embed src=javascript:{_RUN}>",
     f"<a href=javascript:{_RUN} autofocus onfocus={_RUN}>x</a>",
     f"javascript:{_RUN}",
-    f"java\tscript:{_RUN}",
+    f"jAvAsCrIpT:{_RUN}",
     f"<details open ontoggle={_RUN}>",
     f"<video><source onerror={_RUN}>",
     f"<audio src=x onerror={_RUN}>",
@@ -52,5 +52,5 @@ TEXTS = [
     f"<div hx-on:load={_RUN} hx-get=/x hx-trigger=load>",
     "<div data-hx-get=/logout hx-trigger=load></div>",
     f"{{{{ {_RUN} }}}}{{% {_RUN} %}}${{{_RUN}}}",
-    f"\u202e<img src=x onerror={_RUN}>\u2028</script>",
+    f"\u200f<img src=x onerror={_RUN}>\u00a0</script>",
 ]

@@ -33,7 +33,7 @@ from shared.painting.params import (
     StyleParams,
     resolve,
 )
-from shared.paths import printable
+from shared.texts import printable
 from worker.engine.outputs import Outputs
 from worker.engine.timelapse import Timelapse
 from worker.engine.types import Chunk, Mask, Style, Subject

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from api.client.models import Job
-from shared.paths import printable
+from shared.texts import printable
 
 #: Minimum time between two lines without a terminal, in seconds.
 _LINE_EVERY_S = 5.0

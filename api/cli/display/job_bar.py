@@ -18,6 +18,7 @@ from rich.table import Column
 from api.cli.display.layout import duration_text
 from api.cli.display.preview_pane import PreviewPane
 from api.client.models import Event, Job, Progress
+from shared.texts import printable
 
 #: Minimum time between two lines without a terminal, in seconds.
 _LINE_EVERY_S = 5.0
@@ -51,9 +52,9 @@ class JobBar:
         self._open = ExitStack()
         self._bar = ProgressBar(
             SpinnerColumn(finished_text="✓"),
-            TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
             BarColumn(bar_width=self._bar_width, complete_style="cyan", finished_style="green"),
-            TextColumn("{task.fields[figures]}", table_column=Column(no_wrap=True)),
+            TextColumn("{task.fields[figures]}", markup=False, table_column=Column(no_wrap=True)),
             console=self._console,
             disable=not self._live,
         )
@@ -68,7 +69,7 @@ class JobBar:
         if self._pane:
             self._open.enter_context(self._pane)
         if not self._live:
-            self._console.print(self._beginning, highlight=False)
+            self._console.print(self._beginning, highlight=False, markup=False)
         return self
 
     def __exit__(self, *error: Any) -> None:
@@ -105,22 +106,22 @@ class JobBar:
         notable = step.step == step.total or step.scale != self._scale
         if notable or now - self._line_at >= _LINE_EVERY_S:
             self._line_at, self._scale = now, step.scale
-            self._console.print(f"painting {figures}", highlight=False, soft_wrap=True)
+            self._console.print(f"painting {figures}", highlight=False, soft_wrap=True, markup=False)
 
     def _state(self, state: str) -> None:
         if state == "queued":
             return
-        text = "painting" if state == "running" else state
+        text = "painting" if state == "running" else printable(state)
         if self._live:
             self._bar.update(self._row, description=text)
         elif state != "running":
-            self._console.print(text, highlight=False)
+            self._console.print(text, highlight=False, markup=False)
 
 
 def waiting_text(job: Job) -> str:
     """Say why a job is not being painted yet."""
     if job.state != "queued":
-        return "painting" if job.state == "running" else job.state
+        return "painting" if job.state == "running" else printable(job.state)
     text = _WAITING_FOR.get(job.queue.waiting_for or "", "waiting") if job.queue else "waiting"
     return f"{text}, number {job.queue.position} in line" if job.queue and job.queue.position else text
 

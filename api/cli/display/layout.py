@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from shared import clock
-from shared.paths import printable
+from shared.texts import printable
 
 #: Heading, minimum width and, for figures, the alignment.
 Column = tuple[str, int] | tuple[str, int, Literal["left", "right"]]
@@ -66,7 +66,11 @@ def print_facts(facts: Mapping[str, Any]) -> None:
 
 
 def _shown(value: Any) -> Text:
-    return value if isinstance(value, Text) else Text(printable(str(value)))
+    if not isinstance(value, Text):
+        return Text(printable(str(value)))
+    shown = value.copy()
+    shown.plain = printable(value.plain)
+    return shown
 
 
 def coloured(state: str) -> Text:

@@ -1,4 +1,7 @@
-"""Where a command's output goes: data to stdout for programs, sentences to stderr for people."""
+"""Where a command's output goes: data to stdout for programs, sentences to stderr for people.
+
+Invariant: no command prints in any other way, so that nothing a server says controls the terminal.
+"""
 
 import json
 import re
@@ -12,7 +15,7 @@ from rich.text import Text
 
 from api.cli.display.layout import Column, print_table
 from api.client.models import Resource
-from shared.paths import printable
+from shared.texts import printable, printable_lines
 
 Item = TypeVar("Item", bound=Resource)
 
@@ -42,12 +45,22 @@ def emit_table(
 
 def print_json(value: Any) -> None:
     """Print one value for programs."""
-    click.echo(json.dumps(value, indent=2))
+    click.echo(json.dumps(value, indent=2))  # in ASCII, so every control character is escaped
 
 
 def print_id(found: Any) -> None:
     """Print only the id, which the next command needs."""
-    click.echo(found.id)
+    echo(found.id)
+
+
+def echo(text: object) -> None:
+    """Print one line of data on stdout; what a terminal should not be sent is escaped, whoever wrote it."""
+    click.echo(printable(str(text)))
+
+
+def echo_lines(text: str) -> None:
+    """Print data of several lines on stdout, each as `echo` does."""
+    click.echo(printable_lines(text), nl=False)
 
 
 def counted(number: int, noun: str) -> str:

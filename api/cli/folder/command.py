@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from api.cli.display.batch_bar import BatchBar
-from api.cli.display.output import counted, print_json, say
+from api.cli.display.output import counted, echo, print_json, say
 from api.cli.display.tables import FailedPicture, print_failed_pictures
 from api.cli.errors import Interrupted, JobUnsuccessful
 from api.cli.folder import plan, report, state
@@ -29,7 +29,7 @@ from api.client.files import check_path
 from shared.imaging.filenames import STATE_FILE
 from shared.painting.cli_options import chosen_params, depth_option, metadata_option, params_options
 from shared.painting.params import PRESETS, WEIGHTS_NAMES
-from shared.paths import printable
+from shared.texts import printable
 
 
 @click.command()
@@ -93,7 +93,7 @@ def batch(
     if as_json:
         print_json(report.as_json(batch_id, found, failed))
     elif no_wait and missing:
-        click.echo(batch_id)
+        echo(batch_id)
     else:
         say(outcome(len(planned.results), len(missing), len(failed) - len(found.failed) - len(planned.failed), out))
     if failed:

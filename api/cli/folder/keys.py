@@ -8,10 +8,10 @@ Invariant: different paths have different keys, and a path has the same key in e
 import hashlib
 import os
 import re
-import unicodedata
 
 from api.schemas.batches import MAX_KEY, check_key
 from shared.errors import UnsafePath
+from shared.texts import UNPRINTABLE
 
 #: How a key that was made ends, before its suffix; a path that ends so gets another one.
 _MADE = re.compile(r"~[0-9a-f]{16}(\.\w+)?\Z", re.ASCII)
@@ -42,5 +42,4 @@ def _made(path: str) -> str:
 
 
 def _clean(part: str) -> str:
-    shown = "".join("_" if unicodedata.category(each) in ("Cc", "Cs") else each for each in part)
-    return _UNSAFE.sub("_", shown)[:_MOST_PART].strip().strip(" .") or "_"
+    return _UNSAFE.sub("_", UNPRINTABLE.sub("_", part))[:_MOST_PART].strip().strip(" .") or "_"

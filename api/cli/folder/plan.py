@@ -16,7 +16,8 @@ import click
 from api.cli.display.tables import FailedPicture
 from api.cli.folder.reasons import Reason
 from api.cli.outputs import listed
-from shared.paths import MAX_NAME_BYTES, fold, printable
+from shared.paths import MAX_NAME_BYTES, fold
+from shared.texts import printable
 
 
 class Planned(NamedTuple):

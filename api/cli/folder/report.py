@@ -7,7 +7,7 @@ from api.cli.display.output import say
 from api.cli.display.tables import FailedPicture
 from api.cli.folder.walk import Found
 from api.cli.outputs import listed
-from shared.paths import printable
+from shared.texts import printable
 
 
 def say_left_out(found: Found) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -11,9 +10,11 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from api.cli.display.output import print_json
 from api.cli.errors import Failure
 from api.cli.options import json_option, local_address, url_option
 from shared.settings import Settings
+from shared.texts import printable
 
 if TYPE_CHECKING:
     from api.local.doctor import Check
@@ -33,7 +34,7 @@ def doctor(url: str | None, *, as_json: bool) -> None:
     checks = examine(settings, url or local_address(settings))
     results = list(checks) if as_json else _print_each(checks)
     if as_json:
-        click.echo(json.dumps([dataclasses.asdict(check) for check in results], indent=2))
+        print_json([dataclasses.asdict(check) for check in results])
     failed = [check.name for check in results if check.ok is False]
     if failed:
         raise Failure(f"{len(failed)} of {len(results)} checks failed: {', '.join(failed)}.")
@@ -44,8 +45,8 @@ def _print_each(checks: Iterable[Check]) -> list[Check]:
     console, results = Console(), []
     for check in checks:
         mark, colour = _MARKS[check.ok]
-        console.print(Text.assemble((mark, colour), f" {check.name:<10}  ", check.found), soft_wrap=True)
+        console.print(Text.assemble((mark, colour), f" {check.name:<10}  ", printable(check.found)), soft_wrap=True)
         if not check.ok and check.mend:
-            console.print(Text(f"{'':14}{check.mend}", style="dim"), soft_wrap=True)
+            console.print(Text(f"{'':14}{printable(check.mend)}", style="dim"), soft_wrap=True)
         results.append(check)
     return results

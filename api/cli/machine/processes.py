@@ -8,6 +8,7 @@ import sys
 
 import click
 
+from api.cli.display.output import echo
 from api.cli.errors import Failure
 from api.cli.ranges import IntRange
 from shared import logs
@@ -82,7 +83,7 @@ def current() -> None:
         revision = MigrationContext.configure(connection).get_current_revision()
     if revision is None:
         raise Failure("The database has no schema yet: run `atelier db upgrade`.")
-    click.echo(revision)
+    echo(revision)
 
 
 def _settings(*, quiet: bool = False, **given: object) -> Settings:

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from api.cli.display.layout import Column, print_table
-from api.cli.display.output import print_json, say
+from api.cli.display.output import echo, print_json, say
 from api.cli.errors import Failure, WeightsUnreachable
 from api.cli.options import json_option
 from shared.painting.params import LAST_RESORT_WEIGHTS, WEIGHTS_NAMES
@@ -69,7 +69,7 @@ def _report(found: dict[str, Any], *, as_json: bool) -> None:
     if found.get("reason"):
         say(found["reason"])
     say(f"The {found['name']} weights are here:")
-    click.echo(found["path"])
+    echo(found["path"])
 
 
 def _call_worker(*arguments: str, failure: type[Failure] = WeightsUnreachable) -> Any:

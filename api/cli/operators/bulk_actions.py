@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from api.cli.display.layout import Column, age, coloured, print_facts
-from api.cli.display.output import emit, emit_table, say
+from api.cli.display.output import echo, emit, emit_table, say
 from api.cli.options import client_option, filter_options, json_option, limit_option, time_limit_option
 from api.client import Client, Matched, Operation
 
@@ -95,13 +95,13 @@ def stop(client: Client, operation_id: str, *, as_json: bool) -> None:
 
 def _print_count(found: Matched) -> None:
     # the server stops counting at a limit
-    click.echo(f"{'at least ' if found.more else ''}{found.matched}")
+    echo(f"{'at least ' if found.more else ''}{found.matched}")
 
 
 def _print_started(found: Operation) -> None:
     matched = f"{'At least ' if found.more else ''}{found.matched}"
     say(f"{matched} job matches." if found.matched == 1 else f"{matched} jobs match.")
-    click.echo(found.id)
+    echo(found.id)
 
 
 def _print_operation(found: Operation) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from api.cli.display.layout import Column
-from api.cli.display.output import emit, emit_table, say
+from api.cli.display.output import echo, emit, emit_table, say
 from api.cli.options import client_option, connect, json_option, url_option
 from api.cli.ranges import FloatRange, IntRange
 from api.client import Client, Key
@@ -91,7 +91,7 @@ def _create_in_database(name: str, fields: dict[str, Any]) -> Key:
 
 def _print_created(key: Key) -> None:
     say(f"Created a key with role {key.role} for {key.owner}. Store it now: it is not shown again.")
-    click.echo(key.key)
+    echo(key.key)
 
 
 def _cells(key: Key) -> tuple[str, ...]:

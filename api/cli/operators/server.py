@@ -2,7 +2,7 @@
 
 import click
 
-from api.cli.display.output import print_json
+from api.cli.display.output import echo_lines, print_json
 from api.cli.options import client_option
 from api.client import Client
 
@@ -11,7 +11,7 @@ from api.client import Client
 @client_option
 def metrics(client: Client) -> None:
     """Print the server's metrics in the Prometheus text format."""
-    click.echo(client.metrics(), nl=False)
+    echo_lines(client.metrics())
 
 
 @click.command()

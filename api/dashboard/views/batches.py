@@ -82,7 +82,7 @@ def change_batch(batch_id: str, action: str) -> Response:
 @page(access=Access.WRITE)
 def retry_failed_items(batch_id: str) -> Response | tuple[str, int]:
     """Retry the items that failed or expired, with another time limit if one is given; show what is wrong with it."""
-    found, limit_s = services(), forms.optional("time_limit_s")
+    found, limit_s = services(), forms.number(request.form.get("time_limit_s", ""))
     try:
         wanted = validated(RetryFailedRequest, {} if limit_s is None else {"time_limit_s": limit_s})
         checks.check_limits(found.settings, caller(), wanted.time_limit_s, None)

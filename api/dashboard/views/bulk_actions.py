@@ -109,7 +109,11 @@ def _request(text: str, action: str, *, reason: str | None = None) -> OperationR
     search = search_query.parse(text)
     if search.job_id is not None:
         raise InvalidParams("That is the ID of a single job; use the buttons on its page.")
-    body = {"action": action, "filter": serialize_filter(search.filter), "time_limit_s": forms.optional("time_limit_s")}
+    body = {
+        "action": action,
+        "filter": serialize_filter(search.filter),
+        "time_limit_s": forms.number(request.form.get("time_limit_s", "")),
+    }
     return validated(OperationRequest, body | ({"dry_run": True} if reason is None else {"reason": reason}))
 
 

@@ -57,7 +57,7 @@ def cancel_job(job_id: str) -> Response:
 @page(access=Access.WRITE)
 def save_strength(job_id: str) -> Response:
     """Save how strongly the painting shows."""
-    wanted = validated(StrengthRequest, {"strength": request.form.get("strength", "")})
+    wanted = validated(StrengthRequest, {"strength": forms.number(request.form.get("strength", ""))})
     results.set_strength(services().database, job_id, wanted.strength, caller())
     return redirect(f"/dashboard/jobs/{job_id}", 303)
 

@@ -91,7 +91,7 @@ def _request(earlier: Job | None) -> bodies.JobForm:
     body = {
         "preset": request.form.get("preset", DEFAULT_PRESET),
         "params": submit_form.params(request.form),
-        "priority": request.form.get("priority", "").strip() or 0,
+        "priority": forms.number(request.form.get("priority", "")) or 0,
         "label": request.form.get("label", "").strip() or None,
         **submit_form.settings({**(_typed_settings(earlier) if earlier else {}), **request.form}),
     }

@@ -1,11 +1,11 @@
-"""Which input an output would overwrite, and names as people see them."""
+"""Which input an output would overwrite."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-from shared.paths import InputFiles, printable, read_regular
+from shared.paths import InputFiles, read_regular
 
 
 @pytest.fixture
@@ -52,20 +52,3 @@ def test_a_pipe_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     with pytest.raises(OSError, match="no regular file"):
         read_regular(tmp_path / "pipe.jpg")
-
-
-@pytest.mark.parametrize(
-    ("name", "shown"),
-    [
-        ("Häuser \u202f.jpg", "Häuser \u202f.jpg"),
-        ("a\nb\t.jpg", r"a\nb\t.jpg"),
-        ("a\x1b[31m.jpg", r"a\x1b[31m.jpg"),
-        (os.fsdecode(b"a\xff.jpg"), r"a\xff.jpg"),
-        ("a\u2028.jpg", r"a\u2028.jpg"),
-        ("a\u202egpj.exe", r"a\u202egpj.exe"),
-        ("\U0001f468\u200d\U0001f469.jpg", "\U0001f468\u200d\U0001f469.jpg"),
-    ],
-)
-def test_what_cannot_be_shown_is_escaped(name: str, shown: str) -> None:
-    assert printable(name) == shown
-    assert printable(name).encode()

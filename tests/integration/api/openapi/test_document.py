@@ -16,6 +16,7 @@ from api.openapi.parameters import parameters
 from shared import errors
 from shared.errors import InvalidParams
 from shared.states import State
+from shared.texts import PRINTABLE_PATTERN
 from shared.webhooks.signing import EVENTS
 
 
@@ -120,7 +121,7 @@ def test_the_parameters_of_a_query_are_described_by_its_model() -> None:
     described = parameters(["job_id", "else"], Query, ["Range"])
     assert [each["name"] for each in described] == ["job_id", "else", "q", "state", "cursor", "limit", "Range"]
     by_name = {each["name"]: each["schema"] for each in described}
-    assert by_name["q"] == {"type": "string", "pattern": "^[^\\u0000]*$"}
+    assert by_name["q"] == {"type": "string", "pattern": PRINTABLE_PATTERN}
     assert by_name["state"] == {"type": "array", "items": {"type": "string", "enum": list(State)}}
     assert by_name["limit"] == {"type": "integer", "minimum": 1, "maximum": 200, "default": 50}
 

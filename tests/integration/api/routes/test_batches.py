@@ -106,7 +106,7 @@ def test_a_line_that_is_no_json_or_too_long_spoils_only_itself(client, batch, im
     assert [(error["line"], error["code"]) for error in answer["errors"]] == [
         (1, "invalid_request"),
         (3, "body_too_large"),
-        (5, "invalid_request"),
+        (5, "unsafe_path"),
     ]
     assert answer["added"] == 1
 

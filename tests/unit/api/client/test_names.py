@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from api.client import names
+from shared import texts
 from shared.painting.params import PRESETS, WEIGHTS_NAMES
 from shared.states import TERMINAL, DesiredState
 
@@ -32,3 +33,7 @@ def test_the_distribution_has_the_servers_version_and_needs_no_newer_library() -
     server, client = project("pyproject.toml"), project("api/client/pyproject.toml")
     assert client["version"] == server["version"]
     assert set(client["dependencies"]) <= set(server["dependencies"])
+
+
+def test_what_no_text_may_have_is_known() -> None:
+    assert names.UNPRINTABLE.pattern == texts.UNPRINTABLE.pattern
