@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 import httpx
@@ -23,8 +24,11 @@ from shared.painting.forecasts import quantile
 from shared.settings import Settings
 from tests.benchmarks.registry import bench
 from tests.support.factories import picture
+from tests.support.waiting import wait_until
 
 _HEADS, _BODIES, _READERS = 600, 600, 100
+#: Size of the answer that nobody reads.
+_LARGE_BYTES = 3 * 2**20
 _SECONDS = float(os.environ.get("SLOW_PEERS_S", "60"))
 #: Time between two requests of those who notice, in seconds; and how long they wait for an answer.
 _EVERY_S, _PATIENCE_S = 0.1, 60.0
@@ -65,7 +69,8 @@ def _noticed() -> _Noticed:
         with Stack(settings) as stack, httpx.Client(base_url=stack.url) as http:
             http.headers["Authorization"] = f"Bearer {stack.key}"
             polled = f"/v1/jobs/{_submit(http)}"
-            stalling = _stall(stack)
+            _enlarge(http, settings, f"{polled}/result")
+            stalling = _stall(stack, f"{polled}/result")
             times: dict[str, list[float]] = {"/healthz": [], polled: []}
             until = time.monotonic() + _SECONDS
             asking = [threading.Thread(target=_ask, args=(stack, path, times[path], until)) for path in times]
@@ -80,13 +85,13 @@ def _noticed() -> _Noticed:
     return _Noticed(times["/healthz"], times[polled], _overdue(settings, found["borne_s"], found["ages_s"]))
 
 
-def _stall(stack: Stack) -> "subprocess.Popen[str]":
+def _stall(stack: Stack, large: str) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "tests.benchmarks.stalling"]
     stalling = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert stalling.stdin
     assert stalling.stdout
     given = {"heads": _HEADS, "bodies": _BODIES, "readers": _READERS, "seconds": _SECONDS + 5}
-    json.dump({"url": stack.url, "key": stack.key, **given}, stalling.stdin)
+    json.dump({"url": stack.url, "key": stack.key, "large": large, **given}, stalling.stdin)
     stalling.stdin.close()
     stalling.stdin = None
     assert stalling.stdout.readline() == "open\n"
@@ -97,6 +102,17 @@ def _submit(http: httpx.Client) -> str:
     data = codec.encode(picture(64, 48), format="png")
     image = http.post("/v1/images", content=data, headers={"Content-Type": "image/png"}).raise_for_status().json()["id"]
     return str(http.post("/v1/jobs", json={"content": image, "style": image}).raise_for_status().json()["id"])
+
+
+def _enlarge(http: httpx.Client, settings: Settings, path: str) -> None:
+    """Give a job a result of some megabytes, once it has one: the `null` engine paints nothing so large."""
+    wait_until(lambda: http.get(path).status_code == 200, "the picture is painted")
+    painted = http.get(path).content
+    files = [each for each in Path(settings.storage_url).rglob("*") if each.is_file() and each.read_bytes() == painted]
+    assert files, "the result's file was not found"
+    for file in files:
+        file.write_bytes(painted + os.urandom(_LARGE_BYTES))
+    assert len(http.get(path).content) > _LARGE_BYTES
 
 
 def _ask(stack: Stack, path: str, times: list[float], until: float) -> None:

@@ -15,9 +15,8 @@ from urllib.parse import urlsplit
 
 _HEAD = "POST /v1/images HTTP/1.1\r\nHost: bench\r\nContent-Type: image/png\r\n"
 _BODIES = ("Content-Length: 10000\r\n\r\nx", "Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n")
-_ASKED = b"GET /static/dashboard/vendor/htmx/htmx.min.js HTTP/1.1\r\nHost: bench\r\n\r\n"
-#: Answers that one asks for and does not read: more bytes than the buffers of both sides hold.
-_UNREAD = 200
+#: Answers of some megabytes that one asks for and does not read: more than the buffers of both sides hold.
+_UNREAD = 3
 #: What the system receives for one that does not read, in bytes.
 _BUFFER = 4096
 #: Time between two bytes of those that dribble, and time until one that was ended comes back, in seconds.
@@ -41,15 +40,16 @@ class Client(NamedTuple):
     since: float
 
 
-def kinds(key: str, heads: int, bodies: int, readers: int) -> list[Kind]:
-    """Return what each client does: half of them are silent, half of the bodies have a key."""
+def kinds(key: str, large: str, heads: int, bodies: int, readers: int) -> list[Kind]:
+    """Return what each client does: half of them are silent, half of the bodies have a key, `large` is not read."""
     known = f"Authorization: Bearer {key}\r\n"
     made = [Kind("head", _HEAD.encode(), b"x" if number % 2 else b"") for number in range(heads)]
     for number in range(bodies):
         name, head = ("body", _HEAD + known) if number % 2 else ("body without a key", _HEAD)
         body, more = _BODIES[number // 2 % 2], b"1\r\nx\r\n" if number // 4 % 2 else b""
         made.append(Kind(name, (head + body).encode(), more))
-    return made + [Kind("reader", _UNREAD * _ASKED, reads=False) for _ in range(readers)]
+    asked = f"GET {large} HTTP/1.1\r\nHost: bench\r\n{known}\r\n".encode()
+    return made + [Kind("reader", _UNREAD * asked, reads=False) for _ in range(readers)]
 
 
 class Crowd:
