@@ -5,7 +5,7 @@ Only the standard library is imported. Check constraints in the database list th
 Invariant: a terminal state of a job is never left.
 """
 
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 
 class State(StrEnum):
@@ -86,3 +86,12 @@ TERMINAL: frozenset[State] = frozenset(state for state, targets in TRANSITIONS.i
 def sources_of(target: State) -> frozenset[State]:
     """Return the states from which a job may change to `target`."""
     return frozenset(state for state, targets in TRANSITIONS.items() if target in targets)
+
+
+class Rank(IntEnum):
+    """In which order workers read the messages that wait in the broker."""
+
+    #: Of an owner who has nothing running while others have, and of what goes before all owners' jobs.
+    FIRST = 0
+    SINGLE = 1
+    BATCHED = 2

@@ -110,7 +110,7 @@ class JobRequest(PaintingRequest):
     )
     init_image: ImageId | None = Field(None, description="The image to start from; null starts as `params` say.")
     init_job: JobId | None = Field(None, description="A succeeded job whose result to start from.")
-    priority: int = Field(0, strict=True, ge=-100, le=100, description="Higher runs first.")
+    priority: int = Field(0, strict=True, ge=-100, le=100, description="Of one owner's jobs, higher runs first.")
     start_by: Timestamp | None = Field(None, description="A job that has not started by then expires.")
     time_limit_s: Seconds | None = Field(
         None, description="Longest time it may run, in seconds, up to the server's limit."

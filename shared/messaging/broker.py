@@ -21,15 +21,16 @@ from shared import failpoints, logs
 from shared.errors import BrokerUnavailable
 from shared.messaging import progress
 from shared.settings import Settings
+from shared.states import Rank
 
 if TYPE_CHECKING:
     from celery import Celery
 
 PAINT_QUEUE = "atelier.paint"
 PAINT = "atelier.paint"
-#: The Redis list of low-priority messages, those of batches, as Kombu names it: queue, separator, priority step 1.
-#: Celery reads it when the queue's own list is empty.
-BATCHED_KEY = f"{PAINT_QUEUE}\x06\x161"
+#: The Redis lists of messages, by their rank, as Kombu names them: queue, separator, priority step. Celery reads one
+#: when those before it are empty.
+RANK_KEYS = (PAINT_QUEUE, *(f"{PAINT_QUEUE}\x06\x16{rank.value}" for rank in list(Rank)[1:]))
 
 log = logs.get(__name__)
 
@@ -63,7 +64,7 @@ def create_celery(settings: Settings, **options: Any) -> Celery:
             "socket_connect_timeout": 2,
             "socket_keepalive": not settings.redis_url.startswith("unix://"),
             "health_check_interval": 10,
-            "priority_steps": [0, 1],  # single jobs, batch items
+            "priority_steps": [rank.value for rank in Rank],
             "visibility_timeout": 86_400,  # long, since dispatch itself sends lost messages again, within seconds
         },
     )
@@ -71,8 +72,9 @@ def create_celery(settings: Settings, **options: Any) -> Celery:
 
 
 class QueueDepth(NamedTuple):
-    """How many messages wait in the broker: of single jobs, and of batch items."""
+    """How many messages wait in the broker: first in line, of single jobs, and of batch items."""
 
+    first: int
     single: int
     batched: int
 
@@ -98,19 +100,19 @@ class Broker:
         """Return how many messages wait in the broker; raise `BrokerUnavailable`."""
         try:
             with self._redis.pipeline(transaction=False) as pipeline:
-                for key in (PAINT_QUEUE, BATCHED_KEY):
+                for key in RANK_KEYS:
                     pipeline.llen(key)
                 return QueueDepth(*pipeline.execute())
         except RedisError as error:
             raise BrokerUnavailable from error
 
-    def send_paint(self, job_ids: Sequence[str], *, batched: bool = False) -> bool:
-        """Publish jobs as one message, with low priority if `batched`; return whether the broker accepted it."""
+    def send_paint(self, job_ids: Sequence[str], rank: Rank = Rank.SINGLE) -> bool:
+        """Publish jobs as one message, read by its rank; return whether the broker accepted it."""
         from kombu.exceptions import OperationalError
 
         failpoints.reach("before_publish")
         try:
-            self._app.send_task(PAINT, [list(job_ids)], queue=PAINT_QUEUE, priority=int(batched), retry=False)
+            self._app.send_task(PAINT, [list(job_ids)], queue=PAINT_QUEUE, priority=rank.value, retry=False)
         except (OperationalError, OSError) as error:
             log.warning("publish_failed", task_name=PAINT, reason=str(error))
             return False

@@ -5,8 +5,9 @@ one writer on SQLite), so any number of dispatchers may run at once; messages ar
 
 The broker's depth says how many messages fit. A job that was sent but not claimed within `redispatch_after_s` is sent
 again, but only into a free window: a lost message costs seconds, and a busy fleet never accumulates duplicates.
-Messages of batches have a lower priority and do not take space from other jobs, so a single job waits only for
-pictures that are already being painted.
+Messages of batches are read last and do not take space from other jobs, so a single job waits only for pictures that
+are already being painted. Before both, workers read what is first in line: an owner who has nothing running while
+others have waits for no messages of theirs, be its next job single or an item.
 
 Invariant: a lost, repeated or stray message does no harm, because a worker paints only what it can claim.
 """
@@ -45,10 +46,14 @@ class Dispatcher:
         depth = self._messages.get_depth()
         with self._database.writing("dispatch") as session:
             window = self._per_worker * max(1, workers.count_accepting(session))
-            capacity = dispatch_order.Capacity(window - depth.single, window - depth.single - depth.batched)
+            capacity = dispatch_order.Capacity(
+                first=window - depth.first,
+                single=window - depth.first - depth.single,
+                batched=window - depth.first - depth.single - depth.batched,
+            )
             chosen = dispatch_order.choose(session, capacity, self._redispatch_after_s)
         send = self._messages.send_paint
-        refused = [message for message in chosen if not send(message.job_ids, batched=message.batched)]
+        refused = [message for message in chosen if not send(message.job_ids, message.rank)]
         unsent = [job_id for message in refused for job_id in message.job_ids]
         if unsent:
             with self._database.writing("unsend") as session:

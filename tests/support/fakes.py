@@ -13,6 +13,7 @@ from shared.errors import Diverged, NotFound
 from shared.messaging.broker import QueueDepth
 from shared.painting.costs import Capacity
 from shared.painting.params import StyleParams
+from shared.states import Rank
 from shared.storage.store import checked_key
 from worker.engine.types import Chunk, Losses, Picture, Snapshot, Style, Subject
 
@@ -164,8 +165,9 @@ class Outbox:
 
     def __init__(self) -> None:
         self.away = False
-        #: Every message sent, and those that no worker has taken yet, those of batches apart.
+        #: Every message sent, and those that no worker has taken yet, by their ranks.
         self.messages: list[list[str]] = []
+        self.first: list[list[str]] = []
         self.unread: list[list[str]] = []
         self.batched: list[list[str]] = []
 
@@ -175,16 +177,16 @@ class Outbox:
         return [job_id for message in self.messages for job_id in message]
 
     def get_depth(self) -> QueueDepth:
-        return QueueDepth(len(self.unread), len(self.batched))
+        return QueueDepth(len(self.first), len(self.unread), len(self.batched))
 
-    def send_paint(self, job_ids: Sequence[str], *, batched: bool = False) -> bool:
+    def send_paint(self, job_ids: Sequence[str], rank: Rank = Rank.SINGLE) -> bool:
         if not self.away:
             self.messages.append(list(job_ids))
-            (self.batched if batched else self.unread).append(list(job_ids))
+            (self.first, self.unread, self.batched)[rank].append(list(job_ids))
         return not self.away
 
     def take(self) -> list[str]:
-        return (self.unread or self.batched).pop(0)
+        return (self.first or self.unread or self.batched).pop(0)
 
 
 class FakeSlots:

@@ -2,17 +2,18 @@
 
 Every query is bounded, however long the backlog: jobs are counted up to `_MOST`, in at most `_MOST_QUEUES` queues.
 
-Invariant: the jobs ahead follow the order of `dispatch_order`; change both together. Fairness is approximated: queues
-of equal priority are taken to alternate.
+Invariant: the jobs ahead follow the order of `dispatch_order`; change both together. Fairness is approximated: the
+queues of other owners are taken to alternate with the job's own.
 """
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import CTE, BigInteger, ColumnElement, ScalarSelect, and_, case, exists, func, literal, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import CTE, BigInteger, ColumnElement, ScalarSelect, and_, case, exists, func, literal, or_, select
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from shared.db.jobs import dispatch_order
+from shared.db.jobs.dispatch_order import OWN_PRIORITY
 from shared.db.models import Batch, Job
 from shared.painting.forecasts import Sample
 from shared.states import BatchState, State
@@ -42,9 +43,15 @@ class Times(NamedTuple):
 class _Position(NamedTuple):
     """A job's position in the dispatch order; for an item, `priority` is its batch's."""
 
+    owner: str
     queue_key: str
     priority: int
     batched: bool = False
+
+    @property
+    def lead(self) -> int:
+        """The priority above which jobs of other owners go before it, whoever's turn it is."""
+        return max(self.priority, OWN_PRIORITY)
 
 
 class EtaOutcome(NamedTuple):
@@ -104,11 +111,11 @@ def _succeeded(job: type[Job]) -> ColumnElement[bool]:
 
 
 def count_ahead(session: Session, owner: str, priority: int, sort_id: str, batch_id: str | None = None) -> JobsAhead:
-    """Count the jobs ahead of a job, by priority, then single jobs before items, then fairness, then age."""
-    position = _Position(dispatch_order.owner_queue_key(owner), priority)
+    """Count the jobs ahead of a job: its owner's, and as many of other owners as have their turns before it."""
+    position = _Position(owner, dispatch_order.owner_queue_key(owner), priority)
     if batch_id is not None:
         batch_priority = session.scalar(select(Batch.priority).where(Batch.id == batch_id)) or 0
-        position = _Position(batch_id, batch_priority, batched=True)
+        position = _Position(owner, batch_id, batch_priority, batched=True)
     # an owner's jobs of higher priority are added by `_count_in_queue`; all items of a batch have one priority
     among = () if position.batched else (Job.priority == priority,)
     own = _count(Job.queue_key == position.queue_key, Job.sort_id < sort_id, *among)
@@ -134,22 +141,40 @@ def _count_all(session: Session, position: _Position, own: int) -> int:
 
 def _count_in_queue(walk: CTE, position: _Position, own: int) -> ColumnElement[int]:
     """Count the jobs in the visited queue that go before a job with `own` jobs ahead in its own queue."""
-    here = Job.queue_key == walk.c.queue_key
-    batch = select(Batch.priority).where(Batch.id == walk.c.queue_key, Batch.state == BatchState.RUNNING)
-    batch_priority = batch.correlate(walk).scalar_subquery()
-    is_batch = exists().where(Batch.id == walk.c.queue_key).correlate(walk)
-    is_own = walk.c.queue_key == position.queue_key
-    # queues of equal priority alternate: before this job, each of the others gets at most one turn more than its own
+    # owners take turns: before this job, each of the others' queues gets at most one turn more than its own
     share = min(own + 1, _MOST)
-    higher = _count(here, Job.priority > position.priority, within=walk)
-    same = _count(here, Job.priority == position.priority, most=_MOST if position.batched else share, within=walk)
-    of_batch = case(
-        (is_own, 0),
-        (batch_priority > position.priority, _count(here, within=walk)),
-        (and_(batch_priority == position.priority, literal(position.batched)), _count(here, most=share, within=walk)),
+    is_own_queue = walk.c.queue_key == position.queue_key
+    is_own_singles = walk.c.queue_key == dispatch_order.owner_queue_key(position.owner)
+    is_batch = exists().where(Batch.id == walk.c.queue_key).correlate(walk)
+    here = Job.queue_key == walk.c.queue_key
+    least = position.priority if position.batched else position.priority + 1
+    in_turn = (
+        _count(here, Job.priority <= OWN_PRIORITY, most=share, within=walk) if position.lead == OWN_PRIORITY else 0
+    )
+    return case(
+        (is_batch, case((is_own_queue, 0), else_=_count_in_batch(walk, position, share))),
+        (is_own_singles, _count(here, Job.priority >= least, within=walk)),
+        else_=_count(here, Job.priority > position.lead, within=walk) + in_turn,
+    )
+
+
+def _count_in_batch(walk: CTE, position: _Position, share: int) -> ColumnElement[int]:
+    """Count the items of the visited batch, another than the job's own, that go before it."""
+
+    def of_batch(column: InstrumentedAttribute[Any]) -> ScalarSelect[Any]:
+        running = select(column).where(Batch.id == walk.c.queue_key, Batch.state == BatchState.RUNNING)
+        return running.correlate(walk).scalar_subquery()
+
+    priority, is_own = of_batch(Batch.priority), of_batch(Batch.owner) == position.owner
+    here = Job.queue_key == walk.c.queue_key
+    share = share if position.batched else share - 1  # of two owners' turns, a single job's comes first
+    alternates = and_(priority == position.priority, literal(position.batched))
+    takes_turns = and_(priority <= OWN_PRIORITY, literal(position.lead == OWN_PRIORITY))
+    return case(
+        (priority > case((is_own, position.priority), else_=position.lead), _count(here, within=walk)),
+        (or_(and_(is_own, alternates), and_(~is_own, takes_turns)), _count(here, most=share, within=walk)),
         else_=0,
     )
-    return case((is_batch, of_batch), (is_own, higher), else_=higher + same)
 
 
 def _count(*where: ColumnElement[bool], most: int = _MOST, within: CTE | None = None) -> ScalarSelect[int]:

@@ -8,23 +8,24 @@ import pytest
 
 from shared.errors import BrokerUnavailable
 from shared.messaging.broker import PAINT_QUEUE, Broker, celery_url, create_celery
+from shared.states import Rank
 
 
 def test_a_message_carries_job_ids_and_nothing_else(settings, redis) -> None:
     broker = Broker(settings)
-    assert broker.get_depth() == (0, 0)
-    assert broker.send_paint(["a", "b"]) is True
-    assert broker.get_depth() == (1, 0)
+    assert broker.get_depth() == (0, 0, 0)
+    assert broker.send_paint(["a", "b"], Rank.FIRST) is True
+    assert broker.get_depth() == (1, 0, 0)
     message = json.loads(redis.lpop(PAINT_QUEUE))
     arguments, keywords, _ = json.loads(b64decode(message["body"]))
     assert (arguments, keywords) == ([["a", "b"]], {})
 
 
-def test_messages_of_batches_let_all_others_pass(settings, redis) -> None:
+def test_messages_are_read_by_their_rank(settings, redis) -> None:
     broker = Broker(settings)
-    for job_id, batched in (("item", True), ("job", False)):
-        assert broker.send_paint([job_id], batched=batched)
-    assert broker.get_depth() == (1, 1)
+    for job_id, rank in (("item", Rank.BATCHED), ("job", Rank.SINGLE), ("turn", Rank.FIRST)):
+        assert broker.send_paint([job_id], rank)
+    assert broker.get_depth() == (1, 1, 1)
     read: list[list[str]] = []
     app = create_celery(settings)
 
@@ -33,10 +34,10 @@ def test_messages_of_batches_let_all_others_pass(settings, redis) -> None:
         message.ack()
 
     with app.connection_for_read() as connection, app.amqp.TaskConsumer(connection, callbacks=[take], accept=["json"]):
-        for _ in range(2):
+        for _ in range(3):
             connection.drain_events(timeout=10)
-    assert read == [["job"], ["item"]]
-    assert broker.get_depth() == (0, 0)
+    assert read == [["turn"], ["job"], ["item"]]
+    assert broker.get_depth() == (0, 0, 0)
 
 
 def test_a_broker_that_is_away_is_told_soon(settings) -> None:

@@ -66,8 +66,7 @@ def test_owners_take_turns_whatever_the_length_of_their_queues(database, dispatc
     running: list[str] = []
     for _ in owners:
         dispatch()
-        running += outbox.take()
-        claim(database, running[-1])
+        running += take_claimed(database, outbox)
         if len(running) > 1:
             finish(database, running[-2])
     order = [owner_of[job_id] for job_id in running]
@@ -75,6 +74,64 @@ def test_owners_take_turns_whatever_the_length_of_their_queues(database, dispatc
     assert all({"few", "other", "many"} == set(order[i : i + 3]) for i in range(1, 12, 3)), order
     mine = [job_id for job_id in running if owner_of[job_id] == "many"]
     assert all(earlier < later for earlier, later in pairwise(mine))
+
+
+def test_who_has_nothing_running_passes_all_that_others_have_waiting(database, dispatch, outbox) -> None:
+    greedy = [add_job(database, owner="greedy", priority=100) for _ in range(6)]
+    dispatch()
+    claim(database, outbox.take()[0])
+    dispatch()
+    modest = [add_job(database, owner="modest") for _ in range(2)]
+    dispatch()
+    assert take_claimed(database, outbox) == modest[:1], "before the messages of the greedy one"
+    dispatch()
+    assert outbox.take() == greedy[1:2], "one job is first in line, not all of an owner's"
+
+
+def test_its_own_next_job_goes_first_even_if_it_waits_already(database, dispatch, outbox) -> None:
+    greedy = [add_job(database, owner="greedy") for _ in range(3)]
+    dispatch()
+    modest = add_job(database, owner="modest")
+    claim(database, modest)
+    dispatch()
+    dispatch()
+    assert outbox.first == [greedy[:1]], "once"
+    assert outbox.take() == greedy[:1]
+    claim(database, greedy[0])
+    assert outbox.take() == greedy[:1], "whose other message does nothing any more"
+
+
+def test_of_those_who_wait_the_next_is_who_has_waited_longest_since_its_turn(database, dispatch, outbox) -> None:
+    image = add_image(database)
+    owners = ["a", "b", "c", "d", "late"]
+    owner_of = {add_job(database, image_id=image, owner=owner): owner for owner in owners for _ in range(4)}
+    order: list[str] = []
+    running: list[str] = []
+    for _ in range(10):
+        dispatch()
+        running += take_claimed(database, outbox)
+        order.append(owner_of[running[-1]])
+        if len(running) > 1:
+            finish(database, running[-2])
+    assert {*order[:7]} == {*owners}, order
+
+
+def test_a_priority_above_all_owners_goes_before_everybody(database, dispatch, outbox) -> None:
+    claim(database, add_job(database, owner="modest"))
+    for _ in range(3):
+        add_job(database, owner="greedy", priority=100)
+    urgent = add_job(database, owner="modest", priority=101)
+    dispatch()
+    assert outbox.take() == [urgent]
+
+
+def take_claimed(database: Database, outbox) -> list[str]:
+    """Take the next message with a job that nobody has yet, as a worker does, and claim its jobs."""
+    while True:
+        message = outbox.take()
+        with database.writing() as session:
+            if claims.claim_jobs(session, message, worker="w", weights={}, lease_s=20):
+                return message
 
 
 def finish(database: Database, job_id: str) -> None:

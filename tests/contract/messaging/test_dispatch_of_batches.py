@@ -22,6 +22,15 @@ def claim(database: Database, job_ids: list[str]) -> None:
         assert len(claims.claim_jobs(session, job_ids, worker="w", weights={}, lease_s=20)) == len(job_ids)
 
 
+def take_claimed(database: Database, outbox) -> list[str]:
+    """Take the next message with a job that nobody has yet, as a worker does, and claim its jobs."""
+    while True:
+        message = outbox.take()
+        with database.writing() as session:
+            if claims.claim_jobs(session, message, worker="w", weights={}, lease_s=20):
+                return message
+
+
 def running(database: Database, **values) -> str:
     return add_batch(database, state=BatchState.RUNNING, **values)
 
@@ -107,7 +116,22 @@ def test_two_owners_batches_share_the_workers_evenly(database, dispatch, outbox)
     taken = Counter[str]()
     for _ in range(20):
         dispatch()
-        message = outbox.take()
-        claim(database, message)
+        message = take_claimed(database, outbox)
         taken.update(owner_of(database, job_id) for job_id in message)
     assert taken == {"many": 10, "few": 10}
+
+
+def test_items_do_not_wait_for_all_single_jobs_of_others(database, dispatch, outbox) -> None:
+    owner_by_id = dict.fromkeys(add_items(database, running(database, owner="items"), 10), "items")
+    owner_by_id |= {add_job(database, owner="singles", priority=100): "singles" for _ in range(20)}
+    order: list[str] = []
+    former: list[str] = []
+    for _ in range(12):
+        dispatch()
+        message = take_claimed(database, outbox)
+        order.append(owner_by_id[message[0]])
+        for job_id in former:
+            with database.writing() as session:
+                transitions.succeed(session, claims.Claim(job_id, 1, "w"), result={})
+        former = message
+    assert order.count("items") >= 5, order

@@ -12,7 +12,7 @@ from tests.support.factories import add_batch, add_items
 from tests.support.many_jobs import multiply
 from tests.support.query_plans import made_by, plans, reads_all
 
-ITEMS, LANES, CAPACITY = 100_000, 200, Capacity(2, 2)
+ITEMS, LANES, CAPACITY = 100_000, 200, Capacity(2, 2, 2)
 
 
 @pytest.fixture

@@ -94,6 +94,6 @@ def test_batches_take_turns_and_more_urgent_ones_go_before_other_jobs(database) 
     other = add_items(database, add_batch(database, state=BatchState.RUNNING, owner="bob"), 9)
     job = add_job(database)
     assert ahead(database, job).jobs == 4
-    assert ahead(database, fast[2]).jobs == 2
+    assert ahead(database, fast[2]).jobs == 2 + 3, "priority counts among an owner's jobs alone"
     assert ahead(database, slow[1]).jobs == 1 + 4 + 1 + 2
-    assert ahead(database, other[0]).jobs == 4 + 1 + 1
+    assert ahead(database, other[0]).jobs == 1 + 1 + 1

@@ -37,7 +37,7 @@ class Messages:
     count = 0
 
     def get_depth(self) -> QueueDepth:
-        return QueueDepth(self.count, 0)
+        return QueueDepth(0, self.count, 0)
 
     def send_paint(self, job_ids, *, batched: bool = False) -> bool:
         return True
