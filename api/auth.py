@@ -9,7 +9,8 @@ Invariant: a view that declares nothing is closed to all but operators.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import closing
 from typing import Any, TypeVar
 
 import structlog
@@ -22,10 +23,11 @@ from api.live.ttl_cache import TtlCache
 from api.services import services
 from shared.db.access import keys
 from shared.db.models import ApiKey
-from shared.errors import Forbidden, Unauthorized
+from shared.errors import DatabaseUnavailable, Forbidden, Unauthorized
 from shared.states import Role
 
 View = TypeVar("View", bound=Callable[..., Any])
+Chunk = TypeVar("Chunk", str, bytes)
 
 #: Where an app keeps its `CallerCache`.
 _EXTENSION = "atelier_callers"
@@ -75,6 +77,39 @@ def caller_cache() -> CallerCache:
     return found
 
 
+def identified(token: str, look_up: Callable[[str], Caller]) -> Caller:
+    """Return the caller of this request, by a token that `while_valid` looks up again."""
+    g.credential = token, look_up
+    return caller_cache().caller(token, look_up)
+
+
+def while_valid(chunks: Generator[Chunk, None, None]) -> Generator[Chunk, None, None]:
+    """Pass on the chunks of this request's answer until its key is revoked or its session ends, and no longer.
+
+    That is noticed at the next chunk, which streams send at least every 15 s; while the database is away, callers
+    remain who they were.
+    """
+    app, (token, look_up) = current_app._get_current_object(), g.credential  # type: ignore[attr-defined] # werkzeug's proxy
+
+    def is_valid() -> bool:
+        try:
+            with app.app_context():
+                caller_cache().caller(token, look_up)
+        except (Unauthorized, DatabaseUnavailable) as error:
+            return isinstance(error, DatabaseUnavailable)
+        return True
+
+    return _taken_while(is_valid, chunks)
+
+
+def _taken_while(is_valid: Callable[[], bool], chunks: Generator[Chunk, None, None]) -> Generator[Chunk, None, None]:
+    with closing(chunks):
+        for chunk in chunks:
+            if not is_valid():
+                return
+            yield chunk
+
+
 def access_of(view: Callable[..., Any]) -> Access:
     """Return what a view needs."""
     declared: Access = getattr(view, "access", Access.OPERATE)
@@ -103,7 +138,7 @@ def _by_key() -> Caller:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise Unauthorized("Send an API key as `Authorization: Bearer …`; create one with `atelier keys create`.")
-    return caller_cache().caller(token.strip(), _look_up)
+    return identified(token.strip(), _look_up)
 
 
 def _brings_token(view: Callable[..., Any]) -> bool:

@@ -8,7 +8,7 @@ good order has sent everything that there was; one that cannot breaks its connec
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import NamedTuple
 
 from api.live.hub import Hub
@@ -35,7 +35,7 @@ class _Page(NamedTuple):
 
 def lines(
     database: Database, hub: Hub, batch_id: str, *, after: int, follow: bool, max_duration_s: float
-) -> Iterator[bytes]:
+) -> Generator[bytes, None, None]:
     """Yield the results numbered above `after`, in chunks of whole lines; an empty line is a keep-alive.
 
     With `follow`, wait for more until the batch ends, the server stops or `max_duration_s` has passed; begin with an

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from flask import Response, g, request
 
 from api.access import Caller
-from api.auth import caller_cache, caller_of
+from api.auth import caller_of, identified
 from api.http import texts
 from api.services import services
 from shared.db.access import browser_sessions
@@ -23,7 +23,7 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 def signed_in() -> Caller:
     """Return the caller of this request; raise `Unauthorized`, or `Forbidden` for a forged request."""
     token = session_token()
-    found = caller_cache().caller(token, _find)
+    found = identified(token, _find)
     g.csrf = csrf_token(token)
     if request.method not in _SAFE:
         require_own_origin()

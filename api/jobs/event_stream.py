@@ -10,7 +10,7 @@ Invariant: no database transaction is open while a stream waits, and each stream
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 from redis import RedisError
@@ -39,7 +39,7 @@ def event_stream(
     *,
     lifetime_s: float,
     hang_up: Callable[[], None] | None = None,
-) -> Iterator[str]:
+) -> Generator[str, None, None]:
     """Yield as text what happens to a job after the event `last_id`, until the job ends or `lifetime_s` is over.
 
     `row` is used while the database is unavailable. `hang_up` cuts the connection of a client that stops reading, for

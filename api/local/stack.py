@@ -26,7 +26,7 @@ from redis import RedisError
 import migrations
 from api.local import operator_key, redis_server
 from api.local.child_process import Child
-from api.local.home import ADDRESS_FILE, KEY_FILE
+from api.local.home import ADDRESS_FILE, KEY_FILE, make_private
 from shared import logs
 from shared.addresses import authority
 from shared.db.base import connect as connect_database
@@ -197,7 +197,7 @@ def _explained(home: Path) -> Iterator[None]:
 def _prepare_home(home: Path) -> None:
     with _explained(home):
         for folder in (home, home / "logs"):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(folder)
         probe = home / ".probe"
         probe.write_bytes(bytes(2**20))  # enough to notice a full disk
         probe.unlink()

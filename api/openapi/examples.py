@@ -40,7 +40,7 @@ def add(models: dict[str, Any]) -> None:
 def _examples() -> dict[str, Any]:
     job = serialize_job(_job()).model_dump(mode="json")
     return {
-        "ImageView": serialize_image(_image(), DEFAULT_RETENTION_S).model_dump(mode="json"),
+        "ImageView": serialize_image(_image(), _CREATED_AT, DEFAULT_RETENTION_S).model_dump(mode="json"),
         "JobView": job,
         "JobPage": {"jobs": [job], "next_cursor": None},
         "StrengthRequest": {"strength": 0.7},

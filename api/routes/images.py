@@ -16,6 +16,7 @@ from api.serializers.jobs import serialize_image
 from api.services import services
 from api.usecases.images import inspect_upload, keep_upload
 from shared import errors
+from shared.db import images
 from shared.db.jobs import queries
 from shared.db.models import Image
 from shared.imaging.formats.recognition import MEDIA_TYPES
@@ -81,7 +82,9 @@ def content(image_id: str) -> Response:
 
 
 def _described(image: Image, status: int = 200) -> Response:
-    return model_response(serialize_image(image, services().settings.retention_s), status)
+    with services().database.reading() as session:
+        created_at = images.uploaded_at(session, image, caller().owner)
+    return model_response(serialize_image(image, created_at, services().settings.retention_s), status)
 
 
 def _image(image_id: str) -> Image:

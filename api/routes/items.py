@@ -10,7 +10,7 @@ from flask import Blueprint, Response, request
 from pydantic import BaseModel, Field
 
 from api.access import Access
-from api.auth import caller
+from api.auth import caller, while_valid
 from api.batches import archive_writer, imports, readers, results_feed
 from api.batches.archives import reader
 from api.batches.ingest import BatchIngest
@@ -116,7 +116,7 @@ def results(batch_id: str) -> Response:
     lines = results_feed.lines(
         found.database, found.hub, batch_id, after=query.after, follow=query.follow, max_duration_s=max_duration_s
     )
-    return stream_response(found.streams, caller().owner, lines, _LINES[0])
+    return stream_response(found.streams, caller().owner, while_valid(lines), _LINES[0])
 
 
 @blueprint.get("/archive.zip")

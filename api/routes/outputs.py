@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from redis import RedisError
 
 from api.access import Access
-from api.auth import caller
+from api.auth import caller, while_valid
 from api.http.files import file_response
 from api.http.query import parsed_query
 from api.http.responses import json_response, model_response, stream_response, tagged_response
@@ -102,7 +102,7 @@ def follow(job_id: str) -> Response:
     hang_up = partial(_cut, connection) if connection else None
     lifetime_s = found.settings.stream_life_s
     events = event_stream(found.hub, found.progress, job_id, row, last_id, lifetime_s=lifetime_s, hang_up=hang_up)
-    return stream_response(found.streams, caller().owner, events, "text/event-stream")
+    return stream_response(found.streams, caller().owner, while_valid(events), "text/event-stream")
 
 
 @blueprint.post("/events-token")

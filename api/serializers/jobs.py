@@ -1,6 +1,6 @@
 """What clients see of images and jobs."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from api.schemas import jobs
 from api.schemas.jobs import JobRequest
@@ -21,12 +21,16 @@ from shared.states import TERMINAL, State
 _MAX_ETA_S = 365 * 86_400.0
 
 
-def serialize_image(image: Image, retention_s: float) -> jobs.ImageView:
-    """Serialize an image; it expires `retention_s` after its last use, at the earliest."""
+def serialize_image(image: Image, created_at: datetime, retention_s: float) -> jobs.ImageView:
+    """Serialize an image that its reader uploaded at `created_at`, whenever others uploaded the same bytes.
+
+    It expires `retention_s` after its last use, at the earliest.
+    """
     path = f"/v1/images/{image.id}"
     expires_at = image.last_used_at + timedelta(seconds=images.effective_retention_s(retention_s))
     links = {"self": path, "content": f"{path}/content"}
-    return serialize(jobs.ImageView, image, bytes=image.size_bytes, expires_at=rfc3339(expires_at), links=links)
+    times = {"created_at": rfc3339(created_at), "expires_at": rfc3339(expires_at)}
+    return serialize(jobs.ImageView, image, bytes=image.size_bytes, **times, links=links)
 
 
 def serialize_job(

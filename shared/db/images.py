@@ -60,6 +60,12 @@ def record_upload(session: Session, image: Image, owner: str) -> tuple[Image, bo
     return session.scalars(select(Image).where(Image.id == image.id)).one(), is_new
 
 
+def uploaded_at(session: Session, image: Image, owner: str) -> datetime:
+    """Return when an owner first uploaded an image, or anybody if this owner did not."""
+    own = session.get(ImageOwner, (image.id, owner))
+    return image.created_at if own is None else own.created_at
+
+
 def record_use(session: Session, image_ids: Collection[str]) -> None:
     """Record that a job uses the images, in the transaction that inserts it; raise `UnknownImage`.
 

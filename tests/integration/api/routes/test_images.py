@@ -1,13 +1,16 @@
 """Uploading images, good and bad."""
 
+from datetime import UTC, datetime
 from io import BytesIO
 
 import pytest
+from sqlalchemy import update
 
 from api.app import create_app
+from shared.db.models import Image, ImageOwner
 from shared.imaging import codec
 from tests.integration.api.refused_images import BAD, stored
-from tests.support.factories import picture
+from tests.support.factories import add_key, picture
 from tests.support.flask_clients import client_with
 from tests.support.picture_kinds import held, made
 
@@ -33,6 +36,20 @@ def test_known_bytes_are_one_image_however_they_come(client, png) -> None:
     again = client.post("/v1/images", data={"file": (BytesIO(png), "x.jpg")})
     assert (first.status_code, again.status_code) == (201, 200)
     assert first.json["id"] == again.json["id"]
+
+
+def test_an_image_that_somebody_else_has_tells_its_new_owner_nothing_of_that(app, client, database, png) -> None:
+    others = client.post("/v1/images", data=png, content_type="image/png").json
+    long_ago = datetime(2020, 1, 1, tzinfo=UTC)
+    with database.writing() as session:
+        session.execute(update(Image).values(created_at=long_ago))
+        session.execute(update(ImageOwner).values(created_at=long_ago))
+    newcomer = client_with(app, add_key(database, "client", "eve"))
+    answer = newcomer.post("/v1/images", data=png, content_type="image/png")
+    assert answer.status_code == 201
+    assert answer.json["created_at"] > "2026"
+    assert newcomer.get(answer.json["links"]["self"]).json == answer.json
+    assert client.get(others["links"]["self"]).json["created_at"] == "2020-01-01T00:00:00.000Z"
 
 
 def test_the_bytes_say_the_format_and_not_the_label(client) -> None:
