@@ -1,6 +1,7 @@
 """The API as gunicorn serves it: streams beside requests, several processes, reloads and stops, its log."""
 
 import signal
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -52,6 +53,26 @@ def test_streams_and_long_polls_leave_threads_for_all_other_requests(served, job
         for poll in polls:
             poll.join(20)
             assert not poll.is_alive()
+
+
+def test_old_and_odd_clients_are_answered(served, job_id) -> None:
+    job = f"/v1/jobs/{job_id}"
+    assert first_line(served, f"GET {job} HTTP/1.0") == "HTTP/1.0 200 OK"
+    assert first_line(served, f"GET {served.url}{job} HTTP/1.1") == "HTTP/1.1 200 OK"
+    assert first_line(served, f"HEAD {job}/events HTTP/1.1") == "HTTP/1.1 200 OK"
+    assert first_line(served, f"GET {job}/ HTTP/1.1") == "HTTP/1.1 404 NOT FOUND"
+    assert first_line(served, f"BREW {job} HTTP/1.1") == "HTTP/1.1 405 METHOD NOT ALLOWED"
+    assert first_line(served, f"get {job} HTTP/1.1") == "HTTP/1.1 400 Bad Request"  # methods are case-sensitive
+    waiting = "POST /v1/images HTTP/1.1\r\nContent-Length: 9\r\nExpect: 100-continue"
+    assert first_line(served, waiting) == "HTTP/1.1 100 Continue"
+
+
+def first_line(served: Served, head: str) -> str:
+    """Send a request's head as it is, with a host and a key; return the first line of the answer."""
+    address = httpx.URL(served.url)
+    with socket.create_connection((address.host, address.port), 20) as connection:
+        connection.sendall(f"{head}\r\nHost: a\r\nAuthorization: {served.headers['Authorization']}\r\n\r\n".encode())
+        return connection.makefile().readline().strip()
 
 
 def test_a_follower_hears_steps_as_they_are_told(served, job_id, redis) -> None:

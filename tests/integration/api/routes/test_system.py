@@ -1,6 +1,7 @@
 """Health, errors of the framework, and the description of it all."""
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
 from api.app import create_app
@@ -97,6 +98,18 @@ def test_every_answer_carries_a_request_id_and_a_given_one_is_kept(client) -> No
     assert client.get("/healthz").headers["X-Request-ID"]
     assert client.get("/healthz", headers={"X-Request-ID": "abc-1"}).headers["X-Request-ID"] == "abc-1"
     assert client.get("/healthz", headers={"X-Request-ID": "<x>"}).headers["X-Request-ID"] != "<x>"
+
+
+def test_prometheus_own_parser_takes_the_metrics(client, job_id, redis) -> None:
+    client.get("/v1/jobs/nobody")
+    families = list(text_string_to_metric_families(client.get("/metrics").text))
+    names = [family.name for family in families]
+    assert len(names) == len(set(names)) > 5
+    for family in families:
+        assert family.documentation, family.name
+        assert family.type in ("counter", "gauge", "histogram", "summary"), family.name
+        points = [(sample.name, tuple(sorted(sample.labels.items()))) for sample in family.samples]
+        assert len(points) == len(set(points)), family.name
 
 
 def test_every_error_that_a_request_can_meet_has_a_status() -> None:

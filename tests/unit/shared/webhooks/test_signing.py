@@ -3,6 +3,10 @@
 import base64
 import hashlib
 import hmac
+import time
+
+import pytest
+from standardwebhooks import Webhook, WebhookVerificationError
 
 from shared.webhooks import signing
 
@@ -21,6 +25,17 @@ def test_each_secret_signs_while_one_replaces_the_other() -> None:
     digests = [base64.b64encode(hmac.digest(key, b"id.7.{}", hashlib.sha256)).decode() for key in keys]
     assert fields["webhook-signature"] == " ".join(f"v1,{digest}" for digest in digests)
     assert (fields["webhook-id"], fields["webhook-timestamp"]) == ("id", "7")
+
+
+def test_the_library_of_the_standard_verifies_a_call_by_either_secret() -> None:
+    secrets = [signing.new_secret() for _ in range(2)]
+    body = b'{"type": "job.succeeded"}'
+    fields = signing.headers(secrets, "msg_1", int(time.time()), body)
+    for secret in secrets:
+        assert Webhook(secret).verify(body, fields) == {"type": "job.succeeded"}
+    for forged, secret in ((b"{}", secrets[0]), (body, signing.new_secret())):
+        with pytest.raises(WebhookVerificationError):
+            Webhook(secret).verify(forged, fields)
 
 
 def test_secrets_differ() -> None:
