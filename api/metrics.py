@@ -7,6 +7,7 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from flask import Flask, Response, g, request
@@ -92,11 +93,10 @@ class Metrics:
         yield from self._maintenance()
 
     def _maintenance(self) -> Iterator[Metric]:
-        """Count the errors of each task of maintenance that has had any; nothing while Redis is away."""
-        try:
+        """Count the errors of each task of maintenance that has had any; of none while Redis is away."""
+        counts = {}
+        with suppress(RedisError):
             counts = self._broken_tasks.counts()
-        except RedisError:
-            return
         text = "Unexpected errors of maintenance tasks."
         family = CounterMetricFamily("atelier_maintenance_errors", text, labels=("task",))
         for task, count in counts.items():

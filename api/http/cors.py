@@ -14,13 +14,13 @@ _SHARED = ("/v1/", "/openapi.json", "/healthz", "/readyz")
 _METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
 #: What scripts may send; a test compares it with the headers that views declare.
 ALLOWED_HEADERS = (
-    "Authorization", "Content-Encoding", "Content-Type", "Idempotency-Key", "If-None-Match", "Last-Event-ID", "Prefer",
-    "Range", "X-Request-ID",
+    "Authorization", "Content-Encoding", "Content-Type", "Idempotency-Key", "If-None-Match", "If-Range",
+    "Last-Event-ID", "Prefer", "Range", "X-Request-ID",
 )  # fmt: skip
 #: What scripts may read; a test compares it with the headers that the description gives to answers.
 EXPOSED_HEADERS = (
-    "Content-Disposition", "Content-Range", "ETag", "Idempotency-Replayed", "Link", "Location", "Preference-Applied",
-    "RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate", "X-Request-ID",
+    "Accept-Ranges", "Content-Disposition", "Content-Range", "ETag", "Idempotency-Replayed", "Link", "Location",
+    "Preference-Applied", "RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate", "X-Request-ID",
 )  # fmt: skip
 #: How long a browser may remember what it was allowed, in seconds.
 _MAX_AGE_S = 600

@@ -125,7 +125,7 @@ def _help(field: FieldInfo) -> str:
         return str(field.description)
     start = _number(low) if above is None else f"above {_number(above)}"
     end = f"to {_number(high)}" if below is None else f"to below {_number(below)}"
-    return f"{field.description} [{start} {end} {schema.get('unit', '')}".rstrip() + "]"
+    return f"{field.description} [{start} {end} {schema.get('x-unit', '')}".rstrip() + "]"
 
 
 def _number(number: Any) -> str:
