@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -46,7 +47,6 @@ def settle(rig: Rig, *, timeout_s: float) -> None:
 
 def judge(rig: Rig, accepted: Iterable[str]) -> Verdict:
     """Judge every job, accepted or not, and every file."""
-    remove_orphans(rig.database, rig.store, older_than_s=0)
     verdict = Verdict()
     with rig.database.reading() as session:
         jobs = {job.id: job for job in session.scalars(select(Job))}
@@ -64,9 +64,20 @@ def judge(rig: Rig, accepted: Iterable[str]) -> Verdict:
         verdict.repeated_steps += sum(_repeated_steps(job, event) for event in events[job.id])
     verdict.jobs = len(jobs)
     named = {key for job in jobs.values() for key in (job.result or {}).values()}
-    left = [key for key in rig.store.list("jobs/") if key not in named]
-    verdict.faults += [f"{key} is an orphan" for key in left]
+    verdict.faults += [f"{key} is an orphan" for key in _files_left(rig, named)]
     return verdict
+
+
+def _files_left(rig: Rig, named: set[str]) -> list[str]:
+    """Return the files that no sweep removes; a worker that was slow to end may still write or remove one."""
+
+    def left() -> list[str]:
+        remove_orphans(rig.database, rig.store, older_than_s=0)
+        return [key for key in rig.store.list("jobs/") if key not in named]
+
+    with suppress(AssertionError):
+        wait_until(lambda: not left(), "no file is left", timeout_s=10)
+    return left()
 
 
 def _faults(rig: Rig, job: Job, events: list[JobEvent]) -> list[str]:
