@@ -39,16 +39,22 @@ class Caller:
     max_work_per_day: float | None = None
     max_requests_per_min: int | None = None
     max_retention_s: float | None = None
+    max_stored_bytes: int | None = None
+    #: The server's limit, for owners whose keys have none of their own.
+    default_stored_bytes: int | None = None
     key_name: str = ""
 
     @property
     def quota(self) -> Quota:
-        """How many jobs it may have waiting, and how much work it may ask for in a day."""
-        return Quota(self.key_id, self.owner, self.max_waiting, self.max_work_per_day)
+        """How many jobs it may have waiting, how much work it may ask for in a day, and how much it may store."""
+        stored = self.max_stored_bytes or self.default_stored_bytes
+        return Quota(self.key_id, self.owner, self.max_waiting, self.max_work_per_day, stored)
 
     def quota_for(self, session: Session, owner: str) -> Quota:
         """Return whose quota is charged for jobs of `owner`: the key's for its own owner's, else the owner's."""
-        return self.quota if owner == self.owner else quotas.get_owner_quota(session, owner)
+        if owner == self.owner:
+            return self.quota
+        return quotas.get_owner_quota(session, owner, stored=self.default_stored_bytes)
 
     @property
     def sees(self) -> str | None:

@@ -182,4 +182,6 @@ def caller_of(key: ApiKey) -> Caller:
         max_work_per_day=key.max_work_per_day,
         max_requests_per_min=key.max_requests_per_min,
         max_retention_s=key.max_retention_s,
+        max_stored_bytes=key.max_stored_bytes,
+        default_stored_bytes=services().settings.stored_bytes or None,
     )

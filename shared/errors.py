@@ -53,7 +53,7 @@ class RateLimited(AtelierError, code="rate_limited", retryable=True):
 
 
 class QuotaExceeded(AtelierError, code="quota_exceeded", retryable=True):
-    """The key has reached its limit of waiting jobs or of work per day."""
+    """The key has reached its limit of waiting jobs, of work per day or of stored bytes."""
 
 
 class IdempotencyConflict(AtelierError, code="idempotency_conflict"):

@@ -181,6 +181,12 @@ class Settings(BaseSettings):
     sign_ins_per_min: int = Field(
         30, ge=0, description="Attempts to sign in to the dashboard per minute and address; 0 means no limit."
     )
+    stored_bytes: int = Field(
+        0,
+        ge=0,
+        description="Bytes of uploads and results that the owner of a key without a limit of its own may store; "
+        "0 means no limit.",
+    )
     read_only: bool = Field(False, description="Whether the dashboard is read-only.")
     webhook_networks: str = Field(
         "", description="Non-public networks that webhooks may reach, such as `10.0.0.0/8,192.0.2.7/32`."

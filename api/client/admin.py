@@ -58,11 +58,12 @@ class AdminCalls(Connection):
         max_work_per_day: float | None = None,
         max_requests_per_min: int | None = None,
         max_retention_s: float | None = None,
+        max_stored_bytes: int | None = None,
     ) -> Key:
-        """Create a key; only the returned one contains the secret. A limit of None means unlimited.
+        """Create a key; only the returned one contains the secret. A limit of None means the server's, or unlimited.
 
         `role` is `client`, `viewer` or `operator`; `owner` is by default the name. `max_waiting` counts queued jobs of
-        the owner, `max_work_per_day` is in px·steps.
+        the owner, `max_work_per_day` is in px·steps, `max_stored_bytes` counts uploads and results of the owner.
 
         Raises `ApiProblem` with the code `already_made` if the server created the key but its answer was lost: the
         secret cannot be sent again, so revoke the key, whose id the sentence names, and create another.
@@ -75,6 +76,7 @@ class AdminCalls(Connection):
             "max_work_per_day": max_work_per_day,
             "max_requests_per_min": max_requests_per_min,
             "max_retention_s": max_retention_s,
+            "max_stored_bytes": max_stored_bytes,
         }
         body = {field: value for field, value in fields.items() if value is not None}
         return self._create(Key, "/v1/keys", json=body)

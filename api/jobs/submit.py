@@ -24,7 +24,7 @@ from api.live.forecaster import Forecaster
 from api.schemas.jobs import JobRequest
 from api.schemas.retries import RetryRequest
 from api.usecases.file_names import safe_name
-from api.usecases.images import Upload, inspect_upload, record_upload, stored
+from api.usecases.images import Upload, inspect_upload, record_uploads, stored
 from shared import clock, ids, logs
 from shared.db import images
 from shared.db.access import quotas
@@ -165,8 +165,7 @@ class Submitter:
         Raises `QuotaExceeded`, `IdTaken`, and `UnknownImage` if a picture has just gone.
         """
         caller, job, work, uploads = prepared
-        for image_id, upload in sorted(uploads.items()):  # in one order, against deadlocks
-            record_upload(session, self.store, image_id, upload, caller)
+        record_uploads(session, self.store, uploads, caller)
         images.record_use(session, retries.image_ids(job))
         quotas.charge(session, caller.quota_for(session, job.owner), work=work)
         self._record_eta(session, job)

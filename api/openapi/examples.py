@@ -109,7 +109,8 @@ def _of_keys() -> dict[str, Any]:
     key = {
         "id": _KEY_ID, "name": "website", "owner": "shop", "role": "client", "max_waiting": 100,
         "max_work_per_day": None, "max_requests_per_min": 600, "max_retention_s": 86_400.0,
-        "created_at": _CREATED, "revoked_at": None, "links": {"self": f"/v1/keys/{_KEY_ID}"},
+        "max_stored_bytes": 10_000_000_000, "created_at": _CREATED, "revoked_at": None,
+        "links": {"self": f"/v1/keys/{_KEY_ID}"},
     }
     return {
         "KeyView": key,

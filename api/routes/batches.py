@@ -35,7 +35,7 @@ from api.schemas.jobs import JobView
 from api.schemas.retries import RetryFailedRequest
 from api.serializers.batches import serialize_batch, serialize_batches
 from api.services import services
-from api.usecases.images import inspect_upload, record_upload, stored
+from api.usecases.images import inspect_upload, record_uploads, stored
 from shared import errors, ids
 from shared.db.batches import lifecycle as batches
 from shared.db.batches.lifecycle import Filter
@@ -226,8 +226,7 @@ def _open(once: Once, batch_request: schemas.BatchRequest, styles: list[bytes]) 
     with stored(found.database, found.store, uploads):
         batch = lifecycle.new_batch(found.settings, found.store, found.decoders, caller(), batch_request)
         with once.writing(found.database, "open_batch") as session:
-            for image_id, style in sorted(uploads.items()):
-                record_upload(session, found.store, image_id, style, caller())
+            record_uploads(session, found.store, uploads, caller())
             lifecycle.open_batch(session, caller(), batch)
             once.set_response(serialize_batch(session, batch), 201)
 

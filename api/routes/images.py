@@ -41,6 +41,7 @@ _FILE = {"type": "object", "properties": {"file": BINARY}, "required": ["file"]}
         errors.BlankImage,
         errors.ImageTooLarge,
         errors.DecoderUnavailable,
+        errors.QuotaExceeded,
         errors.StorageFull,
     ),
 )

@@ -70,7 +70,7 @@ OWNER = r"^[A-Za-z0-9._-]{1,64}$"
 
 
 class KeyRequest(BaseModel):
-    """A key to create; a limit of null means unlimited."""
+    """A key to create; a limit of null means that of the server, if it has one, or unlimited."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"examples": [{"name": "website", "role": "client", "max_waiting": 100}]}
@@ -92,6 +92,9 @@ class KeyRequest(BaseModel):
     max_retention_s: float | None = Field(
         None, strict=True, gt=0, le=1e10, description="Longest time files of its jobs are kept, in seconds."
     )
+    max_stored_bytes: int | None = Field(
+        None, strict=True, ge=1, le=10**18, description="Maximum size of its owner's uploads and results, in bytes."
+    )
 
 
 class KeyView(BaseModel):
@@ -105,6 +108,7 @@ class KeyView(BaseModel):
     max_work_per_day: float | None
     max_requests_per_min: int | None
     max_retention_s: float | None
+    max_stored_bytes: int | None
     created_at: str
     revoked_at: str | None
     links: Links

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from api.access import Caller
 from shared import clock, ids, logs
 from shared.db import images
+from shared.db.access import quotas
 from shared.db.base import Database
 from shared.db.models import Image
 from shared.errors import DatabaseUnavailable, StorageUnavailable
@@ -39,11 +40,24 @@ def inspect_upload(decoders: Decoders, data: bytes, caller: Caller) -> Upload:
 
 
 def keep_upload(database: Database, store: ImageStore, upload: Upload, caller: Caller) -> tuple[Image, bool]:
-    """Store an image; return it and whether its owner had not uploaded it before. Equal bytes are one image."""
+    """Store an image; return it and whether its owner had not uploaded it before. Equal bytes are one image.
+
+    Raises `QuotaExceeded`.
+    """
     image_id = ids.image_id(upload.data)
-    _store_if_missing(store, image_id, upload)
-    with database.writing("upload") as session:
-        return record_upload(session, store, image_id, upload, caller)
+    with stored(database, store, {image_id: upload}), database.writing("upload") as session:
+        image, is_new = record_upload(session, store, image_id, upload, caller)
+        quotas.check_stored(session, caller.quota, new_bytes=image.size_bytes if is_new else 0)
+        return image, is_new
+
+
+def record_uploads(session: Session, store: ImageStore, uploads: Mapping[str, Upload], caller: Caller) -> None:
+    """Write the rows of images, by their ids, as `record_upload` does; raise `QuotaExceeded`."""
+    new_bytes = 0
+    for image_id, upload in sorted(uploads.items()):  # in one order, against deadlocks
+        image, is_new = record_upload(session, store, image_id, upload, caller)
+        new_bytes += image.size_bytes if is_new else 0
+    quotas.check_stored(session, caller.quota, new_bytes=new_bytes)
 
 
 @contextmanager

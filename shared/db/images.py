@@ -9,13 +9,14 @@ Invariant: an image without `gone_at` has its bytes. Uploading it and removing i
 bytes are removed only while `gone_at` is set, and an upload commits only once its bytes are known to be stored.
 """
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, func, insert, select, union_all, update
 from sqlalchemy.orm import Session
 
-from shared.db import sql_clock
+from shared.db import sql_clock, stored_bytes
 from shared.db.lookups import delete_some
 from shared.db.models import Image, ImageOwner, Job
 from shared.errors import UnknownImage
@@ -54,10 +55,12 @@ def record_upload(session: Session, image: Image, owner: str) -> tuple[Image, bo
     if session.scalar(again.returning(Image.id)) is None:
         values = {column.name: getattr(image, column.name) for column in Image.__table__.columns}
         session.execute(insert(Image).values(values | {"last_used_at": sql_clock.now()}))
+    row = session.scalars(select(Image).where(Image.id == image.id)).one()
     is_new = session.get(ImageOwner, (image.id, owner)) is None
     if is_new:
         session.execute(insert(ImageOwner).values(image_id=image.id, owner=owner, created_at=sql_clock.now()))
-    return session.scalars(select(Image).where(Image.id == image.id)).one(), is_new
+        stored_bytes.add(session, {owner: row.size_bytes})
+    return row, is_new
 
 
 def uploaded_at(session: Session, image: Image, owner: str) -> datetime:
@@ -95,11 +98,12 @@ def expire(session: Session, *, retention_s: float) -> list[str]:
     if oldest is not None:
         unused.append(Image.last_used_at < oldest - _MARGIN)
     found = list(session.scalars(select(Image.id).where(*unused).limit(_CHUNK_SIZE).with_for_update(skip_locked=True)))
-    expired = update(Image).where(Image.id.in_(found), *unused).values(gone_at=sql_clock.now()).returning(Image.id)
-    gone = list(session.scalars(expired.execution_options(synchronize_session=False))) if found else []
+    expired = update(Image).where(Image.id.in_(found), *unused).values(gone_at=sql_clock.now())
+    sized = expired.returning(Image.id, Image.size_bytes).execution_options(synchronize_session=False)
+    gone = {image.id: image.size_bytes for image in session.execute(sized)} if found else {}
     if gone:
-        session.execute(delete(ImageOwner).where(ImageOwner.image_id.in_(gone)))
-    return gone
+        _disown(session, gone)
+    return list(gone)
 
 
 def can_remove_bytes(session: Session, image_id: str) -> bool:
@@ -115,6 +119,15 @@ def forget(session: Session, *, history_s: float) -> list[str]:
     if oldest is not None:
         gone.append(Image.gone_at < oldest - _MARGIN)
     return delete_some(session, Image.id, *gone, limit=_DELETED_AT_ONCE)
+
+
+def _disown(session: Session, size_of: Mapping[str, int]) -> None:
+    """Take images, given with their sizes in bytes, from all their owners."""
+    lost = delete(ImageOwner).where(ImageOwner.image_id.in_(size_of)).returning(ImageOwner.image_id, ImageOwner.owner)
+    freed: Counter[str] = Counter()
+    for image_id, owner in session.execute(lost.execution_options(synchronize_session=False)):
+        freed[owner] -= size_of[image_id]
+    stored_bytes.add(session, freed)
 
 
 def _oldest_unended(session: Session) -> datetime | None:

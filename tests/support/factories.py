@@ -6,7 +6,7 @@ import numpy as np
 from sqlalchemy import select
 
 from shared import clock, ids
-from shared.db import workers
+from shared.db import stored_bytes, workers
 from shared.db.access import keys
 from shared.db.admin import bulk_actions
 from shared.db.base import Database
@@ -39,7 +39,9 @@ def add_image(database: Database, data: bytes = b"bytes", *, owner: str = "local
     with database.writing() as session:
         session.merge(Image(id=image_id, **row | values))
         session.flush()
-        session.merge(ImageOwner(image_id=image_id, owner=owner, created_at=now))
+        if session.get(ImageOwner, (image_id, owner)) is None:
+            session.add(ImageOwner(image_id=image_id, owner=owner, created_at=now))
+            stored_bytes.add(session, {owner: (row | values)["size_bytes"]})
     return image_id
 
 

@@ -21,21 +21,28 @@ _PAUSE_S = 0.1
 log = logs.get(__name__)
 
 
-def advance_bulk_actions(database: Database, store: ImageStore, progress: RedisProgress) -> None:
-    """Run chunks of all bulk actions in turn until none makes progress."""
+def advance_bulk_actions(
+    database: Database, store: ImageStore, progress: RedisProgress, *, stored: int | None = None
+) -> None:
+    """Run chunks of all bulk actions in turn until none makes progress.
+
+    `stored` is how many bytes owners may store by default; None is no limit.
+    """
     while True:
         with database.reading() as session:
             running = bulk_actions.list_running(session)
-        advanced = [_advance(operation_id, database, store, progress) for operation_id in running]
+        advanced = [_advance(operation_id, database, store, progress, stored) for operation_id in running]
         if not any(advanced):
             return
         time.sleep(_PAUSE_S)
 
 
-def _advance(operation_id: str, database: Database, store: ImageStore, progress: RedisProgress) -> bool:
+def _advance(
+    operation_id: str, database: Database, store: ImageStore, progress: RedisProgress, stored: int | None
+) -> bool:
     """Run one chunk; tell whether the bulk action made progress."""
     with database.writing("advance_operation") as session:
-        chunk = bulk_actions.run_chunk(session, operation_id)
+        chunk = bulk_actions.run_chunk(session, operation_id, stored=stored)
     if chunk is None:
         return False
     hurry_cancels(progress, chunk.result.stopping)

@@ -9,7 +9,7 @@ Invariant: no file goes while an unended job needs it, and no image's bytes whil
 from collections.abc import Iterable
 
 from shared import logs
-from shared.db import deliveries, images
+from shared.db import deliveries, images, stored_bytes
 from shared.db.access import browser_sessions, idempotency
 from shared.db.admin import audit, bulk_actions, minute_stats
 from shared.db.base import Database
@@ -56,7 +56,7 @@ class Retention:
             log.warning("files_left", reason=str(error))
 
     def delete_old_rows(self) -> None:
-        """Delete rows past their history period."""
+        """Delete rows past their history period, and fold those that only add up."""
         with self._database.writing("forget") as session:
             forgotten = sweeps.forget_jobs(session, history_s=self._settings.history_s)
             lifecycle.forget(session, history_s=self._settings.history_s)
@@ -68,6 +68,7 @@ class Retention:
             idempotency.forget(session, sweeps.ROWS_AT_ONCE)
             browser_sessions.forget_expired(session)
             minute_stats.forget(session)
+            stored_bytes.fold(session)
         for _ in range(_IMAGES_A_ROUND):
             with self._database.writing("forget_images") as session:
                 if not images.forget(session, history_s=self._settings.history_s):

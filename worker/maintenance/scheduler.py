@@ -96,7 +96,8 @@ class MaintenanceLoop:
 
     def tasks(self) -> list[PeriodicTask]:
         """List the tasks and how often each runs."""
-        bulk_actions = partial(advance_bulk_actions, self._database, self._store, self._progress)
+        stored = self._settings.stored_bytes or None
+        bulk_actions = partial(advance_bulk_actions, self._database, self._store, self._progress, stored=stored)
         return [
             PeriodicTask("dispatch", 1.0, self._dispatcher.run),
             PeriodicTask("end_leases", 1.0, self.end_leases),

@@ -35,6 +35,7 @@ def keys() -> None:
 @click.option("--max-work-per-day", type=FloatRange(min=0, min_open=True), help="Maximum px·steps per day.")
 @click.option("--max-requests-per-min", type=IntRange(min=1), help="Maximum number of requests per minute.")
 @click.option("--max-retention-s", type=FloatRange(min=0, min_open=True), help="Longest retention, in seconds.")
+@click.option("--max-stored-bytes", type=IntRange(min=1), help="Maximum bytes of its owner's uploads and results.")
 @click.option("--database", is_flag=True, help="Write directly to this machine's database, for the first key.")
 @json_option
 @url_option

@@ -92,8 +92,11 @@ def list_running(session: Session) -> list[str]:
     return list(session.scalars(running.order_by(Operation.id)))
 
 
-def run_chunk(session: Session, operation_id: str) -> ChunkResult | None:
-    """Process the next chunk of an operation; return None if another process is at it, or it has ended."""
+def run_chunk(session: Session, operation_id: str, *, stored: int | None = None) -> ChunkResult | None:
+    """Process the next chunk of an operation; return None if another process is at it, or it has ended.
+
+    `stored` is how many bytes owners may store by default; None is no limit.
+    """
     free = select(Operation).where(Operation.id == operation_id, Operation.state == OperationState.RUNNING)
     found = session.scalars(free.with_for_update(skip_locked=True)).one_or_none()
     if found is None:
@@ -102,7 +105,7 @@ def run_chunk(session: Session, operation_id: str) -> ChunkResult | None:
     job_ids = next_job_ids(session, found, wanted)
     locked = _lock(session, job_ids)
     due = [job for job in locked if job.state in wanted.among]  # others may have changed since they were read
-    result = bulk_steps.apply(session, found, due)
+    result = bulk_steps.apply(session, found, due, stored=stored)
     found.done += len(due)
     found.refused += result.refused
     found.matched = max(found.matched, found.done)  # counted at the start, and no further than `MOST_COUNTED`

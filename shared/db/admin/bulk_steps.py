@@ -35,10 +35,10 @@ class ActionResult(NamedTuple):
     removed: list[str]
 
 
-def apply(session: Session, operation: Operation, found: Sequence[Job]) -> ActionResult:
-    """Apply the operation's action to locked jobs."""
+def apply(session: Session, operation: Operation, found: Sequence[Job], *, stored: int | None) -> ActionResult:
+    """Apply the operation's action to locked jobs; `stored` is how many bytes owners may store by default."""
     if operation.action == Action.RETRY:
-        return ActionResult(_retry(session, operation, found), [], [])
+        return ActionResult(_retry(session, operation, found, stored), [], [])
     if operation.action == Action.DELETE:
         return _delete(session, found)
     return _cancel(session, found)
@@ -66,7 +66,7 @@ def _delete(session: Session, found: Sequence[Job]) -> ActionResult:
     return ActionResult(len(found) - len(removed), [], removed)
 
 
-def _retry(session: Session, operation: Operation, found: Sequence[Job]) -> int:
+def _retry(session: Session, operation: Operation, found: Sequence[Job], stored: int | None) -> int:
     """Retry jobs, ordered by owner against deadlocks; return how many could not be, for lack of images or quota."""
     kept = queries.get_images(session, {image for job in found for image in retries.image_ids(job)})
     changes = {} if operation.time_limit_s is None else {"time_limit_s": operation.time_limit_s}
@@ -81,7 +81,7 @@ def _retry(session: Session, operation: Operation, found: Sequence[Job]) -> int:
     known: dict[str, quotas.Quota] = {}
     queued = 0
     for job, work in sorted(ready, key=lambda pair: pair[0].owner):
-        quota = known.get(job.owner) or known.setdefault(job.owner, _quota(session, operation, job.owner))
+        quota = known.get(job.owner) or known.setdefault(job.owner, _quota(session, operation, job.owner, stored))
         try:
             quotas.charge(session, quota, work=work)
         except QuotaExceeded:
@@ -91,8 +91,8 @@ def _retry(session: Session, operation: Operation, found: Sequence[Job]) -> int:
     return len(found) - queued
 
 
-def _quota(session: Session, operation: Operation, owner: str) -> quotas.Quota:
+def _quota(session: Session, operation: Operation, owner: str, stored: int | None) -> quotas.Quota:
     """Return the quota of the key for a client's operation, and that of the job's owner for an operator's."""
     if operation.owner:
-        return quotas.get_key_quota(session, operation.key_id)
-    return quotas.get_owner_quota(session, owner)
+        return quotas.get_key_quota(session, operation.key_id, stored=stored)
+    return quotas.get_owner_quota(session, owner, stored=stored)

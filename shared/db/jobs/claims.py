@@ -5,6 +5,7 @@ Each write is conditional, as in `shared.db.jobs.transitions`, which holds the o
 Invariant: a claim's attempt is its fencing token: an attempt that has ended can write nothing.
 """
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from functools import cache
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from sqlalchemy import JSON, ColumnElement, Row, Update, bindparam, exists, func
 from sqlalchemy.orm import Session
 
 from shared import clock
-from shared.db import sql_clock
+from shared.db import sql_clock, stored_bytes
 from shared.db.jobs.events import record_all
 from shared.db.models import Batch, Job, Queue, Worker
 from shared.painting.results import Result
@@ -111,11 +112,15 @@ def save_checkpoint(session: Session, claim: Claim, checkpoint: dict[str, Any]) 
 def succeed_all(session: Session, finished: Sequence[Finished]) -> set[str]:
     """Finish jobs: running → succeeded; return the ids of those whose claims were still valid."""
     ended = {each.claim.job_id: each for each in finished}
-    running = select(Job.id, Job.attempt, Job.batch_id, Job.webhook)
+    running = select(Job.id, Job.attempt, Job.batch_id, Job.webhook, Job.owner)
     running = running.where(Job.id.in_(ended), Job.state == State.RUNNING).order_by(Job.id).with_for_update()
     done = [job for job in session.execute(running) if job.attempt == ended[job.id].claim.attempt]
     if done:
         session.connection().execute(_succeed(), [_end_values(ended[job.id]) for job in done])
+    kept: Counter[str] = Counter()
+    for job in done:
+        kept[job.owner] += stored_bytes.bytes_of(ended[job.id].result)
+    stored_bytes.add(session, kept)
     worker = finished[0].claim.worker if finished else None
     reused = {job_id: {"reused_from": each.reused_from} for job_id, each in ended.items() if each.reused_from}
     record_all(session, done, "job_succeeded", State.RUNNING, State.SUCCEEDED, worker=worker, details=reused)
@@ -165,11 +170,13 @@ def held_by(claim: Claim) -> tuple[ColumnElement[bool], ...]:
     return *in_state(claim.job_id, State.RUNNING), Job.attempt == claim.attempt
 
 
-def update_job(session: Session, where: tuple[ColumnElement[bool], ...], **values: Any) -> Row[int, str | None] | None:
-    """Update the job that matches `where`; return its `attempt` and `batch_id`, or None if none matches."""
+def update_job(
+    session: Session, where: tuple[ColumnElement[bool], ...], **values: Any
+) -> Row[int, str | None, str] | None:
+    """Update the job that matches `where`; return its `attempt`, `batch_id` and `owner`, or None if none matches."""
     if "state" in values:
         values |= {"lease_expires_at": None, "dispatched_at": None}
     if "ended_at" in values:
         values["expires_at"] = sql_clock.now_plus(Job.retention_s)
-    statement = update(Job).where(*where).values(**values).returning(Job.attempt, Job.batch_id)
+    statement = update(Job).where(*where).values(**values).returning(Job.attempt, Job.batch_id, Job.owner)
     return session.execute(statement.execution_options(synchronize_session=False)).one_or_none()

@@ -10,7 +10,7 @@ from sqlalchemy import delete, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from shared import clock
-from shared.db import sql_clock
+from shared.db import sql_clock, stored_bytes
 from shared.db.jobs import transitions
 from shared.db.jobs.claims import Claim, LostRace
 from shared.db.jobs.events import record
@@ -66,6 +66,7 @@ def _mark_gone(session: Session, job: Job) -> bool:
     taken = ended.values(files_gone_at=sql_clock.now(), result=kept, checkpoint=None).returning(Job.id)
     if session.scalar(taken.execution_options(synchronize_session=False)) is None:
         return False
+    stored_bytes.add(session, {job.owner: -stored_bytes.bytes_of(job.result)})
     record(session, job.id, "files_expired", State(job.state), attempt=job.attempt)
     return True
 

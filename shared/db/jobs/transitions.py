@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from shared import clock
-from shared.db import sql_clock
+from shared.db import sql_clock, stored_bytes
 from shared.db.jobs import dispatch_order
 from shared.db.jobs.claims import Claim, LostRace, held_by, in_state, update_job
 from shared.db.jobs.events import record, record_all, record_move
@@ -88,10 +88,13 @@ def end_queued(session: Session, job_ids: Sequence[str], name: str, state: State
 
 def remove(session: Session, job_id: str) -> None:
     """Delete an ended job with its events, not its files; raise `NotFound`, or `IllegalTransition` before its end."""
-    ended = delete(Job).where(Job.id == job_id, Job.state.in_(TERMINAL)).returning(Job.state, Job.batch_id)
-    removed = session.execute(ended.execution_options(synchronize_session=False)).one_or_none()
+    ended = delete(Job).where(Job.id == job_id, Job.state.in_(TERMINAL))
+    returned = ended.returning(Job.state, Job.batch_id, Job.owner, Job.result, Job.files_gone_at)
+    removed = session.execute(returned.execution_options(synchronize_session=False)).one_or_none()
     if removed is not None:
         record_move(session, removed.batch_id, job_id, removed.state, None)
+        if removed.files_gone_at is None:
+            stored_bytes.add(session, {removed.owner: -stored_bytes.bytes_of(removed.result)})
     else:
         state = session.scalar(select(Job.state).where(Job.id == job_id))
         if state is None:
@@ -189,6 +192,7 @@ def _move(
         raise LostRace(claim)
     record(session, claim.job_id, name, state, attempt=claim.attempt, worker=claim.worker, details=details)
     record_move(session, job.batch_id, claim.job_id, State.RUNNING, state)
+    stored_bytes.add(session, {job.owner: stored_bytes.bytes_of(values.get("result"))})
 
 
 def _return(

@@ -62,8 +62,7 @@ class OwnerTurn(Model):
 class StoredBytes(Model):
     """A change of how much an owner stores: positive for what was stored, negative for what was removed.
 
-    An owner stores the sum of its rows. They are inserted, so that nobody waits for another's transaction, and
-    maintenance replaces those of an owner by one.
+    `shared.db.stored_bytes` adds them up.
     """
 
     __tablename__ = "stored_bytes"

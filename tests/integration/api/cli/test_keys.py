@@ -30,6 +30,7 @@ def test_a_key_goes_to_stdout_alone_and_what_is_said_of_it_does_not(app, atelier
 
 def test_every_limit_can_be_given(atelier) -> None:
     limits = {"max_waiting": 3, "max_work_per_day": 1e9, "max_requests_per_min": 60, "max_retention_s": 3600.0}
+    limits |= {"max_stored_bytes": 10**10}
     options = [part for name, value in limits.items() for part in ("--" + name.replace("_", "-"), value)]
     made = json.loads(atelier("keys", "create", "web", "--owner", "ann", *options, "--json").stdout)
     assert {name: made[name] for name in limits} == limits
