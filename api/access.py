@@ -57,6 +57,11 @@ class Caller:
         return quotas.get_owner_quota(session, owner, stored=self.default_stored_bytes)
 
     @property
+    def is_operator(self) -> bool:
+        """Whether it may do what concerns the jobs of all owners."""
+        return self.role == Role.OPERATOR
+
+    @property
     def sees(self) -> str | None:
         """The owner whose jobs and images it sees; None sees everything."""
         return self.owner if self.role == Role.CLIENT else None

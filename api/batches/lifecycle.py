@@ -50,6 +50,7 @@ def new_batch(
     Raises `InvalidParams`, `UnknownImage`, `ForbiddenUrl` or `InvalidMask`.
     """
     checks.check_limits(settings, caller, request.time_limit_s, request.retention_s)
+    checks.check_priority(caller, request.priority)
     if request.webhook is not None:
         checks.check_webhook(settings, request.webhook)
     params = dict(request.params)
@@ -127,7 +128,8 @@ def transition(
 
 
 def change(database: Database, dispatcher: Dispatcher, caller: Caller, batch_id: str, request: BatchChange) -> None:
-    """Set the fields that `request` names; raise `NotFound`."""
+    """Set the fields that `request` names; raise `NotFound`, or `InvalidParams` for a priority that is not allowed."""
+    checks.check_priority(caller, request.priority)
     with database.writing("change_batch") as session:
         batch = lifecycle.lock_batch(session, batch_id, owner=caller.sees)
         for name in request.model_fields_set:

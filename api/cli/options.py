@@ -135,7 +135,7 @@ class Time(click.ParamType[datetime]):
 
 
 _RUN = (
-    click.option("--priority", type=int, help="Higher runs first."),
+    click.option("--priority", type=int, help="Of one owner's jobs, higher runs first [0]."),
     click.option("--start-by", type=Time(), help="When the job expires unless it has started, e.g. 2030-01-31T12:00."),
     time_limit_option,
     click.option("--webhook", metavar="URL", help="The URL to call when the job ends; see `atelier webhooks`."),

@@ -16,6 +16,7 @@ from shared.imaging.decoders.pool import Decoders
 from shared.painting import sizes
 from shared.painting.params import MAX_SIZE_PX, StyleParams, resolve
 from shared.painting.sizes import Size
+from shared.priorities import OWN_PRIORITY
 from shared.settings import Settings
 from shared.storage.store import ImageStore, image_key
 from shared.webhooks import ssrf_guard
@@ -32,6 +33,13 @@ def check_limits(settings: Settings, caller: Caller, time_limit_s: float | None,
     most_s = max_retention_s(settings, caller)
     if retention_s is not None and retention_s > most_s:
         raise pointed_error("/retention_s", f"Files are kept for {most_s:g} s at most.", le=most_s, unit="s")
+
+
+def check_priority(caller: Caller, priority: int) -> None:
+    """Raise `InvalidParams` for a priority above all owners, unless an operator gives it."""
+    if not caller.is_operator and priority > OWN_PRIORITY:
+        detail = f"Input should be less than or equal to {OWN_PRIORITY}; only operators may give more."
+        raise pointed_error("/priority", detail, le=OWN_PRIORITY)
 
 
 def max_retention_s(settings: Settings, caller: Caller) -> float:

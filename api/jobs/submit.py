@@ -98,6 +98,7 @@ class Submitter:
         """Validate a job's form and inspect its files; raise `InvalidParams`, or what is wrong with a picture."""
         request = validated(JobRequest, form.body)
         checks.check_limits(self.settings, caller, request.time_limit_s, request.retention_s)
+        checks.check_priority(caller, request.priority)
         params = checks.resolve_params(request.preset, request.params)
         uploads = {image_id: inspect_upload(self.decoders, data, caller) for image_id, data in form.files.items()}
         name = request.name or form.name
@@ -143,13 +144,15 @@ class Submitter:
         """
         changes = self._changes(caller, request or RetryRequest())
         with self.database.reading() as session:
-            job = retries.copy_for_retry(queries.get_job(session, job_id, owner=caller.sees), changes)
+            former = queries.get_job(session, job_id, owner=caller.sees)
+            job = retries.copy_for_retry(former, changes, keeps_lead=caller.is_operator)
             work = retries.compute_work(job, queries.get_images(session, retries.image_ids(job)))
         return PreparedJob(caller, job, work)
 
     def _changes(self, caller: Caller, request: RetryRequest) -> dict[str, Any]:
         """Check what a retry changes; return it by the attributes of a job."""
         checks.check_limits(self.settings, caller, request.time_limit_s, request.retention_s)
+        checks.check_priority(caller, request.priority)
         if request.webhook is not None:
             checks.check_webhook(self.settings, request.webhook)
         changes = request.model_dump(exclude_unset=True)

@@ -16,6 +16,7 @@ from pydantic import (
 
 from api.schemas.jobs import ErrorView, ImageId, PaintingRequest, ResultView, Seconds, StyleChoice
 from api.schemas.links import Links
+from api.schemas.priority import Priority
 from shared.errors import UnsafePath
 from shared.painting.params import DEFAULT_PRESET
 from shared.states import BatchState, State
@@ -100,9 +101,7 @@ class BatchRequest(PaintingRequest):
         json_schema_extra={"examples": [{"style": f"sha256:{'1' * 64}", "preset": DEFAULT_PRESET}]}
     )
     matrix: MatrixRequest | None = Field(None, description="Instead of styles: creates the items and starts the batch.")
-    priority: int = Field(
-        0, strict=True, ge=-100, le=100, description="Higher runs first; among equals, other jobs overtake batches."
-    )
+    priority: Priority = 0
     max_parallel: int | None = Field(
         None, strict=True, ge=1, le=2**31 - 1, description="Maximum items running at once; null: unlimited."
     )
@@ -127,7 +126,7 @@ class BatchChange(BaseModel):
     """Changes to a batch; fields that are left out stay as they are."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"max_parallel": 4}]})
-    priority: int = Field(0, strict=True, ge=-100, le=100)
+    priority: Priority = 0
     max_parallel: int | None = Field(None, strict=True, ge=1, le=2**31 - 1, description="Null for unlimited.")
 
 

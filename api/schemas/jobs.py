@@ -21,6 +21,7 @@ from pydantic import (
 
 from api.schemas.links import Links
 from api.schemas.metadata import Metadata
+from api.schemas.priority import Priority
 from shared.ids import IMAGE_ID, is_uuid
 from shared.painting.params import DEFAULT_PRESET, PRESETS, WeightsName
 from shared.states import State
@@ -110,7 +111,7 @@ class JobRequest(PaintingRequest):
     )
     init_image: ImageId | None = Field(None, description="The image to start from; null starts as `params` say.")
     init_job: JobId | None = Field(None, description="A succeeded job whose result to start from.")
-    priority: int = Field(0, strict=True, ge=-100, le=100, description="Of one owner's jobs, higher runs first.")
+    priority: Priority = 0
     start_by: Timestamp | None = Field(None, description="A job that has not started by then expires.")
     time_limit_s: Seconds | None = Field(
         None, description="Longest time it may run, in seconds, up to the server's limit."

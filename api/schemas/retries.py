@@ -4,6 +4,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.schemas.jobs import Seconds, Timestamp
 from api.schemas.metadata import Metadata
+from api.schemas.priority import Priority
 
 _LIMIT = "Longest time it may run, in seconds; null for the server's limit."
 
@@ -12,7 +13,7 @@ class RetryRequest(BaseModel):
     """Changes to a job that is retried; fields that are left out stay as they were."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"time_limit_s": 600}]})
-    priority: int = Field(0, strict=True, ge=-100, le=100, description="Of one owner's jobs, higher runs first.")
+    priority: Priority = 0
     start_by: Timestamp | None = Field(None, description="It expires unless it has started by then.")
     time_limit_s: Seconds | None = Field(None, description=_LIMIT)
     retention_s: Seconds | None = Field(

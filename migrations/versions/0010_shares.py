@@ -1,4 +1,4 @@
-"""Shares of owners: their turns at dispatch and at webhooks, the bytes they store, and two more limits of keys.
+"""Shares of owners: their turns at dispatch and at webhooks, the bytes they store, and one more limit of keys.
 
 Revision: 0010. Columns are only added, with defaults, so a server of the version before goes on writing rows. The bytes
 stored so far are counted once: uploads by their size, results by that of their pictures.
@@ -30,7 +30,6 @@ _BYTES = {
 
 def upgrade() -> None:
     """Add the columns, tables and the index, and count what is stored."""
-    op.add_column("api_keys", sa.Column("max_priority", sa.Integer))
     op.add_column("api_keys", sa.Column("max_stored_bytes", sa.BigInteger))
     op.add_column("jobs", sa.Column("sent_first", sa.Boolean, nullable=False, server_default=sa.false()))
     op.create_table(
@@ -65,4 +64,3 @@ def downgrade() -> None:
     op.drop_table("owner_turns")
     op.drop_column("jobs", "sent_first")
     op.drop_column("api_keys", "max_stored_bytes")
-    op.drop_column("api_keys", "max_priority")

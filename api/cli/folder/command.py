@@ -44,7 +44,7 @@ from shared.texts import printable
 @click.option("--preset", type=click.Choice(list(PRESETS)), help="A named set of parameters.")
 @click.option("--weights", type=click.Choice(WEIGHTS_NAMES), help="Require these VGG19 weights; fail without them.")
 @click.option("--max-parallel", type=IntRange(min=1), help="Maximum number of pictures painted at once.")
-@click.option("--priority", type=int, help="Higher runs first.")
+@click.option("--priority", type=int, help="Of one owner's jobs, higher runs first [0].")
 @click.option("--label", help="Your name for the batch, to find it again.")
 @depth_option
 @metadata_option

@@ -22,6 +22,7 @@ from shared.imaging.filenames import PICTURES
 from shared.imaging.formats.recognition import MEDIA_TYPES
 from shared.painting.costs import Estimate
 from shared.painting.params import DEFAULT_PRESET, PRESETS, resolve
+from shared.priorities import MAX_PRIORITY, MIN_PRIORITY, OWN_PRIORITY
 
 _HOME = "/dashboard/submit"
 #: What a browser offers to choose; by endings too, since few know the media types of phones' pictures.
@@ -39,7 +40,8 @@ def submit_page() -> str:
     if earlier is not None:
         preset = resolve(earlier.preset).model_dump(mode="json")
         overrides = {name: value for name, value in earlier.params.items() if preset.get(name) != value}
-        named = {"preset": earlier.preset, "label": earlier.label or "", "priority": str(earlier.priority)}
+        priority = min(earlier.priority, _priorities()[1])
+        named = {"preset": earlier.preset, "label": earlier.label or "", "priority": str(priority)}
         values = {**named, **_typed_settings(earlier), **submit_form.values(overrides)}
     return _page(values, earlier)
 
@@ -124,6 +126,11 @@ def _kept_settings(earlier: Job) -> dict[str, Any]:
     }
 
 
+def _priorities() -> tuple[int, int]:
+    """Return the lowest and the highest priority that the caller may give."""
+    return MIN_PRIORITY, MAX_PRIORITY if caller().is_operator else OWN_PRIORITY
+
+
 def _earlier_job(job_id: str | None) -> Job | None:
     """Return the job to retry with changes, if one is given; raise `NotFound`."""
     if not job_id:
@@ -148,6 +155,7 @@ def _page(
         groups=submit_form.fields(),
         prefix=submit_form.PREFIX,
         most_s=services().settings.time_limit_s,
+        priorities=_priorities(),
         presets={name: text for name, (text, _) in PRESETS.items()},
         chosen=values.get("preset", DEFAULT_PRESET),
         values=values,

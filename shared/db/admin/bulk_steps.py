@@ -73,7 +73,7 @@ def _retry(session: Session, operation: Operation, found: Sequence[Job], stored:
     ready: list[tuple[Job, int]] = []
     for job in found:
         try:
-            copy = retries.copy_for_retry(job, changes)
+            copy = retries.copy_for_retry(job, changes, keeps_lead=operation.owner is None)
             ready.append((copy, retries.compute_work(copy, kept)))
         except (AtelierError, ValueError):  # old params may no longer be valid
             continue

@@ -4,7 +4,7 @@ Owners take turns. Of one owner's jobs, the order is priority, then single jobs 
 owners, the one with the fewest jobs in flight goes first. An owner who has nothing running while others have is first
 in line: its next job, even if it waits in the broker already, is sent to be read before all messages of others; of
 several such owners, the next is who has waited longest since its last turn. A priority above `OWN_PRIORITY`, which
-only some keys may give, goes before the jobs of all owners.
+only operators may give, goes before the jobs of all owners.
 
 Each batch is a queue, and so are the single jobs of each owner. Only the first jobs of each queue are read, never the
 backlog behind them.
@@ -29,14 +29,11 @@ from shared.db import sql_clock, workers
 from shared.db.jobs import turns
 from shared.db.jobs.dispatch_queries import Head, due, group_members, heads_query, in_flight_query, waits
 from shared.db.models import Job
+from shared.priorities import OWN_PRIORITY
 from shared.states import Rank, State
 
 #: When an owner who never had a turn had its last.
 _NEVER = datetime.min.replace(tzinfo=UTC)
-
-
-#: Highest priority that counts among the jobs of one owner alone.
-OWN_PRIORITY = 100
 
 
 class Capacity(NamedTuple):

@@ -13,9 +13,9 @@ from sqlalchemy import CTE, BigInteger, ColumnElement, ScalarSelect, and_, case,
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from shared.db.jobs import dispatch_order
-from shared.db.jobs.dispatch_order import OWN_PRIORITY
 from shared.db.models import Batch, Job
 from shared.painting.forecasts import Sample
+from shared.priorities import OWN_PRIORITY
 from shared.states import BatchState, State
 
 #: Jobs ahead are counted up to this number.

@@ -6,7 +6,7 @@ Items retried within their batch are made by `shared.db.batches.items`.
 from collections.abc import Mapping
 from typing import Any
 
-from shared import clock, ids
+from shared import clock, ids, priorities
 from shared.db.models import Image, Job
 from shared.errors import IllegalTransition, UnknownImage
 from shared.painting import sizes
@@ -23,10 +23,11 @@ _REQUESTED = (
 _MOST_NAME = 255
 
 
-def copy_for_retry(former: Job, changes: Mapping[str, Any] | None = None) -> Job:
+def copy_for_retry(former: Job, changes: Mapping[str, Any] | None = None, *, keeps_lead: bool) -> Job:
     """Return a new job, in no session yet, that repeats `former` with other values for the attributes in `changes`.
 
-    A time by which it had to start is kept unless it has passed. Raises `IllegalTransition` if `former` has not ended.
+    A time by which it had to start is kept unless it has passed, and a priority above all owners only if it
+    `keeps_lead`: an operator asks. Raises `IllegalTransition` if `former` has not ended.
     """
     if former.state not in TERMINAL:
         detail = f"The job is {former.state}; only jobs that have ended can be retried."
@@ -36,6 +37,8 @@ def copy_for_retry(former: Job, changes: Mapping[str, Any] | None = None) -> Job
         requested["content_name"] = former.content_name or former.item_key.rpartition("/")[2][:_MOST_NAME]
     if former.start_by is not None and former.start_by > clock.now():
         requested["start_by"] = former.start_by
+    if not keeps_lead:
+        requested["priority"] = priorities.capped(former.priority)
     return Job(id=ids.new_id(), retry_of=former.id, **(requested | dict(changes or {})))
 
 

@@ -34,8 +34,6 @@ class ApiKey(Model):
     max_requests_per_min: Mapped[int | None]
     #: Maximum retention of its jobs, in seconds.
     max_retention_s: Mapped[float | None]
-    #: Maximum priority of its jobs; null means the role's.
-    max_priority: Mapped[int | None]
     #: Maximum size of what its owner has stored, in bytes; null means the server's.
     max_stored_bytes: Mapped[int | None] = mapped_column(BigInteger)
 

@@ -112,7 +112,7 @@ def test_pictures_that_are_missing_are_asked_for_both_at_once(browser, client) -
         ("p-style_layers", '{"\\ud800": 1}', "Write layers as JSON"),
         ("p-style_layers", '{"block1_conv1": -1}', "greater than or equal to 0"),
         ("p-content_layers", '{"block1_conv1": NaN}', "JSON"),
-        ("priority", "101", "less than or equal to 100"),
+        ("priority", "201", "less than or equal to 200"),
         ("label", "x" * 201, "at most 200"),
     ],
 )

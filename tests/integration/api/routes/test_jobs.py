@@ -137,7 +137,7 @@ def test_an_unknown_image_is_named(client, image_id) -> None:
         ({"params": {"steps": "many"}}, "/params/steps", {"unit": "steps"}),
         ({"params": {"style_layers": {"block1_conv1": -1}}}, "/params/style_layers/block1_conv1", {"ge": 0}),
         ({"preset": "baroque"}, "/preset", {}),
-        ({"priority": 1000}, "/priority", {"le": 100}),
+        ({"priority": 1000}, "/priority", {"le": 200}),
         ({"time_limit_s": 0}, "/time_limit_s", {"gt": 0}),
         ({"time_limit_s": 1e9}, "/time_limit_s", {"le": 21_600, "unit": "s"}),
         ({"start_by": "2030-01-31T12:00:00"}, "/start_by", {}),

@@ -78,7 +78,7 @@ def test_a_retention_of_null_is_the_servers(client, settings, failed) -> None:
         ({"time_limit_s": 0}, "/time_limit_s"),
         ({"retention_s": 1e12}, "/retention_s"),
         ({"webhook": "http://127.0.0.1/"}, "/webhook"),
-        ({"priority": 101}, "/priority"),
+        ({"priority": 201}, "/priority"),
         ({"content": "x"}, "/content"),
     ],
 )
