@@ -17,6 +17,9 @@ from shared.errors import ArchiveTooLarge, AtelierError
 _FREE_BYTES, _RATIO = 128 * 2**20, 200
 #: What a header counts for, and a picture that is handed on, in bytes that would take as long to unpack.
 _HEADER_BYTES, _PICTURE_BYTES = 2**14, 2**15
+#: What may follow the end of an archive: programs that write in blocks fill up the last one with zeros, and some
+#: clients end a body with a line break.
+FILLING = b"\0\r\n"
 
 
 class Bounds(NamedTuple):

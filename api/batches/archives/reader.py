@@ -80,7 +80,7 @@ def members(
     except AtelierError:
         raise
     except DAMAGED as error:
-        raise CorruptArchive(f"The archive is damaged: {type(error).__name__}.") from error
+        raise CorruptArchive("The archive is damaged, or something follows its end.") from error
 
 
 def _zip(archive: Archive, meter: Meter, chosen: Selection) -> Iterator[Found]:

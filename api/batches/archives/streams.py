@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable
 from typing import IO, Protocol
 
-from api.batches.archives.bounds import Meter
+from api.batches.archives.bounds import FILLING, Meter
 from shared.errors import ArchiveTooLarge, CorruptArchive
 
 _PACKED_BYTES = 2**16
@@ -146,15 +146,15 @@ class PackedTar:
             size -= len(piece)
 
     def _next_stream(self, rest: bytes) -> None:
-        """Begin the next compressed stream, after zeros that fill up a block; without one, this was the last."""
+        """Begin the next compressed stream, after what fills up a block; without one, this was the last."""
         self._meter.header()
         self._empty = 0 if self._has_content else self._empty + 1
         if self._empty > _MAX_EMPTY_STREAMS:
             raise CorruptArchive("The archive consists of empty streams.")
-        rest = rest.lstrip(b"\0")
+        rest = rest.lstrip(FILLING)
         while not rest and (data := self._packed(_PACKED_BYTES)):
             self._meter.unpacked(len(data))
-            rest = data.lstrip(b"\0")
+            rest = data.lstrip(FILLING)
         self._ahead, self._has_content = rest, False
         self._stream = PackedStream(self._packed, self._start()) if self._ahead else None
 

@@ -9,7 +9,7 @@ Invariant: of an extension header at most a megabyte is in memory, and few follo
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from api.batches.archives.bounds import Meter
+from api.batches.archives.bounds import FILLING, Meter
 from api.batches.archives.found import BLOCK_BYTES, Found, Member, read_picture, with_long_name
 from api.batches.archives.selection import MAX_NAME_BYTES, Selection
 from api.batches.archives.streams import PackedTar, PlainTar
@@ -215,10 +215,10 @@ def _exactly(tar: PackedTar | PlainTar, size: int, meter: Meter) -> bytes:
 
 
 def _check_end(tar: PackedTar | PlainTar, meter: Meter) -> None:
-    """Read what fills up the archive after its end; raise `CorruptArchive` if it is more than zeros."""
+    """Read what fills up the archive after its end; raise `CorruptArchive` if it is anything else."""
     size = 0
     while piece := tar.read(BLOCK_BYTES):
         meter.unpacked(len(piece))
         size += len(piece)
-        if size > _FILLING_BYTES or piece.strip(b"\0"):
+        if size > _FILLING_BYTES or piece.strip(FILLING):
             raise CorruptArchive("The archive continues after its end.")

@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from api.batches.archives.bounds import Meter
+from api.batches.archives.bounds import FILLING, Meter
 from shared.errors import CorruptArchive
 
 #: Reads so many bytes at a place in the file, fewer at its end.
@@ -29,6 +29,8 @@ _ZIP64 = 1
 _MAX_FIELDS = 64
 #: Largest size of the directory, in bytes per member that is allowed.
 _ENTRY_BYTES = 2**10
+#: Most filling after the end, in bytes: `bsdtar` fills up a block of 10 KiB.
+_FILLING_BYTES = 2**14
 #: The longest entry, and what is read at once.
 _MAX_ENTRY_BYTES, _BLOCK_BYTES = _ENTRY.size + 3 * _NONE_16, 2**18
 
@@ -109,11 +111,13 @@ class Directory:
 
 def _find_end(read_at: ReadAt, file_bytes: int) -> _End:
     """Find the record at the end of the zip, and that of zip64 if it has one."""
-    tail_at = max(0, file_bytes - _NONE_16 - _END.size)
+    tail_at = max(0, file_bytes - _FILLING_BYTES - _NONE_16 - _END.size)
     tail = read_at(tail_at, file_bytes - tail_at)
+    filled_from = len(tail.rstrip(FILLING))
     found = tail.rfind(b"PK\x05\x06")
     while found >= 0:
-        if len(tail) - found >= _END.size and found + _END.size + _END.unpack_from(tail, found)[7] == len(tail):
+        ends_at = found + _END.size
+        if ends_at <= len(tail) and filled_from <= ends_at + _END.unpack_from(tail, found)[7] <= len(tail):
             break
         found = tail.rfind(b"PK\x05\x06", 0, found)
     else:

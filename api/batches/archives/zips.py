@@ -86,8 +86,8 @@ def _content(section: "_Section", entry: Entry, meter: Meter) -> bytes | Atelier
         raise
     except (CorruptArchive, UnsupportedImage) as error:
         return error
-    except DAMAGED as error:
-        return CorruptArchive(f"This file in the archive is damaged: {type(error).__name__}.")
+    except DAMAGED:
+        return CorruptArchive("This file in the archive is damaged.")
 
 
 def _check_packing(entry: Entry) -> None:

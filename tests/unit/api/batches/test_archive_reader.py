@@ -69,6 +69,14 @@ def test_a_tar_of_any_packing_is_read(mode) -> None:
     assert found == [Member(1, "a.png", PNG)]
 
 
+@pytest.mark.parametrize("filling", [bytes(10_000), b"\r\n"], ids=["zeros", "a line break"])
+@pytest.mark.parametrize("mode", ["zip", "w", "w:gz", "w:bz2", "w:xz"])
+def test_what_programs_fill_up_the_last_block_with_is_no_damage(mode, filling) -> None:
+    data = zipped({"a.png": PNG}) if mode == "zip" else tarred({"a.png": PNG}, mode=mode)
+    found = list(members(io.BytesIO(data + filling), "application/zip", BOUNDS))
+    assert found == [Member(1, "a.png", PNG)]
+
+
 @pytest.mark.parametrize("media_type", ["application/zip", "application/x-tar"])
 def test_reading_stops_within_a_megabyte_of_the_bound(media_type) -> None:
     large = tarred({f"{number}.png": b"\1" * 900_000 for number in range(40)})
