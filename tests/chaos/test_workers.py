@@ -12,6 +12,7 @@ from shared.messaging.broker import PAINT_QUEUE, Broker, create_celery
 from tests.chaos.rig import Rig
 from tests.chaos.scale import scaled
 from tests.chaos.verdict import judge, settle
+from tests.support.redis import messages_in
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.chaos
@@ -86,7 +87,7 @@ def test_one_message_delivered_ten_times_is_one_run(rig, client) -> None:
     for _ in range(10):
         broker.send_paint([job_id])
     rig.wait_state(job_id, "succeeded")
-    wait_until(lambda: rig.redis.llen(PAINT_QUEUE) == 0, "every message is read")
+    wait_until(lambda: messages_in(rig.redis) == 0, "every message is read")
     with rig.database.reading() as session:
         claims = [event for event in queries.list_events(session, job_id) if event.name == "job_claimed"]
     assert len(claims) == rig.job(job_id).attempt == 1

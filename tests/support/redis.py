@@ -1,11 +1,14 @@
-"""A real Redis server on a private Unix socket, for as long as a `with` block lasts."""
+"""A real Redis server on a private Unix socket, for as long as a `with` block lasts, and what waits in it."""
 
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from redis import Redis
+
 from api.local import redis_server
+from shared.messaging.broker import RANK_KEYS
 from tests.support.waiting import wait_until
 
 
@@ -27,3 +30,8 @@ def redis_process(folder: Path) -> Iterator[subprocess.Popen]:
     finally:
         process.kill()
         process.wait(10)
+
+
+def messages_in(redis: Redis) -> int:
+    """Return how many messages wait in the broker, of all ranks."""
+    return sum(redis.llen(key) for key in RANK_KEYS)

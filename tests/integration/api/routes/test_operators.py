@@ -9,10 +9,11 @@ from shared import clock
 from shared.db import workers
 from shared.db.base import Database
 from shared.db.models import Job, Worker
-from shared.messaging.broker import PAINT_QUEUE
+from shared.messaging.broker import RANK_KEYS
 from shared.states import DesiredState
 from tests.support.claims import claim_job
 from tests.support.factories import WEIGHTS, add_image, add_job, add_worker
+from tests.support.redis import messages_in
 from tests.support.waiting import wait_until
 
 
@@ -119,14 +120,14 @@ def test_the_queue_counts_what_waits_was_sent_and_runs(client, database) -> None
 
 def test_a_paused_queue_sends_nothing_and_a_resumed_one_at_once(app, client, database, redis, job_id) -> None:
     dispatcher = app.extensions["atelier"].dispatcher
-    wait_until(lambda: redis.llen(PAINT_QUEUE) == 1, "the first job is sent")
-    redis.delete(PAINT_QUEUE)
+    wait_until(lambda: messages_in(redis) == 1, "the first job is sent")
+    redis.delete(*RANK_KEYS)
     paused = client.post("/v1/queue/pause").json
     assert paused["paused_at"] is not None
     assert client.post("/v1/queue/pause").json["paused_at"] == paused["paused_at"]
     assert dispatcher.run() == 0
     assert client.post("/v1/queue/resume").json["paused_at"] is None
-    wait_until(lambda: redis.llen(PAINT_QUEUE) == 1, "the job is sent again, without maintenance")
+    wait_until(lambda: messages_in(redis) == 1, "the job is sent again, without maintenance")
 
 
 def test_a_held_queue_is_not_released_by_resuming(client, database) -> None:

@@ -14,13 +14,13 @@ from shared.db.admin import minute_stats
 from shared.db.jobs import claims, queries, transitions
 from shared.db.models import BrowserSession, Job
 from shared.errors import StorageFull, StorageUnavailable
-from shared.messaging.broker import PAINT_QUEUE
 from shared.messaging.chores import BrokenTasks
 from shared.messaging.progress import RedisProgress
 from shared.messaging.progress import connect as connect_redis
 from shared.storage.store import attempt_key, image_key
 from tests.support.claims import claim_job
 from tests.support.factories import add_image, add_job, add_key
+from tests.support.redis import messages_in
 from tests.support.waiting import wait_until
 from worker.maintenance.orphans import remove_orphans
 from worker.maintenance.retention import Retention
@@ -44,7 +44,7 @@ def test_a_job_whose_lease_ended_is_sent_again_at_once(loop, database, redis) ->
     job_id = add_job(database)
     claim(database, job_id, lease_s=-1)
     loop.end_leases()
-    assert redis.llen(PAINT_QUEUE) == 1
+    assert messages_in(redis) == 1
     with database.reading() as session:
         assert queries.get_job(session, job_id).state == "queued"
 
@@ -188,7 +188,7 @@ def test_a_broken_chore_stops_no_other(settings, database, redis, monkeypatch) -
         try:
             wait_until(lambda: len(BrokenTasks(redis).current()) == 5, "the broken ones are marked")
             add_job(database)
-            wait_until(lambda: redis.llen(PAINT_QUEUE) == 1, "a job is sent all the same")
+            wait_until(lambda: messages_in(redis) == 1, "a job is sent all the same")
         finally:
             ending.set()
             process.join(10)
@@ -248,7 +248,7 @@ def test_the_process_does_its_chores_until_it_is_told_to_end(settings, database,
     process = threading.Thread(target=run_tasks, args=(settings, ending))
     process.start()
     try:
-        wait_until(lambda: redis.llen(PAINT_QUEUE) == 1, "the lost job is sent")
+        wait_until(lambda: messages_in(redis) == 1, "the lost job is sent")
     finally:
         ending.set()
         process.join(10)
