@@ -11,6 +11,7 @@ Invariant: a view that declares nothing is closed to all but operators.
 import hashlib
 from collections.abc import Callable, Generator
 from contextlib import closing
+from functools import partial
 from typing import Any, TypeVar
 
 import structlog
@@ -79,7 +80,7 @@ def caller_cache() -> CallerCache:
 
 def identified(token: str, look_up: Callable[[str], Caller]) -> Caller:
     """Return the caller of this request, by a token that `while_valid` looks up again."""
-    g.credential = token, look_up
+    g.look_up_again = partial(caller_cache().caller, token, look_up)
     return caller_cache().caller(token, look_up)
 
 
@@ -89,12 +90,13 @@ def while_valid(chunks: Generator[Chunk, None, None]) -> Generator[Chunk, None, 
     That is noticed at the next chunk, which streams send at least every 15 s; while the database is away, callers
     remain who they were.
     """
-    app, (token, look_up) = current_app._get_current_object(), g.credential  # type: ignore[attr-defined] # werkzeug's proxy
+    app = current_app._get_current_object()  # type: ignore[attr-defined] # werkzeug's proxy
+    look_up_again: Callable[[], Caller] = g.look_up_again
 
     def is_valid() -> bool:
         try:
             with app.app_context():
-                caller_cache().caller(token, look_up)
+                look_up_again()
         except (Unauthorized, DatabaseUnavailable) as error:
             return isinstance(error, DatabaseUnavailable)
         return True
@@ -153,6 +155,8 @@ def _by_token() -> Caller:
         key = stream_tokens.find_key(session, request.args["token"], (request.view_args or {})["job_id"])
     if key is None:
         raise Unauthorized("That token has expired or is for another job; ask for a new one.")
+    # not cached with the callers: a token must not pass for a key
+    g.look_up_again = partial(_look_up_id, key.id)
     return caller_of(key)
 
 
@@ -168,6 +172,15 @@ def _look_up(token: str) -> Caller:
         key = keys.find(session, token)
     if key is None:
         raise Unauthorized("That key is invalid or revoked.")
+    return caller_of(key)
+
+
+def _look_up_id(key_id: str) -> Caller:
+    """Return the caller of the key with which a token was signed: the token may have expired since."""
+    with services().database.reading() as session:
+        key = keys.find_by_id(session, key_id)
+    if key is None:
+        raise Unauthorized("That key is revoked.")
     return caller_of(key)
 
 

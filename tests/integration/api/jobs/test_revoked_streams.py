@@ -44,3 +44,12 @@ def test_signing_out_ends_the_streams_of_its_pages(app, key, job_id) -> None:
     csrf = token_of(browser.get("/dashboard/jobs"))
     response = browser.get(f"/dashboard/jobs/{job_id}/events", buffered=False)
     assert ends_after(response, lambda: browser.post("/logout", data={"csrf": csrf}, headers=OURS))
+
+
+def test_a_revoked_key_ends_what_its_tokens_have_opened(app, client, database, job_id) -> None:
+    by_key = client_with(app, add_key(database, "viewer", "eve"))
+    token = by_key.post(f"/v1/jobs/{job_id}/events-token").json["token"]
+    response = app.test_client().get(f"/v1/jobs/{job_id}/events?token={token}", buffered=False)
+    with database.reading() as session:
+        revoked = session.query(ApiKey).filter_by(owner="eve").one().id
+    assert ends_after(response, lambda: client.delete(f"/v1/keys/{revoked}"))
