@@ -24,8 +24,8 @@ def follow(url: str, key: str, jobs: list[str], clients: int, until: float) -> d
     """
     waiting = selectors.DefaultSelector()
     for number in range(clients):
-        connection = _connected(url)
-        connection.sendall(_request(f"/v1/jobs/{jobs[number % len(jobs)]}/events", key))
+        connection = connected(url)
+        connection.sendall(request_of(f"/v1/jobs/{jobs[number % len(jobs)]}/events", key))
         waiting.register(connection, selectors.EVENT_READ, bytearray())
     delays: list[float] = []
     moments: list[float] = []
@@ -51,9 +51,9 @@ def follow(url: str, key: str, jobs: list[str], clients: int, until: float) -> d
 def ask(url: str, key: str, path: str, clients: int, until: float, etag: str = "") -> dict[str, float]:
     """Ask for `path` again and again over connections that are kept, until that moment; return answers a second."""
     waiting = selectors.DefaultSelector()
-    request = _request(path, key, etag)
+    request = request_of(path, key, etag)
     for _ in range(clients):
-        connection = _connected(url)
+        connection = connected(url)
         connection.sendall(request)
         waiting.register(connection, selectors.EVENT_READ, bytearray())
     answers, started = 0, time.time()
@@ -69,12 +69,14 @@ def ask(url: str, key: str, path: str, clients: int, until: float, etag: str = "
     return {"rate": answers / (now - started)}
 
 
-def _connected(url: str) -> socket.socket:
+def connected(url: str) -> socket.socket:
+    """Connect to the server at `url`."""
     parts = urlsplit(url)
     return socket.create_connection((parts.hostname or "", parts.port or 80), timeout=30)
 
 
-def _request(path: str, key: str, etag: str = "") -> bytes:
+def request_of(path: str, key: str, etag: str = "") -> bytes:
+    """Write a GET request."""
     seen = f"If-None-Match: {etag}\r\n" if etag else ""
     return f"GET {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {key}\r\n{seen}\r\n".encode()
 
