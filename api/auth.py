@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import structlog
 from flask import Flask, Response, current_app, g, request
+from sqlalchemy.orm import Session
 
 from api.access import Access, Caller
 from api.http.rate_limits import RateLimitStatus
@@ -151,13 +152,12 @@ def _brings_token(view: Callable[..., Any]) -> bool:
 
 
 def _by_token() -> Caller:
-    with services().database.reading() as session:
-        key = stream_tokens.find_key(session, request.args["token"], (request.view_args or {})["job_id"])
-    if key is None:
-        raise Unauthorized("That token has expired or is for another job; ask for a new one.")
+    token, job_id = request.args["token"], (request.view_args or {})["job_id"]
+    refusal = "That token has expired or is for another job; ask for a new one."
+    found = _caller_by(lambda session: stream_tokens.find_key(session, token, job_id), refusal)
     # not cached with the callers: a token must not pass for a key
-    g.look_up_again = partial(_look_up_id, key.id)
-    return caller_of(key)
+    g.look_up_again = partial(_look_up_id, found.key_id)
+    return found
 
 
 def _add_rate_limit(response: Response) -> Response:
@@ -168,19 +168,20 @@ def _add_rate_limit(response: Response) -> Response:
 
 
 def _look_up(token: str) -> Caller:
-    with services().database.reading() as session:
-        key = keys.find(session, token)
-    if key is None:
-        raise Unauthorized("That key is invalid or revoked.")
-    return caller_of(key)
+    return _caller_by(lambda session: keys.find(session, token), "That key is invalid or revoked.")
 
 
 def _look_up_id(key_id: str) -> Caller:
     """Return the caller of the key with which a token was signed: the token may have expired since."""
+    return _caller_by(lambda session: keys.find_by_id(session, key_id), "That key is revoked.")
+
+
+def _caller_by(find: Callable[[Session], ApiKey | None], refusal: str) -> Caller:
+    """Return the caller of the key that `find` finds; raise `Unauthorized` without one."""
     with services().database.reading() as session:
-        key = keys.find_by_id(session, key_id)
+        key = find(session)
     if key is None:
-        raise Unauthorized("That key is revoked.")
+        raise Unauthorized(refusal)
     return caller_of(key)
 
 

@@ -2,7 +2,9 @@
 
 from sqlalchemy.orm import Session
 
+from shared.db.base import Database
 from shared.db.jobs import claims
+from tests.support.fakes import Outbox
 
 
 def step(number: int, total: int = 10) -> dict:
@@ -20,3 +22,12 @@ def claim(database, job_id: str) -> claims.Claim:
         held = claim_job(session, job_id, worker="w1", weights={"name": "patch", "sha256": "0"}, lease_s=20)
     assert held is not None
     return held
+
+
+def take_claimed(database: Database, outbox: Outbox) -> list[str]:
+    """Take the next message with a job that nobody has yet, as a worker does, and claim its jobs."""
+    while True:
+        message = outbox.take()
+        with database.writing() as session:
+            if claims.claim_jobs(session, message, worker="w", weights={}, lease_s=20):
+                return message

@@ -12,15 +12,10 @@ from shared.db.models import Job
 from shared.errors import BrokerUnavailable
 from shared.messaging.dispatch import Dispatcher
 from shared.settings import Settings
-from tests.support.claims import claim_job
+from tests.support.claims import claim, take_claimed
 from tests.support.concurrency import race
 from tests.support.factories import add_image, add_job
 from tests.support.waiting import wait_until
-
-
-def claim(database: Database, job_id: str) -> None:
-    with database.writing() as session:
-        assert claim_job(session, job_id, worker="w", weights={}, lease_s=20)
 
 
 def age_messages(database: Database, settings: Settings) -> None:
@@ -123,15 +118,6 @@ def test_a_priority_above_all_owners_goes_before_everybody(database, dispatch, o
     urgent = add_job(database, owner="modest", priority=101)
     dispatch()
     assert outbox.take() == [urgent]
-
-
-def take_claimed(database: Database, outbox) -> list[str]:
-    """Take the next message with a job that nobody has yet, as a worker does, and claim its jobs."""
-    while True:
-        message = outbox.take()
-        with database.writing() as session:
-            if claims.claim_jobs(session, message, worker="w", weights={}, lease_s=20):
-                return message
 
 
 def finish(database: Database, job_id: str) -> None:

@@ -9,6 +9,7 @@ from shared.db.batches import lifecycle
 from shared.db.jobs import claims, transitions
 from shared.db.models import Job
 from shared.states import BatchState
+from tests.support.claims import take_claimed
 from tests.support.factories import add_batch, add_image, add_items, add_job
 
 
@@ -20,15 +21,6 @@ def steer(database: Database, batch_id: str, to: BatchState) -> None:
 def claim(database: Database, job_ids: list[str]) -> None:
     with database.writing() as session:
         assert len(claims.claim_jobs(session, job_ids, worker="w", weights={}, lease_s=20)) == len(job_ids)
-
-
-def take_claimed(database: Database, outbox) -> list[str]:
-    """Take the next message with a job that nobody has yet, as a worker does, and claim its jobs."""
-    while True:
-        message = outbox.take()
-        with database.writing() as session:
-            if claims.claim_jobs(session, message, worker="w", weights={}, lease_s=20):
-                return message
 
 
 def running(database: Database, **values) -> str:

@@ -5,20 +5,6 @@ import pytest
 from api.serving.lobby import Lobby, Wait
 
 
-class Clock:
-    """A clock that tests advance."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
 @pytest.fixture
 def lobby(clock) -> Lobby:
     return Lobby({Wait.END: 2.0, Wait.HEAD: 10.0, Wait.REQUEST: 75.0}, clock=clock)

@@ -3,20 +3,7 @@
 import pytest
 
 from api.serving.pace import BYTES_PER_S, Pace
-
-
-class Clock:
-    """A clock that tests advance."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+from tests.support.clocks import Clock
 
 
 @pytest.fixture
