@@ -80,7 +80,7 @@ def caller_cache() -> CallerCache:
 
 
 def identified(token: str, look_up: Callable[[str], Caller]) -> Caller:
-    """Return the caller of this request, by a token that `while_valid` looks up again."""
+    """Return the caller of this request, by what `while_valid` looks up again."""
     g.look_up_again = partial(caller_cache().caller, token, look_up)
     return caller_cache().caller(token, look_up)
 
@@ -155,9 +155,7 @@ def _by_token() -> Caller:
     token, job_id = request.args["token"], (request.view_args or {})["job_id"]
     refusal = "That token has expired or is for another job; ask for a new one."
     found = _caller_by(lambda session: stream_tokens.find_key(session, token, job_id), refusal)
-    # not cached with the callers: a token must not pass for a key
-    g.look_up_again = partial(_look_up_id, found.key_id)
-    return found
+    return identified(found.key_id, _look_up_id)
 
 
 def _add_rate_limit(response: Response) -> Response:

@@ -14,6 +14,7 @@ from flask import Request, json
 from api.http import forms
 from api.http.forms import FormBounds
 from api.http.problems import from_mistakes
+from api.http.texts import pointer
 from shared import ids
 from shared.errors import BodyTooLarge, InvalidRequest, UnsupportedImage, UnsupportedMediaType
 
@@ -98,8 +99,8 @@ def refuse(mistakes: dict[str, str]) -> None:
     """Raise `InvalidParams` for mistakes in a form, if there are any: the detail of each, by the part's name."""
     found = []
     for name, detail in mistakes.items():
-        pointer = "/" + (name or "").replace("~", "~0").replace("/", "~1")  # a part without a name is called None
-        found.append({"pointer": pointer, "detail": f"{pointer}: {detail}"})
+        place = pointer([name or ""])  # a part without a name is called None
+        found.append({"pointer": place, "detail": f"{place}: {detail}"})
     if found:
         raise from_mistakes(found)
 

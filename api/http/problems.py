@@ -12,7 +12,7 @@ from flask import Flask, Response, json
 from pydantic import BaseModel, ValidationError
 from werkzeug.exceptions import HTTPException
 
-from api.http.texts import mistakes_in_body
+from api.http.texts import mistakes_in_body, pointer
 from api.schemas.links import mounted
 from shared import errors, logs
 from shared.errors import AtelierError, InvalidParams
@@ -137,14 +137,13 @@ def validated(kind: type[Model], body: object, *, later: str = "") -> Model:
 
 
 def _mistake(found: Any, at: str) -> dict[str, Any]:
-    path = [str(part).replace("~", "~0").replace("/", "~1") for part in found["loc"]]
     bounds = {name: value for name, value in found.get("ctx", {}).items() if name in ("ge", "gt", "le", "lt")}
     field = StyleParams.model_fields.get(str(found["loc"][0])) if at and found["loc"] else None
     extra = field.json_schema_extra if field is not None else None
     unit = {"unit": extra["x-unit"]} if isinstance(extra, dict) and "x-unit" in extra else {}
-    pointer = at + "".join(f"/{part}" for part in path)
+    place = at + pointer(found["loc"])
     reason = found["msg"].removeprefix("Value error, ")
-    return {"pointer": pointer, "detail": f"{pointer or 'The body'}: {reason}.", **bounds, **unit}
+    return {"pointer": place, "detail": f"{place or 'The body'}: {reason}.", **bounds, **unit}
 
 
 def register(app: Flask) -> None:

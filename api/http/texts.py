@@ -8,7 +8,7 @@ may have tabs and line breaks.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -27,7 +27,12 @@ _Place = tuple[str | int, Any] | None
 
 def mistakes_in_body(body: object) -> list[dict[str, Any]]:
     """Return the mistake of each text in a parsed body, or of each name of a field, that has such a character."""
-    return [_mistake(pointer, character) for pointer, character in islice(_unprintable(body), _MOST_NAMED)]
+    return [_mistake(place, character) for place, character in islice(_unprintable(body), _MOST_NAMED)]
+
+
+def pointer(parts: Iterable[str | int]) -> str:
+    """Write the names and indices that lead to a place in a body as a JSON pointer. Source: RFC 6901."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
 
 
 def check_fields(fields: MultiDict[str, str], *, several_lines: bool = False) -> None:
@@ -49,25 +54,25 @@ def _unprintable(body: object) -> Iterator[tuple[str, str]]:
         if isinstance(value, str):
             character = find_unprintable(value, several_lines=several_lines)
             if character is not None:
-                yield _pointer(place), character
+                yield _pointer_to(place), character
         elif isinstance(value, dict):
             for name, inner in value.items():
                 character = find_unprintable(str(name))
                 if character is not None:
-                    yield _pointer((name, place)), character
+                    yield _pointer_to((name, place)), character
                 waiting.append((inner, (name, place), several_lines or (place is None and name == _IN_LINES)))
         elif isinstance(value, list):
             waiting.extend((inner, (index, place), several_lines) for index, inner in enumerate(value))
 
 
-def _pointer(place: _Place) -> str:
-    parts: list[str] = []
+def _pointer_to(place: _Place) -> str:
+    parts: list[str | int] = []
     while place is not None:
         name, place = place
-        parts.append(str(name).replace("~", "~0").replace("/", "~1"))
-    return "".join(f"/{part}" for part in reversed(parts))
+        parts.append(name)
+    return pointer(reversed(parts))
 
 
-def _mistake(pointer: str, character: str) -> dict[str, Any]:
+def _mistake(place: str, character: str) -> dict[str, Any]:
     reason = f"It has the control character U+{ord(character):04X}, which no text may have."
-    return {"pointer": pointer, "detail": f"{printable(pointer) or 'The body'}: {reason}"}
+    return {"pointer": place, "detail": f"{printable(place) or 'The body'}: {reason}"}
