@@ -9,6 +9,11 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 PNG = b"\x89PNG\r\n\x1a\n picture"
+ZEROS = bytes(2**24)
+#: Largest upload, by default.
+UPLOAD_BYTES = 64 * 2**20
+#: The codes that an archive may end in.
+CORRUPT, LARGE, NOTHING = {"corrupt_archive"}, {"archive_too_large"}, {"nothing_added"}
 
 #: Names that would lead out of a folder, or into odd places, on some system.
 OUTSIDE = [
